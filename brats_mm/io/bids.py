@@ -26,7 +26,7 @@ class BidsFilter:
 
     @property
     def picks_images(self) -> bool:
-        """Whether the filter selects among the images of a session."""
+        """Whether the filter selects images within a session."""
         return self.run is not None or self.acquisition is not None
 
     @property
@@ -36,10 +36,10 @@ class BidsFilter:
 
     def reason_against(self, name: str) -> str | None:
         """Return why an image is not selected, as a clause, or None if it is."""
-        for entity, wanted in (("run", self.run), ("acq", self.acquisition)):
+        for entity, requested in (("run", self.run), ("acq", self.acquisition)):
             match = re.search(rf"(?:^|_){entity}-([A-Za-z0-9]+)", name)
-            if wanted is not None and match is not None and not _is_same(match[1], wanted, entity):
-                return f"{entity}-{wanted.removeprefix(f'{entity}-')} was requested"
+            if requested is not None and match is not None and not _is_same(match[1], requested, entity):
+                return f"{entity}-{requested.removeprefix(f'{entity}-')} was requested"
         return None
 
 
@@ -63,17 +63,17 @@ def is_bids(folder: Path) -> bool:
     return any(True for subject in folder.glob("sub-*") for _ in _sessions(subject))
 
 
-def bids_sessions(folder: Path, wanted: BidsFilter | None = None) -> Iterator[BidsSession]:
+def bids_sessions(folder: Path, selection: BidsFilter | None = None) -> Iterator[BidsSession]:
     """Yield the participants' sessions that have an `anat` folder, sorted by name."""
-    chosen = wanted or BidsFilter()
+    bids = selection or BidsFilter()
     for subject in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
-        if _is_wanted(subject.name, "sub", chosen.participants):
-            for session in sorted(_sessions(subject), key=lambda one: one.name):
-                if _is_wanted(session.name.partition("_")[2], "ses", chosen.sessions):
+        if _is_wanted(subject.name, "sub", bids.participants):
+            for session in sorted(_sessions(subject), key=lambda folder_path: folder_path.name):
+                if _is_wanted(session.name.partition("_")[2], "ses", bids.sessions):
                     yield session
 
 
-def one_session(folder: Path, wanted: BidsFilter) -> BidsSession:
+def one_session(folder: Path, selection: BidsFilter) -> BidsSession:
     """Return the only session that matches a filter.
 
     Raises:
@@ -82,17 +82,17 @@ def one_session(folder: Path, wanted: BidsFilter) -> BidsSession:
     """
     if not is_bids(folder):
         message = (
-            f"--participant and --session select from a BIDS dataset, but {folder} is not one. "
-            "Give a folder with sub-... folders, or leave the options out."
+            f"--participant and --session need a BIDS dataset, but {folder} is not one. Give a folder with sub-... "
+            "folders, or omit the options."
         )
         raise OptionError(message)
-    sessions = list(bids_sessions(folder, wanted))
+    sessions = list(bids_sessions(folder, selection))
     if len(sessions) == 1:
         return sessions[0]
     every = sessions or list(bids_sessions(folder))
-    listed = ", ".join(one.name for one in every[:_SHOWN]) + (" and more" if len(every) > _SHOWN else "")
-    which = f"{len(sessions)} sessions match" if sessions else "No session matches"
-    message = f"{which}, and one is needed: {listed}. Choose with --participant and --session."
+    listed = ", ".join(session.name for session in every[:_SHOWN]) + (" and more" if len(every) > _SHOWN else "")
+    count_text = f"{len(sessions)} sessions match" if sessions else "No session matches"
+    message = f"{count_text}, but exactly one must match: {listed}. Select it with --participant and --session."
     raise CaseError(message)
 
 
@@ -104,14 +104,14 @@ def _sessions(subject: Path) -> Iterator[BidsSession]:
             yield BidsSession(f"{subject.name}_{session.name}", session / "anat")
 
 
-def _is_wanted(label: str, entity: str, wanted: tuple[str, ...]) -> bool:
+def _is_wanted(label: str, entity: str, requested: tuple[str, ...]) -> bool:
     bare = label.removeprefix(f"{entity}-")
-    return not wanted or any(bare == one.removeprefix(f"{entity}-") for one in wanted)
+    return not requested or any(bare == value.removeprefix(f"{entity}-") for value in requested)
 
 
-def _is_same(label: str, wanted: str, entity: str) -> bool:
+def _is_same(label: str, requested: str, entity: str) -> bool:
     """Whether two labels are equal. Runs are compared as numbers, so 1 equals 01."""
-    bare = wanted.removeprefix(f"{entity}-")
+    bare = requested.removeprefix(f"{entity}-")
     if entity == "run" and label.isdigit() and bare.isdigit():
         return int(label) == int(bare)
     return label == bare

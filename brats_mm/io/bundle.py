@@ -67,10 +67,10 @@ def training_configs(configs: Path, stage: str) -> tuple[Path, ...]:
 
     Args:
         configs: the `configs` folder of a bundle.
-        stage: `train` for the mixture, or `pretrain_expert`, which changes `train.json` for a single expert.
+        stage: `train` for the mixture, or `pretrain_expert`, whose config overrides `train.json` for a single expert.
     """
-    own = configs / f"{stage}.json"
-    return (own,) if stage == "train" else (configs / "train.json", own)
+    path = configs / f"{stage}.json"
+    return (path,) if stage == "train" else (configs / "train.json", path)
 
 
 def default_bundle() -> Path:
@@ -115,8 +115,8 @@ def checked_hash(bundle: Bundle) -> str:
     """
     if not bundle.weights.is_file():
         message = (
-            f"The bundle has no weights: {bundle.weights} does not exist. Reinstall brats-mm, or train and save "
-            "them there."
+            f"The bundle has no weights: {bundle.weights} does not exist. Reinstall brats-mm, or save trained weights "
+            "there."
         )
         raise BundleError(message)
     computed, recorded = sha256_of(bundle.weights), bundle.recorded_hash()
@@ -130,13 +130,13 @@ def checked_hash(bundle: Bundle) -> str:
 
 
 def read_fitted(bundle: Bundle, name: str, parse: Callable[[Mapping[str, Any]], T], remedy: str) -> T | None:
-    """Read a JSON file that was fitted to the bundle's weights. None if the bundle has none.
+    """Read a JSON file that was fitted to the bundle's weights, or return None if the bundle has no such file.
 
     Args:
         bundle: bundle with the file.
         name: path of the file inside the bundle.
         parse: function that reads the content.
-        remedy: sentence of the error about a damaged file that says what to do.
+        remedy: advice in the error message about a damaged file.
 
     Raises:
         BundleError: the file is damaged.

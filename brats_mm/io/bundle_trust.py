@@ -21,11 +21,11 @@ _KNOWN_NETWORK = re.compile(
 )
 _REFERENCE = re.compile(r"@(\w+)((?:(?:::|#)\w+)*)")
 _PLAIN_KEYS = ("_target_", "_desc_")
-_ADVICE = "A bundle can run any code. If you know who made it, add --trust-bundle (trust_bundle=True in Python)."
+_ADVICE = "A bundle can run any code. If you trust its source, add --trust-bundle (trust_bundle=True in Python)."
 
 
 def known_network(config: Mapping[str, Any], name: str = "network_def") -> dict[str, Any]:
-    """Return the part of a config that defines its network, if it uses only known networks and plain values.
+    """Return the entries of a config that define its network, if they use only known networks and plain values.
 
     Args:
         config: unresolved inference config.
@@ -35,58 +35,61 @@ def known_network(config: Mapping[str, Any], name: str = "network_def") -> dict[
         The entry and the entries that it refers to.
 
     Raises:
-        BundleError: the config names another class or function, or contains an expression or a macro.
+        BundleError: the entries refer to another class or function, or contain an expression or a macro.
     """
-    known: dict[str, Any] = {}
+    network: dict[str, Any] = {}
     open_names = [name]
     while open_names:
         entry = open_names.pop()
-        if entry in known or entry not in config:
+        if entry in network or entry not in config:
             continue
-        known[entry] = config[entry]
+        network[entry] = config[entry]
         for key, value in _leaves(config[entry]):
             open_names += _referred(key, value)
             if key == "_target_":
                 _check_defined_there(value)
-    return known
+    return network
 
 
 def _check_defined_there(target: str) -> None:
-    """Check that a target is defined at its path, and not just imported there."""
+    """Check that a target is defined at its path, not only imported there."""
     module, _, name = target.rpartition(".")
     try:
-        made = getattr(import_module(module), name)
+        value = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        message = f"The bundle needs {target}, which this version does not have. Install the version it was made for."
+        message = (
+            f"The bundle needs {target}, which this version does not have. Install the version for which the bundle "
+            "was created."
+        )
         raise BundleError(message) from error
     package = module.partition(".")[0]
     if (
-        not callable(made)
-        or made.__module__.partition(".")[0] != package
-        or (package == "torch" and _is_no_layer(made))
+        not callable(value)
+        or value.__module__.partition(".")[0] != package
+        or (package == "torch" and _is_no_layer(value))
     ):
-        _refuse(f"names {target}, which is not a network")
+        _refuse(f"refers to {target}, which is not a network")
 
 
-def _is_no_layer(made: Any) -> bool:
+def _is_no_layer(value: Any) -> bool:
     from torch import nn
 
-    return not (isinstance(made, type) and issubclass(made, nn.Module))
+    return not (isinstance(value, type) and issubclass(value, nn.Module))
 
 
 def check_configs(bundle: Bundle) -> None:
     """Check that all configs of a bundle use only classes, functions and expressions of the installed bundles.
 
     Raises:
-        BundleError: a config holds anything else, or cannot be read.
+        BundleError: a config contains anything else, or cannot be read.
     """
     if bundle.root.resolve() == default_bundle().resolve():
         return
-    known = _known_parts(default_bundle().parent)
+    allowed = _known_parts(default_bundle().parent)
     for path in sorted((bundle.root / "configs").rglob("*.json")):
         for key, value in _leaves(_json(path)):
-            if _is_active(key, value) and value not in known and not (key == "_target_" and _is_network(value)):
-                _refuse(f"holds {str(value)[:80]!r} in {path.name}, which no installed bundle has")
+            if _is_active(key, value) and value not in allowed and not (key == "_target_" and _is_network(value)):
+                _refuse(f"contains {str(value)[:80]!r} in {path.name}, which is not part of an installed bundle")
 
 
 @cache
@@ -100,7 +103,7 @@ def _known_parts(bundles: Path) -> frozenset[str]:
 
 
 def _is_active(key: str, value: Any) -> bool:
-    """Return whether a value of a config makes MONAI import, run or read something."""
+    """Return whether MONAI imports, runs or reads something because of a config value."""
     return isinstance(value, str) and (key.startswith("_") or "$" in value or value.startswith("%"))
 
 
@@ -109,35 +112,33 @@ def _is_network(target: Any) -> bool:
 
 
 def _referred(key: str, value: Any) -> list[str]:
-    """Return the entry that a value refers to, as a list of none or one."""
+    """Return the entry that a value refers to, as a list with at most one item."""
     if key == "_target_" and not _is_network(value):
-        _refuse(f"names {str(value)[:80]} for its network, which is not a known network")
+        _refuse(f"uses {str(value)[:80]} as its network, which is not a known network")
     if key.startswith("_") and key not in _PLAIN_KEYS:
-        _refuse(f"uses {key} for its network")
+        _refuse(f"uses {key} in its network")
     if not isinstance(value, str) or key == "_desc_":
         return []
     if value.startswith(("$", "%")):
-        _refuse(f"holds the expression {value[:80]!r} for its network")
+        _refuse(f"contains the expression {value[:80]!r} in its network")
     if not value.startswith("@"):
         return []
     reference = _REFERENCE.fullmatch(value)
     if reference is None:
-        _refuse(f"holds the reference {value[:80]!r} for its network")
+        _refuse(f"contains the reference {value[:80]!r} in its network")
     return [reference.group(1)]
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield all values below a value with their keys. Keys are also yielded as values, since MONAI may interpret
-    them.
-    """
+    """Yield all nested values with their keys, and the keys as values, because MONAI may interpret both."""
     if isinstance(value, Mapping):
-        for name, one in value.items():
+        for name, item in value.items():
             if str(name)[:1] in ("$", "@", "%"):
                 yield "", name
-            yield from _leaves(one, str(name))
+            yield from _leaves(item, str(name))
     elif isinstance(value, list):
-        for one in value:
-            yield from _leaves(one, key)
+        for item in value:
+            yield from _leaves(item, key)
     else:
         yield key, value
 
@@ -151,5 +152,5 @@ def _json(path: Path) -> Any:
 
 
 def _refuse(part: str) -> NoReturn:
-    message = f"The bundle is not loaded: it {part}. {_ADVICE}"
+    message = f"The bundle was not loaded because it {part}. {_ADVICE}"
     raise BundleError(message)

@@ -21,10 +21,10 @@ from brats_mm.io.volume import header_warnings, read_volume
 __all__ = ["case_of", "explicit_case", "find_case", "read_case", "read_scans"]
 
 LEANING_DEG = 1.0
-"""Shear that a prepared image may have without a warning."""
+"""Shear of a prepared image above which a warning is given."""
 
 EXACT_GRID_MM = 1e-3
-"""Distance of corners above which a warning is given."""
+"""Distance between corners above which a warning is given."""
 
 
 def read_case(
@@ -71,7 +71,7 @@ def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume
 
 
 def case_of(scans: Scans, *, tolerance: float = GRID_TOLERANCE) -> Case:
-    """Bring scans that share a lattice to one grid, as `read_case` does.
+    """Bring scans that share a lattice to one grid, like `read_case`.
 
     Raises:
         GridError: the scans do not share a lattice.
@@ -90,8 +90,8 @@ def _case(
     notes: tuple[str, ...] = (),
 ) -> Case:
     warnings = _warnings(volumes, together)
-    kept = (*(one for one in notes if one not in warnings), *warnings)
-    return Case(name, together.volumes, together.grid, kept, files)
+    ordered_notes = (*(note for note in notes if note not in warnings), *warnings)
+    return Case(name, together.volumes, together.grid, ordered_notes, files)
 
 
 def _tell(faults: list[InputError]) -> None:
@@ -108,7 +108,9 @@ def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Mo
     volumes: dict[Modality, Volume] = {}
     faults: list[InputError] = []
     if not files.paths:
-        faults.append(CaseError(f"Case {files.name} has no sequence. Give at least one, for example with --t1ce FILE."))
+        faults.append(
+            CaseError(f"Case {files.name} has no sequence. Provide at least one, for example with --t1ce FILE.")
+        )
     with ThreadPoolExecutor(max_workers=4) as pool:  # decompression releases the GIL
         tasks = {modality: pool.submit(read, Path(files.paths[modality])) for modality in ordered(files.paths)}
         for modality, task in tasks.items():
@@ -120,10 +122,10 @@ def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Mo
 
 
 def _grid_fault(name: str, files: CaseFiles | None, volumes: Mapping[Modality, Volume]) -> GridError:
-    shown = "; ".join(_describe(modality, files, volumes[modality].grid) for modality in ordered(volumes))
+    grids_text = "; ".join(_describe(modality, files, volumes[modality].grid) for modality in ordered(volumes))
     return GridError(
-        f"The sequences of case {name} have different grids: {shown}. "
-        "Register and resample them to one grid first, or leave out --prepared to register them automatically."
+        f"The sequences of case {name} have different grids: {grids_text}. "
+        "Register and resample them to one grid, or omit --prepared to register them automatically."
     )
 
 
@@ -137,7 +139,7 @@ def _describe(modality: Modality, files: CaseFiles | None, grid: Grid) -> str:
 
 
 def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseError | None:
-    """Return a fault if the same image was given as two sequences, under any names."""
+    """Return a fault if two sequences have identical images, whatever their file names."""
     present = ordered(volumes)
     twins = [
         f"{a.label} ({Path(files.paths[a]).name}) and {b.label} ({Path(files.paths[b]).name})"
@@ -148,8 +150,8 @@ def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseErr
     if not twins:
         return None
     return CaseError(
-        f"The same image was given twice: {'; '.join(twins)} have identical voxels. "
-        "Give each sequence its own file, and leave out missing ones."
+        f"The same image was given twice: {'; '.join(twins)} have identical voxels. Provide a separate file for each "
+        "sequence, and omit missing sequences."
     )
 
 
@@ -174,8 +176,8 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
             )
         if volume.grid.shear_deg > LEANING_DEG:
             warnings.append(
-                f"The axes of {modality.label} are {volume.grid.shear_deg:.1f} degrees off right angles, so the head "
-                "is distorted for the model. Resample it to an orthogonal grid, or use --raw."
+                f"The axes of {modality.label} are {volume.grid.shear_deg:.1f} degrees from orthogonal, so the model "
+                "sees a distorted head. Resample the image to an orthogonal grid, or use --raw."
             )
         stripped, evidence = looks_stripped(volume)
         if not stripped:
@@ -188,6 +190,9 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
 
 
 def _header_warnings(modality: Modality, volumes: Mapping[Modality, Volume]) -> list[str]:
-    """Return warnings about headers, without file names, which can contain patient names and would enter the report."""
+    """Return warnings about headers, without file names.
+
+    File names can contain patient names, and the warnings enter the report.
+    """
     volume = volumes[modality]
     return [f"{modality.label}: {warning}." for warning in (*header_warnings(volume.grid), *volume.notes)]

@@ -1,4 +1,4 @@
-"""Find the sequences of a case by file name in a folder, or take the files named by the user."""
+"""Find the sequences of a case by file name in a folder, or use the files given by the user."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,41 +21,41 @@ _SHOWN_REASONS = 4
 _BY_OPTION = "give the files by option: --t1, --t1ce, --t2, --flair"
 
 
-def find_bids_case(dataset: Path, wanted: BidsFilter) -> CaseFiles:
+def find_bids_case(dataset: Path, selection: BidsFilter) -> CaseFiles:
     """Find the sequences of one session of a BIDS dataset.
 
     Args:
         dataset: the dataset, or an `anat` folder if only images are chosen.
-        wanted: selection of the session and its images.
+        selection: selection of the session and its images.
 
     Raises:
         CaseError: not exactly one session matches, or its images are ambiguous.
         OptionError: the folder is not a BIDS dataset.
     """
     _check_folder(dataset)
-    if not is_bids(dataset) and not (wanted.participants or wanted.sessions):
-        return find_case(dataset, wanted=wanted)
-    session = one_session(dataset, wanted)
-    return replace(find_case(session.folder, wanted=wanted), name=session.name)
+    if not is_bids(dataset) and not (selection.participants or selection.sessions):
+        return find_case(dataset, selection=selection)
+    session = one_session(dataset, selection)
+    return replace(find_case(session.folder, selection=selection), name=session.name)
 
 
 def find_case(
-    folder: Path, *, channels: Sequence[Modality] | None = None, wanted: BidsFilter | None = None
+    folder: Path, *, channels: Sequence[Modality] | None = None, selection: BidsFilter | None = None
 ) -> CaseFiles:
     """Find the sequences in a folder by file name, or else in its direct sub-folders.
 
-    If its only sequences are the volumes of one four-dimensional file, they are read as by `find_channels`.
+    If the folder only has one four-dimensional file, its volumes are assigned by `find_channels`.
 
     Args:
         folder: folder of one case.
         channels: sequence of each volume of a four-dimensional file.
-        wanted: selection of its images by BIDS entities.
+        selection: selection of its images by BIDS entities.
 
     Raises:
         CaseError: the folder does not exist, has no sequence, or has several files for one sequence.
     """
     _check_folder(folder)
-    images, ignored = _wanted_images(folder, wanted)
+    images, ignored = _wanted_images(folder, selection)
     recognised = recognise(images, folder)
     if not recognised.candidates and not recognised.unclear:
         recognised, ignored_below = _recognise_below(folder, recognised)
@@ -66,12 +66,12 @@ def find_case(
     ignored |= {_shown(path, folder): reason for path, reason in recognised.ignored.items()}
     ignored |= _settle_unclear(recognised, folder)
     _check_found(recognised, ignored, folder)
-    chosen = {modality: str(recognised.candidates[modality][0]) for modality in ordered(recognised.candidates)}
-    return CaseFiles(folder.resolve().name or "case", chosen, dict(sorted(ignored.items())), recognised.notes)
+    files = {modality: str(recognised.candidates[modality][0]) for modality in ordered(recognised.candidates)}
+    return CaseFiles(folder.resolve().name or "case", files, dict(sorted(ignored.items())), recognised.notes)
 
 
-def _wanted_images(folder: Path, wanted: BidsFilter | None) -> tuple[list[Path], dict[str, str]]:
-    """Return the selected image files of a folder, and the reason by name of the other files.
+def _wanted_images(folder: Path, selection: BidsFilter | None) -> tuple[list[Path], dict[str, str]]:
+    """Return the selected image files of a folder, and the reason for each other file by name.
 
     Raises:
         CaseError: the folder holds more volumes than one case has.
@@ -82,20 +82,20 @@ def _wanted_images(folder: Path, wanted: BidsFilter | None) -> tuple[list[Path],
             f"{folder} holds {len(images):,} volume files, but a case has only a few. Give the folder of one case."
         )
         raise CaseError(message)
-    unwanted = {path: reason for path in images if wanted and (reason := wanted.reason_against(path.name))}
+    unwanted = {path: reason for path in images if selection and (reason := selection.reason_against(path.name))}
     ignored |= {path.name: reason for path, reason in unwanted.items()}
     return [path for path in images if path not in unwanted], ignored
 
 
 def _recognise_below(folder: Path, recognised: Recognised) -> tuple[Recognised, dict[str, str]]:
-    """Recognise the images in the sub-folders of a folder that holds no sequence itself.
+    """Recognise the images in the sub-folders of a folder without sequences.
 
     Args:
         folder: folder of one case.
         recognised: files of the folder itself, returned if the sub-folders hold no images.
 
     Returns:
-        The recognised files, and the reason by path below `folder` of the files that are no images.
+        The recognised files, and the reason for each file that is not an image, by path below `folder`.
 
     Raises:
         CaseError: the sub-folders are several cases.
@@ -127,7 +127,7 @@ def find_channels(path: Path, channels: Sequence[Modality] | None = None) -> Cas
     """
     volumes = volumes_in(path) or 1
     if channels is not None:
-        return channel_case(path, volumes, channels, "as --channels says")
+        return channel_case(path, volumes, channels, "--channels")
     order, source = described_channels(path.parent)
     if not order:
         raise no_order(path, volumes)
@@ -135,7 +135,7 @@ def find_channels(path: Path, channels: Sequence[Modality] | None = None) -> Cas
 
 
 def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> CaseFiles:
-    """Return a case from files named by the user.
+    """Return a case from files given by the user.
 
     Args:
         paths: file of each available sequence. `read_case` checks them.
@@ -147,13 +147,13 @@ def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> Ca
     if not paths:
         message = f"No sequence was given. Give at least one file: {_BY_OPTION}."
         raise CaseError(message)
-    seen: dict[Path, Modality] = {}
+    modality_of_file: dict[Path, Modality] = {}
     for modality in ordered(paths):
-        twin = seen.setdefault(paths[modality].resolve(), modality)
+        twin = modality_of_file.setdefault(paths[modality].resolve(), modality)
         if twin is not modality:
             message = (
-                f"{paths[modality].name} was given as {twin.label} and as {modality.label}. "
-                "Give each sequence its own file, and leave out missing ones."
+                f"{paths[modality].name} was given as {twin.label} and as {modality.label}. Provide a separate file "
+                "for each sequence, and omit missing sequences."
             )
             raise CaseError(message)
     return CaseFiles(
@@ -181,7 +181,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> tuple[list[Path], dict[str, str]]:
-    """Return the image files of a folder, and the reason by name of each ignored file."""
+    """Return the image files of a folder, and the reason for each ignored file by name."""
     images: list[Path] = []
     passed_over: dict[str, str] = {}
     for path in _entries(folder):
@@ -199,17 +199,17 @@ def _images(folder: Path) -> tuple[list[Path], dict[str, str]]:
 def _unusable(path: Path) -> str | None:
     """Return why a file is not used as an image of a folder, or None if it is."""
     if path.is_symlink() and not path.exists():
-        return "it is a broken link, so fetch the file, for example with datalad get"
+        return "it is a broken link. Fetch the file, for example with datalad get"
     if not path.is_file():
-        return "it is not an ordinary file"
+        return "it is not a regular file"
     if image_suffix(path.name) is None:
         return unreadable_reason(path.name)
-    other = pair_name(path.name)
-    if other is None:
+    partner = pair_name(path.name)
+    if partner is None:
         return None
-    if not (path.parent / other).exists():
-        return f"it is one of two files, and {other} is missing"
-    return f"it is the header of {other}" if image_suffix(path.name) in PAIR_SUFFIXES.values() else None
+    if not (path.parent / partner).exists():
+        return f"it is one of two files, and {partner} is missing"
+    return f"it is the header of {partner}" if image_suffix(path.name) in PAIR_SUFFIXES.values() else None
 
 
 def _below(folder: Path) -> list[Path]:
@@ -217,12 +217,12 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _check_one_case(below: Iterable[Path], folder: Path) -> None:
-    """Raise a specific error for a folder of cases, which is a common mistake."""
+    """Raise a specific error if the folder contains several cases, which is a common mistake."""
     cases = [sub.name for sub in below if len(recognise(_images(sub)[0], sub).candidates) > 1]
     if len(cases) > 1:
         message = (
-            f"{folder} holds {len(cases)} cases ({_listed(cases)}), but one case is needed here. "
-            "Give the folder of one of them."
+            f"{folder} holds {len(cases)} cases ({_listed(cases)}), but one case is needed. Give the folder of one of "
+            "them."
         )
         raise CaseError(message)
 
@@ -230,13 +230,15 @@ def _check_one_case(below: Iterable[Path], folder: Path) -> None:
 def _settle_unclear(recognised: Recognised, folder: Path) -> dict[str, str]:
     """Ignore files whose names match two sequences that both have other files, such as subtractions."""
     open_ones = {
-        path: named for path, named in recognised.unclear.items() if not set(named) <= set(recognised.candidates)
+        path: candidates
+        for path, candidates in recognised.unclear.items()
+        if not set(candidates) <= set(recognised.candidates)
     }
     if open_ones:
-        shown = "; ".join(f"{_shown(path, folder)} ({_may_be(path, recognised)})" for path in open_ones)
-        message = f"In {folder}, these names are ambiguous: {shown}. Rename them, or {_BY_OPTION}."
+        names_text = "; ".join(f"{_shown(path, folder)} ({_may_be(path, recognised)})" for path in open_ones)
+        message = f"In {folder}, these names are ambiguous: {names_text}. Rename them, or {_BY_OPTION}."
         raise CaseError(message)
-    return {_shown(path, folder): f"its name says {_may_be(path, recognised)}" for path in recognised.unclear}
+    return {_shown(path, folder): f"its name matches {_may_be(path, recognised)}" for path in recognised.unclear}
 
 
 def _may_be(path: Path, recognised: Recognised) -> str:
@@ -254,14 +256,14 @@ def _check_found(recognised: Recognised, ignored: Mapping[str, str], folder: Pat
     ]
     if doubles:
         message = (
-            f"In {folder}, more than one file could be the same sequence: {'; '.join(doubles)}. "
+            f"In {folder}, several files match the same sequence: {'; '.join(doubles)}. "
             f"Keep one file per sequence, or {_BY_OPTION}."
         )
         raise CaseError(message)
 
 
 def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
-    seen = f"it holds {_listed(list(ignored))}" if ignored else "it is empty"
+    contents = f"it holds {_listed(list(ignored))}" if ignored else "it is empty"
     several = [name for name in ignored if image_suffix(name) and (volumes_in(folder / name) or 1) > 1]
     if several:
         hint = f"{_listed(several)} has several volumes in one file: split it into one file per sequence."
@@ -270,8 +272,11 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
     elif reasons := _reasons(ignored):
         hint = f"{reasons}."
     else:
-        hint = "Names must say the sequence, as in case_t1.nii.gz, case_t1ce.nii.gz, case_t2.nii.gz, case_flair.nii.gz."
-    return f"No sequence was recognised in {folder}; {seen}. {hint} Or {_BY_OPTION}."
+        hint = (
+            "File names must contain the sequence, as in case_t1.nii.gz, case_t1ce.nii.gz, case_t2.nii.gz, "
+            "case_flair.nii.gz."
+        )
+    return f"No sequence was recognised in {folder}: {contents}. {hint} Or {_BY_OPTION}."
 
 
 def _is_telling(reason: str) -> bool:
@@ -310,8 +315,8 @@ def _common_name(paths: list[Path]) -> str:
     if len(stems) > 1:
         tokens = [name_tokens(stem) for stem in stems]
         shared = _first_tokens(stems[0], common_prefix(tokens))
-    elif (words := name_tokens(shared)) and modalities_in_name(words[-1]):
-        shared = _first_tokens(shared, len(words) - 1)
+    elif (tail_words := name_tokens(shared)) and modalities_in_name(tail_words[-1]):
+        shared = _first_tokens(shared, len(tail_words) - 1)
     return shared or paths[0].resolve().parent.name or "case"
 
 

@@ -1,6 +1,6 @@
 """Four-dimensional NIfTI files with all sequences of a case as volumes, as in the Decathlon's Task01.
 
-Each volume has its own path: `BRATS_001.nii.gz#2` is the third volume.
+Each volume has a path: `BRATS_001.nii.gz#2` is the third volume.
 """
 
 import re
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from brats_mm.domain.case import CaseFiles
 
 DECATHLON = "decathlon"
-"""Word for the channel order of the Medical Segmentation Decathlon's brain tumour task."""
+"""Name of the channel order of the Medical Segmentation Decathlon's brain tumour task."""
 _CHANNEL = re.compile(rf"(.+(?:{'|'.join(map(re.escape, NIFTI_SUFFIXES))}))#(\d+)", re.IGNORECASE)
 
 
@@ -40,9 +40,9 @@ def parse_order(text: str) -> tuple[Modality, ...]:
     """
     if text.strip().lower() == DECATHLON:
         return MSD_CHANNELS
-    named = [modalities_in_name(word) for word in text.split(",")]
-    order = tuple(next(iter(one)) for one in named if len(one) == 1)
-    if len(order) != len(named) or len(set(order)) != len(order):
+    candidates = [modalities_in_name(part) for part in text.split(",")]
+    order = tuple(next(iter(modalities)) for modalities in candidates if len(modalities) == 1)
+    if len(order) != len(candidates) or len(set(order)) != len(order):
         names = ",".join(modality.value for modality in MODALITIES)
         message = (
             f"The channel order {text!r} must name each sequence once, separated by commas, for example {names}. "
@@ -59,14 +59,14 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
         path: the file.
         volumes: number of its volumes.
         order: sequence of each volume.
-        source: source of the order, for a note.
+        source: source of the order, for notes and messages.
 
     Raises:
         CaseError: the numbers of sequences and volumes differ.
     """
     if len(order) != volumes:
         message = (
-            f"{path.name} has {volumes} volumes, but the order given {source} names {len(order)}: "
+            f"{path.name} has {volumes} volumes, but the order from {source} has {len(order)}: "
             f"{', '.join(modality.label for modality in order)}. Name each volume, for example "
             "--channels flair,t1,t1ce,t2."
         )
@@ -77,13 +77,15 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
         modality: str(channel_path(path, order.index(modality))) for modality in MODALITIES if modality in order
     }
     spelled = ", ".join(f"{index} {modality.label}" for index, modality in enumerate(order))
-    return CaseFiles(image_stem(path.name), channels, notes=(f"volumes of {path.name} are read {source}: {spelled}",))
+    return CaseFiles(
+        image_stem(path.name), channels, notes=(f"the channel order of {path.name} is from {source}: {spelled}",)
+    )
 
 
 def no_order(path: Path, volumes: int) -> CaseError:
     """Return the error for a four-dimensional file without a known channel order."""
     return CaseError(
-        f"{path.name} has {volumes} volumes in one file, but their sequences are unknown. Name them, for example "
+        f"{path.name} has {volumes} volumes in one file, but their sequences are unknown. Specify them, for example "
         f"--channels flair,t1,t1ce,t2, or --channels {DECATHLON} for the order of the Decathlon's Task01. Or keep the "
         "dataset's dataset.json beside the file or up to two folders above."
     )

@@ -55,33 +55,33 @@ def labelled_cases(
         items = training_items(dataset_dir or dataset.parent, dataset, section, label_scheme=scheme)
     else:
         items = with_schemes(find_items(dataset), scheme)
-    chosen = [item for item in items if item.get("label") and (not names or item["name"] in names)]
-    absent = sorted(set(names) - {item["name"] for item in chosen})
+    labelled = [item for item in items if item.get("label") and (not names or item["name"] in names)]
+    absent = sorted(set(names) - {item["name"] for item in labelled})
     if absent:
         message = f"{dataset} has no labelled case {', '.join(absent[:5])}. Check the names."
         raise CaseError(message)
-    if not chosen:
+    if not labelled:
         message = (
-            f"No case of {dataset} has a label map, such as case-seg.nii.gz. Evaluation needs true labels. "
-            "To segment without them, use `brats-mm segment`."
+            f"No case of {dataset} has a label map, such as case-seg.nii.gz. Evaluation needs reference labels. To "
+            "segment without them, use `brats-mm segment`."
         )
         raise CaseError(message)
-    return tuple(_labelled(item) for item in chosen)
+    return tuple(_labelled(item) for item in labelled)
 
 
 def _labelled(item: Item) -> LabelledCase:
     if item.get("volumes"):
         message = (
-            f"The case {item['name']} has all sequences in one file, as in the Decathlon. Training reads such files, "
-            "but evaluation needs one file per sequence. Convert them first."
+            f"The case {item['name']} has all sequences in one file, as in the Decathlon. Evaluation needs one file "
+            "per sequence. Convert the files first."
         )
         raise CaseError(message)
     if item.get("orientation"):
         message = (
-            f"The list corrects the orientation of the case {item['name']}. Training does so, but an evaluation "
-            "reads the files as they are. Correct their headers, or leave the case out."
+            f"The list overrides the orientation of the case {item['name']}, which evaluation does not support. "
+            "Correct the headers of its files, or remove the case from the list."
         )
         raise CaseError(message)
-    stated = item.get("label_scheme")
+    scheme = item.get("label_scheme")
     files = replace(recognise(item["image"]), name=item["name"])
-    return LabelledCase(files, Path(item["label"]), LabelScheme(stated) if stated else None)
+    return LabelledCase(files, Path(item["label"]), LabelScheme(scheme) if scheme else None)

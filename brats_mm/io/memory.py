@@ -71,7 +71,8 @@ def _checked(data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *cod
     shape = spatial_shape(data.shape, place)
     if data.dtype.kind not in "iufb" or affine.shape != (4, 4):
         message = (
-            f"{place} needs one grey value per voxel and a (4, 4) affine, but has {data.dtype} and {affine.shape}."
+            f"{place} must have one grey value per voxel and a (4, 4) affine, but has the type {data.dtype} and the "
+            f"affine shape {affine.shape}."
         )
         raise VolumeError(message)
     matrix = np.array(affine, np.float64)

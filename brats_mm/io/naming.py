@@ -47,18 +47,18 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
     doubts: dict[Path, str] = {}
     for image, reading in zip(images, readings, strict=True):
         reason = _not_a_sequence(reading)
-        named = (order[reading.number],) if reading.number in order else reading.modalities
+        modalities = (order[reading.number],) if reading.number in order else reading.modalities
         if reason is not None:
             ignored[image] = reason
-        elif named and reading.doubt:
-            unclear[image] = named
+        elif modalities and reading.doubt:
+            unclear[image] = modalities
             doubts[image] = reading.doubt
-        elif len(named) == 1:
-            candidates.setdefault(named[0], []).append(image)
-        elif named:
-            unclear[image] = named
+        elif len(modalities) == 1:
+            candidates.setdefault(modalities[0], []).append(image)
+        elif modalities:
+            unclear[image] = modalities
         else:
-            ignored[image] = "its name does not say a sequence"
+            ignored[image] = "its name contains no sequence"
     copies = {image: reading.copy for image, reading in zip(images, readings, strict=True) if reading.copy}
     notes = (*(notes if candidates else ()), *_prefer_originals(candidates, copies, ignored))
     return Recognised(candidates, ignored, unclear, doubts, notes)
@@ -68,7 +68,7 @@ def _not_a_sequence(reading: Reading) -> str | None:
     if reading.is_label:
         return "its name marks a label map"
     if reading.is_other:
-        return f"its name says that it is another kind of image or a result ({reading.kind}: {reading.kind_word!r})"
+        return f"its name marks another kind of image or a result ({reading.kind}: {reading.kind_word!r})"
     return None
 
 
@@ -85,12 +85,12 @@ def _prefer_originals(
                     ignored[file] = f"its name marks a copy ({copies[file]!r}) of {originals[0].name}"
             candidates[modality] = originals
         else:
-            notes += [f"{modality.label}: the only file is named as a copy ({copies[file]!r})" for file in files[:1]]
+            notes += [f"{modality.label}: the only file is marked as a copy ({copies[file]!r})" for file in files[:1]]
     return tuple(notes)
 
 
 _LARGEST_DESCRIPTION = 4 << 20
-"""Largest size of a `dataset.json` in bytes. One that lists 10,000 cases has a quarter of it."""
+"""Largest size of a `dataset.json` in bytes, four times that of a list with 10,000 cases."""
 
 
 def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:
@@ -99,14 +99,14 @@ def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | Non
         return {}, ()
     order, source = _channel_order(folder)
     spelled = ", ".join(f"{number} {modality.label}" for number, modality in sorted(order.items()))
-    return dict(order.items()), (f"channel numbers are read {source}: {spelled}",)
+    return dict(order.items()), (f"the channel order is from {source}: {spelled}",)
 
 
 def _channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
     order, source = described_channels(folder)
     if order:
         return order, source
-    return dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True)), "in the order of the Medical Segmentation Decathlon"
+    return dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True)), "the Medical Segmentation Decathlon"
 
 
 def described_channels(folder: Path) -> tuple[dict[str, Modality], str]:
@@ -114,12 +114,12 @@ def described_channels(folder: Path) -> tuple[dict[str, Modality], str]:
     for place in (folder, *folder.resolve().parents[:2]):
         names = _dataset_names(place / "dataset.json")
         if names:
-            return names, f"as {place.name}/dataset.json names them"
+            return names, f"{place.name}/dataset.json"
     return {}, ""
 
 
 def _dataset_names(path: Path) -> dict[str, Modality]:
-    """Return sequences by channel number from an nnU-Net or Decathlon `dataset.json`. Empty without a usable one."""
+    """Return sequences by channel number from an nnU-Net or Decathlon `dataset.json`, or nothing if it is unusable."""
     try:
         if path.stat().st_size > _LARGEST_DESCRIPTION:
             return {}

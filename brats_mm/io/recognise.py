@@ -1,4 +1,4 @@
-"""Recognise which file is which sequence, before anything heavy is loaded."""
+"""Recognise the sequence of each file, before heavy libraries are imported."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -32,17 +32,18 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
     labels = read_labels(path, grid)
     values = frozenset(np.unique(labels).tolist()) - {0}
     try:
-        meant = scheme or decide_schemes({path.name: values})[path.name]
+        decided = scheme or decide_schemes({path.name: values})[path.name]
     except CaseError as error:
         raise VolumeError(str(error)) from error
-    unknown = unknown_values(values, meant)
+    unknown = unknown_values(values, decided)
     if unknown:
         message = (
             f"The label map {path.name} has the values {', '.join(map(str, unknown[:5]))}, but the label scheme "
-            f"{meant.value} has {', '.join(map(str, sorted(meant.values)))}. Name another scheme, or correct the map."
+            f"{decided.value} allows only {', '.join(map(str, sorted(decided.values)))}. "
+            "Select another scheme or correct the map."
         )
         raise VolumeError(message)
-    return regions_from_labels(labels, meant)
+    return regions_from_labels(labels, decided)
 
 
 def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
@@ -53,13 +54,13 @@ def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
         GridError: the map does not match the grid.
     """
     stored, affine = _read(path)
-    own = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
-    match = match_lattice(own, grid)
+    label_grid = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
+    match = match_lattice(label_grid, grid)
     placed = None if match is None else place_voxels(stored, match, grid.shape)
     if placed is None or np.count_nonzero(placed) < np.count_nonzero(stored):
         message = (
-            f"The label map {path.name} does not have the grid of its images: {_shown(own)} against {_shown(grid)}. "
-            "Resample it to them first, with nearest-neighbour interpolation."
+            f"The label map {path.name} is on a different grid than the images: {_shown(label_grid)} instead of "
+            f"{_shown(grid)}. Resample the label map to the images with nearest-neighbour interpolation."
         )
         raise GridError(message)
     return whole_labels(placed, path.name)
@@ -77,6 +78,6 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         volume = read_stored(path)
     except VolumeError as error:
-        message = f"The label map cannot be read: {error}"
+        message = f"Could not read the label map. {error}"
         raise VolumeError(message) from error
     return volume.data, volume.grid.affine

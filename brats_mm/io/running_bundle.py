@@ -22,8 +22,8 @@ def running_workflow() -> Any | None:
 def bundle_folder() -> str:
     """Return the folder of the bundle whose config is running.
 
-    This is the parent of the config's `configs` folder, so copied bundles use their own weights. A config
-    outside of a bundle uses the current directory if that is a bundle, like bundles of the MONAI model zoo.
+    This is the parent of the config's `configs` folder, so copied bundles use their own weights. For a config outside
+    of a bundle, this is the current directory if it is a bundle, as in the MONAI model zoo.
 
     Raises:
         BundleError: neither folder is a bundle.

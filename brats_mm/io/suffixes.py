@@ -19,10 +19,10 @@ IMAGE_SUFFIXES = (
 """Files that `io.volume` reads."""
 
 MOST_VOLUMES = 2000
-"""Largest number of volume files in an archive or folder. A case has fewer, and reading each name takes time."""
+"""Largest number of volume files in an archive or folder. A case has far fewer."""
 
 VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".raw.bz2", ".bin", ".dat")
-"""Suffixes of files with voxels only, which an .mhd or .nhdr beside them refers to."""
+"""Suffixes of files with voxels only. An .mhd or .nhdr in the same folder refers to them."""
 
 _CONVERT = "convert it to .nii.gz"
 _UNREADABLE = {
@@ -64,5 +64,5 @@ def known_format(name: str) -> str | None:
 
 
 def unreadable_reason(name: str) -> str:
-    """Return why a file without an image suffix is not read, and what to do."""
+    """Return why a file without an image suffix is not read, with advice."""
     return known_format(name) or "it is not a volume file (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .mgz, .img/.hdr)"

@@ -22,7 +22,7 @@ from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, image_suffix, un
 from brats_mm.io.volume_checks import check_voxels
 
 AGREEMENT_MM = 0.5
-"""Largest distance between corners of a NIfTI header's two matrices without a warning."""
+"""Distance between corners of a NIfTI header's two matrices above which a warning is given."""
 
 _PARSERS: dict[str, Callable[[Path], Raster]] = {
     **dict.fromkeys((*NIFTI_SUFFIXES, *PAIR_SUFFIXES, *PAIR_SUFFIXES.values()), parse_nifti),
@@ -36,8 +36,7 @@ def read_volume(path: Path) -> Volume:
     """Read a volume file, or a folder with one DICOM series.
 
     Validates the header before allocating memory. If a NIfTI header has both matrices, the sform takes precedence, as
-    in
-    nibabel. `header_warnings` reports differences.
+    in nibabel. `header_warnings` reports differences.
 
     Returns:
         The volume, with notes about repairs.
@@ -91,7 +90,9 @@ def check_volume(path: Path, *, one_file: bool = False) -> None:
     with reading_errors(path):
         raster = _parse(path)
         if one_file and raster.data != path:
-            message = f"{path.name} stores its voxels in other files. Convert it to one file, for example .nii.gz."
+            message = (
+                f"{path.name} stores its voxels in another file. Convert it to a single file, for example .nii.gz."
+            )
             raise VolumeError(message)
         check_length(raster)
 
@@ -110,9 +111,8 @@ def header_warnings(grid: Grid) -> tuple[str, ...]:
     """Return warnings about a header's geometry, without the file name."""
     if grid.sform_code <= 0 and grid.qform_code <= 0:
         return (
-            "the header does not give the position of the volume (in NIfTI, the sform and qform codes are 0), so "
-            "left and "
-            "right are uncertain",
+            "the header does not define the position of the volume (in NIfTI, the sform and qform codes are 0), so "
+            "left and right are uncertain",
         )
     if grid.sform_code <= 0 or grid.qform_code <= 0 or grid.sform is None or grid.qform is None:
         return ()

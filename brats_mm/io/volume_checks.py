@@ -1,4 +1,4 @@
-"""Check shape, geometry and voxels of a volume. Each fault is a message with the file name."""
+"""Check shape, geometry and voxels of a volume. Each error message contains the file name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ from brats_mm.errors import VolumeError
 MIN_AXIS = 8
 MAX_AXIS = 1024
 MAX_VOXELS = 2**28
-"""Largest number of voxels, which take 1 GiB. Heads at 0.5 mm have a quarter of it."""
+"""Largest number of voxels, which take 1 GiB. A head at 0.5 mm needs a quarter of it."""
 
 MIN_SPACING_MM = 0.05
 MAX_SPACING_MM = 50.0
 
 MAX_LABELS = 8
-"""Largest number of distinct values of a label map. An integer volume with no more of them looks like one."""
+"""Largest number of distinct values of a label map. An integer volume with at most this many looks like one."""
 
 
 def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
@@ -30,20 +30,17 @@ def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
     sizes = [int(size) for size in shape]
     while len(sizes) > 3 and sizes[-1] == 1:
         sizes.pop()
-    shown = " x ".join(map(str, sizes)) or "no axes"
+    shape_text = " x ".join(map(str, sizes)) or "no axes"
     if len(sizes) > 3:
-        message = (
-            f"{path.name} holds several volumes ({shown}), but one file must hold one sequence. "
-            "Split it into one file per sequence."
-        )
+        message = f"{path.name} holds several volumes ({shape_text}). Split it into one file per sequence."
         raise VolumeError(message)
     if len(sizes) < 3 or min(sizes) == 1:
-        message = f"{path.name} is a picture, not a volume ({shown}). Give a 3-D volume."
+        message = f"{path.name} is a picture, not a volume ({shape_text}). Give a 3-D volume."
         raise VolumeError(message)
     if min(sizes) < MIN_AXIS or max(sizes) > MAX_AXIS or sizes[0] * sizes[1] * sizes[2] > MAX_VOXELS:
         message = (
-            f"{path.name} has {shown} voxels, but each axis must have {MIN_AXIS} to {MAX_AXIS} voxels, and the volume "
-            f"at most {MAX_VOXELS:,}. Check that it is an MR volume. If it is larger, resample it."
+            f"{path.name} has {shape_text} voxels. Each axis must have {MIN_AXIS} to {MAX_AXIS} voxels, and the volume "
+            f"at most {MAX_VOXELS:,}. Check that the file is an MR volume, and resample it if it is larger."
         )
         raise VolumeError(message)
     return sizes[0], sizes[1], sizes[2]
@@ -54,10 +51,10 @@ def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
     values = [float(value) for value in spacing_mm]
     if all(MIN_SPACING_MM <= value <= MAX_SPACING_MM for value in values):
         return
-    shown = " x ".join(f"{value:g}" for value in values)
+    spacing_text = " x ".join(f"{value:g}" for value in values)
     message = (
-        f"{path.name} has a voxel spacing of {shown} mm, but each must be between {MIN_SPACING_MM:g} and "
-        f"{MAX_SPACING_MM:g} mm. Correct the header, or convert the series again."
+        f"{path.name} has a voxel spacing of {spacing_text} mm. It must be between {MIN_SPACING_MM:g} and "
+        f"{MAX_SPACING_MM:g} mm along each axis. Correct the header, or convert the series again."
     )
     raise VolumeError(message)
 
@@ -65,14 +62,14 @@ def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
 def check_affine(affine: npt.NDArray[np.float64], path: Path) -> None:
     """Raise VolumeError unless the affine is finite, invertible and has plausible spacings."""
     if not np.isfinite(affine).all():
-        message = f"The affine of {path.name} has values that are not finite. Correct the header, or convert it again."
+        message = f"The affine of {path.name} is not finite. Correct the header, or convert the series again."
         raise VolumeError(message)
     columns = affine[:3, :3]
     lengths = np.linalg.norm(columns, axis=0)
     if (lengths == 0).any() or abs(np.linalg.det(columns / lengths)) < 1e-3:
         message = (
-            f"The affine of {path.name} is singular: its three axes do not span space. "
-            "Correct the header, or convert the series again."
+            f"The affine of {path.name} is singular: its axes are linearly dependent. Correct the header, or convert "
+            "the series again."
         )
         raise VolumeError(message)
     check_spacing([float(length) for length in lengths], path)
@@ -99,16 +96,14 @@ def check_voxels(data: Array, path: Path) -> None:
         raise VolumeError(message)
     if lowest == highest:
         constant = "0 everywhere" if lowest == 0 else f"the same value ({lowest:g}) everywhere"
-        message = (
-            f"{path.name} is {constant}, so it contains no image. Leave out a missing sequence instead of filling it."
-        )
+        message = f"{path.name} is {constant}, so it contains no image. Omit a missing sequence instead of filling it."
         raise VolumeError(message)
     values = _few_whole_values(data)
     if values is not None:
-        shown = ", ".join(f"{value:g}" for value in values)
+        values_text = ", ".join(f"{value:g}" for value in values)
         message = (
-            f"{path.name} looks like a label map: its only values are {shown}. Give the MR sequence itself, "
-            "with its grey values."
+            f"{path.name} looks like a label map: its only values are {values_text}. Give the MR image with its grey "
+            "values."
         )
         raise VolumeError(message)
 

@@ -1,4 +1,4 @@
-"""Unpack untrusted zip files: inspected first, limited in size, with safe names."""
+"""Unpack untrusted zip files after inspection, with limits of size and safe names."""
 
 import errno
 import re
@@ -55,7 +55,7 @@ class Unpacked:
     Attributes:
         folder: folder of the files.
         passed_over: reason by skipped entry.
-        is_dicom: whether it held no volume files, so that all files were unpacked as possible DICOM files.
+        is_dicom: whether the zip file held no volume files, so all files were unpacked as possible DICOM files.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ def is_zip(path: Path) -> bool:
 
 
 def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpacked:
-    """Unpack the images of a case: its volume files if any, else files that may be DICOM.
+    """Unpack the images of a case: its volume files, or else files that may be DICOM.
 
     Args:
         archive: the zip file.
@@ -82,7 +82,7 @@ def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpa
 
     Raises:
         ZipTooLarge: the zip file exceeds the limits when unpacked.
-            ZipError: the zip file is damaged or unsafe. Nothing but its images was written.
+        ZipError: the zip file is damaged or unsafe. Only images were written.
         OSError: the disk is full.
     """
     bounds = limits or ZipLimits()
@@ -98,7 +98,7 @@ def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpa
             raise _bad(problem="is damaged or truncated. Create it again") from error
         raise
     except (UnicodeDecodeError, ValueError, OverflowError, IndexError) as error:
-        raise _bad(problem="has entries that cannot be read. Create it again") from error
+        raise _bad(problem="has unreadable entries. Create it again") from error
 
 
 def _check_directory(archive: Path, limits: ZipLimits) -> None:
@@ -126,16 +126,16 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
         raise _too_many(limits)
     for entry in entries:
         _check_entry(entry)
-    seen = [entry for entry in entries if not _is_hidden(entry)]
-    images = [entry for entry in seen if _is_image(entry)]
+    visible = [entry for entry in entries if not _is_hidden(entry)]
+    images = [entry for entry in visible if _is_image(entry)]
     if not any(image_suffix(entry.filename) for entry in images):
-        return _unpack_dicom(opened, seen, folder, limits)
+        return _unpack_dicom(opened, visible, folder, limits)
     if len(images) > MOST_VOLUMES:
         raise _bad(problem=f"holds {len(images):,} volume files, but a case has only a few. Pack only one case")
     shared = _shared_folders([PurePosixPath(entry.filename) for entry in images])
     _write_all(opened, images, lambda entry: _place(folder, PurePosixPath(entry.filename), shared), limits)
-    wanted = {id(entry) for entry in images}
-    passed_over = {entry.filename[-200:]: "it is not an image" for entry in seen if id(entry) not in wanted}
+    image_ids = {id(entry) for entry in images}
+    passed_over = {entry.filename[-200:]: "it is not an image" for entry in visible if id(entry) not in image_ids}
     return Unpacked(folder, passed_over)
 
 
@@ -148,10 +148,10 @@ def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folde
     count = len(entries) - len(images)
     if not count:
         return Unpacked(folder, {}, is_dicom=True)
-    wanted = {id(entry) for entry in images}
-    name = next(entry.filename for entry in entries if id(entry) not in wanted)[-200:]
-    shown = name if count == 1 else f"{name} and {count - 1:,} more"
-    return Unpacked(folder, {shown: "it is not DICOM"}, is_dicom=True)
+    image_ids = {id(entry) for entry in images}
+    name = next(entry.filename for entry in entries if id(entry) not in image_ids)[-200:]
+    names_text = name if count == 1 else f"{name} and {count - 1:,} more"
+    return Unpacked(folder, {names_text: "it is not DICOM"}, is_dicom=True)
 
 
 def _head(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
@@ -163,13 +163,13 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     name, mode = entry.filename, entry.external_attr >> 16
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\\" in name:
-        raise _bad(problem="has entries whose names lead outside its folder. Create it again with plain names")
+        raise _bad(problem="has entries with paths outside its folder. Create it again with plain names")
     if any(unicodedata.category(letter).startswith("C") for letter in name):
         raise _bad(problem="has entries with control characters in their names. Create it again with plain names")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise _bad(problem="holds links or devices. Pack the files themselves")
     if entry.flag_bits & 0x1:
-        raise _bad(problem="is encrypted. Send it without a password, over an encrypted connection")
+        raise _bad(problem="is encrypted. Send it unencrypted over an encrypted connection")
     if entry.compress_type not in _METHODS:
         raise _bad(problem="uses an unsupported compression. Create it again with deflate compression")
 
@@ -185,8 +185,9 @@ def _is_image(entry: zipfile.ZipInfo) -> bool:
 
 
 def _shared_folders(names: list[PurePosixPath]) -> int:
-    """Return the number of leading folders that all images share. For `cases/a/b/x.nii.gz` alone, these are all but
-    `b`.
+    """Return the number of leading folders that all images share.
+
+    For `cases/a/b/x.nii.gz` alone, these are all but `b`.
     """
     shared = 0
     parents = [name.parts[:-1] for name in names]
@@ -207,8 +208,8 @@ def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
 
 def _side_by_side(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
     """Return a function that numbers output paths in one folder, because DICOM files often share their names."""
-    counted = iter(range(1 << 30))
-    return lambda entry: folder / f"{next(counted):06d}_{_harmless(PurePosixPath(entry.filename).name)}"
+    numbers = iter(range(1 << 30))
+    return lambda entry: folder / f"{next(numbers):06d}_{_harmless(PurePosixPath(entry.filename).name)}"
 
 
 def _harmless(part: str) -> str:
@@ -221,9 +222,9 @@ def _write_all(
     place: Callable[[zipfile.ZipInfo], Path],
     limits: ZipLimits,
 ) -> None:
-    left = limits.unpacked_bytes
+    remaining = limits.unpacked_bytes
     for entry in entries:
-        left -= _write(opened, entry, place(entry), min(left, limits.file_bytes))
+        remaining -= _write(opened, entry, place(entry), min(remaining, limits.file_bytes))
 
 
 def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, most: int) -> int:
@@ -239,7 +240,7 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, most: i
 
 
 def _too_many(limits: ZipLimits) -> ZipError:
-    return _bad(problem=f"has more than {limits.entries} entries, the most allowed here. Pack only the case's images")
+    return _bad(problem=f"has more than the {limits.entries} entries allowed. Pack only the images of the case")
 
 
 def _bad(*, problem: str) -> ZipError:

@@ -92,7 +92,7 @@ function named(chosen: PickedFile[], root: string[]): CaseFile[] {
   return chosen.map((one, place) => {
     const { sequences, reason, doubt, copy } = readings[place] ?? { sequences: [], reason: null, doubt: "", copy: "" };
     const meanings = [...sequences.map((sequence) => SEQUENCE_LABELS[sequence]), ...(doubt ? [doubt] : [])];
-    const unclear = `its name says ${meanings.join(" or ")}`;
+    const unclear = `its name matches ${meanings.join(" or ")}`;
     const sequence = meanings.length === 1 ? (sequences[0] ?? null) : null;
     const original = sequence !== null && copy ? originals.get(sequence) : undefined;
     const isCopy = original === undefined ? "" : `its name marks a copy ('${copy}') of ${original}`;

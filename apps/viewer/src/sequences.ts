@@ -123,7 +123,7 @@ export function readNames(names: FileName[], folder: string): Reading[] {
     const reason = notASequence(one);
     if (reason !== null) return { sequences: [], reason, doubt: "", copy: "" };
     if (channel !== undefined) return { sequences: [channel], reason: null, doubt: "", copy: one.copy };
-    if (!one.sequences.length) return { sequences: [], reason: "its name does not say a sequence", doubt: "", copy: one.copy };
+    if (!one.sequences.length) return { sequences: [], reason: "its name contains no sequence", doubt: "", copy: one.copy };
     return { sequences: one.sequences, reason: null, doubt: one.doubt, copy: one.copy };
   });
 }
@@ -139,8 +139,8 @@ function stemOf(name: string): string {
 }
 
 function notASequence(one: NameReading): string | null {
-  if (one.label) return "its name says that it holds labels";
-  if (one.kind) return `its name says that it is another kind of image or a result (${one.kind}: '${one.kindWord}')`;
+  if (one.label) return "its name marks a label map";
+  if (one.kind) return `its name marks another kind of image or a result (${one.kind}: '${one.kindWord}')`;
   return null;
 }
 

@@ -67,7 +67,7 @@ test("a zip is sent as it is", () => {
 
 test("a name that says two sequences is left open, with the reason", () => {
   const [, unclear] = sortFiles(picked("flair.nii", "t2_to_t1.nii")).files;
-  expect(unclear).toMatchObject({ sequence: null, note: "its name says T1 or T2" });
+  expect(unclear).toMatchObject({ sequence: null, note: "its name matches T1 or T2" });
 });
 
 test("two files for one sequence are doubles", () => {

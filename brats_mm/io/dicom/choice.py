@@ -12,7 +12,7 @@ from brats_mm.io.dicom.series import Series
 THIN_MM = 1.6
 WHOLE_HEAD_MM = 90.0
 LEAVE_OUT = "none"
-"""Value that leaves a sequence out, instead of a series."""
+"""Value of an override that omits the sequence."""
 _CLOSE = 0.1
 
 
@@ -40,36 +40,38 @@ def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Cho
 
     Args:
         study: study to choose from.
-        overrides: series by sequence as named by the user (a UID, its start or end, or a label), or `none` to leave the
-            sequence out.
+        overrides: series by sequence as named by the user (a UID, its start or end, or a label), or `none` to omit the
+            sequence.
 
     Raises:
         OptionError: an override matches no series, several, or an unreadable one.
     """
-    wanted = {modality: word for modality, word in (overrides or {}).items() if word is not None}
+    labels = {modality: label for modality, label in (overrides or {}).items() if label is not None}
     forced = {
-        modality: find_series(study, word, modality) for modality, word in wanted.items() if word.lower() != LEAVE_OUT
+        modality: find_series(study, label, modality)
+        for modality, label in labels.items()
+        if label.lower() != LEAVE_OUT
     }
     _check_apart(forced)
-    taken = {id(series) for series in forced.values()}
-    chosen, reasons = dict(forced), dict.fromkeys(forced, "you named it")
+    forced_ids = {id(series) for series in forced.values()}
+    selected, reasons = dict(forced), dict.fromkeys(forced, "selected by the user")
     ties: dict[Modality, tuple[Series, ...]] = {}
-    open_ones = [series for series in study.series if id(series) not in taken]
+    open_ones = [series for series in study.series if id(series) not in forced_ids]
     late, notes = _begun_after_contrast(study.series)
     for modality in MODALITIES:
-        if modality in wanted:
+        if modality in labels:
             continue
-        candidates = [one for one in open_ones if _fits(one, modality) and id(one) not in late]
+        candidates = [item for item in open_ones if _fits(item, modality) and id(item) not in late]
         if not candidates:
             continue
         best = sorted(candidates, key=_rank, reverse=True)
-        equal = tuple(one for one in best if _is_equal(one, best[0]))
+        equal = tuple(item for item in best if _is_equal(item, best[0]))
         if len(equal) > 1:
             ties[modality] = equal
         else:
-            chosen[modality], reasons[modality] = best[0], _why(best[0], best[1:])
-    ordered = {modality: chosen[modality] for modality in MODALITIES if modality in chosen}
-    passed_over = {one.label: _why_not(one, ordered, late) for one in study.series if one not in ordered.values()}
+            selected[modality], reasons[modality] = best[0], _why(best[0], best[1:])
+    ordered = {modality: selected[modality] for modality in MODALITIES if modality in selected}
+    passed_over = {item.label: _why_not(item, ordered, late) for item in study.series if item not in ordered.values()}
     notes = (*notes, *_left_out(study, ordered), *_hints(study, ordered, ties))
     return Choice(ordered, reasons, passed_over, notes, ties)
 
@@ -78,65 +80,69 @@ def require_unambiguous(choice: Choice) -> Choice:
     """Return the choice if no sequence is ambiguous.
 
     Raises:
-        CaseError: several series are equally good, or there is none. The message lists them and how to name one.
+        CaseError: several series are equally good, or there is none. The message lists them and explains how to select
+            one.
     """
     if choice.ties:
         conflicts = "; ".join(
-            f"{modality.label} could be {' or '.join(one.title for one in equal)}"
+            f"{modality.label} could be {' or '.join(series.title for series in equal)}"
             for modality, equal in choice.ties.items()
         )
         first, equal = next(iter(choice.ties.items()))
         message = (
-            f"Several series are equally good: {conflicts}. Name the one to use, for example "
-            f"--{first.value} {equal[0].label}, or --{first.value} {LEAVE_OUT} to leave the sequence out."
+            f"Several series are equally good: {conflicts}. Select one, for example "
+            f"--{first.value} {equal[0].label}, or --{first.value} {LEAVE_OUT} to omit the sequence."
         )
         raise CaseError(message)
     if not choice.chosen:
-        seen = "; ".join(f"…{label} {reason}" for label, reason in list(choice.passed_over.items())[:10])
+        passed_over = "; ".join(f"…{label} {reason}" for label, reason in list(choice.passed_over.items())[:10])
         message = (
-            f"No series of the study was recognised as T1, T1ce, T2 or FLAIR: {seen}. "
-            "Name the series, for example --t1ce and the end of its UID. See brats-mm inspect for a list."
+            f"No series of the study was recognised as T1, T1ce, T2 or FLAIR: {passed_over}. "
+            "Select the series, for example with --t1ce and the end of its UID. brats-mm inspect lists them."
         )
         raise CaseError(message)
     return choice
 
 
-def find_series(study: Study, word: str, modality: Modality) -> Series:
-    """Return the series that the user names.
+def find_series(study: Study, label: str, modality: Modality) -> Series:
+    """Return the series selected by the user.
 
     Raises:
         OptionError: no series or several match, or the matching one cannot be read.
     """
-    uid, _, part = word.strip().partition("#")
-    fitting = [one for one in study.series if fits(one.identity.series_uid, uid) and part in ("", str(one.part))]
+    uid, _, part = label.strip().partition("#")
+    fitting = [
+        series for series in study.series if fits(series.identity.series_uid, uid) and part in ("", str(series.part))
+    ]
     if not fitting:
-        known = ", ".join(f"…{one.label}" for one in study.series[:20])
+        listed = ", ".join(f"…{series.label}" for series in study.series[:20])
         message = (
-            f"--{modality.value} matches no series of the study: no UID starts or ends with {word!r}. The series "
-            f"are {known}."
+            f"--{modality.value} matches no series of the study: no UID starts or ends with {label!r}. Available "
+            f"series: {listed}."
         )
         raise OptionError(message)
     if len(fitting) > 1:
-        titles = " or ".join(one.title for one in fitting[:6])
-        message = f"--{modality.value} {word!r} matches {titles}. Give the full label of one, including any #."
+        titles = " or ".join(series.title for series in fitting[:6])
+        message = f"--{modality.value} {label!r} matches {titles}. Give the full label of one of them, including any #."
         raise OptionError(message)
     if not fitting[0].is_readable:
         fault = fitting[0].layout.fault
         message = (
-            f"--{modality.value} names {fitting[0].title}, which cannot be used: {fault}. "
-            "Send it again, or name another."
+            f"--{modality.value} selects {fitting[0].title}, which cannot be used: {fault}. Send the series again, or "
+            "select another."
         )
         raise OptionError(message)
     return fitting[0]
 
 
 def _check_apart(forced: Mapping[Modality, Series]) -> None:
-    seen: dict[int, Modality] = {}
+    modality_of_series: dict[int, Modality] = {}
     for modality, series in forced.items():
-        twin = seen.setdefault(id(series), modality)
+        twin = modality_of_series.setdefault(id(series), modality)
         if twin is not modality:
             message = (
-                f"{series.title} was named as {twin.label} and as {modality.label}. Name a different series for each."
+                f"{series.title} was selected as {twin.label} and as {modality.label}. Select a different series for "
+                "each."
             )
             raise OptionError(message)
 
@@ -148,29 +154,29 @@ def _fits(series: Series, modality: Modality) -> bool:
 def _begun_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
     """Return T1 series that do not mention contrast but started after one with contrast, and a note for each."""
     started = [
-        one.facts.acquired_s
-        for one in series
-        if one.verdict.modality is Modality.T1CE and one.facts.acquired_s is not None and one.verdict.contrast_stated
+        item.facts.acquired_s
+        for item in series
+        if item.verdict.modality is Modality.T1CE and item.facts.acquired_s is not None and item.verdict.contrast_stated
     ]
     if not started:
         return set(), ()
     late = [
-        one
-        for one in series
-        if one.verdict.modality is Modality.T1
-        and not one.verdict.contrast_stated
-        and one.facts.acquired_s is not None
-        and one.facts.acquired_s > min(started)
+        item
+        for item in series
+        if item.verdict.modality is Modality.T1
+        and not item.verdict.contrast_stated
+        and item.facts.acquired_s is not None
+        and item.facts.acquired_s > min(started)
     ]
     notes = tuple(
-        f"S{one.name[1:]} was not used as T1: it does not mention contrast, but started after a series with contrast."
-        for one in late
+        f"S{item.name[1:]} was not used as T1: it does not mention contrast, but started after a series with contrast."
+        for item in late
     )
-    return {id(one) for one in late}, notes
+    return {id(item) for item in late}, notes
 
 
 def _rank(series: Series) -> tuple[float, ...]:
-    """Return the sort key of a series among series of its kind, most important first. See `_MERITS`."""
+    """Return the sort key of a series among its kind, with the most important criterion first. See `_MERITS`."""
     facts = series.facts
     thin = max(facts.spacing_mm) <= THIN_MM
     return (
@@ -187,23 +193,23 @@ def _rank(series: Series) -> tuple[float, ...]:
     )
 
 
-def _is_equal(one: Series, best: Series) -> bool:
-    """Return whether two series differ in nothing but a few slices."""
-    if one is best:
+def _is_equal(series: Series, best: Series) -> bool:
+    """Return whether two series differ by at most a few slices."""
+    if series is best:
         return True
-    close = abs(one.facts.slices - best.facts.slices) <= _CLOSE * best.facts.slices
-    return _rank(one)[:-1] == _rank(best)[:-1] and close and _same_orientation(one, best)
+    close = abs(series.facts.slices - best.facts.slices) <= _CLOSE * best.facts.slices
+    return _rank(series)[:-1] == _rank(best)[:-1] and close and _same_orientation(series, best)
 
 
-def _same_orientation(one: Series, best: Series) -> bool:
-    return one.facts.orientation == best.facts.orientation or max(one.facts.spacing_mm) <= THIN_MM
+def _same_orientation(series: Series, best: Series) -> bool:
+    return series.facts.orientation == best.facts.orientation or max(series.facts.spacing_mm) <= THIN_MM
 
 
-def _why(best: Series, others: Sequence[Series]) -> str:
-    if not others:
+def _why(best: Series, rivals: Sequence[Series]) -> str:
+    if not rivals:
         return f"the only candidate (confidence {best.verdict.confidence:.2f})"
-    second = max(others, key=_rank)
-    return f"the best of {len(others) + 1}: {_advantage(best, second)}, unlike {second.name}"
+    second = max(rivals, key=_rank)
+    return f"the best of {len(rivals) + 1}: {_advantage(best, second)}, unlike {second.name}"
 
 
 _MERITS = (
@@ -213,74 +219,74 @@ _MERITS = (
 )  # fmt: skip
 
 
-def _advantage(better: Series, other: Series) -> str:
-    pairs = zip(_MERITS, _rank(better), _rank(other), strict=True)
+def _advantage(better: Series, rival: Series) -> str:
+    pairs = zip(_MERITS, _rank(better), _rank(rival), strict=True)
     return next((merit for merit, a, b in pairs if a > b), "its slices are axial")
 
 
-def _why_not(one: Series, chosen: Mapping[Modality, Series], late: set[int]) -> str:
-    verdict = one.verdict
+def _why_not(series: Series, selected: Mapping[Modality, Series], late: set[int]) -> str:
+    verdict = series.verdict
     if verdict.modality is None:
         return f"is {_article(verdict.kind)} ({verdict.evidence[0][:-1]})"
-    if not one.is_readable:
-        return f"is a {verdict.kind}, but {one.layout.fault}"
-    if id(one) in late:
+    if not series.is_readable:
+        return f"is a {verdict.kind}, but {series.layout.fault}"
+    if id(series) in late:
         return "is a T1 that does not mention contrast but started after a series with contrast"
     if verdict.confidence < USABLE:
-        return f"may be {verdict.kind}, but that is too uncertain (confidence {verdict.confidence:.2f})"
-    better = chosen.get(verdict.modality)
-    return f"is one of several {verdict.kind} (ambiguous)" if better is None else _why_worse(one, better)
+        return f"may be {verdict.kind}, but the classification is too uncertain (confidence {verdict.confidence:.2f})"
+    better = selected.get(verdict.modality)
+    return f"is one of several {verdict.kind} (ambiguous)" if better is None else _why_worse(series, better)
 
 
-def _why_worse(one: Series, better: Series) -> str:
-    if one.annotation and not better.annotation:
-        return f"is an annotated copy ({one.annotation}) of {better.name}"
-    if _rank(better) > _rank(one):
-        return f"is a {one.verdict.kind}, but {better.name} was chosen: {_advantage(better, one)}"
-    return f"is a {one.verdict.kind}, but {better.name} was chosen"
+def _why_worse(series: Series, better: Series) -> str:
+    if series.annotation and not better.annotation:
+        return f"is an annotated copy ({series.annotation}) of {better.name}"
+    if _rank(better) > _rank(series):
+        return f"is a {series.verdict.kind}, but {better.name} was chosen: {_advantage(better, series)}"
+    return f"is a {series.verdict.kind}, but {better.name} was chosen"
 
 
 def _article(noun: str) -> str:
     return "of an unknown kind" if noun == "unknown" else noun
 
 
-def _left_out(study: Study, chosen: Mapping[Modality, Series]) -> tuple[str, ...]:
-    """Return a note for each chosen volume if its series has further slices that could belong to it."""
+def _left_out(study: Study, selected: Mapping[Modality, Series]) -> tuple[str, ...]:
+    """Return a note for each chosen volume whose series has further slices that could belong to it."""
     notes = []
-    for modality, series in chosen.items():
-        others = [one for one in study.series if one is not series and _is_other_part(one, series)]
-        if others:
-            spelled = ", ".join(f"{one.facts.slices} in …{one.label}" for one in others)
+    for modality, series in selected.items():
+        siblings = [sibling for sibling in study.series if sibling is not series and _is_other_part(sibling, series)]
+        if siblings:
+            spelled = ", ".join(f"{sibling.facts.slices} in …{sibling.label}" for sibling in siblings)
             notes.append(
-                f"{modality.label} uses {series.facts.slices} slices of {series.name}. Other slices of the same series "
-                f"were left out: {spelled}. brats-mm inspect shows how they differ."
+                f"{modality.label} uses {series.facts.slices} slices of {series.name}. Other slices of the series "
+                f"were left out: {spelled}. brats-mm inspect shows the differences."
             )
     return tuple(notes)
 
 
-def _is_other_part(one: Series, series: Series) -> bool:
-    same_series = one.identity.series_uid == series.identity.series_uid
-    same_plane = one.facts.orientation == series.facts.orientation
-    fits = one.verdict.modality in (None, series.verdict.modality)
-    return same_series and same_plane and fits and one.verdict.kind != "proton density"
+def _is_other_part(sibling: Series, series: Series) -> bool:
+    same_series = sibling.identity.series_uid == series.identity.series_uid
+    same_plane = sibling.facts.orientation == series.facts.orientation
+    fits = sibling.verdict.modality in (None, series.verdict.modality)
+    return same_series and same_plane and fits and sibling.verdict.kind != "proton density"
 
 
 def _hints(
-    study: Study, chosen: Mapping[Modality, Series], ties: Mapping[Modality, tuple[Series, ...]]
+    study: Study, selected: Mapping[Modality, Series], ties: Mapping[Modality, tuple[Series, ...]]
 ) -> tuple[str, ...]:
-    """Suggest series for missing sequences that the user can name."""
+    """Suggest series that the user can select for missing sequences."""
     hints = []
     for modality in MODALITIES:
-        if modality in chosen or modality in ties:
+        if modality in selected or modality in ties:
             continue
-        for one in study.series:
-            maybe = one.verdict.underlying is modality or (
-                one.verdict.modality is modality and one.verdict.confidence < USABLE
+        for series in study.series:
+            maybe = series.verdict.underlying is modality or (
+                series.verdict.modality is modality and series.verdict.confidence < USABLE
             )
-            if maybe and one.is_readable and one.verdict.kind not in ("subtraction", "projection"):
+            if maybe and series.is_readable and series.verdict.kind not in ("subtraction", "projection"):
                 hints.append(
-                    f"No {modality.label} was chosen. {one.name} may be one ({one.verdict.kind}). "
-                    f"Use it with --{modality.value} {one.label}."
+                    f"No {modality.label} was chosen. {series.name} is a candidate ({series.verdict.kind}). Select it "
+                    f"with --{modality.value} {series.label}."
                 )
                 break
     return tuple(hints)

@@ -1,7 +1,7 @@
 """Classify a series as T1, T1ce, T2, FLAIR or something else by timing, words, contrast tags and kind of image.
 
 The same facts always give the same verdict, with evidence in sentences and a confidence. The rules and limits follow
-vendors' habits. `tests/unit/io/dicom/header_table.csv` holds the combinations that they are tested on.
+the conventions of vendors. `tests/unit/io/dicom/header_table.csv` holds the tested combinations.
 """
 
 from dataclasses import replace
@@ -35,7 +35,7 @@ def classify(facts: HeaderFacts) -> Verdict:
         kind = f"reformat of {verdict.modality.label}" if verdict.modality else "reformat"
         return Verdict(None, kind, 0.9, (reformat, *verdict.evidence), verdict.modality)
     if facts.image_type[:1] == ("DERIVED",) and verdict.modality is not None:
-        reason = "The image type says DERIVED: the series may be computed from another one."
+        reason = "Image Type contains DERIVED: the series may be computed from another one."
         verdict = replace(verdict, confidence=min(verdict.confidence, 0.75), evidence=(*verdict.evidence, reason))
     return verdict
 
@@ -49,58 +49,58 @@ def classify_weighting(facts: HeaderFacts) -> Verdict:
 
 def _weighted(facts: HeaderFacts, timing: Weighting, words: Words) -> Verdict:
     tagged = _ENHANCED.get(facts.acquisition_contrast)
-    named, spoken = words.weighting, f"The description says {words.word!r} ({_label(words.weighting)})."
+    modality, evidence = words.weighting, f"The description contains {words.word!r} ({_label(words.weighting)})."
     if tagged is not None:
-        named, spoken = tagged, f"The acquisition contrast is {facts.acquisition_contrast} ({tagged.label})."
+        modality, evidence = tagged, f"The acquisition contrast is {facts.acquisition_contrast} ({tagged.label})."
     if timing.modality is None:
-        return _by_words(named, spoken, timing)
-    if named is None:
+        return _by_words(modality, evidence, timing)
+    if modality is None:
         return Verdict(timing.modality, timing.modality.label, min(timing.strength, 0.85), (timing.reason,))
-    if named is timing.modality:
-        return Verdict(named, named.label, max(0.92, timing.strength), (timing.reason, spoken))
-    return _contradiction(facts, timing, named, spoken)
+    if modality is timing.modality:
+        return Verdict(modality, modality.label, max(0.92, timing.strength), (timing.reason, evidence))
+    return _contradiction(facts, timing, modality, evidence)
 
 
-def _by_words(named: Modality | None, spoken: str, timing: Weighting) -> Verdict:
+def _by_words(modality: Modality | None, evidence: str, timing: Weighting) -> Verdict:
     if timing.other:
-        if named is None or timing.strength >= 0.8:
-            reasons = (timing.reason,) if named is None else (timing.reason, spoken)
-            return Verdict(None, timing.other, timing.strength if named is None else 0.7, reasons, named)
-        return Verdict(named, named.label, 0.65, (spoken, timing.reason))
-    if named is None:
-        return Verdict(None, "unknown", 0.5, (timing.reason, "The description says no sequence."))
+        if modality is None or timing.strength >= 0.8:
+            reasons = (timing.reason,) if modality is None else (timing.reason, evidence)
+            return Verdict(None, timing.other, timing.strength if modality is None else 0.7, reasons, modality)
+        return Verdict(modality, modality.label, 0.65, (evidence, timing.reason))
+    if modality is None:
+        return Verdict(None, "unknown", 0.5, (timing.reason, "The description names no sequence."))
     confidence = 0.75 if "no echo time" in timing.reason or "no repetition" in timing.reason else 0.6
-    return Verdict(named, named.label, confidence, (spoken, timing.reason))
+    return Verdict(modality, modality.label, confidence, (evidence, timing.reason))
 
 
-def _contradiction(facts: HeaderFacts, timing: Weighting, named: Modality, spoken: str) -> Verdict:
-    """Return the verdict where timing and words disagree."""
+def _contradiction(facts: HeaderFacts, timing: Weighting, modality: Modality, evidence: str) -> Verdict:
+    """Return the verdict if timing and words disagree."""
     assert timing.modality is not None
     no_inversion = facts.inversion_ms is None or facts.inversion_ms <= 20
     if (
-        named is Modality.FLAIR
+        modality is Modality.FLAIR
         and timing.modality is Modality.T2
         and no_inversion
         and (facts.repetition_ms or 0) >= 3800
     ):
-        reason = "The header gives no inversion time, so that the timing of a FLAIR looks like that of a T2."
-        return Verdict(Modality.FLAIR, "FLAIR", 0.82, (spoken, timing.reason, reason))
-    if timing.modality is Modality.FLAIR and named is Modality.T2:  # often described as T2 FLAIR, sometimes as T2
-        return Verdict(Modality.FLAIR, "FLAIR", 0.75, (timing.reason, spoken, "The inversion decides."))
-    reason = "Timing and description contradict each other. Name the series if you know what it is."
-    return Verdict(timing.modality, timing.modality.label, 0.4, (timing.reason, spoken, reason), named)
+        reason = "The header has no inversion time. Without it, the timing of a FLAIR looks like that of a T2."
+        return Verdict(Modality.FLAIR, "FLAIR", 0.82, (evidence, timing.reason, reason))
+    if timing.modality is Modality.FLAIR and modality is Modality.T2:  # often described as T2 FLAIR, sometimes as T2
+        return Verdict(Modality.FLAIR, "FLAIR", 0.75, (timing.reason, evidence, "The inversion takes precedence."))
+    reason = "Timing and description contradict each other. Select the series by option if you know its sequence."
+    return Verdict(timing.modality, timing.modality.label, 0.4, (timing.reason, evidence, reason), modality)
 
 
 def _with_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verdict:
     """Decide whether a T1 was taken before or after contrast."""
     tagged = _has_agent(facts)
     tag = "The header names a contrast agent." if tagged else "The header names no contrast agent."
-    spoken = f"The words say {words.contrast_word!r}."
+    quotation = f"The description contains {words.contrast_word!r}."
     if words.contrast is True:
         confidence = verdict.confidence if tagged else min(verdict.confidence, 0.9)
-        return _t1ce(verdict, confidence, (spoken, tag) if tagged else (spoken,))
+        return _t1ce(verdict, confidence, (quotation, tag) if tagged else (quotation,))
     if words.contrast is False:
-        evidence = (*verdict.evidence, f"{spoken[:-1]}: before contrast.", *((tag,) if tagged else ()))
+        evidence = (*verdict.evidence, f"{quotation[:-1]}: before contrast.", *((tag,) if tagged else ()))
         return replace(verdict, confidence=min(verdict.confidence, 0.7 if tagged else 0.97), evidence=evidence)
     if tagged:
         return _t1ce(verdict, min(verdict.confidence, 0.88), (tag,))
@@ -112,7 +112,7 @@ def _with_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verdic
             evidence=(*verdict.evidence, reason),
             contrast_stated=False,
         )
-    evidence = (*verdict.evidence, "Neither a contrast tag nor a word says that contrast was given.")
+    evidence = (*verdict.evidence, "Neither a contrast tag nor the description mentions contrast.")
     return replace(verdict, confidence=min(verdict.confidence, 0.82), evidence=evidence, contrast_stated=False)
 
 
@@ -125,7 +125,7 @@ def _after_contrast(facts: HeaderFacts, verdict: Verdict) -> Verdict:
         return verdict
     return replace(
         verdict,
-        evidence=(*verdict.evidence, f"It was taken after contrast and remains a {verdict.modality.label}."),
+        evidence=(*verdict.evidence, f"It was acquired after contrast, and remains a {verdict.modality.label}."),
     )
 
 

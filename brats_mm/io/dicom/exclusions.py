@@ -1,4 +1,4 @@
-"""Exclude series other than T1, T1ce, T2 and FLAIR by kind of object, Image Type and words."""
+"""Exclude series other than T1, T1ce, T2 and FLAIR by SOP class, Image Type and description."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _SECOND_ECHO_MS = 60.0
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Reason why a series is none of the four sequences.
+    """Reason to exclude a series from the four sequences.
 
     Attributes:
         kind: description of the kind of image.
@@ -45,7 +45,7 @@ OTHER_PART_WORDS = frozenset({
 
 
 def exclusion_of(facts: HeaderFacts) -> Exclusion | None:
-    """Return why a series is none of the four sequences, or None."""
+    """Return the reason to exclude a series from the four sequences, or None."""
     for check in (_object, _derived_kind, _named_kind, _echo_planar, _component, _projection, _body, _size):
         exclusion = check(facts)
         if exclusion is not None:
@@ -58,19 +58,19 @@ def reformat_of(facts: HeaderFacts) -> str:
     derived = "DERIVED" in facts.image_type[:1]
     types = REFORMAT_TYPES.intersection(facts.image_type)
     if types:
-        return f"The image type says {sorted(types)[0]}: a reformat of another series."
-    spoken = REFORMAT_WORDS.intersection(_tokens(facts))
-    if derived and spoken:
-        return f"The image type says DERIVED, and the description {sorted(spoken)[0]!r}: a reformat of another series."
+        return f"Image Type contains {sorted(types)[0]}: a reformat of another series."
+    matches = REFORMAT_WORDS.intersection(_tokens(facts))
+    if derived and matches:
+        return f"Image Type contains DERIVED, and the description {sorted(matches)[0]!r}: a reformat of another series."
     return ""
 
 
 def annotation_of(facts: HeaderFacts) -> str:
     """Return a clause if the series is a copy with drawings or text in its voxels, else an empty string."""
     if facts.is_annotated:
-        return "the header says that annotations are burned in"
-    spoken = ANNOTATED.intersection(name_tokens(facts.description))
-    return f"the description says {sorted(spoken)[0]!r}" if spoken else ""
+        return "the header marks burned-in annotations"
+    matches = ANNOTATED.intersection(name_tokens(facts.description))
+    return f"the description contains {sorted(matches)[0]!r}" if matches else ""
 
 
 def _tokens(facts: HeaderFacts) -> set[str]:
@@ -83,11 +83,11 @@ def _object(facts: HeaderFacts) -> Exclusion | None:
             f"{facts.modality or 'no'} image", f"The modality is {facts.modality or 'not given'}, not MR.", 1.0
         )
     if facts.sop_class not in ("MR", "enhanced MR"):
-        return Exclusion(facts.sop_class, f"The object is of the kind {facts.sop_class}, not an MR image.", 1.0)
+        return Exclusion(facts.sop_class, f"The SOP class is {facts.sop_class}, not an MR image.", 1.0)
     if "MOSAIC" in facts.image_type:
-        return Exclusion("mosaic", "The image type says MOSAIC: all slices of a time point in one image.", 1.0)
+        return Exclusion("mosaic", "Image Type contains MOSAIC: all slices of a time point in one image.", 1.0)
     if {"SCREEN SAVE", "SCREENSHOT", "SCREEN_CAPTURE", "SECONDARY CAPTURE"}.intersection(facts.image_type):
-        return Exclusion("screenshot", "The image type says that it is a screenshot.", 1.0)
+        return Exclusion("screenshot", "Image Type marks a screenshot.", 1.0)
     return None
 
 
@@ -95,20 +95,20 @@ def _derived_kind(facts: HeaderFacts) -> Exclusion | None:
     if facts.is_angio:
         return Exclusion("angiography", "The angio flag is set.")
     contrast = facts.acquisition_contrast
-    named = {
+    names = {
         "DIFFUSION": "diffusion",
         "PERFUSION": "perfusion",
         "FLOW_ENCODED": "angiography",
         "TIME_OF_FLIGHT": "angiography",
     }
-    named |= {"T2_STAR": "susceptibility", "PROTON_DENSITY": "proton density", "STIR": "double inversion or fat-nulled"}
-    if contrast in named:
-        return Exclusion(named[contrast], f"The acquisition contrast is {contrast}.")
+    names |= {"T2_STAR": "susceptibility", "PROTON_DENSITY": "proton density", "STIR": "double inversion or fat-nulled"}
+    if contrast in names:
+        return Exclusion(names[contrast], f"The acquisition contrast is {contrast}.")
     values = {value.replace(" ", "_") for value in facts.image_type[2:]}
     for kind in KINDS:
         types = set() if kind.names_only else kind.image_types & values
         if types:
-            return Exclusion(kind.name, f"The image type says {sorted(types)[0]}.")
+            return Exclusion(kind.name, f"Image Type contains {sorted(types)[0]}.")
     if facts.b_value is not None and facts.b_value > 0:
         return Exclusion("diffusion", f"The header has a diffusion b-value, {facts.b_value:g}.")
     return None
@@ -120,12 +120,12 @@ def _named_kind(facts: HeaderFacts) -> Exclusion | None:
         if named_kind is not None and not (
             named_kind[0] == "proton density" and (facts.echo_ms or 0) >= _SECOND_ECHO_MS
         ):
-            kind, word = named_kind
-            return Exclusion(kind, f"The {where} says {word!r}.", 0.9)
+            kind, keyword = named_kind
+            return Exclusion(kind, f"The {where} contains {keyword!r}.", 0.9)
     if not facts.description.strip():
         named_kind = _kind_in(facts.protocol)
         if named_kind is not None:
-            return Exclusion(named_kind[0], f"The protocol's name says {named_kind[1]!r}.", 0.85)
+            return Exclusion(named_kind[0], f"The protocol name contains {named_kind[1]!r}.", 0.85)
     return None
 
 
@@ -148,16 +148,16 @@ def _component(facts: HeaderFacts) -> Exclusion | None:
     component = next((names[value] for value in facts.image_type[2:4] if value in names), None)
     if component is None:
         return None
-    return Exclusion(f"{component} image", f"The image type says that it is the {component}, not the magnitude.", 0.9)
+    return Exclusion(f"{component} image", f"Image Type marks the {component}, not the magnitude.", 0.9)
 
 
 def _projection(facts: HeaderFacts) -> Exclusion | None:
     types = PROJECTION_TYPES.intersection(facts.image_type)
     if types:
-        return Exclusion("projection", f"The image type says {sorted(types)[0]}: a projection.")
-    spoken = PROJECTION_WORDS.intersection(_tokens(facts))
-    if spoken:
-        return Exclusion("projection", f"The description says {sorted(spoken)[0]!r}: a projection.", 0.85)
+        return Exclusion("projection", f"Image Type contains {sorted(types)[0]}: a projection.")
+    matches = PROJECTION_WORDS.intersection(_tokens(facts))
+    if matches:
+        return Exclusion("projection", f"The description contains {sorted(matches)[0]!r}: a projection.", 0.85)
     inversions = {"inv1", "inv2"}.intersection(_tokens(facts)) | {"INV1", "INV2"}.intersection(facts.image_type)
     if inversions:
         return Exclusion("MP2RAGE inversion", "It is one inversion of an MP2RAGE, not its uniform image.", 0.9)
@@ -167,10 +167,10 @@ def _projection(facts: HeaderFacts) -> Exclusion | None:
 def _body(facts: HeaderFacts) -> Exclusion | None:
     if facts.body_part.replace("_", "").replace(" ", "") in OTHER_PARTS:
         return Exclusion("other body part", f"The body part is {facts.body_part.lower()}, not the head.", 0.9)
-    spoken = OTHER_PART_WORDS.intersection(_tokens(facts))
-    if spoken:
+    matches = OTHER_PART_WORDS.intersection(_tokens(facts))
+    if matches:
         return Exclusion(
-            "other body part", f"The description says {sorted(spoken)[0]!r}, a part other than the brain.", 0.85
+            "other body part", f"The description contains {sorted(matches)[0]!r}, which is not the brain.", 0.85
         )
     return None
 

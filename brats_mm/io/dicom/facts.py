@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from brats_mm.domain.modality import Modality
 
 CONFIDENT = 0.8
-"""Confidence from which a decision needs no review."""
+"""Confidence at or above which a decision needs no review."""
 USABLE = 0.5
 """Confidence below which a decision is only used if the user confirms it."""
 
@@ -17,7 +17,7 @@ class HeaderFacts:
     Attributes:
         modality: Modality tag, `MR`.
         sop_class: kind of object, in words: `MR`, `enhanced MR`, `secondary capture`, `spectroscopy`, `other`.
-        description, protocol, sequence_name: as entered or named on the scanner.
+        description, protocol, sequence_name: texts entered on the scanner.
         image_type: Image Type, upper case.
         scanning_sequence: any of SE, IR, GR, EP, RM.
         sequence_variant: any of SK, MTC, SS, TRSS, SP, MP, OSP.
@@ -32,7 +32,7 @@ class HeaderFacts:
         repeats: number of volumes of the same kind in its series (time points, directions).
         spacing_mm: distance of columns, rows and slices.
         body_part: Body Part Examined, upper case.
-        is_annotated: whether the header says that annotations are burned into the voxels.
+        is_annotated: whether the header marks annotations burned into the voxels.
         acquired_s: start of the acquisition, seconds since midnight.
     """
 

@@ -1,4 +1,4 @@
-"""Read the frames of a multi-frame image from its functional groups, shared ones included."""
+"""Read the frames of a multi-frame image from its shared and per-frame functional groups."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,26 +23,28 @@ class Frames:
 
     def physics(self, whole_file: Physics) -> Physics:
         """Return the physics of the file, completed by the groups."""
-        stated = {name: value for name, value in self.timing.items() if value not in (None, (), "")}
-        return replace(whole_file, **stated)
+        values = {name: value for name, value in self.timing.items() if value not in (None, (), "")}
+        return replace(whole_file, **values)
 
 
 def frames_of(dataset: Any, path: Path, stored: Stored) -> Frames:
     """Read all frames of a multi-frame image."""
     shared = _first(dataset, "SharedFunctionalGroupsSequence")
-    own = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
-    own += [None] * (stored.frames - len(own))
-    slices = tuple(_frame(dataset, _groups(own[index], shared), path, stored, index) for index in range(stored.frames))
-    return Frames(slices, _timing(dataset, _groups(own[0], shared)))
+    per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
+    per_frame += [None] * (stored.frames - len(per_frame))
+    slices = tuple(
+        _frame(dataset, _groups(per_frame[index], shared), path, stored, index) for index in range(stored.frames)
+    )
+    return Frames(slices, _timing(dataset, _groups(per_frame[0], shared)))
 
 
 Groups = Callable[[str], Any]
-"""Returns the item of a functional group by the keyword of its sequence. Empty if absent."""
+"""Function that returns the item of a functional group by the keyword of its sequence, or an empty item."""
 
 
-def _groups(own: Any, shared: Any) -> Groups:
+def _groups(frame_groups: Any, shared: Any) -> Groups:
     def find(keyword: str) -> Any:
-        for groups in (own, shared):
+        for groups in (frame_groups, shared):
             item = _first(groups, keyword) if groups is not None else None
             if item is not None:
                 return item

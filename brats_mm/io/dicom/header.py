@@ -63,9 +63,10 @@ def read_header(path: Path) -> FileHeader:
 
 
 class _HeaderStream(io.BufferedReader):
-    """A file that refuses to be read to its end in one call.
+    """Stream that refuses reads to the end of the file in one call.
 
-    pydicom does this only for deflated headers, which could unpack to any size. Scanners and archives do not send them.
+    pydicom does such reads only for deflated headers, which could unpack to any size. Scanners and archives do not send
+    them.
     """
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -117,7 +118,7 @@ def _looks_bare(head: bytes) -> bool:
 def _header_of(dataset: Any, path: Path, pixel_bytes: int) -> FileHeader:
     sop_class = text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID")
     if sop_class == _DICOMDIR or "DirectoryRecordSequence" in dataset:
-        reason = "it is a DICOMDIR, an index of other files, which are read directly"
+        reason = "it is a DICOMDIR, and the files that it lists are read directly"
         raise NotAnImage(reason)
     if not sop_class and not text(dataset, "SeriesInstanceUID"):
         reason = "it is not a DICOM image"
@@ -204,7 +205,7 @@ def _check_length(dataset: Any, stored: Stored, pixel_bytes: int, path: Path) ->
     if stored.transfer_syntax in _UNCOMPRESSED or not stored.transfer_syntax:
         samples = whole(dataset, "SamplesPerPixel") or 1
         if pixel_bytes < stored.rows * stored.columns * stored.frames * samples * bits // 8:
-            reason = "it is truncated: it contains fewer voxels than its header says"
+            reason = "it is truncated: it contains fewer voxels than its header states"
             raise NotAnImage(reason)
     elif pixel_bytes < 16 or not _ends_well(path):
         reason = "it is truncated: its compressed image has no end"

@@ -1,4 +1,4 @@
-"""Order the slices of a volume, find the grid that they form, and the slices that are missing."""
+"""Order the slices of a volume, and find their grid and any missing slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Layout:
         grid: grid including missing slices. None if the slices form none.
         places: index of each slice along the grid's third axis.
         missing: indices without a slice.
-        fault: why the slices form no usable volume, as a clause. Empty if they do.
+        fault: reason why the slices form no usable volume, as a clause, or empty.
     """
 
     slices: tuple[Slice, ...]
@@ -41,11 +41,11 @@ class Layout:
 
 
 def lay_out(slices: Sequence[Slice]) -> Layout:
-    """Order slices of one orientation and size, and find the grid that they form."""
-    lost = sum(not one.is_placed for one in slices)
+    """Order slices of one orientation and size, and find their grid."""
+    lost = sum(not item.is_placed for item in slices)
     if lost:
-        which = "none of its slices says" if lost == len(slices) else f"{lost} of its {len(slices)} slices do not say"
-        fault = f"{which} where it lies (Image Position, Image Orientation or Pixel Spacing is missing)"
+        subject = "no slice states" if lost == len(slices) else f"{lost} of its {len(slices)} slices do not state"
+        fault = f"{subject} its position (Image Position, Image Orientation or Pixel Spacing is missing)"
         return Layout(tuple(slices), None, fault=fault)
     distances = distances_of(slices)
     order = np.argsort(distances, kind="stable")
@@ -61,7 +61,7 @@ def lay_out(slices: Sequence[Slice]) -> Layout:
     places = np.concatenate([[0], np.cumsum(counts)]).astype(int)
     bend_mm = _bend_mm(ordered, places)
     if bend_mm > BENT_MM:
-        return Layout(ordered, None, fault=f"its slices are not in line and deviate by {bend_mm:.1f} mm")
+        return Layout(ordered, None, fault=f"its slices deviate from a straight line by {bend_mm:.1f} mm")
     missing = tuple(sorted(set(range(int(places[-1]) + 1)) - set(places.tolist())))
     grid = _grid(ordered, places)
     return Layout(ordered, grid, tuple(places.tolist()), missing, _too_many_missing(missing, counts, len(ordered)))
@@ -70,7 +70,7 @@ def lay_out(slices: Sequence[Slice]) -> Layout:
 def distances_of(slices: Sequence[Slice]) -> Floats:
     """Return the position of each slice along the common normal, in mm."""
     normal = np.cross(np.asarray(slices[0].along), np.asarray(slices[0].down))
-    return np.asarray([one.position_mm for one in slices], np.float64) @ normal
+    return np.asarray([item.position_mm for item in slices], np.float64) @ normal
 
 
 def orientation_name(slices: Sequence[Slice]) -> str:
@@ -84,7 +84,7 @@ def orientation_name(slices: Sequence[Slice]) -> str:
 
 
 def _bend_mm(slices: Sequence[Slice], places: npt.NDArray[np.int64]) -> float:
-    positions = np.asarray([one.position_mm for one in slices], np.float64)
+    positions = np.asarray([item.position_mm for item in slices], np.float64)
     straight = positions[0] + np.outer(places / places[-1], positions[-1] - positions[0])
     return float(np.linalg.norm(positions - straight, axis=1).max())
 

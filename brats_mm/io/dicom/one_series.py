@@ -23,11 +23,11 @@ def read_series_folder(folder: Path) -> Volume:
         raise VolumeError(str(error)) from error
     _, _, part = folder.name.partition("#")
     if part:
-        series = tuple(one for one in series if str(one.part) == part)
+        series = tuple(item for item in series if str(item.part) == part)
     if len(series) != 1:
         message = (
             f"{folder.name} holds {len(series)} DICOM series or volumes, but a sequence needs exactly one. "
-            "Give the study's folder as the input, and name the series with --t1, --t1ce, --t2, --flair."
+            "Give the study folder as the input, and select the series with --t1, --t1ce, --t2, --flair."
         )
         raise VolumeError(message)
     return read_series(series[0])

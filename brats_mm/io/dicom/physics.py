@@ -1,6 +1,6 @@
 """Derive the weighting (T1, T2, FLAIR or another) from echo time, repetition time and inversion time.
 
-The limits follow from the relaxation of tissue and fluid, with room for 0.5 to 7 T and for long echo trains. An
+The limits follow from the relaxation of tissue and fluid, with margins for 0.5 to 7 T and for long echo trains. An
 inversion time of 1.5 to 3 s nulls fluid, one of 0.1 to 0.26 s nulls fat. A short echo with a short repetition, or after
 an inversion of about a second, weights T1. A long echo after a long repetition weights T2.
 """
@@ -66,7 +66,7 @@ def _inverted(facts: HeaderFacts, echo: float, repetition: float, inversion: flo
         return Weighting(Modality.T1, f"{times}: a short echo after an inversion (T1).", 0.9)
     if _within(inversion, FLAIR_INVERSION_MS) and echo <= SHORT_ECHO_MS:
         return Weighting(None, f"{times}: a short echo after a long inversion, neither T1 nor FLAIR.")
-    return Weighting(None, f"{times}: no timing of T1, T2 or FLAIR.")
+    return Weighting(None, f"{times}: not the timing of T1, T2 or FLAIR.")
 
 
 def _gradient_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one return per kind)
@@ -86,31 +86,31 @@ def _gradient_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weight
         return Weighting(Modality.T1, f"{times}: a short echo and a short repetition (T1).", 0.8)
     if echo <= 8 and repetition <= 3500 and facts.is_3d and (flip or 90) <= 20:
         return Weighting(Modality.T1, f"{times}, 3D with a small flip angle: like an MPRAGE (T1).", 0.75)
-    return Weighting(None, f"{times}: no timing of T1, T2 or FLAIR.")
+    return Weighting(None, f"{times}: not the timing of T1, T2 or FLAIR.")
 
 
 def _spin_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one return per kind)
     kind = "Spin echo, " if "SE" in facts.scanning_sequence else ""
     times = f"{kind}TE {echo:g} ms, TR {repetition:g} ms"
-    known = 1.0 if facts.scanning_sequence else 0.9
+    confidence = 1.0 if facts.scanning_sequence else 0.9
     inverts = "IR" in facts.scanning_sequence or "IR" in facts.scan_options
     if echo >= LONG_ECHO_MS and inverts and repetition >= FLAIR_REPETITION_MS:
         return Weighting(Modality.FLAIR, f"{times} after an inversion of unknown time (FLAIR).", 0.8)
     if echo <= SHORT_ECHO_MS and inverts and repetition <= 3500:
         return Weighting(Modality.T1, f"{times} after an inversion of unknown time (T1).", 0.75)
     if echo > VERY_LONG_ECHO_MS:
-        return Weighting(None, f"{times}: an echo this long shows fluid only.", 0.8, "fluid only")
+        return Weighting(None, f"{times}: with such a long echo, only fluid is visible.", 0.8, "fluid only")
     if echo >= LONG_ECHO_MS and repetition >= T2_REPETITION_MS:
-        return Weighting(Modality.T2, f"{times}: a long echo after a long repetition (T2).", 0.9 * known)
+        return Weighting(Modality.T2, f"{times}: a long echo after a long repetition (T2).", 0.9 * confidence)
     if echo <= SHORT_ECHO_MS and repetition <= T1_REPETITION_MS:
         if not facts.scanning_sequence and repetition <= 15:
             return Weighting(Modality.T1, f"{times}: fast (T1).", 0.6)
-        return Weighting(Modality.T1, f"{times}: a short echo and a short repetition (T1).", 0.9 * known)
+        return Weighting(Modality.T1, f"{times}: a short echo and a short repetition (T1).", 0.9 * confidence)
     if echo <= SHORT_ECHO_MS and repetition >= PROTON_DENSITY_REPETITION_MS:
         return Weighting(
             None, f"{times}: a short echo after a long repetition (proton density).", 0.7, "proton density"
         )
-    return Weighting(None, f"{times}: no timing of T1, T2 or FLAIR.")
+    return Weighting(None, f"{times}: not the timing of T1, T2 or FLAIR.")
 
 
 def _within(value: float, limits: tuple[float, float]) -> bool:

@@ -14,7 +14,7 @@ from brats_mm.io.dicom.slices import Slice, Stored
 from brats_mm.io.volume_checks import check_affine, check_voxels, spatial_shape
 
 _ONE_AT_A_TIME = threading.Lock()
-"""ITK loads its modules on first use, which fails if two threads do so at once."""
+"""Lock for the first use of ITK. It loads its modules then, which fails in two threads at once."""
 
 
 def read_layout(layout: Layout, name: str) -> Volume:
@@ -28,7 +28,7 @@ def read_layout(layout: Layout, name: str) -> Volume:
         VolumeError: the slices form no volume, or their voxels cannot be decoded or used.
     """
     if layout.grid is None or layout.fault:
-        message = f"{name} cannot be used: {layout.fault}. Send the series again, complete and with its geometry."
+        message = f"{name} cannot be used: {layout.fault}. Send the complete series again, with its geometry."
         raise VolumeError(message)
     label = Path(name.replace("/", "_"))
     shape = spatial_shape(layout.grid.shape, label)
@@ -45,14 +45,14 @@ def _read_slices(slices: Sequence[Slice], name: str) -> Array:
     """Return rescaled values, (slices, rows, columns)."""
     decoded: dict[Path, Array] = {}
     planes = np.empty((len(slices), slices[0].stored.rows, slices[0].stored.columns), np.float32)
-    for index, one in enumerate(slices):
-        if one.path not in decoded:
-            frames = decode(one.path, one.stored, name)
-            if one.stored.frames > 1:
-                decoded[one.path] = frames
+    for index, item in enumerate(slices):
+        if item.path not in decoded:
+            frames = decode(item.path, item.stored, name)
+            if item.stored.frames > 1:
+                decoded[item.path] = frames
         else:
-            frames = decoded[one.path]
-        planes[index] = frames[one.frame] * one.slope + one.intercept
+            frames = decoded[item.path]
+        planes[index] = frames[item.frame] * item.slope + item.intercept
     return planes
 
 
@@ -82,7 +82,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
 
 
 def _decoded(path: Path) -> tuple[Array, float, float]:
-    """Return the voxels that GDCM decodes, and the slope and intercept that it applied."""
+    """Return the voxels decoded by GDCM, and the slope and intercept that it applied."""
     import itk
 
     decoder: Any = itk.GDCMImageIO.New()
@@ -103,7 +103,7 @@ def _undone(values: Array, slope: float, intercept: float) -> Array:
 
 def _fill(voxels: Array, places: Sequence[int], missing: Sequence[int]) -> None:
     for place in missing:
-        below = max(one for one in places if one < place)
-        above = min(one for one in places if one > place)
+        below = max(position for position in places if position < place)
+        above = min(position for position in places if position > place)
         share = np.float32((place - below) / (above - below))
         voxels[place] = voxels[below] * (1 - share) + voxels[above] * share

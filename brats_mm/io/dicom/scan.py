@@ -22,7 +22,7 @@ class Study:
     Attributes:
         uid: Study Instance UID.
         label: an end of the UID that is unique among these studies.
-        patients: number of patients named by its files. More than one is a fault.
+        patients: number of patients in its files. More than one is a fault.
         series: series sorted by number.
     """
 
@@ -39,7 +39,7 @@ class Scan:
     Attributes:
         studies: sorted by date.
         patients: number of patients.
-        ignored: reason -> number of ignored files, and the name of one.
+        ignored: reason -> number of ignored files, and the name of one of them.
     """
 
     studies: tuple[Study, ...]
@@ -47,7 +47,7 @@ class Scan:
     ignored: dict[str, tuple[int, str]]
 
     def ignored_in_words(self) -> dict[str, str]:
-        """Return `name` or `name and 3 more` -> reason."""
+        """Reason by ignored files, such as `name` or `name and 3 more`."""
         return {
             (name if count == 1 else f"{name} and {count - 1} more"): reason
             for reason, (count, name) in self.ignored.items()
@@ -126,16 +126,16 @@ def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]
 
 
 def _once(headers: Sequence[FileHeader]) -> tuple[list[FileHeader], Counter[str]]:
-    """Return each image once, and series -> number of copies."""
-    seen: set[str] = set()
+    """Remove duplicates. Return the remaining headers, and the number of duplicates by series."""
+    seen_uids: set[str] = set()
     unique: list[FileHeader] = []
     doubled: Counter[str] = Counter()
     for header in headers:
         uid = header.slices[0].instance_uid
-        if uid and uid in seen:
+        if uid and uid in seen_uids:
             doubled[header.identity.series_uid] += 1
             continue
-        seen.add(uid)
+        seen_uids.add(uid)
         unique.append(header)
     return unique, doubled
 
@@ -149,7 +149,7 @@ def _study(uid: str, label: str, headers: Sequence[FileHeader], doubled: Counter
         copies = doubled[series_uid]
         notes = (f"{copies} of its files were duplicates and were ignored",) if copies else ()
         series += series_of(members, notes)
-    series.sort(key=lambda one: (_number(one), one.identity.series_uid, one.part))
+    series.sort(key=lambda item: (_number(item), item.identity.series_uid, item.part))
     patients = len({header.identity.patient for header in headers})
     return Study(uid, label, patients, labelled(series))
 
@@ -168,56 +168,56 @@ def _endings(uids: Sequence[str]) -> dict[str, str]:
 
 def _nothing(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
     reasons = "; ".join(f"{count} of its files: {reason}" for reason, (count, _) in list(ignored.items())[:4])
-    seen = f" ({reasons})" if reasons else ", and no other file"
+    contents = f" ({reasons})" if reasons else ", and no other file"
     return (
-        f"{folder} holds no DICOM image{seen}. Give the folder that holds the images of the study, "
+        f"{folder} holds no DICOM image{contents}. Give the folder with the images of the study, "
         "or NIfTI files with --t1, --t1ce, --t2, --flair."
     )
 
 
-def one_study(scanned: Scan, wanted: str | None = None) -> Study:
-    """Return the study that the user named, or the only one.
+def one_study(scanned: Scan, label: str | None = None) -> Study:
+    """Return the study selected by the user, or the only study.
 
     Args:
         scanned: content of a folder.
-        wanted: a Study Instance UID, or its start or end.
+        label: a Study Instance UID, or its start or end.
 
     Raises:
         CaseError: not exactly one study matches, or its files belong to several patients.
     """
-    if wanted is not None:
-        fitting = [study for study in scanned.studies if fits(study.uid, wanted)]
+    if label is not None:
+        fitting = [study for study in scanned.studies if fits(study.uid, label)]
         if len(fitting) != 1:
             count = "No study has" if not fitting else f"{len(fitting)} studies have"
             message = (
-                f"{count} a UID that begins or ends with {wanted!r}. The studies here: {_listed(scanned.studies)}."
+                f"{count} a UID that begins or ends with {label!r}. Available studies: {_listed(scanned.studies)}."
             )
             raise CaseError(message)
         study = fitting[0]
     elif len(scanned.studies) > 1:
-        who = "one patient" if scanned.patients == 1 else f"{scanned.patients} patients"
+        patients = "one patient" if scanned.patients == 1 else f"{scanned.patients} patients"
         message = (
-            f"There are {len(scanned.studies)} studies of {who}, and one is needed: {_listed(scanned.studies)}. "
-            "Choose one with --study and the end of its UID, or give only its folder."
+            f"The folder holds {len(scanned.studies)} studies of {patients}: {_listed(scanned.studies)}. Select one "
+            "with --study and the end of its UID, or give only its folder."
         )
         raise CaseError(message)
     else:
         study = scanned.studies[0]
     if study.patients > 1:
         message = (
-            f"The files of study …{study.label} name {study.patients} patients, so they cannot be one examination. "
-            "Sort them into one folder per patient."
+            f"The files of study …{study.label} belong to {study.patients} patients. Sort them into one folder per "
+            "patient."
         )
         raise CaseError(message)
     return study
 
 
-def fits(uid: str, wanted: str) -> bool:
+def fits(uid: str, label: str) -> bool:
     """Return whether a UID equals, begins with or ends with the text."""
-    wanted = wanted.strip().lstrip("….")
-    return bool(wanted) and (uid == wanted or uid.startswith(wanted) or uid.endswith(wanted))
+    label = label.strip().lstrip("….")
+    return bool(label) and (uid == label or uid.startswith(label) or uid.endswith(label))
 
 
 def _listed(studies: Sequence[Study]) -> str:
-    shown = [f"…{study.label} ({len(study.series)} series)" for study in studies[:8]]
-    return ", ".join(shown) + (f" and {len(studies) - 8} more" if len(studies) > 8 else "")
+    labels = [f"…{study.label} ({len(study.series)} series)" for study in studies[:8]]
+    return ", ".join(labels) + (f" and {len(studies) - 8} more" if len(studies) > 8 else "")

@@ -26,7 +26,7 @@ class Series:
         part: 1, 2, ... if the series holds several volumes, otherwise 0.
         label: name for options: an end of its UID, with `#2` for the second volume.
         notes: remarks on its slices.
-        annotation: why it counts as an annotated copy, as a clause, or empty.
+        annotation: reason why it counts as an annotated copy, as a clause, or empty.
     """
 
     identity: Identity
@@ -40,7 +40,7 @@ class Series:
 
     @property
     def grid(self) -> Grid | None:
-        """Grid of the volume. None if the slices form none."""
+        """Grid of the volume, or None if the slices form no grid."""
         return self.layout.grid
 
     @property
@@ -61,7 +61,7 @@ class Series:
 
     @property
     def title(self) -> str:
-        """Number, description and label, for messages to the user, who has the images."""
+        """Number, description and label, for messages to the user. These may contain header text."""
         if not self.facts.description:
             return self.name
         return self.name.replace("(…", f"{self.facts.description!r} (…", 1)
@@ -70,13 +70,13 @@ class Series:
     def remarks(self) -> tuple[str, ...]:
         """Joined pieces, duplicates, lossy compression, gaps and faults, each as a clause."""
         remarks = list(self.notes)
-        if any(one.stored.is_lossy for one in self.layout.slices):
-            remarks.append("its voxels were compressed with loss")
+        if any(item.stored.is_lossy for item in self.layout.slices):
+            remarks.append("its voxels had lossy compression")
         if self.layout.fault:
             remarks.append(self.layout.fault)
         elif self.layout.missing:
-            shown = ", ".join(str(place + 1) for place in self.layout.missing[:5])
-            remarks.append(f"slice {shown} of {len(self.layout.places) + len(self.layout.missing)} is missing")
+            places = ", ".join(str(place + 1) for place in self.layout.missing[:5])
+            remarks.append(f"slice {places} of {len(self.layout.places) + len(self.layout.missing)} is missing")
         return tuple(remarks)
 
 
@@ -88,17 +88,17 @@ def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple
         notes: notes about the files, for all volumes.
     """
     first = headers[0]
-    physics = {one.path: header.physics for header in headers for one in header.slices}
-    stacks = stacks_of(one for header in headers for one in header.slices)
-    made = []
+    physics = {item.path: header.physics for header in headers for item in header.slices}
+    stacks = stacks_of(item for header in headers for item in header.slices)
+    result = []
     for index, stack in enumerate(stacks):
         layout = lay_out(stack.slices)
         facts = facts_of(physics[stack.slices[0].path], stack, layout)
         part = index + 1 if len(stacks) > 1 else 0
         verdict, annotation = classify(facts), annotation_of(facts)
         remarks = (*stack.notes, *notes)
-        made.append(Series(first.identity, facts, verdict, layout, part, notes=remarks, annotation=annotation))
-    return tuple(made)
+        result.append(Series(first.identity, facts, verdict, layout, part, notes=remarks, annotation=annotation))
+    return tuple(result)
 
 
 def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
@@ -135,12 +135,13 @@ def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
 
 def labelled(series: Sequence[Series]) -> tuple[Series, ...]:
     """Label each series with the shortest ending of its UID that no other series has."""
-    uids = {one.identity.series_uid for one in series}
+    uids = {item.identity.series_uid for item in series}
     length = SHORTEST_LABEL
     while len({uid[-length:] for uid in uids}) < len(uids) and length < max(map(len, uids), default=0):
         length += 1
     return tuple(
-        replace(one, label=one.identity.series_uid[-length:] + (f"#{one.part}" if one.part else "")) for one in series
+        replace(item, label=item.identity.series_uid[-length:] + (f"#{item.part}" if item.part else ""))
+        for item in series
     )
 
 

@@ -15,7 +15,7 @@ from brats_mm.io.dicom.slices import Slice
 SAME_PLACE_MM = 0.1
 """Slices closer than this have the same position."""
 SEVERAL = 4
-"""Largest number of volumes at one position that are listed separately. More are listed as one time series."""
+"""Largest number of volumes at one position to list separately. Larger numbers are listed as one time series."""
 ECHO_STEP_MS = 0.1
 """Echo times closer than this are equal."""
 ECHO_SHARE = 0.1
@@ -47,45 +47,45 @@ def stacks_of(slices: Iterable[Slice]) -> tuple[Stack, ...]:
     Slices that differ slightly in echo time, or in Image Type, are one volume if their positions are distinct and
     together form one regular stack.
     """
-    planes = _grouped(sorted(slices, key=lambda one: (one.number, one.frame)), _shares_plane)
+    planes = _grouped(sorted(slices, key=lambda item: (item.number, item.frame)), _shares_plane)
     return tuple(stack for plane in planes for stack in _stacks_in_plane(plane))
 
 
 def _stacks_in_plane(slices: list[Slice]) -> list[Stack]:
     stacks: list[Stack] = []
     for pieces in _joinable(_grouped(slices, _is_alike)):
-        whole = sorted((one for piece in pieces for one in piece), key=lambda one: (one.number, one.frame))
+        joined = sorted((item for piece in pieces for item in piece), key=lambda item: (item.number, item.frame))
         if len(pieces) == 1:
-            stacks += _volumes(whole)
-        elif _keeps_apart(pieces, whole):
+            stacks += _volumes(joined)
+        elif _keeps_apart(pieces, joined):
             stacks += [stack for piece in pieces for stack in _volumes(piece)]
         else:
-            stacks.append(Stack(tuple(whole), notes=(_joined_note(pieces, whole),)))
+            stacks.append(Stack(tuple(joined), notes=(_joined_note(pieces, joined),)))
     return stacks
 
 
 def _grouped(slices: Iterable[Slice], belongs: Callable[[Slice, Slice], bool]) -> list[list[Slice]]:
-    """Group slices by the first slice of each matching group."""
+    """Group slices, comparing each with the first slice of every group."""
     groups: list[list[Slice]] = []
-    for one in slices:
-        home = next((group for group in groups if belongs(one, group[0])), None)
+    for item in slices:
+        home = next((group for group in groups if belongs(item, group[0])), None)
         if home is None:
-            groups.append([one])
+            groups.append([item])
         else:
-            home.append(one)
+            home.append(item)
     return groups
 
 
-def _shares_plane(one: Slice, first: Slice) -> bool:
-    same_size = (one.stored.rows, one.stored.columns) == (first.stored.rows, first.stored.columns)
-    if not (one.is_placed and first.is_placed):  # keep slices without geometry in their series
+def _shares_plane(item: Slice, first: Slice) -> bool:
+    same_size = (item.stored.rows, item.stored.columns) == (first.stored.rows, first.stored.columns)
+    if not (item.is_placed and first.is_placed):  # keep slices without geometry in their series
         return same_size
-    planes = [[*(header.along or ()), *(header.down or ()), *(header.spacing_mm or ())] for header in (one, first)]
+    planes = [[*(header.along or ()), *(header.down or ()), *(header.spacing_mm or ())] for header in (item, first)]
     return same_size and bool(np.allclose(planes[0], planes[1], rtol=1e-3, atol=0.01))
 
 
-def _is_alike(one: Slice, first: Slice) -> bool:
-    return one.image_type == first.image_type and _near(one.echo_ms, first.echo_ms, ECHO_STEP_MS)
+def _is_alike(item: Slice, first: Slice) -> bool:
+    return item.image_type == first.image_type and _near(item.echo_ms, first.echo_ms, ECHO_STEP_MS)
 
 
 def _near(a: float | None, b: float | None, limit: float) -> bool:
@@ -93,7 +93,7 @@ def _near(a: float | None, b: float | None, limit: float) -> bool:
 
 
 def _joinable(pieces: list[list[Slice]]) -> list[list[list[Slice]]]:
-    """Collect pieces that can be parts of one volume: of similar kind, and without two slices at one position."""
+    """Collect pieces that can be parts of one volume: similar, and without two slices at one position."""
     groups: list[list[list[Slice]]] = []
     for piece in pieces:
         home = next((group for group in groups if _can_join(piece, group)), None)
@@ -105,53 +105,53 @@ def _joinable(pieces: list[list[Slice]]) -> list[list[list[Slice]]]:
 
 
 def _can_join(piece: list[Slice], group: list[list[Slice]]) -> bool:
-    whole = [*piece, *(one for other in group for one in other)]
-    alike = all(_is_similar(piece[0], other[0]) for other in group)
-    return alike and all(one.is_placed for one in whole) and _most_in_a_place(whole) == 1
+    joined = [*piece, *(item for part in group for item in part)]
+    alike = all(_is_similar(piece[0], part[0]) for part in group)
+    return alike and all(item.is_placed for item in joined) and _most_in_a_place(joined) == 1
 
 
-def _is_similar(one: Slice, other: Slice) -> bool:
-    if _APART.intersection(one.image_type) != _APART.intersection(other.image_type):
+def _is_similar(a: Slice, b: Slice) -> bool:
+    if _APART.intersection(a.image_type) != _APART.intersection(b.image_type):
         return False
-    if one.echo_ms is None or other.echo_ms is None:
+    if a.echo_ms is None or b.echo_ms is None:
         return True
-    return abs(one.echo_ms - other.echo_ms) <= ECHO_SHARE * max(one.echo_ms, other.echo_ms)
+    return abs(a.echo_ms - b.echo_ms) <= ECHO_SHARE * max(a.echo_ms, b.echo_ms)
 
 
-def _keeps_apart(pieces: list[list[Slice]], whole: list[Slice]) -> bool:
-    """Whether the largest piece is a volume on its own, and the others lie between or beside its slices.
+def _keeps_apart(pieces: list[list[Slice]], joined: list[Slice]) -> bool:
+    """Whether the largest piece is a complete volume, and the others lie between or beside its slices.
 
     A piece with every second or third slice of the whole does not count, because it would pass for a volume of thicker
     slices.
     """
-    if not lay_out(whole).fault:
+    if not lay_out(joined).fault:
         return False
     largest = max(pieces, key=len)
     layout = lay_out(largest)
     if layout.fault or len(largest) < 2:
         return False
     step_mm = float(np.median(np.diff(np.sort(distances_of(largest)))))
-    whole_mm = float(np.median(np.diff(np.sort(distances_of(whole)))))
+    whole_mm = float(np.median(np.diff(np.sort(distances_of(joined)))))
     return abs(step_mm - whole_mm) <= UNEVEN_SHARE * whole_mm
 
 
-def _joined_note(pieces: list[list[Slice]], whole: list[Slice]) -> str:
-    echoes = sorted({one.echo_ms for one in whole if one.echo_ms is not None})
+def _joined_note(pieces: list[list[Slice]], joined: list[Slice]) -> str:
+    echoes = sorted({item.echo_ms for item in joined if item.echo_ms is not None})
     differ = []
     if len(echoes) > 1:
         differ.append(f"echo time ({echoes[0]:g} to {echoes[-1]:g} ms)")
     if len({piece[0].image_type for piece in pieces}) > 1:
         differ.append("image type")
-    return f"its {len(whole)} slices differ in {' and '.join(differ) or 'echo time'} and are used as one volume"
+    return f"its {len(joined)} slices differ in {' and '.join(differ) or 'echo time'} and are used as one volume"
 
 
 def _volumes(slices: list[Slice]) -> list[Stack]:
-    if not all(one.is_placed for one in slices) or _most_in_a_place(slices) == 1:
+    if not all(item.is_placed for item in slices) or _most_in_a_place(slices) == 1:
         return [Stack(tuple(slices))]
     for split in _SPLITS:
         parts: dict[object, list[Slice]] = defaultdict(list)
-        for one in slices:
-            parts[split(one)].append(one)
+        for item in slices:
+            parts[split(item)].append(item)
         if len(parts) > 1 and all(_most_in_a_place(part) == 1 for part in parts.values()):
             return _told_apart(list(parts.values()))
     places = _places(slices)

@@ -21,13 +21,13 @@ def words(dataset: Any, keyword: str) -> tuple[str, ...]:
 
 
 def number(dataset: Any, keyword: str) -> float | None:
-    """Return a number. None if absent, empty or not finite."""
+    """Return a number, or None if it is absent, empty or not finite."""
     values = numbers(dataset, keyword)
     return values[0] if values else None
 
 
 def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
-    """Return numbers. Empty if any of them is not finite."""
+    """Return numbers, or an empty list if any of them is not finite."""
     value = _value(dataset, keyword)
     if value is None:
         return ()
@@ -39,24 +39,24 @@ def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
 
 
 def whole(dataset: Any, keyword: str) -> int | None:
-    """Return an integer. None if absent or invalid."""
+    """Return an integer, or None if it is absent or invalid."""
     value = number(dataset, keyword)
     return None if value is None else int(value)
 
 
 def vector(values: Iterable[float]) -> Vector | None:
-    """Return three numbers as a vector, else None."""
+    """Return three numbers as a vector, or None for other values."""
     vector = tuple(values)
     return (vector[0], vector[1], vector[2]) if len(vector) == 3 else None
 
 
 def directions(values: Iterable[float]) -> tuple[Vector | None, Vector | None]:
-    """Return Image Orientation (Patient) as two directions. None if they are not orthogonal unit vectors."""
+    """Return Image Orientation (Patient) as two directions, or None if they are not orthogonal unit vectors."""
     directions = tuple(values)
     if len(directions) != 6:
         return None, None
     along, down = (directions[0], directions[1], directions[2]), (directions[3], directions[4], directions[5])
-    lengths = [math.hypot(*one) for one in (along, down)]
+    lengths = [math.hypot(*direction) for direction in (along, down)]
     across = sum(a * b for a, b in zip(along, down, strict=True))
     if min(lengths) < 0.9 or max(lengths) > 1.1 or abs(across) > 0.02:
         return None, None

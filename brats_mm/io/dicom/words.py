@@ -34,25 +34,25 @@ class Words:
 
 
 def read_words(*texts: str) -> Words:
-    """Read the texts of a series. Later texts count only if earlier ones are silent."""
+    """Read the texts of a series. A later text is used only if earlier texts contain no relevant word."""
     readings = [_read(text) for text in texts if text.strip()]
-    weighted = next((one for one in readings if one.weighting), Words(None))
-    first = next((one for one in readings if one.contrast is not None), Words(None))
+    weighted = next((reading for reading in readings if reading.weighting), Words(None))
+    first = next((reading for reading in readings if reading.contrast is not None), Words(None))
     return Words(
         weighted.weighting,
         weighted.word,
         first.contrast,
         first.contrast_word,
-        any(one.fat_saturated for one in readings),
+        any(reading.fat_saturated for reading in readings),
     )
 
 
 def _read(text: str) -> Words:
     reading = read_name(text, is_file=False)
-    named = {"t1" if name == "t1ce" else name for name in reading.sequences}
-    if named == {"t1", "flair"} and _T1_FLAIR.search(plain(text)):
-        named = {"t1"}
-    weighting = Modality(named.pop()) if len(named) == 1 else None
+    sequences = {"t1" if name == "t1ce" else name for name in reading.sequences}
+    if sequences == {"t1", "flair"} and _T1_FLAIR.search(plain(text)):
+        sequences = {"t1"}
+    weighting = Modality(sequences.pop()) if len(sequences) == 1 else None
     return Words(
         weighting,
         reading.word if weighting else "",

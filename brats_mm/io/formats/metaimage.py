@@ -51,7 +51,7 @@ _TYPES = {
     "FLOAT": "f4",
     "DOUBLE": "f8",
 }
-"""Element types as ITK reads them, with four bytes for a LONG."""
+"""Element types as in ITK, with four bytes for a LONG."""
 
 
 def parse_metaimage(path: Path) -> Raster:
@@ -80,23 +80,23 @@ def parse_metaimage(path: Path) -> Raster:
 
 
 def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
-    """Return the fields in their first spelling, and the end of the header, which is after `ElementDataFile`."""
+    """Return the fields as spelled in the header, and the end of the header, which is after `ElementDataFile`."""
     fields: dict[str, str] = {}
-    seen: set[str] = set()
+    keys: set[str] = set()
     end = 0
     while "ElementDataFile" not in fields:
         line, newline, _ = start[end:].partition(b"\n")
         if not newline and not _may_end_here(line, start, path):
-            raise without_end(path, start) if len(start) == LONGEST_HEADER and seen else damaged(path)
+            raise without_end(path, start) if len(start) == LONGEST_HEADER and keys else damaged(path)
         end += len(line) + len(newline)
         match = _LINE.fullmatch(line.decode("latin-1").removesuffix("\r"))
         if match is None:
-            raise damaged(path) if not seen else bad_field(path, "a line", line.decode("latin-1"))
+            raise damaged(path) if not keys else bad_field(path, "a line", line.decode("latin-1"))
         check_characters(line + newline, path)
         key, value = match[1], match[2].strip()
-        if key in seen:
+        if key in keys:
             raise given_twice(path, key)
-        seen.add(key)
+        keys.add(key)
         if _EXACT.get(key.lower(), key) != key:
             raise bad_field(path, "a line", line.decode("latin-1"))
         key = _ALIASES.get(key, key)
@@ -115,11 +115,11 @@ def _may_end_here(line: bytes, start: bytes, path: Path) -> bool:
 def _flag(fields: Fields, name: str, *, default: bool) -> bool:
     if name not in fields:
         return default
-    known = {"true": True, "1": True, "false": False, "0": False}
+    flags = {"true": True, "1": True, "false": False, "0": False}
     value = fields[name].lower()
-    if value not in known:
+    if value not in flags:
         fields.refuse(name)
-    return known[value]
+    return flags[value]
 
 
 def _encoding(fields: Fields) -> tuple[Encoding, int | None]:

@@ -61,23 +61,23 @@ def volumes_of(path: Path) -> int:
 
 def pair_name(name: str) -> str | None:
     """Return the name of the other file of a pair, or None for single files."""
-    other = {**PAIR_SUFFIXES, **{header: voxels for voxels, header in PAIR_SUFFIXES.items()}}
+    partner_suffixes = {**PAIR_SUFFIXES, **{header: voxels for voxels, header in PAIR_SUFFIXES.items()}}
     suffix = image_suffix(name)
-    if suffix not in other:
+    if suffix not in partner_suffixes:
         return None
-    wanted = other[suffix]
-    return image_stem(name) + (wanted.upper() if name[-len(suffix) :].isupper() else wanted)
+    partner = partner_suffixes[suffix]
+    return image_stem(name) + (partner.upper() if name[-len(suffix) :].isupper() else partner)
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
-    """Return the file of the header and the file of the voxels. The user named one of them."""
+    """Return the header file and the voxel file of a pair, given one of them."""
     name = pair_name(path.name)
     assert name is not None
     if not (path.parent / name).exists():
-        message = f"{path.name} is one of two files, but {name} is not beside it. Copy both into one folder."
+        message = f"{path.name} is one of two files, but {name} is not in the same folder. Copy both into one folder."
         raise VolumeError(message)
-    other = file_beside(path, name)
-    return (path, other) if image_suffix(path.name) in PAIR_SUFFIXES.values() else (other, path)
+    partner = file_beside(path, name)
+    return (path, partner) if image_suffix(path.name) in PAIR_SUFFIXES.values() else (partner, path)
 
 
 def _read_header(place: Path, path: Path) -> Any:
@@ -90,7 +90,9 @@ def _read_header(place: Path, path: Path) -> Any:
     header = kind(block[: kind.sizeof_hdr], check=False)
     magic = bytes(header["magic"].item()[:3])
     if single and magic in _PAIR:
-        message = f"{path.name} is only the header of a pair. Give the .img file, with its .hdr beside it."
+        message = (
+            f"{path.name} is only the header of a pair. Give the .img file, and put its .hdr into the same folder."
+        )
         raise VolumeError(message)
     if not single and kind is nib.Nifti1Header and magic not in (*_SINGLE, *_PAIR):
         return nib.Spm99AnalyzeHeader(block[:348], check=False)
@@ -169,7 +171,7 @@ def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[G
     if sform_code > 0 and usable_affine(sform):
         affine = sform
         if not _is_plausible(sizes) or notes:
-            notes = ["the voxel spacing of the header is invalid, so that of the sform is used"]
+            notes = ["the voxel spacing of the header is invalid, so the spacing of the sform is used"]
         if qform_code > 0 and (qform is None or not usable_affine(qform)):
             qform, qform_code = None, 0
             notes = notes or ["the qform of the header is invalid, so the sform is used"]
@@ -184,8 +186,10 @@ def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[G
             check_affine(sform, path)
         affine = np.asarray(header.get_qform() if qform_code > 0 else header.get_base_affine(), np.float64)
         check_affine(affine, path)
-    kept = sform if np.isfinite(sform).all() else None
-    return Grid(shape, affine, sform_code=sform_code, qform_code=qform_code, sform=kept, qform=qform), tuple(notes)
+    finite_sform = sform if np.isfinite(sform).all() else None
+    return Grid(shape, affine, sform_code=sform_code, qform_code=qform_code, sform=finite_sform, qform=qform), tuple(
+        notes
+    )
 
 
 def _mended_spacing(header: Any) -> tuple[list[float], list[str]]:

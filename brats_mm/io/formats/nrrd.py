@@ -107,7 +107,7 @@ def parse_nrrd(path: Path) -> Raster:
 
 
 def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
-    """Return the fields in their first spelling, in lower case, and the end of the header."""
+    """Return the fields by lower-case name, and the end of the header."""
     if not _MAGIC.match(start):
         raise damaged(path)
     blank = re.search(rb"\r?\n\r?\n", start)
@@ -126,7 +126,7 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
         name, colon, value = line.partition(":")
         name = _ALIASES.get(name.lower(), name.lower())
         if name not in _FIELDS and ":=" in line:
-            continue  # a key and a value, which do not matter here
+            continue  # a key and a value, which are not needed
         if not colon or name not in _FIELDS or not value.startswith(" "):
             raise bad_field(path, "a line", line)
         if name in fields:
@@ -172,16 +172,16 @@ def _grid(fields: Fields) -> Grid:
     if fields.integer("dimension") != len(sizes) or len(sizes) > 16:
         fields.refuse("sizes")
     vectors = _directions(fields, len(sizes))
-    kept = _kept_axes(fields, sizes, vectors)
-    shape = spatial_shape([sizes[axis] for axis in kept], path)
+    space_axes = _kept_axes(fields, sizes, vectors)
+    shape = spatial_shape([sizes[axis] for axis in space_axes], path)
     if vectors is None:
-        return _unplaced_grid(fields, shape, kept, len(sizes))
+        return _unplaced_grid(fields, shape, space_axes, len(sizes))
     signs, code = _space(fields)
-    lengths = {len(vectors[axis] or ()) for axis in kept[:3]}
+    lengths = {len(vectors[axis] or ()) for axis in space_axes[:3]}
     origin = _vector(fields["space origin"], path) if "space origin" in fields else [0.0] * max(lengths)
     if origin is None or lengths != {len(origin)} or len(origin) < 3:
         fields.refuse("space origin")
-    axes = np.array([(vectors[axis] or [])[:3] for axis in kept[:3]]) * signs
+    axes = np.array([(vectors[axis] or [])[:3] for axis in space_axes[:3]]) * signs
     return checked_grid(shape, axes, np.array(origin[:3]) * signs, path, code=code)
 
 
@@ -206,14 +206,14 @@ def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | Non
 
 
 def _directions(fields: Fields, axes: int) -> list[list[float] | None] | None:
-    """Return the step along each axis, None for a non-spatial axis. None if the header has no directions."""
+    """Return the step along each axis (None for a non-spatial axis), or None if the header has no directions."""
     if "space directions" not in fields:
         return None
     text = fields["space directions"]
-    words = re.findall(r"none|\([^()]*\)|\S+", text, re.IGNORECASE)
-    if len(words) != axes or "spacings" in fields:
+    parts = re.findall(r"none|\([^()]*\)|\S+", text, re.IGNORECASE)
+    if len(parts) != axes or "spacings" in fields:
         fields.refuse("space directions")
-    return [_vector(word, fields.path) for word in words]
+    return [_vector(part, fields.path) for part in parts]
 
 
 def _vector(text: str, path: Path) -> list[float] | None:
@@ -222,7 +222,7 @@ def _vector(text: str, path: Path) -> list[float] | None:
     inside = re.fullmatch(r"\(([^()]*)\)", text)
     if inside is None:
         raise bad_field(path, "space directions or space origin", text)
-    values = [numbers(word, "a vector", path) for word in inside[1].split(",")]
+    values = [numbers(part, "a vector", path) for part in inside[1].split(",")]
     if not 2 <= len(values) <= 4 or any(len(value) != 1 for value in values):
         raise bad_field(path, "space directions or space origin", text)
     return [value[0] for value in values]
@@ -246,19 +246,19 @@ def _space(fields: Fields) -> tuple[tuple[int, int, int], int]:
     return _TO_LPS[space], SCANNER
 
 
-def _unplaced_grid(fields: Fields, shape: tuple[int, int, int], kept: list[int], axes: int) -> Grid:
-    """Return a grid from spacings alone, which leave the position unknown."""
+def _unplaced_grid(fields: Fields, shape: tuple[int, int, int], space_axes: list[int], axes: int) -> Grid:
+    """Return a grid from spacings alone. The position is unknown."""
 
     def of(name: str) -> list[float]:
-        words = fields[name].split()
-        if len(words) != axes:
+        parts = fields[name].split()
+        if len(parts) != axes:
             fields.refuse(name)
-        return numbers(" ".join(words[axis] for axis in kept[:3]), name, fields.path)
+        return numbers(" ".join(parts[axis] for axis in space_axes[:3]), name, fields.path)
 
     spacings = np.array(of("spacings") if "spacings" in fields else [1.0, 1.0, 1.0])
     origin = np.zeros(3)
     if "axis mins" in fields:
-        words = fields.values.get("centers", "").split()
-        cells = [len(words) != axes or words[axis].lower() != "node" for axis in kept[:3]]
+        parts = fields.values.get("centers", "").split()
+        cells = [len(parts) != axes or parts[axis].lower() != "node" for axis in space_axes[:3]]
         origin = np.array(of("axis mins")) + np.where(cells, spacings / 2, 0.0)
     return checked_grid(shape, np.diag(spacings), origin, fields.path, code=0)

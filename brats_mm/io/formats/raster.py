@@ -1,4 +1,4 @@
-"""Read voxels described by a header of any format, checking the length first and compressed data to the end."""
+"""Read the voxels that a header of any format describes. Check the length first, and compressed data to the end."""
 
 import bz2
 import gzip
@@ -107,32 +107,32 @@ def reading_errors(path: Path) -> Iterator[None]:
 
 def _compressed_damage(path: Path) -> VolumeError:
     return VolumeError(
-        f"{path.name} is damaged or truncated: its compressed data end early or are wrong. Copy or convert it again."
+        f"{path.name} is damaged or truncated: its compressed data end early or are invalid. Copy or convert it again."
     )
 
 
 @contextmanager
 def open_file(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open a regular file for reading. Refuses pipes and devices without waiting for them.
+    """Open a regular file for reading. Refuses pipes and devices without blocking.
 
     Raises:
         VolumeError: the path is not a regular file.
-            OSError: the file cannot be opened.
+        OSError: the file cannot be opened.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            message = f"{path} is not an ordinary file. Give a volume file."
+            message = f"{path} is not a regular file. Give a volume file."
             raise VolumeError(message)
         yield stream
 
 
 def check_fetched(path: Path) -> None:
-    """Refuse placeholders of files: a broken link, or a pointer of git-annex or Git LFS.
+    """Refuse placeholders for files: a broken link, or a pointer of git-annex or Git LFS.
 
     Raises:
         VolumeError: the content of the file is not on this machine.
-            OSError: the file cannot be opened.
+        OSError: the file cannot be opened.
     """
     if path.is_symlink() and not path.exists():
         message = f"{path.name} is a broken link. {FETCH}"
@@ -140,7 +140,7 @@ def check_fetched(path: Path) -> None:
     with open_file(path) as stream:
         start = stream.read(_LONGEST_POINTER + 1)
     if not start:
-        message = f"{path.name} is empty: the file has no bytes. Copy it again, or leave a missing sequence out."
+        message = f"{path.name} is empty (0 bytes). Copy it again, or omit the sequence if it is missing."
         raise VolumeError(message)
     is_pointer = b"annex/objects/" in start[:1024] or start.startswith(b"version https://git-lfs.github.com/")
     if is_pointer and len(start) <= _LONGEST_POINTER:
@@ -181,13 +181,13 @@ def file_beside(header: Path, name: str) -> Path:
     if os.path.lexists(place) and not place.exists():
         check_fetched(place)
     if not os.path.lexists(place):
-        message = f"The voxels of {header.name} are missing: {name} is not beside it. Copy both files."
+        message = f"The voxels of {header.name} are missing: {name} is not in the same folder. Copy both files."
         raise VolumeError(message)
     resolved = place.resolve()
     if resolved.parent != header.parent.resolve() or not resolved.is_file():
         message = (
-            f"The voxels of {header.name} ({name}) are a link to another folder, or not a file. "
-            "Copy the file itself beside the header."
+            f"The voxels of {header.name} ({name}) are a link to another folder, or not a file. Copy the file into "
+            "the folder of the header."
         )
         raise VolumeError(message)
     return resolved
@@ -204,7 +204,7 @@ def is_plain_name(name: str) -> bool:
 
 
 def check_length(raster: Raster) -> None:
-    """Check that the file holds all voxels, without taking memory for them.
+    """Check that the file contains all voxels, without loading them into memory.
 
     For gzip, only the length at the end of the stream is checked. `read_voxels` compares the checksum.
 
@@ -219,10 +219,10 @@ def check_length(raster: Raster) -> None:
             return
         if _ends_in_length(raster):
             return
-        left = raster.voxel_bytes
-        while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
-            left -= len(chunk)
-        if left > 0:
+        remaining = raster.voxel_bytes
+        while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK))):
+            remaining -= len(chunk)
+        if remaining > 0:
             raise _cut_off(raster)
         _check_end(stream, raster)
 
@@ -263,18 +263,18 @@ def _voxel_stream(raster: Raster) -> Iterator[io.BufferedIOBase]:
 
 
 def _check_possible(raster: Raster, size: int, offset: int) -> None:
-    held = size - offset
-    if offset < 0 or raster.skip > LARGEST_OFFSET or held < (raster.stored_bytes or 0):
+    available = size - offset
+    if offset < 0 or raster.skip > LARGEST_OFFSET or available < (raster.stored_bytes or 0):
         raise _cut_off(raster)
-    needed = raster.skip + raster.voxel_bytes
+    required = raster.skip + raster.voxel_bytes
     if raster.encoding is Encoding.RAW:
-        if held < needed:
+        if available < required:
             raise _cut_off(raster)
-        if raster.is_exact and held > needed:
+        if raster.is_exact and available > required:
             raise _too_long(raster)
-    elif raster.encoding in (Encoding.GZIP, Encoding.ZLIB) and held * _LARGEST_RATIO < needed:
+    elif raster.encoding in (Encoding.GZIP, Encoding.ZLIB) and available * _LARGEST_RATIO < required:
         raise _cut_off(raster)
-    elif raster.stored_bytes is not None and held > raster.stored_bytes:
+    elif raster.stored_bytes is not None and available > raster.stored_bytes:
         raise _too_long(raster)
 
 
@@ -309,9 +309,9 @@ class _ZlibStream(io.RawIOBase):
             if not data:
                 message = "the stream ends early"
                 raise EOFError(message)
-            if made := self._inflate.decompress(data, room):
-                target[: len(made)] = made
-                return len(made)
+            if chunk := self._inflate.decompress(data, room):
+                target[: len(chunk)] = chunk
+                return len(chunk)
         if self._inflate.unused_data.strip(b"\0") or self._raw.read(1):
             message = "data follow the end of the stream"
             raise EOFError(message)
@@ -322,23 +322,23 @@ def _skip(stream: io.BufferedIOBase, raster: Raster) -> None:
     if raster.encoding is Encoding.RAW:
         stream.seek(raster.skip, io.SEEK_CUR)
         return
-    left = raster.skip
-    while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
-        left -= len(chunk)
-    if left > 0:
+    remaining = raster.skip
+    while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK))):
+        remaining -= len(chunk)
+    if remaining > 0:
         raise _cut_off(raster)
 
 
 def _fill(target: memoryview, stream: io.BufferedIOBase) -> int:
     """Read until the target is full or the stream ends, and return the number of bytes."""
-    done = 0
-    while done < len(target) and (count := stream.readinto(target[done : done + _CHUNK])):
-        done += count
-    return done
+    filled = 0
+    while filled < len(target) and (count := stream.readinto(target[filled : filled + _CHUNK])):
+        filled += count
+    return filled
 
 
 def _check_end(stream: io.BufferedIOBase, raster: Raster) -> None:
-    """Read a compressed stream to its end, where its checksum is compared."""
+    """Read a compressed stream to its end, so that its checksum is verified."""
     if raster.encoding is Encoding.RAW:
         return
     behind = 0
@@ -358,13 +358,13 @@ def _ends_in_length(raster: Raster) -> bool:
 
 
 def _text_voxels(stream: io.BufferedIOBase, raster: Raster) -> npt.NDArray[Any]:
-    words = stream.read().split()
-    if len(words) < raster.grid.voxels:
+    tokens = stream.read().split()
+    if len(tokens) < raster.grid.voxels:
         raise _cut_off(raster)
-    if len(words) > raster.grid.voxels:
+    if len(tokens) > raster.grid.voxels:
         raise _too_long(raster)
     try:
-        return np.array(words, np.bytes_).astype(raster.dtype)
+        return np.array(tokens, np.bytes_).astype(raster.dtype)
     except (ValueError, OverflowError) as error:
         raise damaged(raster.path) from error
 
@@ -375,7 +375,7 @@ def _shape(raster: Raster) -> str:
 
 def _cut_off(raster: Raster) -> VolumeError:
     return VolumeError(
-        f"{raster.path.name} is truncated: it has fewer data than its {_shape(raster)} voxels need. "
+        f"{raster.path.name} is truncated: it has less data than its {_shape(raster)} voxels need. "
         "Copy or convert it again."
     )
 

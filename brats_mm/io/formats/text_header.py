@@ -1,4 +1,4 @@
-"""Parse numbers and lines of NRRD and MetaImage headers by one strict grammar."""
+"""Parse numbers and lines of NRRD and MetaImage headers with one strict grammar."""
 
 import re
 from collections.abc import Mapping
@@ -40,12 +40,12 @@ def check_characters(header: bytes, path: Path) -> None:
 
 
 def without_end(path: Path, start: bytes) -> VolumeError:
-    """Return the error for a header without end in `start`."""
+    """Return the error for a header that does not end within `start`."""
     if len(start) < LONGEST_HEADER:
         return damaged(path)
     message = (
         f"The header of {path.name} is longer than {LONGEST_HEADER // 1024} KiB. Convert the volume to .nii.gz, "
-        "without additional fields."
+        "without extra header fields."
     )
     return VolumeError(message)
 
@@ -64,7 +64,7 @@ def given_twice(path: Path, name: str) -> VolumeError:
 
 @dataclass(frozen=True)
 class Fields:
-    """Fields of a header. Each method raises a VolumeError for a value that it cannot use.
+    """Fields of a header. Each method raises a VolumeError for an invalid value.
 
     Attributes:
         path: file of the header, for messages.
@@ -85,29 +85,29 @@ class Fields:
         raise bad_field(self.path, name, self.values.get(name, ""))
 
     def integers(self, name: str) -> list[int]:
-        """Return the integers of a field, which spaces separate."""
-        words = self.values[name].split()
-        if not words or not all(_INTEGER.fullmatch(word) for word in words):
+        """Return the space-separated integers of a field."""
+        tokens = self.values[name].split()
+        if not tokens or not all(_INTEGER.fullmatch(token) for token in tokens):
             self.refuse(name)
-        return [int(word) for word in words]
+        return [int(token) for token in tokens]
 
     def integer(self, name: str, default: int = 0) -> int:
-        """Return the only integer of a field, or the default if the header lacks the field."""
+        """Return the integer of a field, or the default if the header lacks the field."""
         values = self.integers(name) if name in self.values else [default]
         if len(values) != 1:
             self.refuse(name)
         return values[0]
 
     def numbers(self, name: str) -> list[float]:
-        """Return the finite numbers of a field, which spaces separate."""
+        """Return the space-separated finite numbers of a field."""
         return numbers(self.values[name], name, self.path)
 
     def file_beside(self, name: str, detached: str) -> Path:
-        """Return the file with the voxels, which only a header with the suffix `detached` may name."""
+        """Return the file with the voxels. Only a header with the suffix `detached` may refer to another file."""
         if not self.path.name.lower().endswith(detached):
             message = (
                 f"{self.path.name} stores its voxels in other files. Convert it to one file, for example .nii.gz, or "
-                f"name its header {detached} with the voxels beside it."
+                f"name its header {detached} and keep the voxels in the same folder."
             )
             raise VolumeError(message)
         stored = self.values[name]
@@ -119,10 +119,10 @@ class Fields:
 
 
 def numbers(value: str, name: str, path: Path) -> list[float]:
-    """Return the finite numbers of a text, which spaces separate.
+    """Return the space-separated finite numbers of a text.
 
     Raises:
-        VolumeError: a word is not a finite number.
+        VolumeError: a part is not a finite number.
     """
     words = value.split()
     if not words or not all(_NUMBER.fullmatch(word) for word in words):
@@ -143,7 +143,7 @@ def checked_grid(
         code: NIfTI code of this geometry.
 
     Raises:
-        VolumeError: no head scan has this geometry.
+        VolumeError: the geometry is not that of a head scan.
     """
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(axes, np.float64).T

@@ -63,7 +63,7 @@ def test_run_and_acquisition_choose_images(dataset, run):
 
 
 def test_two_images_of_a_sequence_ask(dataset):
-    with pytest.raises(CaseError, match="more than one file could be the same sequence: T1 could be"):
+    with pytest.raises(CaseError, match="several files match the same sequence: T1 could be"):
         find_bids_case(dataset, BidsFilter(("01",), ("pre",)))
 
 
@@ -96,4 +96,4 @@ def test_a_session_with_ambiguous_images_is_a_failed_case(dataset):
     manifest = open_manifest(dataset, BidsFilter(("01",), ("pre",), run="1"))
     (case,) = manifest.cases()
 
-    assert "more than one file could be the same sequence" in case.fault
+    assert "several files match the same sequence" in case.fault

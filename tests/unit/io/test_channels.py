@@ -44,8 +44,7 @@ def test_the_data_set_says_which_volume_is_which_sequence(file):
     assert floors(files) == {T1: 1, T1CE: 2, T2: 3, FLAIR: 0}
     assert files.name == "BRATS_001"
     assert files.notes == (
-        "volumes of BRATS_001.nii.gz are read as Task01_BrainTumour/dataset.json names them: "
-        "0 FLAIR, 1 T1, 2 T1ce, 3 T2",
+        "the channel order of BRATS_001.nii.gz is from Task01_BrainTumour/dataset.json: 0 FLAIR, 1 T1, 2 T1ce, 3 T2",
     )
 
 
@@ -74,7 +73,7 @@ def test_the_order_is_never_guessed(file):
 
 
 def test_an_order_must_name_every_volume(file):
-    with pytest.raises(CaseError, match=r"has 4 volumes, but the order given as --channels says names 2: T1, T2"):
+    with pytest.raises(CaseError, match=r"has 4 volumes, but the order from --channels has 2: T1, T2"):
         recognise(file, channels=(T1, T2))
 
 

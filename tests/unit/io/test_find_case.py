@@ -68,11 +68,11 @@ def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
     assert list(case.paths) == [T1]
     assert case.ignored == {
         ".DS_Store": "it is a hidden file",
-        "a_adc.nii.gz": "its name says that it is another kind of image or a result (ADC map: 'adc')",
+        "a_adc.nii.gz": "its name marks another kind of image or a result (ADC map: 'adc')",
         "a_seg.nii.gz": "its name marks a label map",
-        "a_x.nii.gz": "its name does not say a sequence",
+        "a_x.nii.gz": "its name contains no sequence",
         "entropy_et.nii.gz": (
-            "its name says that it is another kind of image or a result (a result of a segmentation: 'entropy')"
+            "its name marks another kind of image or a result (a result of a segmentation: 'entropy')"
         ),
         "notes.txt": "it is not a volume file (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .mgz, .img/.hdr)",
     }
@@ -99,8 +99,7 @@ def test_channel_numbers_are_read_in_the_order_of_the_decathlon(tmp_path):
 
     assert {m: path[-11:-7] for m, path in case.paths.items()} == {T1: "0001", T1CE: "0002", T2: "0003", FLAIR: "0000"}
     assert case.notes == (
-        "channel numbers are read in the order of the Medical Segmentation Decathlon: "
-        "0000 FLAIR, 0001 T1, 0002 T1ce, 0003 T2",
+        "the channel order is from the Medical Segmentation Decathlon: 0000 FLAIR, 0001 T1, 0002 T1ce, 0003 T2",
     )
 
 
@@ -121,7 +120,7 @@ def test_channel_numbers_are_read_as_the_dataset_names_them(tmp_path, where, con
     case = find_case(folder)
 
     assert list(case.paths) == [T1CE, FLAIR]
-    assert "dataset.json names them" in case.notes[0]
+    assert "dataset.json: " in case.notes[0]
 
 
 def test_damaged_dataset_json_is_not_used(tmp_path):
@@ -136,7 +135,7 @@ def test_two_files_for_a_sequence(tmp_path):
     """The message names both files and the options to choose."""
     folder = folder_of(tmp_path, "a_t1c.nii.gz", "b_t1gd.nii.gz", "a_t2.nii", "a_t2.nii.gz")
 
-    with pytest.raises(CaseError, match="more than one file") as caught:
+    with pytest.raises(CaseError, match="several files") as caught:
         find_case(folder)
     assert "T1ce could be a_t1c.nii.gz or b_t1gd.nii.gz; T2 could be a_t2.nii or a_t2.nii.gz" in str(caught.value)
     assert "--t1, --t1ce, --t2, --flair" in str(caught.value)
@@ -153,7 +152,7 @@ def test_name_with_two_sequences_that_are_there_anyway(tmp_path):
     case = find_case(folder_of(tmp_path, "t1.nii.gz", "t1ce.nii.gz", "t1ce_minus_t1.nii.gz"))
 
     assert list(case.paths) == [T1, T1CE]
-    assert case.ignored == {"t1ce_minus_t1.nii.gz": "its name says T1 or T1ce"}
+    assert case.ignored == {"t1ce_minus_t1.nii.gz": "its name matches T1 or T1ce"}
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_header_warnings_name_the_sequence_and_not_the_file(tmp_path):
 
     (warning,) = read_case(explicit_case({T1: tmp_path / "t1.nii"})).warnings
 
-    assert warning.startswith("T1: the header does not give the position of the volume")
+    assert warning.startswith("T1: the header does not define the position of the volume")
 
 
 def test_missing_file_given_by_option(tmp_path):

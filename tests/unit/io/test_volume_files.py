@@ -181,7 +181,7 @@ def test_gzip_with_wrong_checksum(tmp_path):
 def test_truncated_voxels(tmp_path):
     path = save(tmp_path / "a.nii", GREY)
     path.write_bytes(path.read_bytes()[:-100])
-    assert_refused(path, "is truncated: it has fewer data than its 9 x 10 x 11 voxels")
+    assert_refused(path, "is truncated: it has less data than its 9 x 10 x 11 voxels")
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
@@ -275,7 +275,7 @@ def test_impossible_spacing_gives_way_to_a_good_sform(tmp_path, spacing):
     volume = read_volume(path)
 
     assert volume.grid.spacing_mm == (1.0, 2.0, 3.0)
-    assert volume.notes == ("the voxel spacing of the header is invalid, so that of the sform is used",)
+    assert volume.notes == ("the voxel spacing of the header is invalid, so the spacing of the sform is used",)
 
 
 @pytest.mark.parametrize("qform_code", [0, 1])
@@ -369,13 +369,13 @@ def test_nan_inside_the_head_is_refused(tmp_path):
 def test_absurd_dimensions_are_refused_by_the_header(tmp_path, dim):
     """The file is tiny: nothing of the described size is allocated."""
     path = save(tmp_path / "a.nii.gz", GREY, dim=dim + [1] * (8 - len(dim)))
-    assert_refused(path, "each axis must have 8 to 1024 voxels")
+    assert_refused(path, "Each axis must have 8 to 1024 voxels")
 
 
 def test_plausible_dimensions_without_the_bytes(tmp_path):
     """512 MB of voxels cannot be in a file of a few kilobytes."""
     path = save(tmp_path / "a.nii.gz", GREY, dim=[3, 512, 512, 512, 1, 1, 1, 1])
-    assert_refused(path, "fewer data than its 512 x 512 x 512 voxels")
+    assert_refused(path, "less data than its 512 x 512 x 512 voxels")
 
 
 def test_absurd_metaimage_is_refused_by_the_header(tmp_path):
@@ -383,7 +383,7 @@ def test_absurd_metaimage_is_refused_by_the_header(tmp_path):
         "ObjectType = Image\nNDims = 3\nDimSize = 20000 20000 20000\nElementType = MET_FLOAT\nElementDataFile = LOCAL\n"
     )
     (tmp_path / "a.mha").write_bytes(header.encode() + b"\0" * 64)
-    assert_refused(tmp_path / "a.mha", "each axis must have 8 to 1024")
+    assert_refused(tmp_path / "a.mha", "Each axis must have 8 to 1024")
 
 
 def test_qfac_of_zero_means_one(tmp_path):

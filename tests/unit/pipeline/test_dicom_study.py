@@ -104,7 +104,7 @@ def test_reformat_is_not_chosen_but_listed(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="No series of the study was recognised"):
         choose_series(tmp_path)
     choice = choose(one_study(scan(tmp_path)))
-    assert "Use it with --t1ce" in choice.notes[0]
+    assert "Select it with --t1ce" in choice.notes[0]
     named = choose_series(tmp_path, SeriesOverrides({Modality.T1CE: facts.series_uid}))
     assert set(named.choice.chosen) == {Modality.T1CE}
 
@@ -115,7 +115,7 @@ def test_rejects_overrides_that_match_none_or_several_series(tmp_path: Path) -> 
 
     with pytest.raises(OptionError, match="--t1 matches no series of the study"):
         choose_series(tmp_path, SeriesOverrides({Modality.T1: "nonsense"}))
-    with pytest.raises(OptionError, match="was named as T1 and as T2"):
+    with pytest.raises(OptionError, match="was selected as T1 and as T2"):
         choose_series(tmp_path, SeriesOverrides({Modality.T1: uid, Modality.T2: uid}))
 
 
@@ -199,7 +199,7 @@ def test_rejects_zip_with_path_outside_its_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("../evil.dcm", b"x")
 
-    with pytest.raises(ZipError, match="lead outside its folder"), opened(packed):
+    with pytest.raises(ZipError, match="paths outside its folder"), opened(packed):
         pass
     assert not (tmp_path.parent / "evil.dcm").exists()
 
@@ -226,7 +226,7 @@ def test_prefers_original_to_annotated_copy(tmp_path: Path) -> None:
     assert (
         copies[0]["why"] == f"is an annotated copy (the description says 'annotated') of series 1 (…{used['series']})"
     )
-    assert "annotations are burned in" in copies[1]["why"]
+    assert "marks burned-in annotations" in copies[1]["why"]
 
 
 def test_ambiguous_sequence_is_not_reported_missing(tmp_path: Path) -> None:

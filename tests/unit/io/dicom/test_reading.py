@@ -221,7 +221,7 @@ def test_lossy_jpeg_is_read_and_reported(tmp_path: Path, enhanced: bool) -> None
         one.save_as(tmp_path / f"{index}.dcm", enforce_file_format=True)
     series = one_study(scan(tmp_path)).series[0]
 
-    assert series.remarks == ("its voxels were compressed with loss",)
+    assert series.remarks == ("its voxels had lossy compression",)
     assert np.abs(read_series(series).data - data).max() <= 3
 
 
@@ -347,7 +347,7 @@ def test_missing_geometry_is_reported(tmp_path: Path, keyword: str) -> None:
     for path in write_series(tmp_path, grey(), AXIAL):
         rewritten(path, **{keyword: None})
 
-    with pytest.raises(VolumeError, match="none of its slices says where it lies"):
+    with pytest.raises(VolumeError, match="no slice states its position"):
         read_series_folder(tmp_path)
 
 
@@ -369,7 +369,7 @@ def test_truncated_and_foreign_files_are_passed_over_and_reported(tmp_path: Path
 
     assert len(scanned.studies[0].series[0].layout.slices) == 8
     reasons = " ".join(scanned.ignored)
-    assert "it is truncated: it contains fewer voxels than its header says" in reasons
+    assert "it is truncated: it contains fewer voxels than its header states" in reasons
     assert "it is not DICOM" in reasons
     assert sum(count for count, _ in scanned.ignored.values()) == 4
 
