@@ -21,10 +21,10 @@ from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
 
 
-def there_and_back(mask: np.ndarray, spacing_mm: Sequence[float], wanted_mm: float) -> np.ndarray:
-    """Resample a mask (h, w, d) to voxels of `wanted_mm` and back."""
+def there_and_back(mask: np.ndarray, spacing_mm: Sequence[float], target_mm: float) -> np.ndarray:
+    """Resample a mask (h, w, d) to voxels of `target_mm` and back."""
     h, w, d = mask.shape
-    x, y, z = (resampled_side(side, step, wanted_mm) for side, step in zip((h, w, d), spacing_mm, strict=True))
+    x, y, z = (resampled_side(side, step, target_mm) for side, step in zip((h, w, d), spacing_mm, strict=True))
     coarse = resample(mask.astype(np.float32), (x, y, z)) >= 0.5
     return np.asarray(resample(coarse.astype(np.float32), (h, w, d)) >= 0.5)
 

@@ -62,8 +62,8 @@ def _move_to_own_descriptor(stream: Any) -> None:
     """Move a stream to a new descriptor, and its old one, which native libraries write to, to the null device."""
     old = stream.fileno()
     stream.flush()
-    own = os.fdopen(os.dup(old), "w", encoding=stream.encoding, errors=stream.errors)
-    setattr(sys, "stdout" if stream is sys.stdout else "stderr", own)
+    duplicate = os.fdopen(os.dup(old), "w", encoding=stream.encoding, errors=stream.errors)
+    setattr(sys, "stdout" if stream is sys.stdout else "stderr", duplicate)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, old)
     os.close(nowhere)
@@ -82,8 +82,8 @@ def terminate_on_signals() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in numbers}
 
     def end(number: int, _: FrameType | None) -> None:
-        for other in before:
-            signal.signal(other, signal.SIG_IGN)
+        for signum in before:
+            signal.signal(signum, signal.SIG_IGN)
         raise Terminated(number)
 
     changed = [number for number, handler in before.items() if handler is signal.SIG_DFL]
@@ -132,9 +132,9 @@ def explanation(error: BaseException) -> tuple[str, int] | None:
 
 def _is_memory(error: BaseException | None) -> bool:
     """Whether an error or one of its causes means that memory ran out."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    seen_ids: set[int] = set()
+    while error is not None and id(error) not in seen_ids:
+        seen_ids.add(id(error))
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
             return True
         if isinstance(error, (RuntimeError, ImportError, OSError)) and _MEMORY.search(str(error)):

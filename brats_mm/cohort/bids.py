@@ -35,23 +35,23 @@ _ENTITY = re.compile(r"^(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?$")
 _MAP = re.compile(r"^(entropy|probability|importance|mask)(?:_(t1|t1ce|t2|flair))?(?:_(wt|tc|et))?\.nii\.gz$")
 
 
-def bids_cases(folder: Path, wanted: BidsFilter) -> Iterator[CohortCase]:
+def bids_cases(folder: Path, selection: BidsFilter) -> Iterator[CohortCase]:
     """Yield a case per participant or session. Its sequences are in the `anat` folder."""
-    for session in bids_sessions(folder, wanted):
-        if not wanted.picks_images:
+    for session in bids_sessions(folder, selection):
+        if not selection.picks_images:
             yield CohortCase(session.name, folder=str(session.folder))
             continue
         try:
-            files = find_case(session.folder, wanted=wanted).paths
+            files = find_case(session.folder, selection=selection).paths
         except InputError as fault:
             yield CohortCase(session.name, fault=str(fault))
         else:
             yield CohortCase(session.name, files=files)
 
 
-def count_bids_cases(folder: Path, wanted: BidsFilter) -> int:
+def count_bids_cases(folder: Path, selection: BidsFilter) -> int:
     """Return how many cases `bids_cases` yields."""
-    return sum(1 for _ in bids_sessions(folder, wanted))
+    return sum(1 for _ in bids_sessions(folder, selection))
 
 
 def bids_prefix(name: str) -> str:
@@ -61,8 +61,8 @@ def bids_prefix(name: str) -> str:
     """
     if _ENTITY.match(name):
         return name
-    kept = re.sub(r"[^A-Za-z0-9]", "", name)
-    return f"sub-{kept}" if kept == name else f"sub-{kept}x{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    label = re.sub(r"[^A-Za-z0-9]", "", name)
+    return f"sub-{label}" if label == name else f"sub-{label}x{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def bids_folder(name: str) -> Path:

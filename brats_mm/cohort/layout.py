@@ -33,8 +33,8 @@ def prepare_output(
     """
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        own = None if manifest is None else manifest.resolve()
-        if not (folder / LEDGER).exists() and any(path.resolve() != own for path in folder.iterdir()):
+        manifest_path = None if manifest is None else manifest.resolve()
+        if not (folder / LEDGER).exists() and any(path.resolve() != manifest_path for path in folder.iterdir()):
             message = f"The folder {folder} contains files that do not belong to a cohort. Choose an empty folder."
             raise OutputError(message)
         if layout is Layout.BIDS:
@@ -45,8 +45,8 @@ def work_folder(folder: Path, case: str, layout: Layout) -> Path:
     """Return the folder that a worker writes a case to. Removes incomplete results of an earlier worker."""
     place = folder / (CASES if layout is Layout.PLAIN else _WORK) / case
     if place.is_dir():
-        for left in place.glob(".brats-mm-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in place.glob(".brats-mm-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
     return place
 
 

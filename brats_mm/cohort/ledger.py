@@ -144,8 +144,8 @@ class Ledger:
 
     def failures(self) -> Iterator[Failure]:
         """Yield the failed cases and the invalid rows of the manifest."""
-        chosen = "SELECT name, kind, detail, attempts FROM cases WHERE state = ? ORDER BY name"
-        for row in self._records.execute(chosen, (CaseState.FAILED.value,)):
+        query = "SELECT name, kind, detail, attempts FROM cases WHERE state = ? ORDER BY name"
+        for row in self._records.execute(query, (CaseState.FAILED.value,)):
             yield Failure(*row)
         for name, detail in self._records.execute("SELECT name, detail FROM faults ORDER BY serial"):
             yield Failure(name, "manifest", detail, 0)

@@ -38,12 +38,12 @@ class Manifest:
     cases: Callable[[], Iterator[CohortCase]]
 
 
-def open_manifest(path: Path, wanted: BidsFilter | None = None) -> Manifest:
+def open_manifest(path: Path, selection: BidsFilter | None = None) -> Manifest:
     """Detect the kind of a manifest and count its cases.
 
     Args:
         path: a table, a BIDS dataset or a folder of case folders.
-        wanted: selection of participants, sessions and images of a BIDS dataset.
+        selection: selection of participants, sessions and images of a BIDS dataset.
 
     Raises:
         CaseError: the path is not a manifest, or has no case.
@@ -51,7 +51,7 @@ def open_manifest(path: Path, wanted: BidsFilter | None = None) -> Manifest:
             installed.
     """
     try:
-        manifest = _manifest(path, wanted or BidsFilter())
+        manifest = _manifest(path, selection or BidsFilter())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         message = f"{path} cannot be read ({error}). Give a CSV or Parquet table in UTF-8, or a folder of cases."
         raise CaseError(message) from error
@@ -61,10 +61,10 @@ def open_manifest(path: Path, wanted: BidsFilter | None = None) -> Manifest:
     return manifest
 
 
-def _manifest(path: Path, wanted: BidsFilter) -> Manifest:
+def _manifest(path: Path, selection: BidsFilter) -> Manifest:
     if path.is_dir() and is_bids(path):
-        return Manifest(path, count_bids_cases(path, wanted), lambda: bids_cases(path, wanted))
-    if not wanted.is_empty:
+        return Manifest(path, count_bids_cases(path, selection), lambda: bids_cases(path, selection))
+    if not selection.is_empty:
         message = (
             f"--participant, --session, --run and --acquisition select from a BIDS dataset, but {path} is not one. "
             "Leave them out, or give a folder with sub-... folders."
@@ -120,8 +120,8 @@ def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
     if not name:
         return CohortCase(f"line {line}", fault=f"Line {line} of the manifest names no case. Fill its column `case`.")
     if bool(folder) == bool(files):
-        given = "both a folder and files" if folder else "neither a folder nor a file"
-        return CohortCase(name, fault=f"The case {name[:60]!r} has {given} in the manifest. Give one or the other.")
+        fault = "both a folder and files" if folder else "neither a folder nor a file"
+        return CohortCase(name, fault=f"The case {name[:60]!r} has {fault} in the manifest. Give one or the other.")
     return CohortCase(name, str(start / folder) if folder else None, files, name_fault(name))
 
 
@@ -141,8 +141,8 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
 
     try:
         with ParquetFile(path) as table:
-            wanted = [name for name in table.schema_arrow.names if name.strip().lower() in ("case", "folder", *_FILES)]
-            for batch in table.iter_batches(_BATCH, columns=wanted):
+            columns = [name for name in table.schema_arrow.names if name.strip().lower() in ("case", "folder", *_FILES)]
+            for batch in table.iter_batches(_BATCH, columns=columns):
                 for row in batch.to_pylist():
                     yield {key.strip().lower(): str("" if value is None else value) for key, value in row.items()}
     except ArrowException as error:

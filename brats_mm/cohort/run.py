@@ -178,17 +178,19 @@ class _Run:
         except OSError:
             stamp = ""  # the worker reports what is missing
         self._stamps[case.name] = stamp
-        known = self._ledger.done(case.name)
-        if known is None or known.identity != self._settings.identity:
+        finished = self._ledger.done(case.name)
+        if finished is None or finished.identity != self._settings.identity:
             return CaseTask(case, str(self._folder))
-        if not has_results(self._folder, case.name, self._settings.layout) or lost_results(self._folder, known.sizes):
+        if not has_results(self._folder, case.name, self._settings.layout) or lost_results(
+            self._folder, finished.sizes
+        ):
             self.status = replace(self.status, lost=self.status.lost + 1)
             return CaseTask(case, str(self._folder))
-        if stamp and known.stamp == stamp:
+        if stamp and finished.stamp == stamp:
             del self._stamps[case.name]
             self._count(case.name, skipped=1)
             return None
-        return CaseTask(case, str(self._folder), known.content)
+        return CaseTask(case, str(self._folder), finished.content)
 
     def _fault(self, case: CohortCase, detail: str) -> None:
         self._ledger.fault(case, detail)
@@ -215,13 +217,13 @@ class _Run:
     def _count(self, name: str, *, done: int = 0, failed: int = 0, skipped: int = 0, detail: str = "") -> None:
         status = self.status
         computed = status.done + done + status.failed + failed
-        left = status.total - status.ended - 1
+        remaining = status.total - status.ended - 1
         self.status = replace(
             status,
             done=status.done + done,
             failed=status.failed + failed,
             skipped=status.skipped + skipped,
-            left_s=(time.monotonic() - self._begun) / computed * left if computed else None,
+            left_s=(time.monotonic() - self._begun) / computed * remaining if computed else None,
             name=name,
             detail=detail,
             was_skipped=bool(skipped),

@@ -91,7 +91,7 @@ class CaseEvaluation:
 
 
 def evaluate_case(
-    labelled: LabelledCase, predictor: SetPredictor, wanted: Sequence[Availability], policy: EmptyPolicy
+    labelled: LabelledCase, predictor: SetPredictor, requested: Sequence[Availability], policy: EmptyPolicy
 ) -> CaseEvaluation:
     """Score one case with each of the wanted subsets whose sequences it has.
 
@@ -108,7 +108,7 @@ def evaluate_case(
     prepared = reference_of(
         {region: np.asfortranarray(reference[region][box]) for region in REGIONS}, case.grid.spacing_mm
     )
-    subsets = [subset for subset in wanted if subset <= case.available]
+    subsets = [subset for subset in requested if subset <= case.available]
     voxel_tables: dict[Availability, Mapping[Region, VoxelTables]] = {}
     rows: list[CaseRow] = []
     weights: list[WeightRow] = []
@@ -143,7 +143,7 @@ def _case_rows(
     scores = score_regions({region: prediction.mask(region)[box] for region in REGIONS}, reference, policy)
     rows = []
     for region, (calibrated, entropy) in tables.items():
-        same: dict[str, Any] = {
+        shared: dict[str, Any] = {
             "ece": calibrated.ece,
             "sce": calibrated.sce,
             "class_ece": calibrated.class_ece,
@@ -157,7 +157,7 @@ def _case_rows(
                 sequences=len(available),
                 region=region.value,
                 rule=rule.value,
-                **{**vars(scores[rule][region]), **same},
+                **{**vars(scores[rule][region]), **shared},
             )
             for rule in Rule
         ]

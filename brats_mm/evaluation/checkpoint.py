@@ -107,15 +107,15 @@ class EvaluationCheckpoint:
             OptionError: the interrupted evaluation had another plan, or is damaged.
             OutputError: the folder cannot be created.
         """
-        wanted = json.loads(json.dumps(plan))
+        plan_document = json.loads(json.dumps(plan))
         if resume and (self.folder / PROGRESS).exists():
-            self._same_plan(wanted)
+            self._same_plan(plan_document)
             return self._read()
         self._made = [folder for folder in (self._results, *self._results.parents) if not folder.exists()]
         with output_errors(self._results):
             self._remove()
             self.folder.mkdir(parents=True)
-            (self.folder / PLAN).write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+            (self.folder / PLAN).write_text(json.dumps(plan_document, indent=1), encoding="utf-8")
         return EvaluationProgress()
 
     def save(self, progress: EvaluationProgress) -> None:
@@ -167,13 +167,13 @@ class EvaluationCheckpoint:
         sums = SavedSums(text["values"], arrays)
         return EvaluationProgress(text["done"], text["failed"], text["table_bytes"], sums)
 
-    def _same_plan(self, wanted: Mapping[str, Any]) -> None:
+    def _same_plan(self, plan: Mapping[str, Any]) -> None:
         try:
             saved = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             message = f"{self.folder / PLAN} cannot be read ({error}). Restart the evaluation with --overwrite."
             raise OptionError(message) from error
-        for name, value in wanted.items():
+        for name, value in plan.items():
             if saved.get(name) != value:
                 message = (
                     f"{self._results} holds an evaluation with another {name}{_then_and_now(saved.get(name), value)}, "
@@ -188,5 +188,5 @@ def _then_and_now(then: Any, now: Any) -> str:
     if isinstance(then, dict) and isinstance(now, dict):
         differ = [key for key in now if then.get(key) != now[key]]
         then, now = ({key: record.get(key) for key in differ} for record in (then, now))
-    words = f" (then {then}, now {now})"
-    return words if len(words) <= 160 else ""
+    change = f" (then {then}, now {now})"
+    return change if len(change) <= 160 else ""

@@ -57,7 +57,7 @@ def compare(
     Raises:
         OptionError: a folder holds no evaluation, the policies for empty regions differ, or no case is shared.
     """
-    chosen = settings or ComparisonSettings()
+    effective = settings or ComparisonSettings()
     summaries = read_summary(first), read_summary(second)
     _same_policy(first, second, summaries)
     a, b = _scores(read_case_rows(first)), _scores(read_case_rows(second))
@@ -72,13 +72,14 @@ def compare(
         "cases_only_in_one": len({key[0] for key in a} ^ {key[0] for key in b}),
         "difference": "B minus A, paired by case",
         "interval": (
-            f"{chosen.confidence:.0%} percentile bootstrap over cases, {chosen.resamples} samples, seed {chosen.seed}"
+            f"{effective.confidence:.0%} percentile bootstrap over cases, {effective.resamples} samples, "
+            f"seed {effective.seed}"
         ),
         "test": "Wilcoxon signed-rank, two-sided; cases without a difference are dropped",
         "empty_policy": summaries[0]["empty_policy"],
-        "means": _compare_means(a, b, cases, chosen),
-        "counterintuitive": _compare_rates(a, b, cases, chosen),
-        "sets": _compare_sets(a, b, cases, chosen),
+        "means": _compare_means(a, b, cases, effective),
+        "counterintuitive": _compare_rates(a, b, cases, effective),
+        "sets": _compare_sets(a, b, cases, effective),
     }
     if out is not None:
         with output_errors(out):
@@ -179,10 +180,10 @@ def _compare_sets(a: Scores, b: Scores, cases: Sequence[str], settings: Comparis
     results = []
     for subset in map(subset_name, SUBSETS):
         for region in REGIONS:
-            one = paired(*_columns(a, b, cases, [(subset, region.value, Rule.RAW.value)], "dice"), settings)
-            if one["cases"]:
-                by_subset.setdefault(subset, {})[region.value] = one
-                results.append(one)
+            et_comparison = paired(*_columns(a, b, cases, [(subset, region.value, Rule.RAW.value)], "dice"), settings)
+            if et_comparison["cases"]:
+                by_subset.setdefault(subset, {})[region.value] = et_comparison
+                results.append(et_comparison)
     for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
         result["p_holm"] = p
     return by_subset
@@ -216,8 +217,8 @@ def _rate_difference(sample: Values) -> Values:
 
 
 def _tally(scores: Scores, case: str, region: str) -> PairTally:
-    named = {subset: scores.get((case, subset_name(subset), region, Rule.RAW.value)) for subset in SUBSETS}
-    return tally_pairs({subset: row.dice for subset, row in named.items() if row is not None})
+    dice = {subset: scores.get((case, subset_name(subset), region, Rule.RAW.value)) for subset in SUBSETS}
+    return tally_pairs({subset: row.dice for subset, row in dice.items() if row is not None})
 
 
 def _columns(

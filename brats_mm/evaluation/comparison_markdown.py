@@ -39,10 +39,10 @@ def _means(document: Mapping[str, Any]) -> str:
     rows = []
     for rule, regions in document["means"].items():
         for region in REGION_ORDER:
-            for name, one in regions[region.value].items():
-                cells = _cells(one, 1.0 if name in IN_MILLIMETRES else 100.0)
-                p = NOTHING if one["p"] is None else f"{one['p']:.2g}"
-                rows.append([name, region.value.upper(), rule, *cells, p, str(one["cases"])])
+            for name, comparison in regions[region.value].items():
+                cells = _cells(comparison, 1.0 if name in IN_MILLIMETRES else 100.0)
+                p = NOTHING if comparison["p"] is None else f"{comparison['p']:.2g}"
+                rows.append([name, region.value.upper(), rule, *cells, p, str(comparison["cases"])])
     return table(["score", "region", "rule", "A", "B", "B - A", "interval", "p", "cases"], rows)
 
 
@@ -55,17 +55,17 @@ def _sets(document: Mapping[str, Any]) -> str:
     return table(["available", *(region.value.upper() for region in REGION_ORDER)], rows)
 
 
-def _change(one: Mapping[str, Any] | None) -> str:
-    return NOTHING if one is None else f"{100 * one['difference']:+.2f} (p {one['p_holm']:.2g})"
+def _change(comparison: Mapping[str, Any] | None) -> str:
+    return NOTHING if comparison is None else f"{100 * comparison['difference']:+.2f} (p {comparison['p_holm']:.2g})"
 
 
-def _cells(one: Mapping[str, Any] | None, scale: float) -> list[str]:
-    if one is None or one["difference"] is None:
+def _cells(comparison: Mapping[str, Any] | None, scale: float) -> list[str]:
+    if comparison is None or comparison["difference"] is None:
         return [NOTHING] * 4
-    interval = f"{scale * one['low']:+.2f} to {scale * one['high']:+.2f}"
+    interval = f"{scale * comparison['low']:+.2f} to {scale * comparison['high']:+.2f}"
     return [
-        f"{scale * one['a']:.2f}",
-        f"{scale * one['b']:.2f}",
-        f"{scale * one['difference']:+.2f}",
+        f"{scale * comparison['a']:.2f}",
+        f"{scale * comparison['b']:.2f}",
+        f"{scale * comparison['difference']:+.2f}",
         interval,
     ]

@@ -20,13 +20,13 @@ def write_comparison_csv(path: Path, document: Mapping[str, Any]) -> None:
         writer.writeheader()
         for rule, regions in document["means"].items():
             for region in REGIONS:
-                for score, one in regions[region.value].items():
+                for score, comparison in regions[region.value].items():
                     place = {"sequences": "all_sets", "region": region.value, "rule": rule, "score": score}
-                    writer.writerow({**place, **_plain(one)})
+                    writer.writerow({**place, **_plain(comparison)})
         for subset, regions in document["sets"].items():
-            for region, one in regions.items():
+            for region, comparison in regions.items():
                 place = {"sequences": subset, "region": region, "rule": "raw", "score": "dice"}
-                writer.writerow({**place, **_plain(one)})
+                writer.writerow({**place, **_plain(comparison)})
 
 
 def comparison_latex(document: Mapping[str, Any]) -> str:
@@ -49,13 +49,19 @@ def comparison_latex(document: Mapping[str, Any]) -> str:
     return tabular("llrrrrr", head, ["\n".join(block) for block in (means, sets) if block], caption)
 
 
-def _plain(one: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in one.items()}
+def _plain(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in comparison.items()}
 
 
-def _row(name: str, region: Region, one: Mapping[str, Any], p: str) -> str:
+def _row(name: str, region: Region, comparison: Mapping[str, Any], p: str) -> str:
     cells = [name, region.value.upper()]
-    if one["difference"] is None:
+    if comparison["difference"] is None:
         return row([*cells, *["--"] * 5])
-    cells += [f"{100 * one['a']:.1f}", f"{100 * one['b']:.1f}", f"${100 * one['difference']:+.1f}$"]
-    return row([*cells, f"[${100 * one['low']:+.1f}$, ${100 * one['high']:+.1f}$]", f"{one[p]:.2g}"])
+    cells += [
+        f"{100 * comparison['a']:.1f}",
+        f"{100 * comparison['b']:.1f}",
+        f"${100 * comparison['difference']:+.1f}$",
+    ]
+    return row(
+        [*cells, f"[${100 * comparison['low']:+.1f}$, ${100 * comparison['high']:+.1f}$]", f"{comparison[p]:.2g}"]
+    )

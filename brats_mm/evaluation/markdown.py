@@ -61,10 +61,10 @@ def _sets(document: Mapping[str, Any]) -> str:
     head += [f"{region.value.upper()} {peer.method} (published)" for region in REGION_ORDER for peer in peers]
     rows = []
     for subset in PAPER_ORDER:
-        ours = [_dice(document, subset, Region.ET, "raw"), _dice(document, subset, Region.ET, "et500")]
-        ours += [_dice(document, subset, region, "raw") for region in (Region.TC, Region.WT)]
-        theirs = [f"{peer.value(subset, region):.2f}" for region in REGION_ORDER for peer in peers]
-        rows.append([describe(subset), *ours, *theirs])
+        measured = [_dice(document, subset, Region.ET, "raw"), _dice(document, subset, Region.ET, "et500")]
+        measured += [_dice(document, subset, region, "raw") for region in (Region.TC, Region.WT)]
+        published = [f"{peer.value(subset, region):.2f}" for region in REGION_ORDER for peer in peers]
+        rows.append([describe(subset), *measured, *published])
     return table(head, rows)
 
 
@@ -85,16 +85,16 @@ def _means(document: Mapping[str, Any]) -> str:
 
 
 def _published(document: Mapping[str, Any]) -> str:
-    ours = []
+    measured = []
     for rule, name in (("raw", "**ours**, raw"), ("et500", "**ours**, ET rule of 500 voxels")):
         means = document["means"][rule]["all_sets"]
         dice = [_percent(means[region.value]["dice"]) for region in REGION_ORDER]
-        ours.append([name, *dice, f"{document['cases']} cases, {means['wt']['sets']} sets", "this evaluation"])
-    theirs = [
+        measured.append([name, *dice, f"{document['cases']} cases, {means['wt']['sets']} sets", "this evaluation"])
+    published = [
         [row.method, f"{row.et:.2f}", f"{row.tc:.2f}", f"{row.wt:.2f}", row.protocol.value, f"published; {row.source}"]
         for row in MEANS
     ]
-    return table(["method", "ET", "TC", "WT", "protocol", "source"], [*ours, *theirs])
+    return table(["method", "ET", "TC", "WT", "protocol", "source"], [*measured, *published])
 
 
 def _others(document: Mapping[str, Any]) -> str:

@@ -57,30 +57,30 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
         message = f"The folds use different policies for empty regions ({', '.join(policies)}). Evaluate them with one."
         raise OptionError(message)
     summary, rows, weights = Summary(), list[CaseRow](), list[WeightRow]()
-    seen: dict[str, Path] = {}
+    places: dict[str, Path] = {}
     for folder in folders:
         by_case: dict[str, list[CaseRow]] = {}
         for row in read_case_rows(folder):
             by_case.setdefault(row.case, []).append(row)
-        given = list(read_rows(folder / WEIGHTS, WeightRow))
+        weight_rows = list(read_rows(folder / WEIGHTS, WeightRow))
         for case, scores in by_case.items():
-            if case in seen:
-                message = f"The case {case} is in {seen[case]} and in {folder}. Pool evaluations of different cases."
+            if case in places:
+                message = f"The case {case} is in {places[case]} and in {folder}. Pool evaluations of different cases."
                 raise OptionError(message)
-            seen[case] = folder
-            named = {row.subset for row in scores}
+            places[case] = folder
+            subsets = {row.subset for row in scores}
             tables = {
                 subset: {region: (no_reliability(), no_entropy_table()) for region in REGIONS}
                 for subset in SUBSETS
-                if subset_name(subset) in named
+                if subset_name(subset) in subsets
             }
-            summary.add_case(scores, [weight for weight in given if weight.case == case], tables)
+            summary.add_case(scores, [weight for weight in weight_rows if weight.case == case], tables)
             rows += scores
-        weights += given
+        weights += weight_rows
     document = summary.document(
         model=_identity(summaries),
         policy=EmptyPolicy(policies[0]),
-        failed={case: reason for one in summaries for case, reason in one["failed"].items()},
+        failed={case: reason for summary_document in summaries for case, reason in summary_document["failed"].items()},
         way="pooled over folds: each case by the model that was not trained on it",
     )
     document["pooled_from"] = [f"{folder.parent.name}/{folder.name}" for folder in folders]

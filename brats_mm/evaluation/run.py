@@ -98,19 +98,19 @@ def evaluate(
         OptionError: the interrupted evaluation had other settings, or pyarrow is required and missing.
         CaseError: every case failed.
     """
-    chosen = settings or EvaluationSettings()
-    if chosen.parquet:
+    effective = settings or EvaluationSettings()
+    if effective.parquet:
         require_parquet("omit --parquet")
     checkpoint = EvaluationCheckpoint(folder)
-    checkpoint.check_no_overwrite(resume=chosen.resume, overwrite=chosen.overwrite)
-    progress = checkpoint.begin(_plan(cases, predictor, chosen), resume=chosen.resume)
+    checkpoint.check_no_overwrite(resume=effective.resume, overwrite=effective.overwrite)
+    progress = checkpoint.begin(_plan(cases, predictor, effective), resume=effective.resume)
     try:
-        summary, failed = _evaluate_pending(cases, predictor, chosen, (checkpoint, progress), on_case)
+        summary, failed = _evaluate_pending(cases, predictor, effective, (checkpoint, progress), on_case)
         if not summary.cases:
             checkpoint.discard()
             raise CaseError(_none_usable(len(cases), failed))
-        document = summary.document(model=predictor.model, policy=chosen.policy, failed=failed, way=predictor.way)
-        files = _publish(folder, checkpoint, document, chosen)
+        document = summary.document(model=predictor.model, policy=effective.policy, failed=failed, way=predictor.way)
+        files = _publish(folder, checkpoint, document, effective)
     finally:
         checkpoint.leave()
     return Evaluation(folder, files, document)
@@ -126,11 +126,11 @@ def _evaluate_pending(
     """Evaluate the pending cases, and save after each."""
     checkpoint, before = start
     summary, failed = Summary.restored(before.sums), dict(before.failed)
-    kept = before.table_bytes
+    table_bytes = before.table_bytes
     with (
-        RowWriter(checkpoint.folder / CASES, CaseRow, keep=kept.get(CASES)) as table,
-        RowWriter(checkpoint.folder / WEIGHTS, WeightRow, keep=kept.get(WEIGHTS)) as weights,
-        RowWriter(checkpoint.folder / TRUST, TrustRecord, keep=kept.get(TRUST)) as trust,
+        RowWriter(checkpoint.folder / CASES, CaseRow, keep=table_bytes.get(CASES)) as table,
+        RowWriter(checkpoint.folder / WEIGHTS, WeightRow, keep=table_bytes.get(WEIGHTS)) as weights,
+        RowWriter(checkpoint.folder / TRUST, TrustRecord, keep=table_bytes.get(TRUST)) as trust,
     ):
         for done, labelled in enumerate(cases[before.done :], start=before.done + 1):
             try:
@@ -143,8 +143,12 @@ def _evaluate_pending(
                 weights.write(result.weights)
                 trust.write(result.trust)
                 summary.add_case(result.rows, result.weights, result.tables)
-            written = {CASES: table.bytes_written(), WEIGHTS: weights.bytes_written(), TRUST: trust.bytes_written()}
-            checkpoint.save(EvaluationProgress(done, failed, written, summary.saved()))
+            bytes_written = {
+                CASES: table.bytes_written(),
+                WEIGHTS: weights.bytes_written(),
+                TRUST: trust.bytes_written(),
+            }
+            checkpoint.save(EvaluationProgress(done, failed, bytes_written, summary.saved()))
             if on_case is not None:
                 on_case(done, len(cases), labelled.files.name)
     return summary, failed

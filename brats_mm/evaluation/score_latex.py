@@ -27,18 +27,20 @@ def score_table(statistics: Iterable[Statistic], score: str, *, rule: str = "raw
         score: score to show. Shares are in percent.
         rule: rule for small enhancing tumours, `raw` or `et500`.
     """
-    shown = {
-        (one.evaluation, one.sequences, one.region): one for one in statistics if (one.score, one.rule) == (score, rule)
+    by_key = {
+        (statistic.evaluation, statistic.sequences, statistic.region): statistic
+        for statistic in statistics
+        if (statistic.score, statistic.rule) == (score, rule)
     }
     scale, unit = (1.0, "mm") if score in IN_MILLIMETRES else (100.0, r"\%")
     blocks = []
-    for name in dict.fromkeys(name for name, *_ in shown):
-        cases = max(one.cases for key, one in shown.items() if key[0] == name)
+    for name in dict.fromkeys(name for name, *_ in by_key):
+        cases = max(statistic.cases for key, statistic in by_key.items() if key[0] == name)
         lines = [rf"\multicolumn{{4}}{{l}}{{{escape(name)}, {cases} cases}} \\"]
         for group in _ROWS:
-            found = [shown.get((name, group, region.value)) for region in REGION_ORDER]
-            if any(found):
-                lines.append(row([NAMES[group], *(_cell(one, scale) for one in found)]))
+            cells = [by_key.get((name, group, region.value)) for region in REGION_ORDER]
+            if any(cells):
+                lines.append(row([NAMES[group], *(_cell(statistic, scale) for statistic in cells)]))
         blocks.append("\n".join(lines))
     caption = (
         f"{escape(score)} in {unit}: mean $\\pm$ standard deviation over cases [95 \\% bootstrap interval of the mean]"
@@ -48,8 +50,8 @@ def score_table(statistics: Iterable[Statistic], score: str, *, rule: str = "raw
     )
 
 
-def _cell(one: Statistic | None, scale: float) -> str:
-    if one is None:
+def _cell(statistic: Statistic | None, scale: float) -> str:
+    if statistic is None:
         return "--"
-    spread = rf" $\pm$ {scale * one.sd:.1f}" if one.cases > 1 else ""
-    return f"{scale * one.mean:.1f}{spread} [{scale * one.low:.1f}, {scale * one.high:.1f}]"
+    spread = rf" $\pm$ {scale * statistic.sd:.1f}" if statistic.cases > 1 else ""
+    return f"{scale * statistic.mean:.1f}{spread} [{scale * statistic.low:.1f}, {scale * statistic.high:.1f}]"

@@ -87,17 +87,17 @@ def statistics(
     if unknown:
         message = f"Unknown scores: {', '.join(unknown)}. Choose from {', '.join(NUMBERS)}."
         raise OptionError(message)
-    chosen = settings or ComparisonSettings()
+    effective = settings or ComparisonSettings()
     values: dict[tuple[str, str, str], _ByCase] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         for score in scores:
             values[row.region, row.rule, score][row.case][row.subset] = getattr(row, score)
-    made = []
+    results = []
     for (group, subsets), region, rule, score in product(GROUPS.items(), REGIONS, Rule, scores):
         means = _case_means(values[region.value, rule.value, score], subsets)
         if len(means):
-            low, high = bootstrap_interval(means, lambda sample: sample.mean(axis=1), chosen)
-            made.append(
+            low, high = bootstrap_interval(means, lambda sample: sample.mean(axis=1), effective)
+            results.append(
                 Statistic(
                     evaluation=name,
                     sequences=group,
@@ -111,7 +111,7 @@ def statistics(
                     high=high,
                 )
             )
-    return made
+    return results
 
 
 def _case_means(by_case: _ByCase, subsets: Sequence[Availability]) -> npt.NDArray[np.float64]:

@@ -82,8 +82,10 @@ class Summary:
         for rule in Rule:
             for region in REGIONS:
                 dice = {row.subset: row.dice for row in rows if (row.rule, row.region) == (rule.value, region.value)}
-                named = {subset: dice[subset_name(subset)] for subset in SUBSETS if subset_name(subset) in dice}
-                self._pairs[rule.value, region.value] += tally_pairs(named)
+                dice_by_subset = {
+                    subset: dice[subset_name(subset)] for subset in SUBSETS if subset_name(subset) in dice
+                }
+                self._pairs[rule.value, region.value] += tally_pairs(dice_by_subset)
 
     def saved(self) -> SavedSums:
         """Return the sums for `restored`, without loss of precision."""
@@ -118,11 +120,11 @@ class Summary:
             summary._weights[subset, modality, region] = RunningMean(*mean)
         for rule, region, *tally in values["pairs"]:
             summary._pairs[rule, region] = PairTally(*tally)
-        named = {subset_name(subset): subset for subset in SUBSETS}
+        subset_of_name = {subset_name(subset): subset for subset in SUBSETS}
         arrays = sums.arrays["reliability"], sums.arrays["entropy"]
         for (subset, region), reliability, entropy in zip(values["tables"], *arrays, strict=True):
-            summary._reliability[named[subset], Region(region)] = Reliability(*reliability)
-            summary._entropy[named[subset], Region(region)] = EntropyTable(entropy)
+            summary._reliability[subset_of_name[subset], Region(region)] = Reliability(*reliability)
+            summary._entropy[subset_of_name[subset], Region(region)] = EntropyTable(entropy)
         return summary
 
     def document(

@@ -19,7 +19,7 @@ from brats_mm.metrics.monotonicity import PairTally, tally_pairs
 from brats_mm.metrics.ranking import auroc, spearman
 from brats_mm.trust.case_dice import Grade, grade_of
 from brats_mm.trust.gains import Gain
-from brats_mm.trust.left_out import LeftOut, LeftOutAnswer, LeftOutGain, predict_left_out
+from brats_mm.trust.left_out import LeftOut, LeftOutGain, LeftOutPrediction, predict_left_out
 from brats_mm.trust.record import CaseRecords, TrustRecord, cases_of
 
 FAILURE = 0.5
@@ -45,53 +45,61 @@ def trust_figures(
         OptionError: there are fewer than four cases.
     """
     by_case = cases_of(records)
-    left_out, given = left_out or predict_left_out(records), list(weights)
+    left_out, weight_rows = left_out or predict_left_out(records), list(weights)
     return {
         "cases": len(by_case),
-        "segmentations": len(left_out.answers),
+        "segmentations": len(left_out.predictions),
         "failure_below": FAILURE,
         "expected_dice": {region.value: _expected_dice(_of(left_out, region)) for region in REGIONS},
         "expected_dice_by_group": {
             group.value: {
-                region.value: _expected_dice([one for one in _of(left_out, region) if group_of(one.subset) is group])
+                region.value: _expected_dice(
+                    [prediction for prediction in _of(left_out, region) if group_of(prediction.subset) is group]
+                )
                 for region in REGIONS
             }
             for group in SequenceGroup
         },
         "volume": {
             group.value: {
-                region.value: _volume([one for one in _of(left_out, region) if group_of(one.subset) is group])
+                region.value: _volume(
+                    [prediction for prediction in _of(left_out, region) if group_of(prediction.subset) is group]
+                )
                 for region in REGIONS
             }
             for group in SequenceGroup
         },
         "volume_all": {region.value: _volume(_of(left_out, region)) for region in REGIONS},
         "advice": {region.value: _advice(left_out.gains, region) for region in REGIONS},
-        "importance": {region.value: _importance(by_case, given, region) for region in REGIONS},
+        "importance": {region.value: _importance(by_case, weight_rows, region) for region in REGIONS},
         "class_ece": {region.value: _class_ece(by_case, region) for region in REGIONS},
         "counterintuitive": {region.value: _counterintuitive(by_case, region) for region in REGIONS},
         "fewer_sequences": {region.value: _fewer_sequences(left_out, region) for region in REGIONS},
     }
 
 
-def _of(left_out: LeftOut, region: Region) -> list[LeftOutAnswer]:
-    return [answer for answer in left_out.answers if answer.region is region]
+def _of(left_out: LeftOut, region: Region) -> list[LeftOutPrediction]:
+    return [prediction for prediction in left_out.predictions if prediction.region is region]
 
 
-def _expected_dice(answers: Sequence[LeftOutAnswer]) -> dict[str, Any]:
+def _expected_dice(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
     """Score the expected Dice of the segmented regions, and for comparison the mean Dice of the model card."""
-    own = [one for one in answers if not math.isnan(one.expected_dice)]
-    true = [one.record.dice for one in own]
+    scored = [prediction for prediction in predictions if not math.isnan(prediction.expected_dice)]
+    true = [prediction.record.dice for prediction in scored]
     failed = [dice < FAILURE for dice in true]
     ways = {
-        "estimate": [one.record.estimated_dice for one in own],
-        "calibrated": [one.expected_dice for one in own],
-        "mean_of_subset": [one.mean_dice for one in own],
+        "estimate": [prediction.record.estimated_dice for prediction in scored],
+        "calibrated": [prediction.expected_dice for prediction in scored],
+        "mean_of_subset": [prediction.mean_dice for prediction in scored],
     }
-    intervals = [(one.record.dice, one.dice_interval) for one in own if one.dice_interval is not None]
+    intervals = [
+        (prediction.record.dice, prediction.dice_interval)
+        for prediction in scored
+        if prediction.dice_interval is not None
+    ]
     return {
-        "segmentations": len(own),
-        "empty": len(answers) - len(own),
+        "segmentations": len(scored),
+        "empty": len(predictions) - len(scored),
         "failures": sum(failed),
         **{
             name: {
@@ -105,26 +113,26 @@ def _expected_dice(answers: Sequence[LeftOutAnswer]) -> dict[str, Any]:
             "coverage": _mean(low <= dice <= high for dice, (low, high) in intervals),
             "mean_width": _mean(high - low for _, (low, high) in intervals),
         },
-        "grades": {grade.value: _grade(own, grade) for grade in Grade},
-        "plot": _plot(own),
+        "grades": {grade.value: _grade(scored, grade) for grade in Grade},
+        "plot": _plot(scored),
     }
 
 
-def _grade(answers: Sequence[LeftOutAnswer], grade: Grade) -> dict[str, Any]:
-    true = [one.record.dice for one in answers if grade_of(one.expected_dice) is grade]
+def _grade(predictions: Sequence[LeftOutPrediction], grade: Grade) -> dict[str, Any]:
+    true = [prediction.record.dice for prediction in predictions if grade_of(prediction.expected_dice) is grade]
     return {
         "segmentations": len(true),
-        "share": len(true) / len(answers) if answers else math.nan,
+        "share": len(true) / len(predictions) if predictions else math.nan,
         "mean_dice": _mean(true),
         "failures": sum(dice < FAILURE for dice in true),
     }
 
 
-def _plot(answers: Sequence[LeftOutAnswer]) -> list[dict[str, float]]:
+def _plot(predictions: Sequence[LeftOutPrediction]) -> list[dict[str, float]]:
     """Return mean expected and mean true Dice of groups of equal size, ordered by expected Dice."""
-    if not answers:
+    if not predictions:
         return []
-    ordered = sorted(answers, key=lambda one: one.expected_dice)
+    ordered = sorted(predictions, key=lambda prediction: prediction.expected_dice)
     groups = np.array_split(np.arange(len(ordered)), min(PLOT_BINS, len(ordered)))
     return [
         {
@@ -136,13 +144,17 @@ def _plot(answers: Sequence[LeftOutAnswer]) -> list[dict[str, float]]:
     ]
 
 
-def _volume(answers: Sequence[LeftOutAnswer]) -> dict[str, Any]:
-    intervals = [(one.record, one.volume_interval_ml) for one in answers if one.volume_interval_ml is not None]
+def _volume(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
+    intervals = [
+        (prediction.record, prediction.volume_interval_ml)
+        for prediction in predictions
+        if prediction.volume_interval_ml is not None
+    ]
     by_case: dict[str, list[bool]] = defaultdict(list)
     for record, (low, high) in intervals:
         by_case[record.case].append(low <= record.reference_ml <= high)
     ratios = [(high + VOLUME_OFFSET_ML) / (record.predicted_ml + VOLUME_OFFSET_ML) for record, (_, high) in intervals]
-    means = [float(np.mean(own)) for own in by_case.values()]
+    means = [float(np.mean(case_scores)) for case_scores in by_case.values()]
     return {
         "segmentations": len(intervals),
         "cases": len(means),
@@ -154,46 +166,47 @@ def _volume(answers: Sequence[LeftOutAnswer]) -> dict[str, Any]:
 
 def _advice(gains: Sequence[LeftOutGain], region: Region) -> dict[str, Any]:
     """Score the choice of the most helpful missing sequence, where at least two are missing."""
-    kinds = list(dict.fromkeys(one.kind for one in gains))
+    kinds = list(dict.fromkeys(gain.kind for gain in gains))
     return {
-        kind: _advice_of_kind([one for one in gains if (one.kind, one.gain.region) == (kind, region)]) for kind in kinds
+        kind: _advice_of_kind([gain for gain in gains if (gain.kind, gain.gain.region) == (kind, region)])
+        for kind in kinds
     }
 
 
 def _advice_of_kind(gains: Sequence[LeftOutGain]) -> dict[str, Any]:
     choices: dict[tuple[str, str], list[Gain]] = defaultdict(list)
-    for one in gains:
-        choices[one.case, subset_name(one.gain.subset)].append(one.gain)
+    for gain in gains:
+        choices[gain.case, subset_name(gain.gain.subset)].append(gain.gain)
     right, chance, regret = [], [], []
-    for options in (own for own in choices.values() if len(own) > 1):
-        named, most = max(options, key=lambda one: one.predicted), max(one.true for one in options)
-        right.append(named.true >= most - 1e-12)
+    for options in (case_gains for case_gains in choices.values() if len(case_gains) > 1):
+        advised, most = max(options, key=lambda gain: gain.predicted), max(gain.true for gain in options)
+        right.append(advised.true >= most - 1e-12)
         chance.append(1 / len(options))
-        regret.append(most - named.true)
+        regret.append(most - advised.true)
     return {
         "choices": len(right),
         "right": _mean(right),
         "chance": _mean(chance),
         "mean_dice_lost": _mean(regret),
-        "mean_absolute_error": _mean(abs(one.gain.true - one.gain.predicted) for one in gains),
+        "mean_absolute_error": _mean(abs(gain.gain.true - gain.gain.predicted) for gain in gains),
     }
 
 
 def _importance(by_case: Mapping[str, CaseRecords], weights: Sequence[WeightRow], region: Region) -> dict[str, Any]:
     """Relate gate weights and leave-one-out changes, of all four sequences, to what each sequence is worth."""
     full = subset_name(ALL_AVAILABLE)
-    gate = {(one.case, one.modality): one.weight for one in weights if (one.subset, one.region) == (full, region.value)}
+    gate = {(row.case, row.modality): row.weight for row in weights if (row.subset, row.region) == (full, region.value)}
     columns: dict[str, list[float]] = defaultdict(list)
     for name, case in by_case.items():
         for modality in MODALITIES:
             all_four = case.get((ALL_AVAILABLE, region))
             without = case.get((ALL_AVAILABLE - {modality}, region))
-            alone = case.get((frozenset({modality}), region))
-            if all_four is None or without is None or alone is None:
+            single = case.get((frozenset({modality}), region))
+            if all_four is None or without is None or single is None:
                 continue
             columns["gate_weight"].append(gate.get((name, modality.value), math.nan))
-            columns["unimodal_confidence"].append(1 - alone.mean_entropy_nats / math.log(2))
-            columns["unimodal_dice"].append(alone.dice)
+            columns["unimodal_confidence"].append(1 - single.mean_entropy_nats / math.log(2))
+            columns["unimodal_dice"].append(single.dice)
             columns["volume_change"].append(_log_change(without.predicted_ml, all_four.predicted_ml))
             columns["dice_lost"].append(all_four.dice - without.dice)
     pairs = {
@@ -213,10 +226,10 @@ def _log_change(without_ml: float, with_ml: float) -> float:
 
 
 def _class_ece(by_case: Mapping[str, CaseRecords], region: Region) -> dict[str, float]:
-    own = [record for case in by_case.values() for (_, of), record in case.items() if of is region]
+    region_records = [record for case in by_case.values() for (_, of), record in case.items() if of is region]
     return {
-        "before_temperatures": _mean(one.class_ece_uncalibrated for one in own),
-        "after_temperatures": _mean(one.class_ece for one in own),
+        "before_temperatures": _mean(item.class_ece_uncalibrated for item in region_records),
+        "after_temperatures": _mean(item.class_ece for item in region_records),
     }
 
 
@@ -229,17 +242,19 @@ def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dic
 
 def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
     """Score the use of fewer sequences wherever their expected Dice is higher by a margin."""
-    by_case: dict[str, dict[Availability, LeftOutAnswer]] = defaultdict(dict)
-    for answer in _of(left_out, region):
-        by_case[answer.case][answer.subset] = answer
+    by_case: dict[str, dict[Availability, LeftOutPrediction]] = defaultdict(dict)
+    for prediction in _of(left_out, region):
+        by_case[prediction.case][prediction.subset] = prediction
     result = {}
     for margin in MARGINS:
         total = PairTally()
         dice: list[float] = []
-        for own in by_case.values():
-            chosen = {subset: best_answer(own, subset, margin).record.dice for subset in SUBSETS if subset in own}
-            total += tally_pairs(chosen)
-            dice += chosen.values()
+        for by_subset in by_case.values():
+            best = {
+                subset: best_answer(by_subset, subset, margin).record.dice for subset in SUBSETS if subset in by_subset
+            }
+            total += tally_pairs(best)
+            dice += best.values()
         result[str(margin)] = {
             "rate": total.rate,
             "rate_tolerance_1_point": total.rate_by_a_point,
@@ -248,24 +263,32 @@ def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
     return result
 
 
-def best_answer(own: Mapping[Availability, LeftOutAnswer], subset: Availability, margin: float) -> LeftOutAnswer:
+def best_answer(
+    by_subset: Mapping[Availability, LeftOutPrediction], subset: Availability, margin: float
+) -> LeftOutPrediction:
     """Return the answer for the subset, or that for fewer sequences if its expected Dice is higher by the margin.
 
     An answer without an outline has no expected Dice. It is neither replaced nor a replacement.
     """
-    given = own[subset]
-    if math.isnan(given.expected_dice) or math.isinf(margin):
-        return given
-    fewer = [one for other, one in own.items() if other < subset and not math.isnan(one.expected_dice)]
-    best = max(fewer, key=lambda one: one.expected_dice, default=given)
-    return best if best.expected_dice > given.expected_dice + margin else given
+    full = by_subset[subset]
+    if math.isnan(full.expected_dice) or math.isinf(margin):
+        return full
+    fewer = [
+        prediction
+        for other_subset, prediction in by_subset.items()
+        if other_subset < subset and not math.isnan(prediction.expected_dice)
+    ]
+    best = max(fewer, key=lambda prediction: prediction.expected_dice, default=full)
+    return best if best.expected_dice > full.expected_dice + margin else full
 
 
 def reliability_points(left_out: LeftOut) -> dict[Region, list[tuple[float, float]]]:
     """Return expected and true Dice of each segmentation with an outline."""
     return {
         region: [
-            (one.expected_dice, one.record.dice) for one in _of(left_out, region) if not math.isnan(one.expected_dice)
+            (prediction.expected_dice, prediction.record.dice)
+            for prediction in _of(left_out, region)
+            if not math.isnan(prediction.expected_dice)
         ]
         for region in REGIONS
     }
@@ -274,7 +297,9 @@ def reliability_points(left_out: LeftOut) -> dict[Region, list[tuple[float, floa
 def reliability_means(figures: Mapping[str, Any]) -> dict[Region, list[tuple[float, float]]]:
     """Return mean expected and mean true Dice of each group of a region."""
     return {
-        region: [(one["expected"], one["true"]) for one in figures["expected_dice"][region.value]["plot"]]
+        region: [
+            (bin_means["expected"], bin_means["true"]) for bin_means in figures["expected_dice"][region.value]["plot"]
+        ]
         for region in REGIONS
     }
 

@@ -37,23 +37,23 @@ def trust_blocks(figures: Figures, profile: TrustProfile) -> dict[str, str]:
 
 
 def _count(*path: str) -> Cell:
-    return lambda one: str(_at(one, path))
+    return lambda row: str(_at(row, path))
 
 
 def _two(*path: str) -> Cell:
-    return lambda one: figure(_at(one, path))
+    return lambda row: figure(_at(row, path))
 
 
 def _points(*path: str) -> Cell:
-    return lambda one: figure(_at(one, path), 1, scale=100)
+    return lambda row: figure(_at(row, path), 1, scale=100)
 
 
 def _both(text: str, *cells: Cell) -> Cell:
-    return lambda one: text.format(*(cell(one) for cell in cells))
+    return lambda row: text.format(*(cell(row) for cell in cells))
 
 
-def _at(one: Figures, path: Sequence[str]) -> Any:
-    return reduce(lambda inner, key: inner[key], path, one)
+def _at(row: Figures, path: Sequence[str]) -> Any:
+    return reduce(lambda inner, key: inner[key], path, row)
 
 
 _SEGMENTATIONS = {"segmentations": _count("segmentations")}
@@ -108,12 +108,12 @@ def _cases(figures: Figures) -> str:
 
 
 def _expected_dice(figures: Figures) -> str:
-    ours = figures["expected_dice"]
+    expected = figures["expected_dice"]
     rows = (
-        ([name, region.value.upper()], {**own, "way": own[way], "ranked": own[ranked]})
+        ([name, region.value.upper()], {**region_figures, "way": region_figures[way], "ranked": region_figures[ranked]})
         for name, (way, ranked) in _WAYS.items()
         for region in REGIONS
-        if (own := ours[region.value])
+        if (region_figures := expected[region.value])
     )
     columns = {
         **_FAILURES,
@@ -122,7 +122,7 @@ def _expected_dice(figures: Figures) -> str:
         "mean error, points": _points("way", "mean_absolute_error"),
     }
     point = _both("{} / {}", _points("expected"), _points("true"))
-    plot = [[region.value.upper(), *map(point, ours[region.value]["plot"])] for region in REGIONS]
+    plot = [[region.value.upper(), *map(point, expected[region.value]["plot"])] for region in REGIONS]
     plot = [row for row in plot if len(row) > 1]
     bins = max((len(row) - 1 for row in plot), default=0)
     head = ["expected / true Dice, %", *(f"fifth {index + 1}" for index in range(bins))]
@@ -196,23 +196,23 @@ def _groups(figures: Figures) -> Iterable[tuple[list[str], Figures]]:
 def _order(figures: Figures) -> str:
     plain = _by_region("counter-intuitive rate, %", figures["counterintuitive"], _ORDER)
     rates = _both("{} / {}", _points("rate"), _points("rate_tolerance_1_point"))
-    chosen = []
+    choices = []
     for margin in figures["fewer_sequences"]["wt"]:
-        own = [figures["fewer_sequences"][region.value][margin] for region in REGIONS]
+        region_orders = [figures["fewer_sequences"][region.value][margin] for region in REGIONS]
         name = "never" if math.isinf(float(margin)) else f"from a lead of {100 * float(margin):.0f} points"
-        chosen.append([name, *map(rates, own), *map(_points("mean_dice"), own)])
+        choices.append([name, *map(rates, region_orders), *map(_points("mean_dice"), region_orders)])
     names = [region.value.upper() for region in REGIONS]
     head = [
         "fewer sequences used",
         *(f"{name} rate, 0 / 1 point" for name in names),
         *(f"{name} Dice" for name in names),
     ]
-    return f"{plain}\n\n{table(head, chosen)}"
+    return f"{plain}\n\n{table(head, choices)}"
 
 
 def _listed(labels: Sequence[str], rows: Iterable[tuple[list[str], Figures]], columns: Mapping[str, Cell]) -> str:
     """Return a table with a row per set of figures and a column per cell function."""
-    lines = [[*names, *(cell(one) for cell in columns.values())] for names, one in rows]
+    lines = [[*names, *(cell(row) for cell in columns.values())] for names, row in rows]
     return table([*labels, *columns], lines)
 
 

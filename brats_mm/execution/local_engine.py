@@ -84,13 +84,13 @@ class LocalEngine(Generic[T, R]):
         return finished
 
     def _start(self, slot: int) -> _Worker[T]:
-        ours, theirs = self._context.Pipe()
-        arguments = (theirs, self._make_runner, slot, self._threads)
+        engine_end, worker_end = self._context.Pipe()
+        arguments = (worker_end, self._make_runner, slot, self._threads)
         process = self._context.Process(target=work, args=arguments, name=f"brats-mm-{slot}", daemon=True)
         with _no_interrupts():
             process.start()
-        theirs.close()
-        return _Worker(process, ours, slot)
+        worker_end.close()
+        return _Worker(process, engine_end, slot)
 
     def _received(self, worker: _Worker[T]) -> list[Finished[T, R]]:
         results = []
@@ -127,8 +127,8 @@ class LocalEngine(Generic[T, R]):
 
     def _hand_out(self) -> None:
         """Send waiting tasks to workers with room."""
-        while chosen := self._waiting.assign([worker.held.values() for worker in self._workers]):
-            index, task = chosen
+        while assignment := self._waiting.assign([worker.held.values() for worker in self._workers]):
+            index, task = assignment
             worker = self._workers[index]
             worker.held[task.name] = task
             try:

@@ -91,8 +91,8 @@ def start_actor(kind: Callable[..., object], share: ActorShare, *arguments: obje
     import ray
 
     remote: Any = ray.remote(kind)
-    wanted = {"num_cpus": share.cores, "num_gpus": share.gpus, "max_concurrency": calls}
-    return remote.options(**wanted).remote(*arguments)
+    resources = {"num_cpus": share.cores, "num_gpus": share.gpus, "max_concurrency": calls}
+    return remote.options(**resources).remote(*arguments)
 
 
 def compute_on(threads: int) -> None:

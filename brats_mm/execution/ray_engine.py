@@ -124,14 +124,14 @@ class RayEngine(Generic[T, R]):
         """
         import ray
 
-        coming = {answer: place for place in self._places for answer in _answers(place)}
+        coming = {reference: place for place in self._places for reference in _answers(place)}
         if not coming:
             return []
-        first, rest = ray.wait(list(coming), num_returns=1, timeout=timeout_s)
-        more = ray.wait(rest, num_returns=len(rest), timeout=0)[0] if first and rest else []
+        first, pending = ray.wait(list(coming), num_returns=1, timeout=timeout_s)
+        more = ray.wait(pending, num_returns=len(pending), timeout=0)[0] if first and pending else []
         finished: list[Finished[T, R]] = []
-        for answer in (*first, *more):
-            finished += self._answered(coming[answer], answer)
+        for reference in (*first, *more):
+            finished += self._answered(coming[reference], reference)
         self._hand_out()
         return finished
 
@@ -139,22 +139,22 @@ class RayEngine(Generic[T, R]):
         actor = start_actor(TaskActor, self._share, self._make_runner, slot, self._share.threads, calls=HELD)
         return _Place(slot, actor, actor.fault.remote())
 
-    def _answered(self, place: _Place[T], answer: Any) -> list[Finished[T, R]]:
+    def _answered(self, place: _Place[T], reference: Any) -> list[Finished[T, R]]:
         import ray
         from ray.exceptions import RayError
 
         if place not in self._places:  # replaced because of an earlier answer
             return []
         try:
-            response = ray.get(answer)
+            response = ray.get(reference)
         except RayError as error:
             return self._replaced(place, error)
-        if answer is place.hello:
+        if reference is place.hello:
             if response is not None:
                 raise response
             place.hello, self._failed_starts = None, 0
             return []
-        return [Finished[T, R](place.held.pop(answer), response)]
+        return [Finished[T, R](place.held.pop(reference), response)]
 
     def _replaced(self, place: _Place[T], error: Exception) -> list[Finished[T, R]]:
         """Replace a dead actor. Its tasks are lost."""
@@ -176,10 +176,10 @@ class RayEngine(Generic[T, R]):
 
     def _hand_out(self) -> None:
         """Send waiting tasks to ready actors with room."""
-        while chosen := self._waiting.assign(
+        while assignment := self._waiting.assign(
             [None if place.hello is not None else place.held.values() for place in self._places]
         ):
-            index, task = chosen
+            index, task = assignment
             place = self._places[index]
             place.held[place.actor.run.remote(task)] = task
 

@@ -162,13 +162,13 @@ class Waiting(Generic[T]):
         """Return tasks that did not start."""
         self._tasks.extendleft(tasks)
 
-    def assign(self, held: Sequence[Iterable[T] | None]) -> tuple[int, T] | None:
+    def assign(self, tasks_by_worker: Sequence[Iterable[T] | None]) -> tuple[int, T] | None:
         """Remove the next task and choose the least busy worker for it.
 
         A task that must run alone waits for an idle worker, and no task joins one that must run alone.
 
         Args:
-            held: tasks of each worker. None for a worker that takes none at the moment.
+            tasks_by_worker: tasks of each worker. None for a worker that takes none at the moment.
 
         Returns:
             The index of the worker and the task. None if no task waits, or no worker has room.
@@ -176,9 +176,13 @@ class Waiting(Generic[T]):
         if not self._tasks:
             return None
         room = 1 if self._tasks[0].alone else HELD
-        lists = [(len(own), index) for index, one in enumerate(held) if one is not None and _joins(own := [*one], room)]
+        lists = [
+            (len(tasks), index)
+            for index, worker_tasks in enumerate(tasks_by_worker)
+            if worker_tasks is not None and _joins(tasks := [*worker_tasks], room)
+        ]
         return (min(lists)[1], self._tasks.popleft()) if lists else None
 
 
-def _joins(held: Sequence[Task], room: int) -> bool:
-    return len(held) < room and not any(task.alone for task in held)
+def _joins(tasks: Sequence[Task], room: int) -> bool:
+    return len(tasks) < room and not any(task.alone for task in tasks)

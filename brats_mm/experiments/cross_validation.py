@@ -123,6 +123,8 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
         return existing
     target = plan.output / LIST
     if plan.datalist is not None:
-        return [made.path for made in write_fold_lists(plan.datalist, target)]
+        return [datalist.path for datalist in write_fold_lists(plan.datalist, target)]
     division = Division(folds=plan.folds, seed=plan.seed)
-    return [made.path for made in write_datalists(plan.dataset, target, division, label_scheme=plan.label_scheme)]
+    return [
+        datalist.path for datalist in write_datalists(plan.dataset, target, division, label_scheme=plan.label_scheme)
+    ]

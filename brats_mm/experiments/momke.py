@@ -35,8 +35,8 @@ class MoMKE(SingleNetwork):
         self.head = head
 
     def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
-        needed = views.any(dim=0)
-        mixed = [self._mixed(name, image, channel, needed) for channel, name in enumerate(self.routers)]
+        required = views.any(dim=0)
+        mixed = [self._mixed(name, image, channel, required) for channel, name in enumerate(self.routers)]
         like = next(one for one in mixed if one is not None)
         features = torch.stack([torch.zeros_like(like) if one is None else one for one in mixed], dim=1)  # (b m f ...)
         return torch.cat(
@@ -49,17 +49,17 @@ class MoMKE(SingleNetwork):
     def mixed_features(self, name: str, image: Tensor) -> Tensor:
         """Return z of one modality: (b, 1, ...) voxels to (b, f, ...) features."""
         shares = torch.softmax(self.routers[name](image).flatten(1).float(), dim=1)  # (b m)
-        made = torch.zeros(0)
+        mixed = torch.zeros(0)
         for index, expert in enumerate(self.experts.values()):
             features = expert(image)
             weighed = shares[:, index][:, None, None, None, None].to(features.dtype) * features
-            made = weighed if index == 0 else made + weighed
-        return made
+            mixed = weighed if index == 0 else mixed + weighed
+        return mixed
 
-    def _mixed(self, name: str, image: Tensor, channel: int, needed: Tensor) -> Tensor | None:
+    def _mixed(self, name: str, image: Tensor, channel: int, required: Tensor) -> Tensor | None:
         """Return `mixed_features` of the samples that need it, zeros for the others. None if no sample does."""
-        rows = torch.nonzero(needed[:, channel]).flatten()
+        rows = torch.nonzero(required[:, channel]).flatten()
         if rows.numel() == 0:
             return None
-        made = self.mixed_features(name, image[rows, channel : channel + 1])
-        return made.new_zeros((len(image), *made.shape[1:])).index_add(0, rows, made)
+        features = self.mixed_features(name, image[rows, channel : channel + 1])
+        return features.new_zeros((len(image), *features.shape[1:])).index_add(0, rows, features)

@@ -14,10 +14,10 @@ from brats_mm.errors import OptionError
 
 def draw_each(rng: np.random.RandomState, available: Availability, drop_prob: float) -> Availability:
     """Drop each modality with probability `drop_prob`. Repeat if none is left."""
-    kept: Availability = frozenset()
-    while not kept:
-        kept = frozenset(modality for modality in ordered(available) if rng.rand() >= drop_prob)
-    return kept
+    subset: Availability = frozenset()
+    while not subset:
+        subset = frozenset(modality for modality in ordered(available) if rng.rand() >= drop_prob)
+    return subset
 
 
 def draw_one_dropped(rng: np.random.RandomState, available: Availability) -> Availability:
@@ -32,8 +32,11 @@ SUBSET_SAMPLERS: dict[str, Callable[[np.random.RandomState, Availability, float]
     "one": lambda rng, available, drop_prob: draw_one_dropped(rng, available),
     "whole": lambda rng, available, drop_prob: available,
 }
-"""`uniform`: non-empty subsets with equal probability. `each`: each modality is dropped with `drop_prob`, which equals
-`uniform` at 0.5. `one`: at most one modality is dropped. `whole`: nothing is dropped."""
+"""Methods of drawing subsets.
+
+`uniform` draws non-empty subsets with equal probability. `each` drops each modality with `drop_prob`, which equals
+`uniform` at 0.5. `one` drops at most one modality. `whole` drops nothing.
+"""
 
 
 class RandSubsetsd(RandomizableTransform):

@@ -73,16 +73,16 @@ class TorchBackend:
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
-            answer: Tensor = self._network.get_submodule(f"experts.{modality.value}")(window)
-        return answer
+            contribution: Tensor = self._network.get_submodule(f"experts.{modality.value}")(window)
+        return contribution
 
     def gate_values(self, image: Tensor) -> Tensor:
-        answer: Tensor = self._network.get_submodule("gate")(image)
-        return answer
+        values: Tensor = self._network.get_submodule("gate")(image)
+        return values
 
     def output_layer(self, mixture: Tensor) -> Tensor:
-        answer: Tensor = self._network.get_submodule("output_layer")(mixture)
-        return answer
+        logits: Tensor = self._network.get_submodule("output_layer")(mixture)
+        return logits
 
     def on(self, device: torch.device) -> "TorchBackend":
         return TorchBackend(self._network, device, autocast=self._autocast)
@@ -94,13 +94,7 @@ def mix(
     subsets: Sequence[Availability],
     on_expert: Callable[[], None] = lambda: None,
 ) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b m c"]]:
-    """Return logits and gate weights of several availability sets of the same windows, running each expert at most
-    once.
-
-    Equals `DMoME.forward` with one view per set, but takes the availability from the host, without synchronising the
-    device. `on_expert` is called after each expert's pass and can raise to end the run. Weights that vary in space are
-    applied as they are and returned as their mean over the window.
-    """
+    """Return logits and gate weights of the same windows for several availability sets. Experts run at most once."""
     contributions = {}
     for modality in needed(subsets):
         contributions[modality] = backend.contribution(modality, image[:, modality.channel : modality.channel + 1])
@@ -115,8 +109,8 @@ def mix(
         for modality in others:
             mixture += _weighed(contributions[modality], weight[:, modality.channel])
         logits.append(backend.output_layer(mixture).float())
-        whole = weight.flatten(3).mean(dim=3) if weight.dim() > 3 else weight  # mean over the window
-        weights.append(whole.expand(-1, -1, logits[-1].shape[1]))  # expand a weight that all regions share
+        shares = weight.flatten(3).mean(dim=3) if weight.dim() > 3 else weight  # mean over the window
+        weights.append(shares.expand(-1, -1, logits[-1].shape[1]))  # expand a weight that all regions share
     return torch.stack(logits), torch.stack(weights)
 
 

@@ -77,7 +77,7 @@ class ToModelGridd(MapTransform, InvertibleTransform):
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         maps = data[self.key]
         placement: Placement = self.pop_transform(maps)["extra_info"]["placement"]
-        restored = np.stack([restore(one.as_tensor(), placement, outside=BACKGROUND_LOGIT) for one in maps])
+        restored = np.stack([restore(logits.as_tensor(), placement, outside=BACKGROUND_LOGIT) for logits in maps])
         meta = {**maps.meta, "affine": torch.as_tensor(placement.grid.affine)}
         return {**data, self.key: MetaTensor(torch.from_numpy(restored), meta=meta)}
 
@@ -143,7 +143,7 @@ def named_convention(name: str) -> LabelConvention:
     try:
         return LabelConvention(name)
     except ValueError as error:
-        names = ", ".join(known.value for known in LabelConvention)
+        names = ", ".join(convention.value for convention in LabelConvention)
         message = f"The label convention is {name!r}. Choose one of {names}."
         raise OptionError(message) from error
 
@@ -164,8 +164,8 @@ def box_affine(placement: Placement) -> npt.NDArray[np.float64]:
 
 def available_of(images: Float[Tensor, "b m h w d"]) -> list[Availability]:
     """Return the availability of whole cases: a channel without signal is a missing sequence."""
-    seen = (images != 0).flatten(2).any(dim=2)
-    return [_set_of(row) or ALL_AVAILABLE for row in seen]
+    has_content = (images != 0).flatten(2).any(dim=2)
+    return [_set_of(row) or ALL_AVAILABLE for row in has_content]
 
 
 def _set_of(row: Bool[Tensor, " m"]) -> Availability:
@@ -173,14 +173,14 @@ def _set_of(row: Bool[Tensor, " m"]) -> Availability:
 
 
 def _box_input(image: Float[Tensor, "m h w d"], available: Availability) -> ModelInput:
-    kept = image * torch.tensor(flags(available))[:, None, None, None]
-    brain = (kept != 0).any(dim=0)
+    masked = image * torch.tensor(flags(available))[:, None, None, None]
+    brain = (masked != 0).any(dim=0)
     shape = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
-    here = Placement(
+    placement = Placement(
         grid=Grid(shape, np.eye(4)),
         axes=(0, 1, 2),
         flipped=(False, False, False),
         model_shape=shape,
         box=((0, shape[0]), (0, shape[1]), (0, shape[2])),
     )
-    return ModelInput(kept, available, brain if bool(brain.any()) else torch.ones_like(brain), here)
+    return ModelInput(masked, available, brain if bool(brain.any()) else torch.ones_like(brain), placement)

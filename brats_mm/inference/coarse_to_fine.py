@@ -108,7 +108,7 @@ def coarse_logits(
     count: Callable[[], None],
 ) -> dict[Modality, Float[Tensor, "c x y z"]]:
     """Return each modality expert's logits over the padded box, with windows blended by a Gaussian."""
-    made: dict[Modality, Tensor] = {}
+    maps: dict[Modality, Tensor] = {}
     importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
     for modality in modalities:
         channel = image[modality.channel : modality.channel + 1]
@@ -117,11 +117,11 @@ def coarse_logits(
             logits = _flipped(partial(backend.contribution, modality), patch, tta_flips)[0]
             count()
             if len(windows.places) == 1 and logits.shape[1:] == image.shape[1:]:
-                made[modality] = logits
+                maps[modality] = logits
             else:
-                total = made.setdefault(modality, logits.new_zeros((logits.shape[0], *image.shape[1:])))
+                total = maps.setdefault(modality, logits.new_zeros((logits.shape[0], *image.shape[1:])))
                 total[(slice(None), *place)] += logits * (importance / coverage[place])
-    return made
+    return maps
 
 
 def suspicious_voxels(logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
@@ -153,8 +153,8 @@ def suspicious_box(
     """Return the widened box around the suspicious voxels. None if there are none."""
     bounds = []
     for axis, size in enumerate(suspicious.shape):
-        others = tuple(other for other in range(3) if other != axis)
-        line = torch.nonzero(suspicious.amax(dim=others)).flatten()
+        other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)
+        line = torch.nonzero(suspicious.amax(dim=other_axes)).flatten()
         if not len(line):
             return None
         first, last = max(0, int(line[0]) - MARGIN), min(size, int(line[-1]) + 1 + MARGIN)
@@ -296,8 +296,8 @@ def run_stages(
 
 def modality_shares(weights: Float[Tensor, "e c"]) -> Float[Tensor, "m c"]:
     """Return the gate weights of the modality experts, scaled to sum to 1 for each region."""
-    alone = weights[: len(MODALITIES)]
-    return alone / alone.sum(dim=0, keepdim=True).clamp(min=1e-12)
+    single = weights[: len(MODALITIES)]
+    return single / single.sum(dim=0, keepdim=True).clamp(min=1e-12)
 
 
 def _flipped(run: Callable[[Tensor], Tensor], patch: Tensor, tta_flips: Sequence[Sequence[int]]) -> Tensor:

@@ -115,8 +115,8 @@ def run_windows(
     windows = plan_windows(model_input.brain, settings.window, settings.overlap, settings.multiple)
     blend = _blend(model_input, windows, backend, settings, subsets, on_window)
     x, y, z = model_input.brain.shape
-    beyond = (windows.coverage[:x, :y, :z] == 0) | ~near_brain(model_input.brain)
-    logits = blend.logits[..., :x, :y, :z].cpu().masked_fill_(beyond, BACKGROUND_LOGIT)
+    outside = (windows.coverage[:x, :y, :z] == 0) | ~near_brain(model_input.brain)
+    logits = blend.logits[..., :x, :y, :z].cpu().masked_fill_(outside, BACKGROUND_LOGIT)
     weights = blend.weights.cpu()
     maps = None if blend.weight_maps is None else blend.weight_maps[..., :x, :y, :z].cpu()
     return {
@@ -139,19 +139,19 @@ def _coarse_to_fine(
     on_window: Progress | None,
 ) -> dict[Availability, LogitMap]:
     """Like `run_windows`, for a mixture with a cross-sequence expert. Windows have twice as many voxels per side."""
-    beyond = ~near_brain(model_input.brain)
+    outside = ~near_brain(model_input.brain)
     x, y, z = settings.window
     window = (LATTICE * x, LATTICE * y, LATTICE * z)
-    made: dict[Availability, LogitMap] = {}
+    results: dict[Availability, LogitMap] = {}
     stages = run_stages(model_input, backend, window, settings.overlap, settings.tta_flips, subsets, on_window)
     for subset, logits, weights, windows, ran in stages:
         shares = modality_shares(weights).cpu()
         maps = None
         if settings.keep_weight_maps:
             maps = shares[:, :, None, None, None].expand(*shares.shape, *model_input.brain.shape)
-        whole = logits.cpu().masked_fill(beyond, BACKGROUND_LOGIT)
-        made[subset] = LogitMap(whole, shares, maps, windows.window, ran, weights[-1].cpu())
-    return made
+        complete = logits.cpu().masked_fill(outside, BACKGROUND_LOGIT)
+        results[subset] = LogitMap(complete, shares, maps, windows.window, ran, weights[-1].cpu())
+    return results
 
 
 def _blend(
@@ -198,7 +198,7 @@ def _predict_flipped(
         views.append((flip_spatial(logits, axes), weights))
     if len(views) == 1:
         return views[0]
-    return torch.stack([one for one, _ in views]).mean(dim=0), torch.stack([one for _, one in views]).mean(dim=0)
+    return torch.stack([view for view, _ in views]).mean(dim=0), torch.stack([view for _, view in views]).mean(dim=0)
 
 
 def _batches(windows: WindowGrid, size: int) -> Iterator[list[tuple[tuple[slice, slice, slice], float]]]:
@@ -224,8 +224,8 @@ def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
 
     Fluid and cysts can be exactly zero in the only available sequence, so cavities belong to the brain.
     """
-    whole = ndimage.binary_dilation(ndimage.binary_fill_holes(brain.numpy()))
-    return torch.from_numpy(whole)
+    dilated = ndimage.binary_dilation(ndimage.binary_fill_holes(brain.numpy()))
+    return torch.from_numpy(dilated)
 
 
 def window_sizes(window: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:

@@ -31,10 +31,10 @@ def with_onednn(network: Network) -> Network:
 
 def _convolved(module: nn.Conv3d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     single = x.shape[0] == 1 and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    made: Tensor
+    result: Tensor
     if single and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
-        own = (module.padding, module.stride, module.dilation, module.groups)
-        made = torch.ops.aten.mkldnn_convolution(x, weight, bias, *own)
+        attributes = (module.padding, module.stride, module.dilation, module.groups)
+        result = torch.ops.aten.mkldnn_convolution(x, weight, bias, *attributes)
     else:
-        made = nn.Conv3d._conv_forward(module, x, weight, bias)
-    return made
+        result = nn.Conv3d._conv_forward(module, x, weight, bias)
+    return result

@@ -23,9 +23,9 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 def cache_folder() -> Path:
     """Return the user's cache folder: `brats-mm` in the system's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named)
+    path = os.environ.get(CACHE_VARIABLE)
+    if path:
+        return Path(path)
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "brats-mm" / "Cache"
     if sys.platform == "darwin":

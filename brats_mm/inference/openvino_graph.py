@@ -111,8 +111,8 @@ def _conditioned(x: Node, available: Node, condition: nn.Module) -> Node:
         op.constant(_numpy(condition.bias).reshape(1, -1)),
     )
     scale, shift = op.split(values, op.constant(1), 2).outputs()
-    one = op.constant(np.array(1, np.float32))
-    return op.add(op.multiply(x, op.add(_in_space(scale, width), one)), _in_space(shift, width))
+    unit = op.constant(np.array(1, np.float32))
+    return op.add(op.multiply(x, op.add(_in_space(scale, width), unit)), _in_space(shift, width))
 
 
 def _in_space(values: Node, channels: int) -> Node:

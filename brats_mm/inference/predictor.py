@@ -156,7 +156,7 @@ def _predicted(case: Case, restored: Restored, model: ModelIdentity, run: Run, n
 
 def apply_calibration(logits: Tensor, corrections: Mapping[Region, Correction]) -> Tensor:
     """Apply offset and temperature per region to logits (c, h, w, d). Background logits are unchanged."""
-    if all((one.offset, one.temperature) == (0, 1) for one in corrections.values()):
+    if all((correction.offset, correction.temperature) == (0, 1) for correction in corrections.values()):
         return logits
     offsets, temperatures = (
         logits.new_tensor([getattr(corrections[region], name) for region in REGIONS])[:, None, None, None]

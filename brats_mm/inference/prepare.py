@@ -124,11 +124,11 @@ def restore_with(
     shape = placement.grid.shape
     start = (placement.box[0][0], placement.box[1][0], placement.box[2][0])
     part = resample_part(Part(data, start), placement.model_shape, (shape[x], shape[y], shape[z]))
-    beyond = change(np.full(1, outside, np.float32))[0]
-    whole = np.full(shape, beyond, np.float32, order="F")
-    ras = np.flip(whole.transpose(placement.axes), tuple(axis for axis in range(3) if placement.flipped[axis]))
+    fill = change(np.full(1, outside, np.float32))[0]
+    restored = np.full(shape, fill, np.float32, order="F")
+    ras = np.flip(restored.transpose(placement.axes), tuple(axis for axis in range(3) if placement.flipped[axis]))
     ras[part.box] = change(part.data + np.float32(outside))
-    return whole
+    return restored
 
 
 def _to_ras(grid: Grid) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:

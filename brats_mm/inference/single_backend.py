@@ -34,8 +34,8 @@ class SingleBackend:
     ) -> Float[Tensor, "s b c h w d"]:
         """Return the logits of windows for each availability set, (s, b, c, h, w, d)."""
         sets = torch.tensor([flags(subset) for subset in subsets]).repeat_interleave(image.shape[0], dim=0)
-        answer: Tensor = self._network(image, sets.to(image.device))
-        return answer.float().reshape(len(subsets), image.shape[0], *answer.shape[1:])
+        logits: Tensor = self._network(image, sets.to(image.device))
+        return logits.float().reshape(len(subsets), image.shape[0], *logits.shape[1:])
 
     def on(self, device: torch.device) -> "SingleBackend":
         """Return this backend on a device, which can be its own."""

@@ -17,8 +17,10 @@ STRIDE = 32
 """The network halves its input five times and rounds odd sides up."""
 
 MULTIPLE = 16
-"""Sides of clipped windows are multiples of this, as in training. 32 would add a third more background, which "
-"changes instance normalisation, and take 50 % longer."""
+"""Sides of clipped windows are multiples of this, as in training. With 32, windows take 50 % longer.
+
+They would also contain a third more background, which changes instance normalisation.
+"""
 
 SIGMA = 0.125
 """Standard deviation of the Gaussian that blends windows, as a share of the window's side (as in nnU-Net and MONAI)."""
@@ -55,7 +57,7 @@ class WindowGrid:
 
 def plan_windows(
     brain: Bool[Tensor, "x y z"],
-    wanted: tuple[int, int, int],
+    patch: tuple[int, int, int],
     overlap: float,
     multiple: int = MULTIPLE,
     stride: int = STRIDE,
@@ -67,12 +69,12 @@ def plan_windows(
 
     Args:
         brain: brain mask with at least one voxel.
-        wanted: window sides in voxels.
+        patch: window sides in voxels.
         overlap: overlap of neighbouring windows as a share, 0 to below 1.
         multiple: sides of clipped windows are multiples of this.
         stride: total stride of the network.
     """
-    window = clip_window(wanted, brain.shape, multiple, stride)
+    window = clip_window(patch, brain.shape, multiple, stride)
     rooms = [max(0, side - size) for side, size in zip(window, brain.shape, strict=True)]
     padding = tuple(amount for room in reversed(rooms) for amount in (0, room))
     padded = F.pad(brain, padding)
@@ -86,7 +88,7 @@ def plan_windows(
 
 
 def cover(
-    voxels: Bool[Tensor, "x y z"], wanted: tuple[int, int, int], margin: int, multiple: int = MULTIPLE
+    voxels: Bool[Tensor, "x y z"], patch: tuple[int, int, int], margin: int, multiple: int = MULTIPLE
 ) -> WindowGrid:
     """Place few windows so that each given voxel lies in one, `margin` or more from its faces inside the box.
 
@@ -95,26 +97,26 @@ def cover(
 
     Args:
         voxels: mask with at least one voxel.
-        wanted: window sides in voxels, clipped to the box as in `plan_windows`.
+        patch: window sides in voxels, clipped to the box as in `plan_windows`.
         margin: distance in voxels that windows overlap by on each side, as far as the box reaches.
         multiple: sides of clipped windows are multiples of this.
     """
-    window = clip_window(wanted, voxels.shape, multiple)
+    window = clip_window(patch, voxels.shape, multiple)
     rooms = [max(0, side - size) for side, size in zip(window, voxels.shape, strict=True)]
     padding = tuple(amount for room in reversed(rooms) for amount in (0, room))
     padded = F.pad(voxels, padding)
-    left = F.max_pool3d(padded[None, None].float(), BLOCK, BLOCK, ceil_mode=True)[0, 0]
+    uncovered = F.max_pool3d(padded[None, None].float(), BLOCK, BLOCK, ceil_mode=True)[0, 0]
     core = [
         min(blocks, max(1, (side - 2 * margin) // BLOCK)) if side < size else blocks
-        for side, size, blocks in zip(window, padded.shape, left.shape, strict=True)
+        for side, size, blocks in zip(window, padded.shape, uncovered.shape, strict=True)
     ]
     places: list[Place] = []
-    while bool(left.any()):
-        best = int(F.avg_pool3d(left[None, None], core, 1).argmax())
-        counts = [blocks - side + 1 for blocks, side in zip(left.shape, core, strict=True)]
+    while bool(uncovered.any()):
+        best = int(F.avg_pool3d(uncovered[None, None], core, 1).argmax())
+        counts = [blocks - side + 1 for blocks, side in zip(uncovered.shape, core, strict=True)]
         corner = (best // (counts[1] * counts[2]), best // counts[2] % counts[1], best % counts[2])
-        held = tuple(slice(start, start + side) for start, side in zip(corner, core, strict=True))
-        remaining = torch.nonzero(left[held])
+        block = tuple(slice(start, start + side) for start, side in zip(corner, core, strict=True))
+        remaining = torch.nonzero(uncovered[block])
         middle = (remaining.amin(dim=0) + remaining.amax(dim=0) + 1) * BLOCK // 2
         starts = [
             min(max(0, first * BLOCK + int(centre) - side // 2), size - side)
@@ -127,8 +129,8 @@ def cover(
                 slice(starts[2], starts[2] + window[2]),
             )
         )
-        left[held] = 0
-        left[_blocks_inside(places[-1], padded.shape, margin)] = 0
+        uncovered[block] = 0
+        uncovered[_blocks_inside(places[-1], padded.shape, margin)] = 0
     return _blended(window, padding, places, padded)
 
 

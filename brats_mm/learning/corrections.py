@@ -50,7 +50,7 @@ class Correction:
         role: use of the case in training.
         sequences: stored file by sequence. Empty if the sequence of the image is unknown.
         name: name of the submitted file.
-            sent: path of the submitted file.
+        sent: path of the submitted file.
         volumes_ml: volume of each compartment in millilitres.
         prediction: prediction that it corrects. None if there was none.
         scores: scores of the prediction against this label, by region. Empty without a prediction.
@@ -91,8 +91,8 @@ def from_json(document: Mapping[str, Any]) -> Correction:
     Raises:
         KeyError, TypeError, ValueError: a value is missing or wrong.
     """
-    known = {one.name for one in fields(Correction)}
-    values = {name: value for name, value in document.items() if name in known}
+    names = {field.name for field in fields(Correction)}
+    values = {name: value for name, value in document.items() if name in names}
     predicted = values.get("prediction")
     return Correction(
         **{
@@ -105,26 +105,30 @@ def from_json(document: Mapping[str, Any]) -> Correction:
 
 def next_version(existing: Iterable[Correction], owner: str, image: str, tag: str) -> int:
     """Return the version of a new label of an image."""
-    versions = (one.version for one in existing if (one.owner, one.image, one.tag) == (owner, image, tag))
+    versions = (
+        correction.version
+        for correction in existing
+        if (correction.owner, correction.image, correction.tag) == (owner, image, tag)
+    )
     return max(versions, default=0) + 1
 
 
 def latest(corrections: Iterable[Correction]) -> list[Correction]:
     """Return the newest version of each owner, image and tag, oldest first."""
     newest: dict[tuple[str, str, str], Correction] = {}
-    for one in sorted(corrections, key=lambda one: (one.created, one.version)):
-        newest.pop(key := (one.owner, one.image, one.tag), None)
-        newest[key] = one
+    for correction in sorted(corrections, key=lambda correction: (correction.created, correction.version)):
+        newest.pop(key := (correction.owner, correction.image, correction.tag), None)
+        newest[key] = correction
     return list(newest.values())
 
 
 def usable_cases(corrections: Iterable[Correction]) -> list[Correction]:
     """Return the newest trainable label of each case, oldest first. Labels of a case by two people count once."""
     newest: dict[str, Correction] = {}
-    for one in latest(corrections):
-        if one.is_trainable:
-            newest.pop(one.content, None)
-            newest[one.content] = one
+    for correction in latest(corrections):
+        if correction.is_trainable:
+            newest.pop(correction.content, None)
+            newest[correction.content] = correction
     return list(newest.values())
 
 
@@ -138,15 +142,15 @@ def role_of_case(existing: Iterable[Correction], content: str, share: float = HE
         content: content of the case.
         share: share of cases to hold out.
     """
-    roles = {one.content: one.role for one in existing if one.is_trainable}
+    roles = {case.content: case.role for case in existing if case.is_trainable}
     if content in roles:
         return roles[content]
     number = len(roles) + 1
-    wanted = max(1, int(share * number + 0.5)) if number > 1 else 0
-    held = sum(role is Role.HELD_OUT for role in roles.values())
-    return Role.HELD_OUT if held < wanted else Role.TRAINING
+    target = max(1, int(share * number + 0.5)) if number > 1 else 0
+    held_out = sum(role is Role.HELD_OUT for role in roles.values())
+    return Role.HELD_OUT if held_out < target else Role.TRAINING
 
 
 def with_role(cases: Sequence[Correction], role: Role) -> list[Correction]:
     """Return the cases of one role."""
-    return [one for one in cases if one.role is role]
+    return [case for case in cases if case.role is role]

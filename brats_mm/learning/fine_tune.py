@@ -106,7 +106,7 @@ def write_version(
         version: version of the new bundle.
         report: report of the training, for the changelog.
     """
-    for path in (found for found in parent.root.rglob("*") if found.is_file()):
+    for path in (source for source in parent.root.rglob("*") if source.is_file()):
         name = path.relative_to(parent.root).as_posix()
         if name in (WEIGHTS, HASHES, REPORT, *FITTED_FILES) or name.startswith("models/model."):
             continue
@@ -126,8 +126,10 @@ def write_version(
     (folder / "configs" / "metadata.json").write_text(json.dumps(document, indent=4) + "\n", encoding="utf-8")
     calibration = folder / SUBSET_CALIBRATION
     if calibration.is_file():
-        kept = json.loads(calibration.read_text(encoding="utf-8"))
-        calibration.write_text(json.dumps({**kept, "weights_sha256": digest}, indent=4) + "\n", encoding="utf-8")
+        calibration_document = json.loads(calibration.read_text(encoding="utf-8"))
+        calibration.write_text(
+            json.dumps({**calibration_document, "weights_sha256": digest}, indent=4) + "\n", encoding="utf-8"
+        )
     return bundle
 
 
@@ -142,8 +144,8 @@ def mixture_step(network: nn.Module, image: Tensor, target: Tensor, available: T
     """
     hidden = image * available[:, :, None, None, None]
     losses = [
-        dice_and_bce(network(hidden[one : one + 1], available[one : one + 1]), target[one : one + 1])
-        for one in range(len(image))
+        dice_and_bce(network(hidden[index : index + 1], available[index : index + 1]), target[index : index + 1])
+        for index in range(len(image))
     ]
     return torch.stack(losses).mean()
 
@@ -152,15 +154,15 @@ def _packed(
     plan: TrainingPlan, folder: Path, scratch: Path, spacing_mm: float, watch: Watch
 ) -> list[tuple[PackedCase, float]]:
     """Pack the cases to train on, each with its weight."""
-    chosen, weights = plan.of_use(Role.TRAINING.value, REPLAY), plan.case_weights()
-    found = []
-    for number, (case, weight) in enumerate(zip(chosen, weights, strict=True)):
+    cases, weights = plan.of_use(Role.TRAINING.value, REPLAY), plan.case_weights()
+    packed = []
+    for number, (case, weight) in enumerate(zip(cases, weights, strict=True)):
         watch.check()
-        watch.progress("reading", number, len(chosen))
+        watch.progress("reading", number, len(cases))
         item = as_nifti(case.item(folder), scratch / "nifti" / case.name)
         (path,) = pack_cases([item], scratch / "packed", spacing_mm=spacing_mm)
-        found.append((load_packed(path), weight))
-    return found
+        packed.append((load_packed(path), weight))
+    return packed
 
 
 def as_nifti(item: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -210,14 +212,14 @@ def _train(
         seed=plan.settings.seed,
         workers=0,  # a confined process must not start others
     )
-    begin, done = watch.clock(), 0
+    begin, steps = watch.clock(), 0
     total = max(1, round(plan.settings.minutes * 60))
 
     def watched(part: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
-        nonlocal done
+        nonlocal steps
         watch.check()
         watch.progress("training", min(total, round(watch.clock() - begin)), total)
-        done += 1
+        steps += 1
         return step(part, image, target, available)
 
     weights = train(
@@ -232,7 +234,7 @@ def _train(
     )
     part.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
     network.eval()
-    return done
+    return steps
 
 
 def _compare(plan: TrainingPlan, folder: Path, options: ModelOptions, bundle: Bundle, watch: Watch) -> dict[str, Any]:
@@ -257,5 +259,5 @@ def _score(segmenter: Segmenter, case: PlannedCase, folder: Path, watch: Watch) 
 
 
 def _stored(bundle: Bundle) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = torch.load(bundle.weights, map_location="cpu", weights_only=True)
-    return found
+    state: dict[str, Tensor] = torch.load(bundle.weights, map_location="cpu", weights_only=True)
+    return state

@@ -31,7 +31,7 @@ def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
     Raises:
         OptionError: an entry is invalid, its name is unknown, or two entries have the same value.
     """
-    found: dict[int, int] = {}
+    values: dict[int, int] = {}
     for entry in label_info:
         name, value = (entry.get("name"), entry.get("idx")) if isinstance(entry, Mapping) else (None, None)
         if not isinstance(name, str) or not isinstance(value, int) or isinstance(value, bool):
@@ -41,17 +41,17 @@ def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
         if plain == "background":
             continue
         if plain not in _BY_NAME:
-            known = ", ".join(names[0] for names in _NAMES.values())
-            message = f"Unknown label {name[:40]!r}. Name the segments {known}."
+            accepted = ", ".join(names[0] for names in _NAMES.values())
+            message = f"Unknown label {name[:40]!r}. Name the segments {accepted}."
             raise OptionError(message)
-        if value in found:
+        if value in values:
             message = f"Two labels have the value {value}. Give each label a different value."
             raise OptionError(message)
-        found[value] = CONVENTION.value_of(_BY_NAME[plain])
-    return found
+        values[value] = CONVENTION.value_of(_BY_NAME[plain])
+    return values
 
 
-def read_correction(path: Path, grid: Grid, named: Mapping[int, int]) -> Labels:
+def read_correction(path: Path, grid: Grid, value_names: Mapping[int, int]) -> Labels:
     """Read a corrected label map on the grid of its image, with BraTS 2023 values.
 
     A map stored with another axis order, direction or crop is brought to the grid exactly.
@@ -59,14 +59,14 @@ def read_correction(path: Path, grid: Grid, named: Mapping[int, int]) -> Labels:
     Args:
         path: the submitted file.
         grid: grid of the image.
-        named: BraTS 2023 value by stored value, from `values_by_name`. Other values keep their meaning.
+        value_names: BraTS 2023 value by stored value, from `values_by_name`. Other values keep their meaning.
 
     Raises:
         VolumeError: the file cannot be read, has unknown values, or has no label.
         GridError: the map does not match the grid.
     """
     stored = read_labels(path, grid)
-    meanings = {value: value for value in _VALUES if value not in named} | dict(named)
+    meanings = {value: value for value in _VALUES if value not in value_names} | dict(value_names)
     present = [int(value) for value in np.unique(stored) if value != 0]
     unknown = [value for value in present if value not in meanings]
     if unknown:

@@ -83,10 +83,10 @@ class TrainingPlan:
 
     def case_weights(self) -> list[float]:
         """Return the relative frequency of each training and replayed case in training."""
-        own, replayed = len(self.of_use(Role.TRAINING.value)), len(self.of_use(REPLAY))
+        corrected, replayed = len(self.of_use(Role.TRAINING.value)), len(self.of_use(REPLAY))
         share = REPLAY_SHARE if replayed else 0.0
         return [
-            share / replayed if case.use == REPLAY else (1 - share) / own
+            share / replayed if case.use == REPLAY else (1 - share) / corrected
             for case in self.of_use(Role.TRAINING.value, REPLAY)
         ]
 

@@ -29,19 +29,22 @@ def score_prediction(predicted: Labels, corrected: Labels, grid: Grid) -> dict[s
         Region -> `dice`, `hd95_mm`, `predicted_ml` and `corrected_ml`. A region that is empty in both has a Dice of 1,
         and one that is empty in only one of them has a Dice of 0 (BraTS).
     """
-    ours = regions_from_labels(predicted, LabelConvention.BRATS2023)
-    theirs = regions_from_labels(corrected, LabelConvention.BRATS2023)
-    found = {}
+    predicted_masks = regions_from_labels(predicted, LabelConvention.BRATS2023)
+    corrected_masks = regions_from_labels(corrected, LabelConvention.BRATS2023)
+    scores = {}
     for region in REGIONS:
-        counts = count(ours[region], theirs[region])
-        surfaces = (surface_points(ours[region], grid.spacing_mm), surface_points(theirs[region], grid.spacing_mm))
-        found[region.value] = {
+        counts = count(predicted_masks[region], corrected_masks[region])
+        surfaces = (
+            surface_points(predicted_masks[region], grid.spacing_mm),
+            surface_points(corrected_masks[region], grid.spacing_mm),
+        )
+        scores[region.value] = {
             "dice": _rounded(overlap(counts, EmptyPolicy.BRATS).dice),
             "hd95_mm": _rounded(hd95_of_surfaces(*surfaces, EmptyPolicy.BRATS)),
             "predicted_ml": _rounded(counts.predicted * grid.voxel_ml),
             "corrected_ml": _rounded(counts.reference * grid.voxel_ml),
         }
-    return found
+    return scores
 
 
 def mean_scores(scores: Iterable[Scores]) -> dict[str, dict[str, float | None]]:
@@ -49,7 +52,7 @@ def mean_scores(scores: Iterable[Scores]) -> dict[str, dict[str, float | None]]:
     every = list(scores)
     names = ("dice", "hd95_mm", "predicted_ml", "corrected_ml")
     return {
-        region.value: {name: _mean(one[region.value][name] for one in every) for name in names} for region in REGIONS
+        region.value: {name: _mean(case[region.value][name] for case in every) for name in names} for region in REGIONS
     }
 
 

@@ -32,10 +32,10 @@ def plan_of_corrections(store: CorrectionStore, version: str, parent: str) -> Tr
         OptionError: there are too few corrections.
     """
     cases = []
-    for one in choose_cases(store.all()):
-        place = store.folder(one).relative_to(store.root).as_posix()
-        sequences = {sequence: f"{place}/{name}" for sequence, name in one.sequences.items()}
-        cases.append(PlannedCase(one.id, one.role.value, sequences, f"{place}/{LABELS}"))
+    for correction in choose_cases(store.all()):
+        place = store.folder(correction).relative_to(store.root).as_posix()
+        sequences = {sequence: f"{place}/{name}" for sequence, name in correction.sequences.items()}
+        cases.append(PlannedCase(correction.id, correction.role.value, sequences, f"{place}/{LABELS}"))
     return TrainingPlan(version, parent, FineTuning(), tuple(cases))
 
 

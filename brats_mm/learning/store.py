@@ -38,26 +38,29 @@ class CorrectionStore:
             OSError: the disk is full.
         """
         with self._lock:
-            made = make(self.all())
-            write_json(to_json(made), incoming / DOCUMENT)
+            correction = make(self.all())
+            write_json(to_json(correction), incoming / DOCUMENT)
             for path in (*incoming.rglob("*"), incoming):
                 sync(path)
-            target = self.folder(made)
+            target = self.folder(correction)
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             incoming.rename(target)
             sync(target.parent)
             sync(self.root)
-        return made
+        return correction
 
     def all(self, owner: str | None = None) -> list[Correction]:
         """Return the corrections of one owner or of all, oldest first. Skips unreadable ones."""
         owners = "*" if owner is None else _hash(owner)
-        found = [_read(path) for path in self.root.glob(f"{owners}/*/{DOCUMENT}")]
-        return sorted((one for one in found if one is not None), key=lambda one: (one.created, one.version))
+        corrections = [_read(path) for path in self.root.glob(f"{owners}/*/{DOCUMENT}")]
+        return sorted(
+            (correction for correction in corrections if correction is not None),
+            key=lambda correction: (correction.created, correction.version),
+        )
 
     def of_image(self, owner: str, image: str, tag: str) -> list[Correction]:
         """Return the versions of one label, oldest first."""
-        return [one for one in self.all(owner) if (one.image, one.tag) == (image, tag)]
+        return [correction for correction in self.all(owner) if (correction.image, correction.tag) == (image, tag)]
 
     def change(self, correction: Correction) -> None:
         """Replace the record of a correction. Its files are unchanged."""

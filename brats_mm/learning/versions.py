@@ -60,7 +60,7 @@ def next_version(base: str, existing: Collection[str]) -> str:
         existing: names in use.
     """
     stem = base.partition("+")[0]
-    numbers = [int(found[1]) for name in existing if (found := re.fullmatch(r".*\+site\.(\d+)", name))]
+    numbers = [int(match[1]) for name in existing if (match := re.fullmatch(r".*\+site\.(\d+)", name))]
     return f"{stem}+site.{max(numbers, default=0) + 1}"
 
 
@@ -75,8 +75,8 @@ class ModelVersions:
         """Return the names of all versions except the base, oldest first."""
         if not self._root.is_dir():
             return []
-        found = [path for path in self._root.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)]
-        return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime, path.name))]
+        folders = [path for path in self._root.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)]
+        return [path.name for path in sorted(folders, key=lambda path: (path.stat().st_mtime, path.name))]
 
     def folder(self, version: str) -> Path | None:
         """Return the bundle of a version. None for the base.
@@ -94,10 +94,10 @@ class ModelVersions:
     def report(self, version: str) -> dict[str, Any]:
         """Return the training report of a version, with its held-out scores. Empty if unknown."""
         try:
-            found = json.loads((self._root / version / REPORT).read_text(encoding="utf-8"))
+            document = json.loads((self._root / version / REPORT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return document if isinstance(document, dict) else {}
 
     def adopt(self, bundle: Path, version: str) -> None:
         """Move a finished bundle here. Replaces the rest of an interrupted attempt with the same name.
@@ -125,9 +125,9 @@ class ModelVersions:
             state = ActiveModel(str(stored["version"]), tuple(map(str, stored["earlier"])))
         except (OSError, ValueError, TypeError, KeyError):
             return ActiveModel()
-        there = {BASE, *self.names()}
-        state = replace(state, earlier=tuple(name for name in state.earlier if name in there))
-        return state if state.version in there else ActiveModel()
+        versions = {BASE, *self.names()}
+        state = replace(state, earlier=tuple(name for name in state.earlier if name in versions))
+        return state if state.version in versions else ActiveModel()
 
     def active_bundle(self) -> Path | None:
         """Return the bundle of the active version. None for the base."""

@@ -22,14 +22,14 @@ def logit_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     return difference.flatten(1).mean(dim=1)
 
 
-def subset_distillation(student: Tensor, teacher: Tensor, seen: Tensor, more: Tensor) -> Tensor:
+def subset_distillation(student: Tensor, teacher: Tensor, available: Tensor, more: Tensor) -> Tensor:
     """Return the mean `logit_divergence` of the samples whose teacher saw more sequences. 0 if there is none.
 
     Args:
         student: logits (b, c, h, w, d) of the smaller views.
         teacher: logits of the larger views, of the same shape.
-        seen: (b, m) booleans, sequences of the smaller views.
+        available: (b, m) booleans, sequences of the smaller views.
         more: (b, m) booleans, sequences of the larger views.
     """
-    taught = (more & ~seen).any(dim=1).to(student.device, student.float().dtype)
+    taught = (more & ~available).any(dim=1).to(student.device, student.float().dtype)
     return (logit_divergence(student, teacher) * taught).sum() / taught.sum().clamp(min=1)

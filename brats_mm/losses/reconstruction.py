@@ -13,6 +13,6 @@ def masked_squared_error(predicted: Tensor, image: Tensor, hidden: Tensor) -> Te
         image: z-scores of the same shape.
         hidden: booleans of the same shape.
     """
-    counted = (hidden & (image != 0)).float()
+    counts = (hidden & (image != 0)).float()
     error = (predicted.float() - image.float()) ** 2
-    return (error * counted).sum() / counted.sum().clamp(min=1)
+    return (error * counts).sum() / counts.sum().clamp(min=1)

@@ -25,12 +25,16 @@ class EmptyPolicy(str, Enum):
     """Policy for a region that is empty in the reference, the prediction or both."""
 
     BRATS = "brats"
-    """Both empty: Dice, sensitivity and precision 1, HD95 0. One empty: Dice 0, HD95 the penalty, and a ratio without a
-    denominator is NaN. Used by BraTS servers, RFNet and DeMoSeg."""
+    """Both empty: Dice, sensitivity and precision 1, HD95 0. One empty: Dice 0, HD95 the penalty.
+
+    A ratio without a denominator is NaN. Used by BraTS servers, RFNet and DeMoSeg.
+    """
 
     SKIP = "skip"
-    """Empty reference: the region is skipped. Empty prediction: as in `BRATS`. Used by SimMLM's offline code and by
-    default in MONAI."""
+    """Empty reference: the region is skipped. Empty prediction: as in `BRATS`.
+
+    Used by SimMLM's offline code and by default in MONAI.
+    """
 
     @property
     def sentence(self) -> str:

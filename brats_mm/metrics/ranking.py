@@ -20,7 +20,7 @@ def auroc(score: Sequence[float], positive: Sequence[bool]) -> float:
 
     NaN without positives or negatives.
     """
-    values, labels = _valid(score, [float(one) for one in positive])
+    values, labels = _valid(score, [float(label) for label in positive])
     count = int(labels.sum())
     if not 0 < count < labels.size:
         return math.nan

@@ -57,5 +57,5 @@ def hd95_mm(
     return hd95_of_surfaces(surface_points(predicted, spacing_mm), surface_points(reference, spacing_mm), policy)
 
 
-def _nearest(points: Points, others: Points) -> npt.NDArray[np.float64]:
-    return np.asarray(cKDTree(others).query(points)[0])
+def _nearest(points: Points, targets: Points) -> npt.NDArray[np.float64]:
+    return np.asarray(cKDTree(targets).query(points)[0])

@@ -88,8 +88,8 @@ def _above_zero(counts: Sequence[LogitCounts]) -> _Voxels:
 
 
 def _sum_bins(counts: Sequence[LogitCounts], bins: slice, logits: Curve) -> _Voxels:
-    positives = np.stack([one.inside[bins] for one in counts]).sum(axis=0, dtype=np.float64)
-    negatives = np.stack([one.outside[bins] for one in counts]).sum(axis=0, dtype=np.float64)
+    positives = np.stack([case.inside[bins] for case in counts]).sum(axis=0, dtype=np.float64)
+    negatives = np.stack([case.outside[bins] for case in counts]).sum(axis=0, dtype=np.float64)
     return _Voxels(logits, positives, negatives)
 
 

@@ -74,15 +74,15 @@ class EntropyTable:
 
     def filtered(self) -> FilteredCurve:
         """Compute the QU-BraTS curves."""
-        kept = np.cumsum(self.voxels, axis=1)[:, THRESHOLDS * (BINS // 100)]
+        cumulative = np.cumsum(self.voxels, axis=1)[:, THRESHOLDS * (BINS // 100)]
         every = self.voxels.sum(axis=1)
-        foreground = 2 * kept[TRUE_POSITIVE] + kept[FALSE_POSITIVE] + kept[FALSE_NEGATIVE]
-        dice = np.divide(2 * kept[TRUE_POSITIVE], foreground, out=np.ones(len(THRESHOLDS)), where=foreground > 0)
+        foreground = 2 * cumulative[TRUE_POSITIVE] + cumulative[FALSE_POSITIVE] + cumulative[FALSE_NEGATIVE]
+        dice = np.divide(2 * cumulative[TRUE_POSITIVE], foreground, out=np.ones(len(THRESHOLDS)), where=foreground > 0)
         return FilteredCurve(
             dice=dice,
-            lost_true_positives=_lost(kept[TRUE_POSITIVE], every[TRUE_POSITIVE]),
-            lost_true_negatives=_lost(kept[TRUE_NEGATIVE], every[TRUE_NEGATIVE]),
-            kept=1 - _lost(kept.sum(axis=0), every.sum()),
+            lost_true_positives=_lost(cumulative[TRUE_POSITIVE], every[TRUE_POSITIVE]),
+            lost_true_negatives=_lost(cumulative[TRUE_NEGATIVE], every[TRUE_NEGATIVE]),
+            kept=1 - _lost(cumulative.sum(axis=0), every.sum()),
         )
 
 
@@ -111,8 +111,8 @@ def no_entropy_table() -> EntropyTable:
     return EntropyTable(np.zeros((4, BINS + 1)))
 
 
-def _lost(kept: npt.NDArray[np.float64], every: float) -> npt.NDArray[np.float64]:
-    return np.asarray((every - kept) / every) if every else np.zeros(len(THRESHOLDS))
+def _lost(cumulative: npt.NDArray[np.float64], every: float) -> npt.NDArray[np.float64]:
+    return np.asarray((every - cumulative) / every) if every else np.zeros(len(THRESHOLDS))
 
 
 def _area(curve: npt.NDArray[np.float64]) -> float:

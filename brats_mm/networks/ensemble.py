@@ -23,7 +23,7 @@ class Ensemble(SingleNetwork):
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
-        strange = sorted({type(one).__name__ for one in members if not isinstance(one, DMoME | SingleNetwork)})
+        strange = sorted({type(member).__name__ for member in members if not isinstance(member, DMoME | SingleNetwork)})
         if strange or not members:
             message = f"An ensemble takes mixtures (DMoME) or single networks, got {', '.join(strange) or 'none'}."
             raise OptionError(message)

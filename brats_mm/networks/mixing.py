@@ -37,8 +37,8 @@ def available_by_content(image: Tensor) -> Tensor:
     Returns:
         (b, m) booleans with at least one true per row.
     """
-    seen = (image != 0).flatten(2).any(dim=2)
-    return seen | ~seen.any(dim=1, keepdim=True)
+    has_content = (image != 0).flatten(2).any(dim=2)
+    return has_content | ~has_content.any(dim=1, keepdim=True)
 
 
 def split_views(available: Tensor, samples: int) -> Tensor:

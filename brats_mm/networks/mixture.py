@@ -31,32 +31,32 @@ class ExpertMixture(nn.Module, ABC):
         self.gate = gate
         self.output_layer = nn.Identity() if output_layer is None else output_layer
 
-    def contributions(self, inputs: list[Tensor], needed: Tensor) -> list[Tensor]:
+    def contributions(self, inputs: list[Tensor], required: Tensor) -> list[Tensor]:
         """Run each expert on the samples that need it.
 
         Args:
             inputs: one tensor (b, ...) per modality.
-            needed: (b, m) booleans.
+            required: (b, m) booleans.
 
         Returns:
             One tensor (b, c, ...) per expert, zero for samples that do not need it. An expert that no sample needs does
             not run, and its tensor is empty.
         """
-        made: list[Tensor] = []
+        results: list[Tensor] = []
         modality = 0
         for expert in self.experts.values():
-            given = inputs[modality]
-            rows = torch.nonzero(needed[:, modality]).flatten()
+            channel = inputs[modality]
+            rows = torch.nonzero(required[:, modality]).flatten()
             if rows.numel() == 0:
-                made.append(torch.zeros(0, device=given.device))
+                results.append(torch.zeros(0, device=channel.device))
             else:
-                contribution = expert(given[rows])
-                if rows.numel() < given.shape[0]:
-                    whole = contribution.new_zeros([given.shape[0]] + list(contribution.shape[1:]))  # noqa: RUF005 (TorchScript)
-                    contribution = whole.index_add(0, rows, contribution)
-                made.append(contribution)
+                contribution = expert(channel[rows])
+                if rows.numel() < channel.shape[0]:
+                    padded = contribution.new_zeros([channel.shape[0]] + list(contribution.shape[1:]))  # noqa: RUF005 (TorchScript)
+                    contribution = padded.index_add(0, rows, contribution)
+                results.append(contribution)
             modality += 1
-        return made
+        return results
 
     def mix(self, inputs: list[Tensor], views: Tensor, weights: list[Tensor]) -> Tensor:
         """Mix several views of the same samples. Each expert runs once per sample.

@@ -31,8 +31,8 @@ class ModalityMixture(ExpertMixture):
     def gate_weights(self, inputs: list[Tensor], available: Tensor) -> Tensor:
         """Return the weights (b, m, c), which sum to 1 over the available modalities, without running any expert."""
         hidden: list[Tensor] = []
-        for modality, given in enumerate(inputs):
-            hidden.append(given.masked_fill(~unsqueeze_to(available[:, modality], given.dim()), 0))
+        for modality, channel in enumerate(inputs):
+            hidden.append(channel.masked_fill(~unsqueeze_to(available[:, modality], channel.dim()), 0))
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, inputs: list[Tensor], available: Tensor) -> tuple[Tensor, Tensor]:

@@ -63,9 +63,9 @@ def from_lattice_expert(expert: UNetExpert, widths: Sequence[int]) -> SubvoxelEx
 
     The stem's weights are distributed over the eight voxels, and the detail head starts at zero.
     """
-    made = SubvoxelExpert(widths, out_channels=expert.heads[-1].get_parameter("bias").numel())
+    converted = SubvoxelExpert(widths, out_channels=expert.heads[-1].get_parameter("bias").numel())
     state = dict(expert.state_dict())
     stem = state["stem.conv1.weight"]
     state["stem.conv1.weight"] = torch.cat([stem / FACTOR**3] * FACTOR**3, dim=1)
-    made.unet.load_state_dict(state)
-    return made
+    converted.unet.load_state_dict(state)
+    return converted

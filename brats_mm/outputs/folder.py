@@ -99,20 +99,20 @@ class OutputFolder:
         """Move all results into place. If one fails, restore the previous files."""
         assert self._aside is not None
         new, old = self._aside / "new", self._aside / "old"
-        done: list[Path] = []
+        replaced: list[Path] = []
         try:
             for staged in sorted(file for file in new.rglob("*") if file.is_file()):
                 name = staged.relative_to(new)
-                _replace(self.path / name, staged, kept=old / name, done=done)
+                _replace(self.path / name, staged, backup=old / name, replaced=replaced)
         except OSError:
-            for target in done:
+            for target in replaced:
                 self._restore(target, old / target.relative_to(self.path))
             raise
 
     @staticmethod
-    def _restore(target: Path, kept: Path) -> None:
-        if kept.exists():
-            kept.replace(target)
+    def _restore(target: Path, backup: Path) -> None:
+        if backup.exists():
+            backup.replace(target)
         else:
             target.unlink(missing_ok=True)
 
@@ -164,12 +164,12 @@ def _try_lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _replace(target: Path, staged: Path, *, kept: Path, done: list[Path]) -> None:
+def _replace(target: Path, staged: Path, *, backup: Path, replaced: list[Path]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a folder with this name exists", str(target))
     if target.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        target.replace(kept)
-    done.append(target)
+        backup.parent.mkdir(parents=True, exist_ok=True)
+        target.replace(backup)
+    replaced.append(target)
     staged.replace(target)

@@ -35,10 +35,8 @@ def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
         prediction: a prediction that holds its images.
         height_px: height of the widget.
 
-    Returns:
-        An `ipyniivue.NiiVue` with the volumes image, labels and entropy, in this order. Set their `opacity`, `cal_min`
-        or
-        `colormap` to change the display.
+    Returns: An `ipyniivue.NiiVue` with the volumes image, labels and entropy, in this order. Set their `opacity`,
+        `cal_min` or `colormap` to change the display.
 
     Raises:
         OptionError: ipyniivue is not installed.

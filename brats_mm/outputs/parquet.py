@@ -52,5 +52,7 @@ def write_parquet(
     remaining = iter(rows)
     with ParquetWriter(path, schema) as writer:
         while group := list(islice(remaining, group_rows)):
-            arrays = [pa.array([row.get(one.name) for row in group], one.type, from_pandas=True) for one in schema]
+            arrays = [
+                pa.array([row.get(field.name) for row in group], field.type, from_pandas=True) for field in schema
+            ]
             writer.write_batch(pa.record_batch(arrays, schema=schema))

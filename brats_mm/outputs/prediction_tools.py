@@ -59,19 +59,19 @@ class Tools:
             OptionError: an option is unknown, requests DICOM results, or needs maps that `predict` did not compute.
             OutputError: a file exists and `overwrite` is false, or the folder cannot be written.
         """
-        wanted = _output_options(options)
-        _check_computed(prediction, wanted)
+        outputs = _output_options(options)
+        _check_computed(prediction, outputs)
         place = Path(folder)
-        present = [name for name in wanted.names(prediction.case.available) if (place / name).exists()]
-        if present and not wanted.overwrite:
+        present = [name for name in outputs.names(prediction.case.available) if (place / name).exists()]
+        if present and not outputs.overwrite:
             message = (
                 f"The folder {place} already holds {', '.join(present[:3])}{' and more' if len(present) > 3 else ''}. "
                 "Choose another folder, or pass overwrite=True."
             )
             raise OutputError(message)
         with OutputFolder(place) as out:
-            report = write_results(prediction, out, wanted, seconds=prediction.run.seconds)
-        return tuple(place / name for name in written_names(wanted, prediction, report))
+            report = write_results(prediction, out, outputs, seconds=prediction.run.seconds)
+        return tuple(place / name for name in written_names(outputs, prediction, report))
 
     def to_nibabel(self, prediction: Prediction, content: str, labels: LabelConvention) -> nib.Nifti1Image:
         """Return a volume as a nibabel image on the grid of the input, with its sform and qform."""
@@ -134,18 +134,18 @@ def _content(prediction: Prediction, content: str, labels: LabelConvention) -> _
 def _output_options(options: dict[str, Any]) -> OutputOptions:
     labels = LabelConvention.of(options.pop("labels", LabelConvention.BRATS2023))
     try:
-        wanted = OutputOptions(labels=labels, **options)
+        outputs = OutputOptions(labels=labels, **options)
     except TypeError as error:
-        known = ", ".join(one.name for one in options_of(OutputOptions) if "dicom" not in one.name)
-        message = f"save does not take {', '.join(sorted(options))} together. It takes {known}."
+        names = ", ".join(option.name for option in options_of(OutputOptions) if "dicom" not in option.name)
+        message = f"save does not take {', '.join(sorted(options))} together. It takes {names}."
         raise OptionError(message) from error
-    if wanted.wants_dicom:
+    if outputs.wants_dicom:
         message = "A prediction no longer holds its DICOM headers. Use brats-mm segment --dicom to write DICOM results."
         raise OptionError(message)
-    return wanted
+    return outputs
 
 
-def _check_computed(prediction: Prediction, wanted: OutputOptions) -> None:
+def _check_computed(prediction: Prediction, outputs: OutputOptions) -> None:
     """Refuse outputs that were not computed with the prediction.
 
     Raises:
@@ -153,8 +153,8 @@ def _check_computed(prediction: Prediction, wanted: OutputOptions) -> None:
     """
     importance = prediction.importance
     absent = {
-        "importance_maps": wanted.importance_maps and importance.known and importance.maps is None,
-        "leave_one_out": wanted.leave_one_out and importance.left_out is None,
+        "importance_maps": outputs.importance_maps and importance.known and importance.maps is None,
+        "leave_one_out": outputs.leave_one_out and importance.left_out is None,
     }
     for name, is_absent in absent.items():
         if is_absent:

@@ -37,10 +37,10 @@ def supported_outputs(options: OutputOptions, prediction: Prediction) -> OutputO
 
 def written_names(options: OutputOptions, prediction: Prediction, report: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the files that `write_results` wrote."""
-    written = supported_outputs(options, prediction)
+    outputs = supported_outputs(options, prediction)
     if not report.get(DICOM_WRITTEN, True):
-        written = replace(written, dicom=False, dicom_reference=None, deidentify=False, rtstruct=False)
-    return written.names(prediction.case.available)
+        outputs = replace(outputs, dicom=False, dicom_reference=None, deidentify=False, rtstruct=False)
+    return outputs.names(prediction.case.available)
 
 
 def write_results(
@@ -70,14 +70,14 @@ def write_results(
     options = supported_outputs(options, prediction)
     jobs = list(_volume_jobs(prediction, out, options))
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="write") as pool:
-        written = [pool.submit(job) for job in jobs]
+        futures = [pool.submit(job) for job in jobs]
         try:
             report = report_of(prediction, options.labels, seconds={})
             if options.scene:
                 from brats_mm.outputs.scene.write import write_scene
 
                 scene = partial(write_scene, out.staged("scene.mrb"), prediction, options.labels)
-                written.append(pool.submit(scene, report["uncertain_regions"]))
+                futures.append(pool.submit(scene, report["uncertain_regions"]))
             if dicom is not None:
                 faults = _try_dicom(prediction, out, dicom)
                 report[DICOM_WRITTEN] = not faults
@@ -92,8 +92,8 @@ def write_results(
                 from brats_mm.outputs.report.write import page_of_prediction
 
                 out.staged("report.html").write_text(page_of_prediction(prediction, report, importance), "utf-8")
-            for one in written:
-                one.result()
+            for future in futures:
+                future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -103,12 +103,12 @@ def write_results(
     return report
 
 
-def _try_dicom(prediction: Prediction, out: OutputFolder, wanted: "DicomOutput") -> list[str]:
+def _try_dicom(prediction: Prediction, out: OutputFolder, output: "DicomOutput") -> list[str]:
     """Write the DICOM objects. An error in their headers gives a warning, and the other results are kept."""
     from brats_mm.outputs.dicom.results import write_dicom
 
     try:
-        write_dicom(prediction, out, wanted)
+        write_dicom(prediction, out, output)
     except (VolumeError, GridError, OptionError) as fault:
         return [f"The DICOM results were not written. {fault}"]
     return []

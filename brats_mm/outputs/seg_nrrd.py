@@ -72,8 +72,9 @@ def _vector(values: np.ndarray) -> str:
 
 
 def _segmentation_fields(contained: str) -> list[str]:
-    """Return the fields of the segmentation. Slicer before 5.2 reads the master representation, later ones the source
-    one.
+    """Return the fields of the segmentation.
+
+    Slicer before 5.2 reads the master representation, and later versions read the source representation.
     """
     return [
         f"Segmentation_ContainedRepresentationNames:={contained}",

@@ -50,8 +50,8 @@ def figures_of(evaluation: Mapping[str, Any]) -> str:
 def with_figures(card: str, figures: str) -> str:
     """Replace the figures between the card's markers. Append a section if the card has no markers."""
     block = f"{BEGIN}\n{figures}\n{END}"
-    before, begin, rest = card.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, remainder = card.partition(BEGIN)
+    _, end, after = remainder.partition(END)
     if not begin or not end:
         return f"{card.rstrip()}\n\n## Figures\n\n{block}\n" if card.strip() else f"# Model card\n\n{block}\n"
     return before + block + after
@@ -62,13 +62,13 @@ def _of_set(evaluation: Mapping[str, Any], subset: Availability) -> Sequence[str
     if not scores:
         return (NOTHING,) * 5
     raw, ruled = scores["raw"], scores["et500"]
-    dice = [one["dice"]["mean"] for one in (raw["et"], ruled["et"], raw["tc"], raw["wt"])]
+    dice = [set_scores["dice"]["mean"] for set_scores in (raw["et"], ruled["et"], raw["tc"], raw["wt"])]
     return [*map(_percent, dice), figure(raw["wt"]["hd95_mm"]["mean"], 1)]
 
 
 def _of_mean(evaluation: Mapping[str, Any], key: str) -> Sequence[str]:
     raw, ruled = evaluation["means"]["raw"][key], evaluation["means"]["et500"][key]
-    dice = [one["dice"] for one in (raw["et"], ruled["et"], raw["tc"], raw["wt"])]
+    dice = [scores["dice"] for scores in (raw["et"], ruled["et"], raw["tc"], raw["wt"])]
     return [*map(_percent, dice), figure(raw["wt"]["hd95_mm"], 1)]
 
 

@@ -38,8 +38,8 @@ def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, tr
     loaded = [load_network(bundle, trusted=trusted) for bundle in bundles]
     sizes = {identity.spacing_mm for _, identity in loaded}
     if len(sizes) > 1:
-        named = " and ".join(f"{size:g} mm" for size in sorted(sizes))
-        message = f"The bundles have different voxel sizes ({named}). Give bundles with the same voxel size."
+        sizes_text = " and ".join(f"{size:g} mm" for size in sorted(sizes))
+        message = f"The bundles have different voxel sizes ({sizes_text}). Give bundles with the same voxel size."
         raise BundleError(message)
     configs = [inference_config(bundle) for bundle in bundles]
     definition = {
@@ -51,7 +51,10 @@ def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, tr
         **metadata,
         "name": f"{metadata.get('name', 'model')}_ensemble",
         "version": version,
-        "members": [{"name": one.name, "weights_sha256": one.weights_sha256} for _, one in loaded],
+        "members": [
+            {"name": member_identity.name, "weights_sha256": member_identity.weights_sha256}
+            for _, member_identity in loaded
+        ],
     }
     network = Ensemble([network.to(torch.float32) for network, _ in loaded])
     return write_bundle(

@@ -72,9 +72,9 @@ def _recorded_settings(record: Record) -> dict[str, Any]:
 def _resolved(value: Any, config: Mapping[str, Any]) -> Any:
     """Replace references to plain top-level entries (`@projected_scales`) by the entries."""
     if isinstance(value, dict):
-        return {key: _resolved(one, config) for key, one in value.items()}
+        return {key: _resolved(item, config) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolved(one, config) for one in value]
+        return [_resolved(item, config) for item in value]
     return config.get(value[1:], value) if isinstance(value, str) and value.startswith("@") else value
 
 
@@ -87,14 +87,14 @@ def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
     """
     from monai.bundle import ConfigParser
 
-    own = template.root / "configs" / "train.json"
-    if not own.is_file():
-        message = f"The bundle has no {own} to merge configs into. Name a bundle that can be trained."
+    base = template.root / "configs" / "train.json"
+    if not base.is_file():
+        message = f"The bundle has no {base} to merge configs into. Name a bundle that can be trained."
         raise BundleError(message)
     try:
-        merged: dict[str, Any] = ConfigParser.load_config_files([str(path) for path in (own, *configs)])
+        merged: dict[str, Any] = ConfigParser.load_config_files([str(path) for path in (base, *configs)])
     except Exception as error:  # MONAI raises many types for a bad config
         names = ", ".join(str(path) for path in configs)
-        message = f"Cannot merge {names} into {own} ({first_line(error)}). Give JSON or YAML files with its keys."
+        message = f"Cannot merge {names} into {base} ({first_line(error)}). Give JSON or YAML files with its keys."
         raise OptionError(message) from error
     return merged

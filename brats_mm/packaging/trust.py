@@ -102,8 +102,8 @@ def with_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bu
         writer: command that the marks name.
     """
     for name, block in blocks.items():
-        before, begin, rest = text.partition(_begin(name, writer))
-        _, end, after = rest.partition(END)
+        before, begin, remainder = text.partition(_begin(name, writer))
+        _, end, after = remainder.partition(END)
         if begin and end:
             text = f"{before}{begin}\n{block}\n{END}{after}"
     return text

@@ -63,15 +63,15 @@ def parse_subset(text: str) -> Availability:
     Raises:
         OptionError: a name is unknown.
     """
-    wanted = "+".join(sorted(text.lower().replace(",", "+").split("+")))
+    name = "+".join(sorted(text.lower().replace(",", "+").split("+")))
     names = {"+".join(sorted(subset_name(subset).split("+"))): subset for subset in SUBSETS}
-    if wanted not in names:
+    if name not in names:
         message = (
             f"{text} is neither a result folder nor a subset of sequences. Give a folder written by "
             "`brats-mm segment`, or sequences such as t1+flair (t1, t1ce, t2, flair)."
         )
         raise OptionError(message)
-    return names[wanted]
+    return names[name]
 
 
 def _identity(bundle: Bundle) -> ModelIdentity:

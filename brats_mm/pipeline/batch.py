@@ -1,8 +1,7 @@
 """Segment many cases in one process, reading the next case and writing the last one while the network computes.
 
 One case is computed while a few are read ahead and a few wait to be written, so memory does not grow with their number.
-A
-failed case is an outcome like any other, and the rest continue.
+A failed case is an outcome like any other, and the rest continue.
 """
 
 import logging
@@ -88,8 +87,8 @@ def segment_many(
     readers = ThreadPoolExecutor(1, thread_name_prefix="read")
     writers = ThreadPoolExecutor(width.writers, thread_name_prefix="write")
 
-    def read_on(wanted: int) -> None:
-        while len(ahead) < wanted and (request := next(remaining, None)) is not None:
+    def read_on(count: int) -> None:
+        while len(ahead) < count and (request := next(remaining, None)) is not None:
             ahead.append((request, readers.submit(_caught, partial(_read, request, segmenter.spacing_mm))))
 
     try:
@@ -126,10 +125,10 @@ def _computed(
     """Return the future outcome of writing the prediction, or the outcome of an earlier failure."""
     if isinstance(ready, Preprocessed):
         case = ready
-        made = _caught(lambda: restore(predict(case, segmenter, request.outputs, on_window=on_window), case))
-        if isinstance(made, Prediction):
-            return writers.submit(_write, request, made, ready.extras)
-        ready = made
+        restored = _caught(lambda: restore(predict(case, segmenter, request.outputs, on_window=on_window), case))
+        if isinstance(restored, Prediction):
+            return writers.submit(_write, request, restored, ready.extras)
+        ready = restored
     failed: Future[CaseOutcome] = Future()
     failed.set_result(CaseOutcome(request, error=ready))
     return failed
@@ -140,8 +139,8 @@ def _write(request: SegmentRequest, prediction: Prediction, extras: Extras) -> C
         with OutputFolder(check(request)) as out:
             return write(prediction, out, request.outputs, extras)
 
-    written = _caught(write_all)
-    return CaseOutcome(request, error=written) if isinstance(written, Exception) else CaseOutcome(request, *written)
+    result = _caught(write_all)
+    return CaseOutcome(request, error=result) if isinstance(result, Exception) else CaseOutcome(request, *result)
 
 
 def _caught(make: Callable[[], _Result]) -> _Result | Exception:

@@ -84,8 +84,8 @@ class ToPredictiond(MapTransform):
         labels = torch.from_numpy(prediction.labels(self.convention))[None]
         meta = {**getattr(data["image"], "meta", {}), "affine": torch.as_tensor(origin.case.grid.affine)}
         affine = torch.as_tensor(origin.case.grid.affine)
-        made = {**data, SEGMENTATION: MetaTensor(labels, affine=affine, meta=meta), PREDICTION: prediction}
-        return {**made, PRED: MetaTensor(labels[0], affine=affine, meta=meta)} if PRED in data else made
+        result = {**data, SEGMENTATION: MetaTensor(labels, affine=affine, meta=meta), PREDICTION: prediction}
+        return {**result, PRED: MetaTensor(labels[0], affine=affine, meta=meta)} if PRED in data else result
 
 
 class WriteResults:

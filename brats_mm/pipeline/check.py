@@ -43,7 +43,7 @@ def check_input(source: Any) -> None:
         message = f"{source} does not exist. Give a folder, or a zip file, of one case."
         raise CaseError(message)
     if isinstance(source, Mapping):
-        missing = [one for one in source.values() if _is_missing(one)]
+        missing = [file for file in source.values() if _is_missing(file)]
         if missing:
             raise VolumeError(" ".join(f"{path} does not exist. Check the name." for path in missing))
 

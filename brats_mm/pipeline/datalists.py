@@ -111,7 +111,7 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
             f"{datalist} cannot be used for cross-validation: {problem}. Number the folds from 0 with the key fold."
         )
         raise CaseError(message)
-    written = []
+    datalists = []
     for fold in folds:
         content = {
             "training": [entry for entry, number in zip(entries, numbers, strict=True) if number != fold],
@@ -121,8 +121,8 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        written.append(WrittenList(path, {section: len(listed) for section, listed in content.items()}))
-    return tuple(written)
+        datalists.append(WrittenList(path, {section: len(listed) for section, listed in content.items()}))
+    return tuple(datalists)
 
 
 def write_fold_list(datalist: Path, output: Path, fold: int) -> Path:
@@ -133,13 +133,13 @@ def write_fold_list(datalist: Path, output: Path, fold: int) -> Path:
         OptionError: no training entry has the fold.
         OutputError: a list cannot be written.
     """
-    paths = [made.path for made in write_fold_lists(datalist, output)]
-    wanted = output.with_name(f"{output.stem}_fold{fold}.json")
-    if wanted not in paths:
-        known = ", ".join(path.stem.rpartition("fold")[2] for path in paths)
-        message = f"{datalist} has no fold {fold}. It has {known}."
+    paths = [written.path for written in write_fold_lists(datalist, output)]
+    target = output.with_name(f"{output.stem}_fold{fold}.json")
+    if target not in paths:
+        folds = ", ".join(path.stem.rpartition("fold")[2] for path in paths)
+        message = f"{datalist} has no fold {fold}. It has {folds}."
         raise OptionError(message)
-    return wanted
+    return target
 
 
 def _items(root: Path) -> list[Item]:
@@ -186,17 +186,17 @@ def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, 
     return lists
 
 
-def _validation(names: list[str], wanted: tuple[str, ...], seed: int) -> frozenset[str]:
+def _validation(names: list[str], groups: tuple[str, ...], seed: int) -> frozenset[str]:
     try:
-        share = float(wanted[0]) if len(wanted) == 1 and wanted[0] not in names else None
+        share = float(groups[0]) if len(groups) == 1 and groups[0] not in names else None
     except ValueError:
         share = None
-    return frozenset(wanted) if share is None else validation_share(names, share, seed=seed)
+    return frozenset(groups) if share is None else validation_share(names, share, seed=seed)
 
 
 def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[str, Any]:
-    known = [item["name"] for item in items if "label" in item]
-    sets = [part for path in files for part in read_names(path, known)]
+    labelled = [item["name"] for item in items if "label" in item]
+    sets = [part for path in files for part in read_names(path, labelled)]
     if len(sets) not in (2, 3):
         message = (
             "--split needs two or three lists of names, for training, validation and testing: a file for each, or one "
@@ -209,5 +209,5 @@ def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[
         message = f"The lists name {', '.join(twice[:5])} more than once. Each case belongs to one list."
         raise CaseError(message)
     listed = training | validation | testing
-    chosen = [item for item in items if item["name"] in listed]
-    return make_datalist(root, validation, testing=testing, items=chosen)
+    selected = [item for item in items if item["name"] in listed]
+    return make_datalist(root, validation, testing=testing, items=selected)

@@ -55,8 +55,8 @@ def run_demo(
 ) -> Demo:
     """Generate a head in `folder/head`, and segment it without the dropped sequences into `folder/result`."""
     files, truth = write_head(folder / "head", seed=seed)
-    kept = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}
-    request = make_request(kept, folder / "result", probabilities=True, importance_maps=True, overwrite=True)
+    inputs = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}
+    request = make_request(inputs, folder / "result", probabilities=True, importance_maps=True, overwrite=True)
     segmented = segment(request, segmenter, on_window=on_window)
     dice = {
         region: overlap(count(segmented.prediction.mask(region), truth[region]), EmptyPolicy.BRATS).dice

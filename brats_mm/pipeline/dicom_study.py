@@ -32,8 +32,8 @@ class ChosenStudy:
 
     Attributes:
         scan: content of the folder.
-            study: the chosen study.
-            choice: the chosen series.
+        study: the chosen study.
+        choice: the chosen series.
     """
 
     scan: Scan
@@ -61,15 +61,15 @@ def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> Cho
     return ChosenStudy(result, study, require_unambiguous(choose(study, choices.series)))
 
 
-def read_chosen(chosen: ChosenStudy) -> Scans:
+def read_chosen(study: ChosenStudy) -> Scans:
     """Read the voxels of the chosen series.
 
     Raises:
         VolumeError: a series forms no volume or cannot be decoded.
     """
-    series = chosen.choice.chosen
+    series = study.choice.chosen
     volumes = {modality: read_series(series[modality]) for modality in ordered(series)}
-    return Scans("study", volumes, study_warnings(chosen.choice), chosen.files)
+    return Scans("study", volumes, study_warnings(study.choice), study.files)
 
 
 def study_warnings(choice: Choice) -> tuple[str, ...]:
@@ -77,8 +77,8 @@ def study_warnings(choice: Choice) -> tuple[str, ...]:
     warnings = []
     for modality, series in choice.chosen.items():
         warnings += [f"{modality.label}: {remark}." for remark in series.remarks]
-        told = choice.reasons[modality] == "you named it"
-        if not series.verdict.is_confident and not told:
+        is_override = choice.reasons[modality] == "selected by the user"
+        if not series.verdict.is_confident and not is_override:
             warnings.append(
                 f"The series taken for {modality.label} is that with a confidence of "
                 f"{series.verdict.confidence:.2f} only."
@@ -92,6 +92,6 @@ def study_warnings(choice: Choice) -> tuple[str, ...]:
 def grids_agree(choice: Choice) -> bool:
     """Whether the chosen series have one grid and frame of reference, by their headers."""
     series = list(choice.chosen.values())
-    grids = [one.grid for one in series if one.grid is not None]
-    frames = {one.identity.frame_of_reference for one in series}
+    grids = [item.grid for item in series if item.grid is not None]
+    frames = {item.identity.frame_of_reference for item in series}
     return len(frames) <= 1 and (not grids or share_lattice(grids))

@@ -92,9 +92,9 @@ def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Mod
         if not is_dicom_folder(folder):
             _refuse_series(request)
             return read_scans(recognise(folder)), {}, frozenset()
-        chosen = choose_series(folder, SeriesOverrides(request.series, request.study))
-        scans = read_chosen(chosen)
-        return scans, _headers_of(chosen, request), frozenset(scans.volumes)
+        study = choose_series(folder, SeriesOverrides(request.series, request.study))
+        scans = read_chosen(study)
+        return scans, _headers_of(study, request), frozenset(scans.volumes)
 
 
 def _read_mapping(
@@ -155,7 +155,7 @@ def is_dicom_folder(folder: Path) -> bool:
     return not any(image_suffix(path.name) for path in near if path.is_file()) and holds_dicom(folder)
 
 
-def _headers_of(chosen: ChosenStudy, request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
+def _headers_of(study: ChosenStudy, request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
     if not request.outputs.wants_dicom:
         return {}
     if request.outputs.dicom_reference is not None:
@@ -166,7 +166,7 @@ def _headers_of(chosen: ChosenStudy, request: SegmentRequest) -> "Mapping[Modali
         raise OptionError(message)
     from brats_mm.outputs.dicom.results import headers_of
 
-    return headers_of(chosen.choice)
+    return headers_of(study.choice)
 
 
 def _headers_in(places: Mapping[Modality, str], request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
@@ -180,20 +180,22 @@ def _headers_in(places: Mapping[Modality, str], request: SegmentRequest) -> "Map
 
 
 def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSeries]") -> "DicomOutput | None":
-    wanted = request.outputs
-    if not wanted.wants_dicom:
+    outputs = request.outputs
+    if not outputs.wants_dicom:
         return None
     from brats_mm.outputs.dicom.results import DicomOutput, named_reference
 
     if headers:
-        return DicomOutput(headers, deidentify=wanted.deidentify, folder=wanted.dicom_folder, rtstruct=wanted.rtstruct)
-    if wanted.dicom_reference is None:
+        return DicomOutput(
+            headers, deidentify=outputs.deidentify, folder=outputs.dicom_folder, rtstruct=outputs.rtstruct
+        )
+    if outputs.dicom_reference is None:
         message = (
             "DICOM results need a DICOM series to refer to, but the input is not DICOM. Give the study itself as "
             "input, or name the series that the files were converted from with --dicom-reference."
         )
         raise OptionError(message)
-    reference = named_reference(wanted.dicom_reference)
+    reference = named_reference(outputs.dicom_reference)
     return DicomOutput(
-        named=reference, deidentify=wanted.deidentify, folder=wanted.dicom_folder, rtstruct=wanted.rtstruct
+        named=reference, deidentify=outputs.deidentify, folder=outputs.dicom_folder, rtstruct=outputs.rtstruct
     )

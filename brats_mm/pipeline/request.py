@@ -89,17 +89,17 @@ def make_request(input: Any = None, output: Path | str | None = None, **options:
     Raises:
         OptionError: a name is unknown, or a value has the wrong type.
     """
-    named = {modality_named(name): options.pop(name) for name in [*options] if name in WEIGHTING}
-    given = {modality: value for modality, value in named.items() if value is not None}
+    images = {modality_named(name): options.pop(name) for name in [*options] if name in WEIGHTING}
+    paths = {modality: value for modality, value in images.items() if value is not None}
     presets = [flag for flag in FIELDS["preset"][1].offer.flags if options.pop(flag, False)]
     if len(presets) > 1:
-        message = f"{' and '.join(presets)} were both given. Give one of them."
+        message = f"{' and '.join(presets)} exclude each other. Set at most one of them."
         raise OptionError(message)
     if presets:
         options["preset"] = presets[0]
-    if input is not None and given:
-        options["series"] = {**options.get("series", {}), **given}
-    source = (given or None) if input is None else input
+    if input is not None and paths:
+        options["series"] = {**options.get("series", {}), **paths}
+    source = (paths or None) if input is None else input
     return replace(from_json({"output": output, **options}), input=_with_paths(source))
 
 
@@ -112,7 +112,7 @@ def to_json(request: SegmentRequest) -> dict[str, Any]:
     document: dict[str, Any] = {
         "input": _input_to_json(request.input),
         "output": None if request.output is None else str(request.output),
-        "series": {modality.value: word for modality, word in request.series.items()},
+        "series": {modality.value: label for modality, label in request.series.items()},
         "study": request.study,
     }
     for section in SECTIONS:
@@ -135,18 +135,18 @@ def from_json(document: Mapping[str, Any], template: SegmentRequest | None = Non
     Raises:
         OptionError: a key is unknown, or a value has the wrong type.
     """
-    known = {one.name for kind in SECTIONS.values() for one in fields(kind)}
-    unknown = sorted(set(document) - known - {"input", "output", "series", "study"})
+    names = {field.name for kind in SECTIONS.values() for field in fields(kind)}
+    unknown = sorted(set(document) - names - {"input", "output", "series", "study"})
     if unknown:
-        message = f"Unknown option {unknown[0]!r}. Use any of {', '.join(sorted(known))}."
+        message = f"Unknown option {unknown[0]!r}. Use any of {', '.join(sorted(names))}."
         raise OptionError(message)
-    made = template or SegmentRequest()
-    made = replace(
-        made,
-        **{section: options_from_json(kind, document, getattr(made, section)) for section, kind in SECTIONS.items()},
+    request = template or SegmentRequest()
+    request = replace(
+        request,
+        **{section: options_from_json(kind, document, getattr(request, section)) for section, kind in SECTIONS.items()},
     )
     read = {"input": _input_from_json, "output": _path, "series": _series, "study": _text}
-    return replace(made, **{name: read[name](document[name]) for name in read if name in document})
+    return replace(request, **{name: read[name](document[name]) for name in read if name in document})
 
 
 def options_from_json(kind: type[_Options], document: Mapping[str, Any], template: _Options | None = None) -> _Options:
@@ -156,9 +156,9 @@ def options_from_json(kind: type[_Options], document: Mapping[str, Any], templat
         OptionError: a value has the wrong type.
     """
     plain: type = kind
-    hints = {one.name: one.kind for one in options_of(plain)} | {"dicom_folder": str}
-    given = {one.name for one in fields(kind)} & set(document)  # type: ignore[arg-type]
-    values = {name: _value(name, hints[name], document[name]) for name in sorted(given)}
+    hints = {field.name: field.kind for field in options_of(plain)} | {"dicom_folder": str}
+    names = {field.name for field in fields(kind)} & set(document)  # type: ignore[arg-type]
+    values = {name: _value(name, hints[name], document[name]) for name in sorted(names)}
     return replace(template or kind(), **values)  # type: ignore[type-var]
 
 
@@ -167,15 +167,17 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     kinds = get_args(kind) or (kind,)
     if value is None and NoneType in kinds:
         return None
-    wanted = next(one for one in kinds if one is not NoneType)
-    accepted = {float: (int, float), Path: (str, Path)}.get(wanted, str if issubclass(wanted, Enum) else wanted)
-    if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
-        message = f"The option {name} is {value!r}. It must be of type {wanted.__name__}."
+    expected = next(candidate for candidate in kinds if candidate is not NoneType)
+    accepted = {float: (int, float), Path: (str, Path)}.get(expected, str if issubclass(expected, Enum) else expected)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
+        message = f"The option {name} is {value!r}. It must be of type {expected.__name__}."
         raise OptionError(message)
     try:
-        return wanted(value)
+        return expected(value)
     except ValueError as error:
-        message = f"The option {name} is {value!r}. Choose one of {', '.join(one.value for one in wanted)}."
+        message = (
+            f"The option {name} is {value!r}. Choose one of {', '.join(candidate.value for candidate in expected)}."
+        )
         raise OptionError(message) from error
 
 
@@ -220,7 +222,7 @@ def _text(value: Any) -> str | None:
 
 
 def _series(value: Any) -> Mapping[Modality, str]:
-    if isinstance(value, Mapping) and all(isinstance(word, str) for word in value.values()):
-        return {modality_named(name): word for name, word in value.items()}
+    if isinstance(value, Mapping) and all(isinstance(label, str) for label in value.values()):
+        return {modality_named(name): label for name, label in value.items()}
     message = f"The option series is {value!r}. It must be an object from sequence to series."
     raise OptionError(message)

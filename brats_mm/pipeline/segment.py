@@ -173,11 +173,11 @@ def _on_one_grid(
     scans = loaded.case
     if isinstance(scans, Case):
         return scans, None
-    wanted = InputKind.RAW if options.raw else InputKind.PREPARED if options.prepared else None
+    kind = InputKind.RAW if options.raw else InputKind.PREPARED if options.prepared else None
     mask = None
     if options.brain_mask is not None:
         scans, mask = _apply_mask(scans, options)
-    recognition = recognise_kind(scans.volumes, wanted, tolerance=options.grid_tolerance)
+    recognition = recognise_kind(scans.volumes, kind, tolerance=options.grid_tolerance)
     if recognition.kind is InputKind.PREPARED:
         case = case_of(scans, tolerance=options.grid_tolerance)
         return replace(case, preparation=Preparation(recognition)), None
@@ -227,12 +227,12 @@ def _predict_with_changes(predictor: "Predictor", ready: Preprocessed, on_window
     from brats_mm.trust.leave_one_out import left_out_changes
 
     available = ready.case.available
-    others = {modality: available - {modality} for modality in ordered(available) if len(available) > 1}
+    smaller_sets = {modality: available - {modality} for modality in ordered(available) if len(available) > 1}
     predictions = predictor.predict_subsets(
-        ready.case, [available, *others.values()], on_window=on_window, prepared=ready.model_input
+        ready.case, [available, *smaller_sets.values()], on_window=on_window, prepared=ready.model_input
     )
     prediction = predictions[available]
-    changes = left_out_changes(prediction, {modality: predictions[subset] for modality, subset in others.items()})
+    changes = left_out_changes(prediction, {modality: predictions[subset] for modality, subset in smaller_sets.items()})
     # Report the time of all subsets, because the user waits for all of them.
     run = replace(prediction.run, seconds=list(predictions.values())[-1].run.seconds)
     return replace(prediction, importance=replace(prediction.importance, left_out=changes), run=run)

@@ -59,8 +59,8 @@ class Segmenter:
         """
         target = choose_device("cpu" if (device, backend) == ("auto", "openvino") else device)
         network, identity = load_network(open_bundle(bundle), trusted=trust_bundle)
-        chosen = choose_backend(backend, network, target, weights_sha256=identity.weights_sha256)
-        return cls(Predictor(network, identity, target, settings or WindowSettings(), chosen))
+        compute_backend = choose_backend(backend, network, target, weights_sha256=identity.weights_sha256)
+        return cls(Predictor(network, identity, target, settings or WindowSettings(), compute_backend))
 
     @classmethod
     def from_options(cls, options: ModelOptions) -> "Segmenter":
@@ -68,7 +68,7 @@ class Segmenter:
 
         Raises:
             BundleError: the bundle is missing or damaged.
-                OptionError: the device or backend is not available.
+            OptionError: the device or backend is not available.
         """
         settings = replace(PRESETS[options.preset], window=(options.window,) * 3, overlap=options.overlap)
         return cls.from_bundle(

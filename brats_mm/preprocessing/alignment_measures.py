@@ -28,8 +28,8 @@ class Side:
 
     Attributes:
         fine: image at 2 mm, with the brightest voxels clipped.
-            coarse: image at 4 mm.
-            head: head mask at 4 mm.
+        coarse: image at 4 mm.
+        head: head mask at 4 mm.
     """
 
     fine: Volume
@@ -105,8 +105,9 @@ def _moved(matrix: Matrix, points: Points) -> Points:
 
 
 def _information(fixed: Side, moving: Side, matrix: Matrix) -> float:
-    """Return the mutual information inside the reference's head in nats. Points outside the other's view add
-    nothing.
+    """Return the mutual information inside the reference's head in nats.
+
+    Points outside the moving image's field of view contribute 0.
     """
     values, inside = moving.at(moving.coarse.data, _moved(matrix, fixed.points_mm))
     if np.count_nonzero(inside) < BINS:
@@ -114,12 +115,12 @@ def _information(fixed: Side, moving: Side, matrix: Matrix) -> float:
     joint, _, _ = np.histogram2d(fixed.coarse.data[fixed.head][inside], values[inside], BINS)
     joint /= joint.sum()
     apart = joint.sum(axis=1, keepdims=True) @ joint.sum(axis=0, keepdims=True)
-    some = joint > 0
-    return float((joint[some] * np.log(joint[some] / apart[some])).sum() * inside.mean())
+    occupied = joint > 0
+    return float((joint[occupied] * np.log(joint[occupied] / apart[occupied])).sum() * inside.mean())
 
 
 def _peak(fixed: Side, moving: Side, matrix: Matrix, information: float) -> float:
-    """Return the smallest loss of information when the transform is moved, as a share."""
+    """Return the smallest relative loss of mutual information when the transform is shifted."""
     if information <= 0:
         return 0.0
     return 1 - max(_information(fixed, moving, matrix @ probe) for probe in _probes(fixed.centre_mm)) / information
@@ -146,14 +147,14 @@ def _head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
     index = np.indices(fixed.coarse.grid.shape).reshape(3, -1).T
     affine = fixed.coarse.grid.affine
     values, inside = moving.at(moving.head, _moved(matrix, index @ affine[:3, :3].T + affine[:3, 3]))
-    here, other = fixed.head.ravel() & inside, (values > 0.5) & inside
-    total = int(np.count_nonzero(here)) + int(np.count_nonzero(other))
-    return 2 * int(np.count_nonzero(here & other)) / max(1, total)
+    fixed_head, moving_head = fixed.head.ravel() & inside, (values > 0.5) & inside
+    total = int(np.count_nonzero(fixed_head)) + int(np.count_nonzero(moving_head))
+    return 2 * int(np.count_nonzero(fixed_head & moving_head)) / max(1, total)
 
 
 def _edge_agreement(fixed: Side, moving: Side, matrix: Matrix) -> float:
     values, inside = moving.at(moving.gradients, _moved(matrix, fixed.points_mm))
-    here, other = fixed.gradients[fixed.head][inside], values[inside]
-    if here.size < BINS or here.std() == 0 or other.std() == 0:
+    fixed_edges, moving_edges = fixed.gradients[fixed.head][inside], values[inside]
+    if fixed_edges.size < BINS or fixed_edges.std() == 0 or moving_edges.std() == 0:
         return 0.0
-    return float(np.corrcoef(here, other)[0, 1])
+    return float(np.corrcoef(fixed_edges, moving_edges)[0, 1])

@@ -26,6 +26,6 @@ def n4_bias_correction(volume: Volume) -> tuple[Volume, float]:
     inside = sitk.Cast(to_itk(Volume(mask.astype(np.float32), small.grid)), sitk.sitkUInt8)
     corrector.Execute(to_itk(Volume(np.maximum(small.data, 0), small.grid)), inside)
     field = data_of(sitk.Exp(corrector.GetLogBiasFieldAsImage(to_itk(volume))))
-    known = data_of(sitk.Exp(corrector.GetLogBiasFieldAsImage(to_itk(small))))[mask]
-    low, high = np.percentile(known, (5, 95))
+    field_values = data_of(sitk.Exp(corrector.GetLogBiasFieldAsImage(to_itk(small))))[mask]
+    low, high = np.percentile(field_values, (5, 95))
     return Volume((volume.data / np.maximum(field, 1e-3)).astype(np.float32), volume.grid), float(high / max(low, 1e-6))

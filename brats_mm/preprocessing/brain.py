@@ -59,16 +59,16 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
     small = {m: _ras(resample(data, (shape[0], shape[1], shape[2])), world, flips) for m, data in images.items()}
     box = _head_box(small)
     logits = {modality: _logits(data, box) for modality, data in small.items()}
-    seen = {modality: data != 0 for modality, data in small.items()}
-    weight = np.maximum(sum(one.astype(np.float32) for one in seen.values()), 1)
-    together = np.asarray(sum(np.where(seen[m], logits[m], 0) for m in logits) / weight, np.float32)
-    together[~np.logical_or.reduce(list(seen.values()))] = _FAR
+    has_signal = {modality: data != 0 for modality, data in small.items()}
+    weight = np.maximum(sum(one.astype(np.float32) for one in has_signal.values()), 1)
+    together = np.asarray(sum(np.where(has_signal[m], logits[m], 0) for m in logits) / weight, np.float32)
+    together[~np.logical_or.reduce(list(has_signal.values()))] = _FAR
     level = _level(together, small)
     consensus = _solid(together > level)
-    agreement = min(_dice(_solid(one > level) & seen[m], consensus & seen[m]) for m, one in logits.items())
+    agreement = min(_dice(_solid(one > level) & has_signal[m], consensus & has_signal[m]) for m, one in logits.items())
     together[~ndimage.binary_dilation(consensus, iterations=1)] = _FAR
-    back = resample(np.ascontiguousarray(_unras(together, world, flips)), grid.shape)
-    return Brain(_solid(back > level), agreement, level)
+    native = resample(np.ascontiguousarray(_unras(together, world, flips)), grid.shape)
+    return Brain(_solid(native > level), agreement, level)
 
 
 def volume_doubts(mask: Mask, grid: Grid) -> tuple[str, ...]:
@@ -83,14 +83,14 @@ def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
     """Return reasons to check an extracted brain. Empty if there are none."""
     doubts = list(volume_doubts(mask, grid))
     if agreement < LEAST_AGREEMENT:
-        doubts.append(f"the sequences agree on it only with a Dice of {agreement:.2f}")
+        doubts.append(f"the brain masks of single sequences agree only with a Dice of {agreement:.2f}")
     return tuple(doubts)
 
 
 def _to_ras(grid: Grid) -> tuple[list[int], list[bool]]:
     """Return the grid axis along each of R, A and S, and whether it is reversed."""
     axes = grid.ras_axes
-    order = [next(axis for axis, (world, _) in enumerate(axes) if world == wanted) for wanted in range(3)]
+    order = [next(axis for axis, (world, _) in enumerate(axes) if world == target) for target in range(3)]
     return order, [axes[axis][1] < 0 for axis in order]
 
 
@@ -111,36 +111,36 @@ def _head_box(images: Mapping[Modality, Array]) -> tuple[slice, slice, slice]:
 
 
 def _logits(image: Array, box: tuple[slice, slice, slice]) -> Array:
-    """Return the network's logits inside the box, and a logit for certainly no brain outside it."""
+    """Return the network's logits inside the box, and a strongly negative logit outside it."""
     head = normalised(np.ascontiguousarray(image[box]))
     padded = np.pad(head, [(0, -side % MULTIPLE) for side in head.shape])
     with torch.inference_mode():
-        answer = load_brain_network()(torch.from_numpy(padded)[None, None])[0, 0].numpy()
+        result = load_brain_network()(torch.from_numpy(padded)[None, None])[0, 0].numpy()
     logits = np.full(image.shape, _FAR, np.float32)
     x, y, z = (slice(0, side) for side in head.shape)
-    logits[box] = answer[x, y, z]
+    logits[box] = result[x, y, z]
     return logits
 
 
 def _level(logits: Array, images: Mapping[Modality, Array]) -> float:
     """Return the level with the largest mean drop in brightness from just inside to just outside the brain."""
     core = ndimage.binary_erosion(logits > 0, iterations=2)
-    seen = {modality: image != 0 for modality, image in images.items()}
-    inner = {modality: image[core & seen[modality]] for modality, image in images.items()}
-    known = [modality for modality, values in inner.items() if values.size and np.median(values) > 0]
-    if not known:
+    has_signal = {modality: image != 0 for modality, image in images.items()}
+    inner = {modality: image[core & has_signal[modality]] for modality, image in images.items()}
+    usable = [modality for modality, values in inner.items() if values.size and np.median(values) > 0]
+    if not usable:
         return 0.0
-    bright = [np.clip(images[modality] / np.float32(np.median(inner[modality])), 0, _BRIGHTEST) for modality in known]
+    bright = [np.clip(images[modality] / np.float32(np.median(inner[modality])), 0, _BRIGHTEST) for modality in usable]
     mean = ndimage.gaussian_filter(np.mean(bright, axis=0, dtype=np.float32), 0.5)
-    everywhere = np.logical_and.reduce([seen[modality] for modality in known])
+    everywhere = np.logical_and.reduce([has_signal[modality] for modality in usable])
     falls = [_fall(mean, _solid(logits > level), everywhere) for level in LEVELS]
     return LEVELS[int(np.argmax(falls))]
 
 
-def _fall(brightness: Array, mask: Mask, seen: Mask) -> float:
+def _fall(brightness: Array, mask: Mask, has_signal: Mask) -> float:
     """Return the median brightness of a mask's outermost voxels minus that of the surrounding voxels."""
-    inside = brightness[mask & ~ndimage.binary_erosion(mask) & seen]
-    outside = brightness[ndimage.binary_dilation(mask) & ~mask & seen]
+    inside = brightness[mask & ~ndimage.binary_erosion(mask) & has_signal]
+    outside = brightness[ndimage.binary_dilation(mask) & ~mask & has_signal]
     return float(np.median(inside) - np.median(outside)) if inside.size and outside.size else -np.inf
 
 
@@ -153,12 +153,12 @@ def _solid(mask: Mask) -> Mask:
         return mask
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    kept = ndimage.binary_dilation(pieces == sizes.argmax(), iterations=2) & inner
+    largest = ndimage.binary_dilation(pieces == sizes.argmax(), iterations=2) & inner
     solid = np.zeros_like(mask)
-    solid[box] = ndimage.binary_fill_holes(kept)[2:-2, 2:-2, 2:-2]
+    solid[box] = ndimage.binary_fill_holes(largest)[2:-2, 2:-2, 2:-2]
     return solid
 
 
-def _dice(one: Mask, other: Mask) -> float:
-    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
-    return 2 * int(np.count_nonzero(one & other)) / max(1, total)
+def _dice(a: Mask, b: Mask) -> float:
+    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+    return 2 * int(np.count_nonzero(a & b)) / max(1, total)

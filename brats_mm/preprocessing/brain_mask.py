@@ -20,8 +20,8 @@ def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | Non
 
     Args:
         mask: values from 0 (outside) to 1 (inside).
-            grid: target grid.
-            matrix: (4, 4) from points of `grid` to points of the mask, in RAS+ millimetres. None is the identity.
+        grid: target grid.
+        matrix: (4, 4) from points of `grid` to points of the mask, in RAS+ millimetres. None is the identity.
     """
     transform = transform_of(np.eye(4) if matrix is None else matrix)
     return np.asarray(resample_onto(mask, grid, transform).data >= HALF)
@@ -41,7 +41,7 @@ def binary_mask(volume: Volume) -> Volume:
 
 
 def strip_scans(scans: Scans, mask: Volume, tolerance: float = GRID_TOLERANCE) -> Scans | None:
-    """Remove the skull from scans that share a lattice with a mask. None if they do not.
+    """Remove the skull from scans that share a lattice with a mask, or return None if they do not.
 
     Voxels keep their positions and, inside the mask, their difference to the background.
     """

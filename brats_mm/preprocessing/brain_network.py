@@ -1,9 +1,8 @@
 """Small network that segments the brain in any single MR sequence. Its weights are part of the package.
 
 It sees voxels of 3 mm and was trained only on synthetic heads (`benchmarks/brain_extraction.py`): real skull-stripped
-brains with generated skulls, faces and necks, in real and random contrasts. So it relies on shape and context more than
-on contrast, as
-SynthStrip does (Hoopes et al., NeuroImage 2022), but is far smaller.
+brains with generated skulls, faces and necks, in real and random contrasts. It relies on shape and context more than
+on contrast, as SynthStrip does (Hoopes et al., NeuroImage 2022), but is far smaller.
 """
 
 from functools import lru_cache
@@ -48,23 +47,23 @@ class BrainNetwork(nn.Module):
         first, *deeper = _WIDTHS
         self.first = _Layer(8, first)
         self.down = nn.ModuleList(
-            nn.Sequential(_Layer(above, here, stride=2), _Layer(here, here))
-            for above, here in zip(_WIDTHS, deeper, strict=False)
+            nn.Sequential(_Layer(above, width, stride=2), _Layer(width, width))
+            for above, width in zip(_WIDTHS, deeper, strict=False)
         )
         self.up = nn.ModuleList(
-            _Layer(below + here, here) for below, here in zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True)
+            _Layer(below + width, width) for below, width in zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True)
         )
         self.head = nn.Conv3d(first, 8, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b 1 h w d"]) -> Float[Tensor, "b 1 h w d"]:
         """Return logits. Sides must be multiples of `MULTIPLE`, and values must come from `normalised`."""
-        kept = [self.first(_gathered(x))]
+        skips = [self.first(_gathered(x))]
         for level in self.down:
-            kept.append(level(kept[-1]))
-        x = kept.pop()
+            skips.append(level(skips[-1]))
+        x = skips.pop()
         for level in self.up:
             x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = level(torch.cat([x, kept.pop()], dim=1))
+            x = level(torch.cat([x, skips.pop()], dim=1))
         return _spread(torch.as_tensor(self.head(x)))
 
 

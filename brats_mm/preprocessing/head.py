@@ -19,8 +19,9 @@ def coarse(volume: Volume, spacing_mm: float = COARSE_MM) -> Volume:
 
 
 def head_mask(data: Array) -> Mask:
-    """Return the head mask of a coarse image with voxels of a few millimetres. The whole image if nothing stands
-    out.
+    """Return the head mask of a coarse image with voxels of a few millimetres.
+
+    The mask covers the whole image if no head stands out.
     """
     smooth = ndimage.gaussian_filter(data, 0.7)
     bright = smooth > _threshold(smooth)
@@ -41,7 +42,7 @@ def head_mask(data: Array) -> Mask:
 def _threshold(data: Array) -> float:
     """Return half of Otsu's threshold (IEEE Trans. SMC 1979) between air and head.
 
-    Fat is far brighter than brain in some contrasts. Then the first threshold separates fat from brain.
+    In contrasts in which fat is far brighter than brain, the first threshold separates fat from brain.
     """
     low, high = np.percentile(data, (0.5, 98))
     if high <= low:

@@ -59,11 +59,11 @@ def upright(volume: Volume) -> Volume:
 
 def matrix_of(transform: sitk.Transform) -> npt.NDArray[np.float64]:
     """Return an affine transform as (4, 4) matrix between points in RAS+ millimetres."""
-    still = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
-    ends = [np.array(transform.TransformPoint(tuple(end))) - still for end in np.eye(3)]
+    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    ends = [np.array(transform.TransformPoint(tuple(end))) - origin for end in np.eye(3)]
     matrix = np.eye(4)
     matrix[:3, :3] = _LPS @ np.stack(ends, axis=1) @ _LPS
-    matrix[:3, 3] = _LPS @ still
+    matrix[:3, 3] = _LPS @ origin
     return matrix
 
 

@@ -56,13 +56,13 @@ def register(reference: Volume | Side, moving: Volume, *, still_mm: float = 0.0)
         The best transform, with doubts if it may be wrong.
     """
     fixed = reference if isinstance(reference, Side) else side_of(reference)
-    other = side_of(moving)
-    best = _try(fixed, other, np.eye(4), "header")
+    moving_side = side_of(moving)
+    best = _try(fixed, moving_side, np.eye(4), "header")
     if best.doubts:
-        again = _try(fixed, other, _centred(fixed, other), "centres")
-        if _rank(again) > _rank(best):
-            best = again
-    unmoved = _judged(fixed, other, np.eye(4), "header")
+        second = _try(fixed, moving_side, _centred(fixed, moving_side), "centres")
+        if _rank(second) > _rank(best):
+            best = second
+    unmoved = _judged(fixed, moving_side, np.eye(4), "header")
     if _rank(unmoved) > _rank(best) or _movement_mm(best.matrix, fixed) < still_mm:
         return unmoved
     return best

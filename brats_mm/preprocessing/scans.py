@@ -101,17 +101,17 @@ def prepare_scans(
     log = _Log(on_step or (lambda _: None))
     registrations = _register_all(volumes, reference, recognition.stripped, options.grid_tolerance, log)
     left_out = {m for m, one in registrations.items() if one.alignment.covered < LEAST_USABLE}
-    kept = {m: volume for m, volume in volumes.items() if m not in left_out}
+    used = {m: volume for m, volume in volumes.items() if m not in left_out}
     matrices = {m: one.matrix for m, one in registrations.items() if m not in left_out}
-    registered = _resampled(kept, working, matrices, log)
+    registered = _resampled(used, working, matrices, log)
     if options.n4:
         registered = _evened(registered, log)
     if brain_mask is not None:
-        brain = _given_brain(brain_mask, kept, matrices, working, log)
+        brain = _given_brain(brain_mask, used, matrices, working, log)
     elif stripped := recognition.stripped - left_out:
-        brain = _outlined_brain({m: kept[m] for m in ordered(stripped)}, matrices, working, log)
+        brain = _outlined_brain({m: used[m] for m in ordered(stripped)}, matrices, working, log)
     else:
-        brain = _found_brain(registered, max(scans.volumes[m].foreground_ml for m in kept), log)
+        brain = _found_brain(registered, max(scans.volumes[m].foreground_ml for m in used), log)
     if len(volumes) > 1 and recognition.stripped == frozenset(volumes):
         log.warn(
             "All sequences are skull-stripped but have different grids, so they were resampled. If the grids should be "
@@ -124,7 +124,7 @@ def prepare_scans(
         registered=registered if options.keep_intermediate else {},
         brain=Volume(brain.astype(np.float32), working),
         transforms=matrices,
-        scans=kept,
+        scans=used,
     )
 
 
@@ -203,9 +203,9 @@ def _cleaned(volume: Volume, stripped: bool) -> Volume:  # noqa: FBT001 (private
 def _register_all(
     volumes: Mapping[Modality, Volume], reference: Modality, stripped: Availability, tolerance: float, log: _Log
 ) -> dict[Modality, Registered]:
-    """Register all sequences to the reference in threads. The seconds of a step are the time spent waiting for it."""
-    others = ordered(set(volumes) - {reference})
-    if not others:
+    """Register all sequences to the reference in threads. The duration of a step is the time spent waiting for it."""
+    moving = ordered(set(volumes) - {reference})
+    if not moving:
         return {}
     fixed = side_of(volumes[reference])
 
@@ -218,10 +218,10 @@ def _register_all(
         return register(fixed, volumes[modality], still_mm=still_mm)
 
     registered = {}
-    pool = ThreadPoolExecutor(min(len(others), os.cpu_count() or 1), thread_name_prefix="register")
+    pool = ThreadPoolExecutor(min(len(moving), os.cpu_count() or 1), thread_name_prefix="register")
     try:
-        running = {modality: pool.submit(align, modality) for modality in others}
-        for modality in others:
+        running = {modality: pool.submit(align, modality) for modality in moving}
+        for modality in moving:
             _note_registration(modality, reference, running[modality], stripped, log)
             registered[modality] = running[modality].result()
     finally:
@@ -261,18 +261,20 @@ def _resampled(
 ) -> dict[Modality, Volume]:
     with log.step("resample", "resampling to 1 mm") as quality:
         quality["spacing_mm"] = " x ".join(f"{mm:.3g}" for mm in grid.spacing_mm)
-        made = {m: resample_onto(volumes[m], grid, transform_of(matrices.get(m, np.eye(4)))) for m in ordered(volumes)}
+        resampled = {
+            m: resample_onto(volumes[m], grid, transform_of(matrices.get(m, np.eye(4)))) for m in ordered(volumes)
+        }
         quality["voxels"] = grid.voxels
-    return made
+    return resampled
 
 
 def _evened(volumes: Mapping[Modality, Volume], log: _Log) -> dict[Modality, Volume]:
-    made = {}
+    corrected = {}
     for modality, volume in volumes.items():
         with log.step(f"n4_{modality.value}", f"correcting the bias field of {modality.label} (N4)") as quality:
-            made[modality], span = n4_bias_correction(volume)
+            corrected[modality], span = n4_bias_correction(volume)
             quality["field_span"] = round(span, 3)
-    return made
+    return corrected
 
 
 def _given_brain(

@@ -39,9 +39,9 @@ class WeightAverage:
     def swap(self) -> None:
         """Exchange weights and average in place. A second call restores both exactly."""
         for name, value in self._weights().items():
-            held = value.clone()
+            current = value.clone()
             value.copy_(self.values[name])
-            self.values[name].copy_(held)
+            self.values[name].copy_(current)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a resumed run."""

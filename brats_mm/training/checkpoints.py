@@ -27,9 +27,9 @@ def atomic_save(content: object, path: Path) -> None:
             part.unlink()
         cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
         reason = getattr(cause, "strerror", None) or str(error)
-        kept = "The previous checkpoint is kept." if path.exists() else "There is no earlier one."
+        remark = "The previous checkpoint is kept." if path.exists() else "There is no earlier one."
         message = (
-            f"The checkpoint {path} cannot be written: {reason}. {kept} Free space or choose another --output_dir, "
+            f"The checkpoint {path} cannot be written: {reason}. {remark} Free space or choose another --output_dir, "
             "then continue with --resume true."
         )
         raise OutputError(message) from error

@@ -32,8 +32,8 @@ def _data_lines(data: Mapping[str, Any]) -> list[str]:
     for modality in MODALITIES:
         ranges = data["intensities"].get(modality.value)
         if ranges:
-            shown = ", ".join(f"{name} {_range(value, '.4g')}" for name, value in ranges.items())
-            lines.append(f"  intensities of {modality.label}: {shown}")
+            ranges_text = ", ".join(f"{name} {_range(value, '.4g')}" for name, value in ranges.items())
+            lines.append(f"  intensities of {modality.label}: {ranges_text}")
     return lines
 
 

@@ -111,8 +111,8 @@ class TrainingStep:
 
     Unlike MONAI's own step, it supports mixed precision on the CPU (bfloat16), clips gradients, and refuses updates
     that would corrupt the weights. It raises TrainingError and names the cases if the loss or the gradients are not
-    finite. In float16,
-    occasional overflows are normal: the step is skipped and the scale is halved. More than `SKIPPED_IN_A_ROW` in a row
+    finite. In float16, occasional overflows are normal: the step is skipped and the scale is halved. More than
+    `SKIPPED_IN_A_ROW` in a row
         are an error.
 
     Args:

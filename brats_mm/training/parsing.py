@@ -13,11 +13,11 @@ def parse_bool(value: bool | int | str) -> bool:  # noqa: FBT001 (the value to p
     Raises:
         OptionError: the value is neither true nor false.
     """
-    word = str(value).strip().lower()
-    if word not in _MEANINGS:
+    text = str(value).strip().lower()
+    if text not in _MEANINGS:
         message = f"Expected true or false, got {value!r}."
         raise OptionError(message)
-    return _MEANINGS[word]
+    return _MEANINGS[text]
 
 
 def parse_path(path: Path | str | None) -> Path | None:

@@ -48,8 +48,8 @@ def device_facts(device: str | torch.device) -> dict[str, Any]:
     """Describe a device by name and memory in bytes, and a CPU by its threads."""
     place = torch.device(device)
     if place.type == "cuda":
-        found = torch.cuda.get_device_properties(place)
-        return {"device": str(place), "name": found.name, "memory_bytes": int(found.total_memory)}
+        properties = torch.cuda.get_device_properties(place)
+        return {"device": str(place), "name": properties.name, "memory_bytes": int(properties.total_memory)}
     facts: dict[str, Any] = {"device": str(place), "threads": torch.get_num_threads()}
     with suppress(AttributeError, OSError, ValueError):
         facts["memory_bytes"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -12,18 +12,18 @@ from brats_mm.training.iteration import images_in
 from brats_mm.training.parsing import parse_bool
 
 
-def bar_shown(wanted: bool | str = "auto", *, stream: TextIOBase | None = None) -> bool:  # noqa: FBT001 (a setting)
+def bar_shown(setting: bool | str = "auto", *, stream: TextIOBase | None = None) -> bool:  # noqa: FBT001 (a setting)
     """Whether this process shows a progress bar. Only the first process does, and in `auto` only on a terminal.
 
     Args:
-        wanted: `auto`, true or false.
+        setting: `auto`, true or false.
         stream: stream of the bar. Defaults to standard error.
     """
     if os.environ.get("RANK", "0") != "0":
         return False
-    if str(wanted).lower() == "auto":
+    if str(setting).lower() == "auto":
         return (stream or sys.stderr).isatty()
-    return parse_bool(wanted)
+    return parse_bool(setting)
 
 
 class EpochBar:

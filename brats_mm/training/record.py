@@ -185,10 +185,10 @@ def _running_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the top-level entries that differ from the bundle's `train.json`."""
     workflow = running_workflow()
-    own = Path(workflow.config_root_path) / "train.json" if workflow is not None else Path()
-    if not own.is_file():
+    train_config = Path(workflow.config_root_path) / "train.json" if workflow is not None else Path()
+    if not train_config.is_file():
         return {}
-    shipped = json.loads(own.read_text(encoding="utf-8"))
+    shipped = json.loads(train_config.read_text(encoding="utf-8"))
     return {key: value for key, value in config.items() if key not in NO_SETTINGS and shipped.get(key) != value}
 
 

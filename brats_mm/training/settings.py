@@ -103,23 +103,27 @@ def _names_in(configs: Path) -> frozenset[str]:
     return frozenset(name for path in files for name in json.loads(path.read_text(encoding="utf-8")))
 
 
-def refuse_unknown(config: Mapping[str, Any], own: Collection[str] = ()) -> None:
+def refuse_unknown(config: Mapping[str, Any], extra_names: Collection[str] = ()) -> None:
     """Refuse top-level entries that nothing in the config refers to.
 
     Args:
         config: the merged config.
-        own: further valid names.
+        extra_names: further valid names.
 
     Raises:
         OptionError: there are such entries. The message suggests the nearest known names.
     """
     text = json.dumps(dict(config), default=str)
-    known = [key for key in config if key in ENTRY_POINTS or key in own or re.search(rf"[@%]{re.escape(key)}\b", text)]
-    unknown = [key for key in config if key not in known and not key.startswith("_")]
+    known_names = [
+        key
+        for key in config
+        if key in ENTRY_POINTS or key in extra_names or re.search(rf"[@%]{re.escape(key)}\b", text)
+    ]
+    unknown = [key for key in config if key not in known_names and not key.startswith("_")]
     if unknown:
         messages = []
         for name in unknown:
-            near = get_close_matches(name, known, n=1)
+            near = get_close_matches(name, known_names, n=1)
             messages.append(f"{name} (did you mean {near[0]}?)" if near else name)
         message = f"Unknown settings: {', '.join(messages)}. docs/training.md lists the settings."
         raise OptionError(message)

@@ -80,9 +80,9 @@ class MLflowRun:
     def _former(self) -> Any:
         if not self.resume:
             return None
-        wanted = f"attributes.run_name = '{self.name}'"
+        name_filter = f"attributes.run_name = '{self.name}'"
         newest = ["attributes.start_time DESC"]
-        runs = self.client.search_runs([self._experiment()], wanted, order_by=newest, max_results=1)
+        runs = self.client.search_runs([self._experiment()], name_filter, order_by=newest, max_results=1)
         return next(iter(runs), None)
 
     def _end(self, engine: Any) -> None:

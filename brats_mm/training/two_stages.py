@@ -126,20 +126,22 @@ def chosen(modality: str | Sequence[str]) -> tuple[Modality, ...]:
     if modality == "all":
         return MODALITIES
     names = (modality,) if isinstance(modality, str) else tuple(modality)
-    known = {one.value: one for one in MODALITIES}
-    strange = [str(name) for name in names if name not in known]
+    modality_of_name = {member.value: member for member in MODALITIES}
+    strange = [str(name) for name in names if name not in modality_of_name]
     if strange:
-        message = f"Unknown modality {', '.join(strange)}. Give all, or one or several of {', '.join(known)}."
+        message = (
+            f"Unknown modality {', '.join(strange)}. Give all, or one or several of {', '.join(modality_of_name)}."
+        )
         raise OptionError(message)
-    return tuple(known[name] for name in names)
+    return tuple(modality_of_name[name] for name in names)
 
 
 def _config_file(name: str, configs: Path) -> Path:
     places = (Path(name), configs / f"{name}.json", configs / "methods" / f"{name}.json")
     existing = next((place for place in places if place.is_file()), None)
     if existing is None:
-        known = ", ".join(sorted(path.stem for path in configs.glob("methods/*.json")))
-        message = f"No config {name} exists. Give a file, paper, multi_gpu_train, or a method: {known}."
+        methods = ", ".join(sorted(path.stem for path in configs.glob("methods/*.json")))
+        message = f"No config {name} exists. Give a file, paper, multi_gpu_train, or a method: {methods}."
         raise OptionError(message)
     return existing
 
@@ -147,8 +149,8 @@ def _config_file(name: str, configs: Path) -> Path:
 def _workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:
     from monai.bundle import ConfigParser, ConfigWorkflow
 
-    known = ConfigParser.load_config_files(list(files))
-    entries = {key: value for key, value in settings.items() if key != "modality" or "modality" in known}
+    config = ConfigParser.load_config_files(list(files))
+    entries = {key: value for key, value in settings.items() if key != "modality" or "modality" in config}
     return ConfigWorkflow(list(files), workflow_type="train", logging_file=False, **entries)
 
 
@@ -157,6 +159,6 @@ def _plain_error(error: BaseException) -> BratsMMError:
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
-    ours = next((one for one in chain if isinstance(one, BratsMMError)), None)
+    own_error = next((one for one in chain if isinstance(one, BratsMMError)), None)
     message = f"The training failed: {first_line(chain[-1])}. Run again with --debug for the traceback."
-    return ours or TrainingError(message)
+    return own_error or TrainingError(message)

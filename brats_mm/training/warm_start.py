@@ -58,9 +58,9 @@ def with_experts(
     parts = _parts(network)
     if source.is_file():
         refuse_other_spacing(source, spacing_mm)
-        whole = _read(source, "mixture", _remedy(list(parts)))
+        mixture = _read(source, "mixture", _remedy(list(parts)))
         for name, part in parts.items():
-            _fit(part, _expert_of(whole, name), source, f"{_label(name)} expert", _remedy([name]))
+            _fit(part, _expert_of(mixture, name), source, f"{_label(name)} expert", _remedy([name]))
     else:
         absent = [name for name in parts if not (source / expert_file(name)).is_file()]
         if absent:

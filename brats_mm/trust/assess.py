@@ -36,7 +36,7 @@ class RegionTrust:
 
 @dataclass(frozen=True)
 class SequenceGain:
-    """Expected Dice of each region when an missing sequence is added.
+    """Expected Dice of each region when a missing sequence is added.
 
     Attributes:
         sequence: the missing sequence.
@@ -104,9 +104,9 @@ def assess(prediction: Prediction) -> Assessment:
 
 
 def case_warnings(prediction: Prediction, assessment: Assessment) -> tuple[str, ...]:
-    """Return all warnings about a result: of its input, of a head that may have no tumour, and of unreliable outlines.
+    """Return all warnings about a result: about its input, a head that may have no tumour, and unreliable outlines.
 
-    The comparison with heads without tumour was made with calibrated weights, so it needs a trust profile.
+    The no-tumour check was fitted with calibrated weights, so it needs a trust profile.
     """
     estimates = {region: one.estimate for region, one in assessment.regions.items()}
     doubts = () if assessment.profile is None else no_tumour_warnings(prediction.case.available, estimates)
@@ -114,7 +114,7 @@ def case_warnings(prediction: Prediction, assessment: Assessment) -> tuple[str, 
 
 
 def gain_model(model: ModelIdentity) -> GainModel | None:
-    """Return the profile's gains, or those of the model card's table. None without either."""
+    """Return the gains of the trust profile, else those of the model card, or None if the model has neither."""
     if model.trust is not None:
         return model.trust.gains
     if model.expected is None:
@@ -147,11 +147,11 @@ def expected_gains(
     for added in absent(available):
         before, after = {}, {}
         for region in REGIONS:
-            own = None if expected is None else expected[region]
-            gain = model.gain(available, added, region, own, enhancing_ml)
+            region_expected = None if expected is None else expected[region]
+            gain = model.gain(available, added, region, region_expected, enhancing_ml)
             if gain is None:
                 break
-            before[region] = model.dice[available][region] if own is None else own
+            before[region] = model.dice[available][region] if region_expected is None else region_expected
             after[region] = min(1.0, max(0.0, before[region] + gain))
         else:
             gains.append(SequenceGain(added, before, after))
@@ -159,7 +159,7 @@ def expected_gains(
 
 
 def advice(gains: tuple[SequenceGain, ...]) -> str | None:
-    """Return one sentence about the sequence that would help most. None if there are no gains."""
+    """Return one sentence about the sequence that would help most, or None if there are no gains."""
     if not gains:
         return None
     best = gains[0]
@@ -183,6 +183,6 @@ def coverage_statement(profile: TrustProfile) -> str:
     if profile.coverage_floor == 0:
         return f"{profile.cases} labelled cases are too few for intervals with {nominal} coverage, so none is given."
     return (
-        f"Intervals have a nominal coverage of {nominal}, calibrated on only {profile.cases} labelled cases. These are "
-        f"too few to vouch for it: the real coverage can be as low as {100 * profile.coverage_floor:.0f} %."
+        f"Intervals have a nominal coverage of {nominal}, calibrated on only {profile.cases} labelled cases. Because "
+        f"these are few, the real coverage can be as low as {100 * profile.coverage_floor:.0f} %."
     )

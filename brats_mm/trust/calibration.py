@@ -59,21 +59,21 @@ def calibrate_confidence(
     return fit_confidence(count_cases(predictor, cases, on_case=on_case))
 
 
-def fit_constants(counted: Sequence[CaseCounts]) -> tuple[dict[Region, float], dict[Region, float]]:
+def fit_constants(cases: Sequence[CaseCounts]) -> tuple[dict[Region, float], dict[Region, float]]:
     """Fit the offset of each region for the highest mean Dice over cases and subsets. Return offsets and Dice gains."""
     fitted = {
-        region: best_offset(np.stack([dice_by_threshold(one) for one in _of_all_subsets(counted, region)]))
+        region: best_offset(np.stack([dice_by_threshold(one) for one in _of_all_subsets(cases, region)]))
         for region in REGIONS
     }
     return {region: fitted[region][0] for region in REGIONS}, {region: fitted[region][1] for region in REGIONS}
 
 
-def fit_temperatures(counted: Sequence[CaseCounts], offsets: Mapping[Region, float]) -> dict[Region, float]:
+def fit_temperatures(cases: Sequence[CaseCounts], offsets: Mapping[Region, float]) -> dict[Region, float]:
     """Fit a temperature per region over all subsets, after subtracting the offsets."""
-    return {region: best_temperature(_of_all_subsets(counted, region), offsets[region])[0] for region in REGIONS}
+    return {region: best_temperature(_of_all_subsets(cases, region), offsets[region])[0] for region in REGIONS}
 
 
-def fit_subsets(counted: Sequence[CaseCounts]) -> FittedSubsets:
+def fit_subsets(cases: Sequence[CaseCounts]) -> FittedSubsets:
     """Fit an offset and a temperature per subset and region."""
 
     def fit(counts: Sequence[LogitCounts]) -> _Fitted:
@@ -81,17 +81,17 @@ def fit_subsets(counted: Sequence[CaseCounts]) -> FittedSubsets:
         temperature, nats = best_temperature(counts, offset)
         return _Fitted(Correction(offset, temperature), gain, nats)
 
-    return _for_each_subset(counted, fit)
+    return _for_each_subset(cases, fit)
 
 
-def fit_confidence(counted: Sequence[CaseCounts]) -> FittedSubsets:
+def fit_confidence(cases: Sequence[CaseCounts]) -> FittedSubsets:
     """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
 
     def fit(counts: Sequence[LogitCounts]) -> _Fitted:
         inside, nats = best_inside_temperature(counts)
         return _Fitted(Correction(foreground_temperature=inside), 0.0, nats)
 
-    return _for_each_subset(counted, fit)
+    return _for_each_subset(cases, fit)
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ class _Fitted:
     nats: float
 
 
-def _for_each_subset(counted: Sequence[CaseCounts], fit: Callable[[Sequence[LogitCounts]], _Fitted]) -> FittedSubsets:
+def _for_each_subset(cases: Sequence[CaseCounts], fit: Callable[[Sequence[LogitCounts]], _Fitted]) -> FittedSubsets:
     """Fit each region and subset on the cases that have the subset's sequences."""
     corrections: dict[Availability, dict[Region, Correction]] = {}
     gains: dict[Region, list[float]] = {region: [] for region in REGIONS}
     saved: dict[Region, list[float]] = {region: [] for region in REGIONS}
     for subset in SUBSETS:
-        complete = [case[subset] for case in counted if subset in case]
+        complete = [case[subset] for case in cases if subset in case]
         if not complete:
             continue
         row = {}
@@ -118,7 +118,7 @@ def _for_each_subset(counted: Sequence[CaseCounts], fit: Callable[[Sequence[Logi
             saved[region].append(fitted.nats)
         corrections[subset] = row
     return FittedSubsets(
-        SubsetCalibration(len(counted), corrections),
+        SubsetCalibration(len(cases), corrections),
         {region: float(np.mean(gains[region])) for region in REGIONS},
         {region: float(np.mean(saved[region])) for region in REGIONS},
     )
@@ -128,7 +128,7 @@ def count_cases(
     predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
 ) -> tuple[CaseCounts, ...]:
     """Count the logits inside and outside each region, for each case and each subset of its sequences."""
-    counted = []
+    results = []
     for done, labelled in enumerate(cases, start=1):
         case = read_case(labelled.files)
         reference = read_reference(labelled.label, case.grid, labelled.scheme)
@@ -138,11 +138,11 @@ def count_cases(
         for subset in sets:
             probabilities = predictions.pop(subset).probabilities
             counts[subset] = {region: count_logits(probabilities[region], reference[region]) for region in REGIONS}
-        counted.append(counts)
+        results.append(counts)
         if on_case is not None:
             on_case(done, len(cases), labelled.files.name)
-    return tuple(counted)
+    return tuple(results)
 
 
-def _of_all_subsets(counted: Sequence[CaseCounts], region: Region) -> list[LogitCounts]:
-    return [sets[region] for case in counted for sets in case.values()]
+def _of_all_subsets(cases: Sequence[CaseCounts], region: Region) -> list[LogitCounts]:
+    return [sets[region] for case in cases for sets in case.values()]

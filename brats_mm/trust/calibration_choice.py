@@ -71,30 +71,30 @@ def as_trained(_: Sequence[CaseCounts]) -> Corrections:
     return _for_all_subsets(_NO_OFFSETS, dict.fromkeys(REGIONS, 1.0))
 
 
-def temperatures(counted: Sequence[CaseCounts]) -> Corrections:
+def temperatures(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit one temperature per region for all subsets. The segmentation is unchanged."""
-    return _for_all_subsets(_NO_OFFSETS, fit_temperatures(counted, _NO_OFFSETS))
+    return _for_all_subsets(_NO_OFFSETS, fit_temperatures(cases, _NO_OFFSETS))
 
 
-def constants(counted: Sequence[CaseCounts]) -> Corrections:
+def constants(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit one offset per region for all subsets."""
-    return _for_all_subsets(fit_constants(counted)[0], dict.fromkeys(REGIONS, 1.0))
+    return _for_all_subsets(fit_constants(cases)[0], dict.fromkeys(REGIONS, 1.0))
 
 
-def constants_and_temperatures(counted: Sequence[CaseCounts]) -> Corrections:
+def constants_and_temperatures(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit one offset and one temperature per region for all subsets."""
-    offsets, _ = fit_constants(counted)
-    return _for_all_subsets(offsets, fit_temperatures(counted, offsets))
+    offsets, _ = fit_constants(cases)
+    return _for_all_subsets(offsets, fit_temperatures(cases, offsets))
 
 
-def by_subset(counted: Sequence[CaseCounts]) -> Corrections:
+def by_subset(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit an offset and a temperature per subset and region."""
-    return fit_subsets(counted).calibration.corrections
+    return fit_subsets(cases).calibration.corrections
 
 
-def certainty(counted: Sequence[CaseCounts]) -> Corrections:
+def certainty(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
-    return fit_confidence(counted).calibration.corrections
+    return fit_confidence(cases).calibration.corrections
 
 
 WAYS: Mapping[str, Fit] = {
@@ -107,31 +107,31 @@ WAYS: Mapping[str, Fit] = {
 }
 
 
-def compare_corrections(counted: Sequence[CaseCounts], ways: Mapping[str, Fit] = WAYS) -> dict[str, CorrectionScores]:
+def compare_corrections(cases: Sequence[CaseCounts], ways: Mapping[str, Fit] = WAYS) -> dict[str, CorrectionScores]:
     """Score every calibration method by leave-one-out.
 
     Args:
-        counted: counts of each case, from `trust.calibration.count_cases`.
+        cases: counts of each case, from `trust.calibration.count_cases`.
         ways: name -> function that fits the method.
 
     Raises:
         OptionError: there are fewer than two cases.
     """
-    if len(counted) < 2:
-        message = f"Leave-one-out needs at least two labelled cases, got {len(counted)}."
+    if len(cases) < 2:
+        message = f"Leave-one-out needs at least two labelled cases, got {len(cases)}."
         raise OptionError(message)
-    return {name: _left_out(counted, fit) for name, fit in ways.items()}
+    return {name: _left_out(cases, fit) for name, fit in ways.items()}
 
 
 def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
     """Fit the offset per region with the highest mean Dice over all subsets of the cases."""
-    counted = count_cases(predictor, cases, on_case=on_case)
-    offsets, gains = fit_constants(counted)
+    case_counts = count_cases(predictor, cases, on_case=on_case)
+    offsets, gains = fit_constants(case_counts)
     left_out = {}
-    if len(counted) > 1:
-        scores = compare_corrections(counted, {"without": as_trained, "with": constants})
+    if len(case_counts) > 1:
+        scores = compare_corrections(case_counts, {"without": as_trained, "with": constants})
         left_out = {region: scores["with"].dice[region] - scores["without"].dice[region] for region in REGIONS}
-    return Calibration(offsets, gains, left_out, len(counted))
+    return Calibration(offsets, gains, left_out, len(case_counts))
 
 
 def _for_all_subsets(offsets: Mapping[Region, float], fitted: Mapping[Region, float]) -> Corrections:
@@ -139,12 +139,12 @@ def _for_all_subsets(offsets: Mapping[Region, float], fitted: Mapping[Region, fl
     return {subset: row for subset in SUBSETS}  # noqa: C420 (rows are never modified)
 
 
-def _left_out(counted: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:
+def _left_out(cases: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:
     dice: dict[Region, list[float]] = {region: [] for region in REGIONS}
     nats: dict[Region, list[float]] = {region: [] for region in REGIONS}
     inside: dict[Region, list[float]] = {region: [] for region in REGIONS}
-    for index, case in enumerate(counted):
-        corrections = fit([other for at, other in enumerate(counted) if at != index])
+    for index, case in enumerate(cases):
+        corrections = fit([remaining for at, remaining in enumerate(cases) if at != index])
         for subset, regions in case.items():
             for region, counts in regions.items():
                 correction = corrections.get(subset, {}).get(region, IDENTITY)

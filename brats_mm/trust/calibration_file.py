@@ -21,7 +21,7 @@ DIGITS = 4
 
 
 def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibration | None:
-    """Read the corrections of a bundle's logits. None if the bundle has none.
+    """Read the corrections of a bundle's logits, or return None if the bundle has none.
 
     Raises:
         BundleError: the file is damaged, or was fitted to other weights.

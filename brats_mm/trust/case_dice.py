@@ -23,9 +23,9 @@ NEGLIGIBLE = 1e-3
 """Probabilities below this are ignored, because they would add up over a million background voxels."""
 
 MEANING = (
-    "estimated_dice: Dice that the model expects of its own outline in this case, 0 to 1, from its probabilities: "
-    "2 sum(p inside) / (voxels inside + sum(p)). An error that the model is sure of does not lower it. "
-    "expected_dice: the same after calibration on labelled cases, where the bundle has one. reliability grades it: "
+    "estimated_dice: Dice of this outline estimated from the model's probabilities, 0 to 1: 2 sum(p inside) / "
+    "(voxels inside + sum(p)). Errors that the model is confident about do not lower it. expected_dice: the estimate "
+    "after calibration on labelled cases, if the bundle has a calibration. reliability: grade of the expected Dice, "
     f"reliable from {RELIABLE_FROM}, review from {REVIEW_FROM}, else unreliable."
 )
 
@@ -39,7 +39,7 @@ class Grade(str, Enum):
 
 
 def estimate_dice(probability: Array, inside: npt.NDArray[np.bool_]) -> float | None:
-    """Estimate the Dice of a segmentation. None if it is empty.
+    """Estimate the Dice of a segmentation, or return None if it is empty.
 
     Args:
         probability: probability of the region, 0 to 1, any shape.
@@ -53,7 +53,7 @@ def estimate_dice(probability: Array, inside: npt.NDArray[np.bool_]) -> float | 
 
 
 def expected_voxels(probability: Array) -> float:
-    """Sum the probabilities that are not negligible: the number of voxels that the region is expected to have."""
+    """Return the expected number of voxels of the region: the sum of all non-negligible probabilities."""
     return float(probability[probability >= NEGLIGIBLE].sum(dtype=np.float64))
 
 

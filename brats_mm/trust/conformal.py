@@ -17,7 +17,7 @@ Scores = npt.NDArray[np.float64]
 
 
 def grouped_quantile(groups: Sequence[Scores], coverage: float) -> float | None:
-    """Return the smallest width that covers. None if there are too few cases for the coverage.
+    """Return the smallest width with the nominal coverage, or None if there are too few cases.
 
     Args:
         groups: absolute scores of each case. Empty groups are ignored.

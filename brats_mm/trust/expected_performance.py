@@ -24,7 +24,7 @@ DIGITS = 4
 
 
 def read_expected_dice(bundle: Bundle, weights_sha256: str) -> ExpectedDice | None:
-    """Read the scores of these weights. None if the bundle has none, or only those of other weights.
+    """Read the scores of these weights, or return None if the bundle has no scores of them.
 
     Raises:
         BundleError: the file is damaged.
@@ -72,7 +72,7 @@ def expected_dice_document(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expected_performance(model: ModelIdentity, available: Availability) -> dict[str, Any] | None:
-    """Return the model card's scores for these sequences and for all four. None without such scores."""
+    """Return the model card's scores for these sequences and for all four, or None if the card has none."""
     if model.expected is None or available not in model.expected.dice:
         return None
     subsets = {"dice": available, "dice_of_all_four": ALL_AVAILABLE}

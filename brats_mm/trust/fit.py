@@ -83,10 +83,15 @@ def _left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:
     predicted = {}
     for region in REGIONS:
         for name, case in by_case.items():
-            others = [pair for other, one in by_case.items() if other != name for pair in _pairs(one, region)]
-            if not others:
+            pairs = [
+                pair
+                for other_name, case_records in by_case.items()
+                if other_name != name
+                for pair in _pairs(case_records, region)
+            ]
+            if not pairs:
                 continue
-            curve = fit_curve(others)
+            curve = fit_curve(pairs)
             for (subset, of), record in case.items():
                 if of is region and not math.isnan(record.estimated_dice):
                     predicted[name, subset, region] = curve.expected(record.estimated_dice)
@@ -116,8 +121,8 @@ def _curve(by_case: Mapping[str, CaseRecords], region: Region, left_out: LeftOut
 def _pairs(case: CaseRecords, region: Region) -> list[tuple[float, float]]:
     return [
         (record.estimated_dice, record.dice)
-        for (_, own), record in case.items()
-        if own is region and not math.isnan(record.estimated_dice)
+        for (_, region_of), record in case.items()
+        if region_of is region and not math.isnan(record.estimated_dice)
     ]
 
 

@@ -20,7 +20,7 @@ KINDS: Mapping[str, tuple[bool, bool]] = {
     "table and expected Dice": (True, False),
     "table, expected Dice and enhancement": (True, True),
 }
-"""Ways to predict a gain: whether the case's expected Dice and its enhancing volume count."""
+"""Kinds of gain models, named by their predictors."""
 
 PAIRS: tuple[tuple[Availability, Modality], ...] = tuple(
     (subset, added) for subset in SUBSETS for added in absent(subset)
@@ -47,8 +47,8 @@ class GainData:
 
     def part(self, cases: Sequence[bool] | npt.NDArray[np.bool_]) -> "GainData":
         """Return the data of some cases."""
-        chosen = np.asarray(cases)
-        return GainData(self.dice[chosen], self.expected[chosen], self.log_enhancing[chosen])
+        indices = np.asarray(cases)
+        return GainData(self.dice[indices], self.expected[indices], self.log_enhancing[indices])
 
 
 @dataclass(frozen=True)
@@ -92,22 +92,22 @@ def fit_gains(data: GainData) -> GainModel:
 
 def fit_kind(data: GainData, kinds: Mapping[Region, str]) -> GainModel:
     """Fit mean Dice per subset, and the terms of one kind per region by ridge regression through the origin."""
-    seen = np.asarray(~np.isnan(data.dice).any(axis=2))
-    table, enhancing = _means(data.dice, seen), _means(data.log_enhancing, seen)
-    known = np.isfinite(data.expected)
-    above = np.where(known, data.expected - table, 0.0)[:, _FEWER]
-    brighter = np.where(known, (data.log_enhancing - enhancing)[..., None], 0.0)[:, _FEWER]
+    is_scored = np.asarray(~np.isnan(data.dice).any(axis=2))
+    table, enhancing = _means(data.dice, is_scored), _means(data.log_enhancing, is_scored)
+    has_expected = np.isfinite(data.expected)
+    above = np.where(has_expected, data.expected - table, 0.0)[:, _FEWER]
+    brighter = np.where(has_expected, (data.log_enhancing - enhancing)[..., None], 0.0)[:, _FEWER]
     gain = data.dice[:, _MORE] - data.dice[:, _FEWER]
-    rest = gain - (table[_MORE] - table[_FEWER])
+    residual = gain - (table[_MORE] - table[_FEWER])
     terms: dict[Region, dict[Modality, GainTerm]] = {region: {} for region in REGIONS}
     for region in REGIONS:
         uses_dice, uses_enhancing = KINDS[kinds[region]]
         if not uses_dice and not uses_enhancing:
             continue
         for added in MODALITIES:
-            own = [index for index, (_, one) in enumerate(PAIRS) if one is added]
-            x = np.stack([one[:, own, region.channel].ravel() for one in (above, brighter)])
-            y = rest[:, own, region.channel].ravel()
+            pair_indices = [index for index, (_, modality) in enumerate(PAIRS) if modality is added]
+            x = np.stack([signal[:, pair_indices, region.channel].ravel() for signal in (above, brighter)])
+            y = residual[:, pair_indices, region.channel].ravel()
             x[1] *= uses_enhancing
             valid = np.isfinite(x).all(axis=0) & np.isfinite(y)
             terms[region][added] = _ridge(x[:, valid], y[valid], len(data.dice))
@@ -135,9 +135,9 @@ def predict_gains(model: GainModel, data: GainData) -> Iterator[Gain]:
                     yield Gain(subset, region, added, after - before, predicted)
 
 
-def _means(values: Numbers, seen: npt.NDArray[np.bool_]) -> Numbers:
-    """Average over the cases whose regions were all scored. NaN without such cases."""
-    mask = seen if values.ndim == 2 else seen[..., None]
+def _means(values: Numbers, is_scored: npt.NDArray[np.bool_]) -> Numbers:
+    """Average over the cases whose regions were all scored, or return NaN without such cases."""
+    mask = is_scored if values.ndim == 2 else is_scored[..., None]
     count = mask.sum(axis=0)
     total = np.where(mask, values, 0.0).sum(axis=0)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))

@@ -26,18 +26,18 @@ def left_out_changes(
         without: left-out sequence -> prediction from the others, on the same grid.
     """
     return {
-        modality: {region: _change(prediction, other, region) for region in REGIONS}
-        for modality, other in without.items()
+        modality: {region: _change(prediction, reduced, region) for region in REGIONS}
+        for modality, reduced in without.items()
     }
 
 
-def _change(prediction: Prediction, other: Prediction, region: Region) -> LeftOutChange:
-    before, after = prediction.mask(region), other.mask(region)
+def _change(prediction: Prediction, reduced: Prediction, region: Region) -> LeftOutChange:
+    before, after = prediction.mask(region), reduced.mask(region)
     total = np.count_nonzero(before) + np.count_nonzero(after)
-    p, q = prediction.probabilities[region], other.probabilities[region]
+    p, q = prediction.probabilities[region], reduced.probabilities[region]
     likely = (p >= NEGLIGIBLE) | (q >= NEGLIGIBLE)
     return LeftOutChange(
-        volume_ml=other.volume_ml(region) - prediction.volume_ml(region),
+        volume_ml=reduced.volume_ml(region) - prediction.volume_ml(region),
         dice=2 * np.count_nonzero(before & after) / total if total else 1.0,
         probability=float(np.abs(p[likely] - q[likely]).mean(dtype=np.float64)) if likely.any() else 0.0,
     )

@@ -13,8 +13,8 @@ from brats_mm.trust.record import TrustRecord, cases_of
 
 
 @dataclass(frozen=True)
-class LeftOutAnswer:
-    """Statements of a profile fitted to the other cases about one segmentation.
+class LeftOutPrediction:
+    """Predictions for one segmentation by a profile fitted to the other cases.
 
     Attributes:
         case: the case's name.
@@ -47,14 +47,14 @@ class LeftOutGain:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Answers for all left-out cases.
+    """Predictions for all left-out cases.
 
     Attributes:
-        answers: one per segmentation.
+        predictions: one per segmentation.
         gains: one per way of predicting gains (`gains.KINDS` and `fitted`), subset, region and absent sequence.
     """
 
-    answers: tuple[LeftOutAnswer, ...]
+    predictions: tuple[LeftOutPrediction, ...]
     gains: tuple[LeftOutGain, ...]
 
 
@@ -68,7 +68,7 @@ def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERA
     Raises:
         OptionError: there are too few cases.
     """
-    answers: list[LeftOutAnswer] = []
+    predictions: list[LeftOutPrediction] = []
     gains: list[LeftOutGain] = []
     cases = cases_of(records)
     if len(cases) <= LEAST_CASES:
@@ -77,14 +77,14 @@ def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERA
         )
         raise OptionError(message)
     for name, case in cases.items():
-        others = [record for record in records if record.case != name]
-        profile, by_case = fit_profile(others, coverage=coverage), cases_of(others)
+        other_records = [record for record in records if record.case != name]
+        profile, by_case = fit_profile(other_records, coverage=coverage), cases_of(other_records)
         for (subset, region), record in case.items():
             estimate, curve = record.estimated_dice, profile.curves[region]
             empty = math.isnan(estimate)
             expected = None if empty else curve.expected(estimate)
-            answers.append(
-                LeftOutAnswer(
+            predictions.append(
+                LeftOutPrediction(
                     case=name,
                     subset=subset,
                     region=region,
@@ -95,8 +95,8 @@ def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERA
                     volume_interval_ml=profile.volume_interval_ml(subset, region, record.predicted_ml, expected),
                 )
             )
-        data, own = (gain_data(some, profile.curves) for some in (by_case, {name: case}))
+        data, case_data = (gain_data(group, profile.curves) for group in (by_case, {name: case}))
         models = {kind: fit_kind(data, dict.fromkeys(REGIONS, kind)) for kind in KINDS}
         for kind, model in {**models, FITTED: profile.gains}.items():
-            gains += [LeftOutGain(name, kind, gain) for gain in predict_gains(model, own)]
-    return LeftOut(tuple(answers), tuple(gains))
+            gains += [LeftOutGain(name, kind, gain) for gain in predict_gains(model, case_data)]
+    return LeftOut(tuple(predictions), tuple(gains))

@@ -1,4 +1,4 @@
-"""Warn of a segmentation that looks like those of heads without tumour.
+"""Warn about a segmentation that looks like those of heads without tumour.
 
 The model segments a tumour in any head. In heads without one, its probabilities inside the whole tumour and its core
 are lower than in cases. `docs/trust.md` reports how well this separates them.
@@ -27,15 +27,19 @@ def no_tumour_score(available: Availability, estimates: Mapping[Region, float | 
         estimates: Dice estimated from the probabilities, by region. None counts as 0, except for an empty whole tumour.
 
     Returns:
-        None if nothing was segmented, or if the sequences do not tell: fewer than two, or neither T2 nor FLAIR.
+        The score, or None if nothing was segmented, or if the case has fewer than two sequences, or neither T2 nor
+        FLAIR.
     """
-    whole = estimates[Region.WT]
-    if whole is None or len(available) < min(LEAST_MEAN) or not available & {Modality.T2, Modality.FLAIR}:
+    whole_tumour = estimates[Region.WT]
+    if whole_tumour is None or len(available) < min(LEAST_MEAN) or not available & {Modality.T2, Modality.FLAIR}:
         return None
-    return (whole + (estimates[Region.TC] or 0.0)) / 2
+    return (whole_tumour + (estimates[Region.TC] or 0.0)) / 2
 
 
 def no_tumour_warnings(available: Availability, estimates: Mapping[Region, float | None]) -> tuple[str, ...]:
-    """Return a warning if the segmentation looks like that of a head without tumour. Arguments as above."""
+    """Return a warning if the segmentation looks like that of a head without tumour.
+
+    Takes the arguments of `no_tumour_score`.
+    """
     score = no_tumour_score(available, estimates)
     return () if score is None or score >= LEAST_MEAN[len(available)] else (NO_TUMOUR,)

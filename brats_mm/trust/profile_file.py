@@ -32,7 +32,7 @@ def fingerprint(model: Mapping[str, Any]) -> str:
 
 
 def read_trust_profile(bundle: Bundle, model: Mapping[str, Any]) -> TrustProfile | None:
-    """Read the profile of a model. None if the bundle has none, or one of other weights or temperatures.
+    """Read the profile of a model, or return None if the bundle has none for these weights and temperatures.
 
     Raises:
         BundleError: the file is damaged.

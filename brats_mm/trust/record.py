@@ -81,7 +81,7 @@ def probability_scores(probability: Array, inside: Mask, voxel_ml: float) -> dic
 
 
 def without_correction(probability: Array, correction: Correction) -> Array:
-    """Return the probabilities as they were before a correction of the logits.
+    """Undo a correction of the logits, and return the uncorrected probabilities.
 
     Args:
         probability: corrected probabilities, 0 to 1, any shape.

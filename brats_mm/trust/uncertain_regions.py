@@ -81,14 +81,14 @@ def uncertain_regions(
     """
     places = {region: _places(probabilities[region], grid) for region in REGIONS}
     areas = [area for region, place in places.items() for area in _areas(region, place, probabilities[region], grid)]
-    kept: list[UncertainRegion] = []
+    regions: list[UncertainRegion] = []
     for area in sorted(areas, key=lambda one: -one.weight):
-        same = next((n for n, other in enumerate(kept) if _one_place(places, area, other)), None)
-        if same is None:
-            kept.append(area)
-        elif area.region not in (kept[same].region, *kept[same].also):
-            kept[same] = replace(kept[same], also=(*kept[same].also, area.region))
-    return tuple(kept[:most])
+        duplicate = next((n for n, previous in enumerate(regions) if _one_place(places, area, previous)), None)
+        if duplicate is None:
+            regions.append(area)
+        elif area.region not in (regions[duplicate].region, *regions[duplicate].also):
+            regions[duplicate] = replace(regions[duplicate], also=(*regions[duplicate].also, area.region))
+    return tuple(regions[:most])
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +187,9 @@ def _areas(region: Region, places: _Places, probability: Array, grid: Grid) -> l
     return areas
 
 
-def _one_place(places: Mapping[Region, _Places], one: UncertainRegion, other: UncertainRegion) -> bool:
+def _one_place(places: Mapping[Region, _Places], first: UncertainRegion, second: UncertainRegion) -> bool:
     """Check whether components of two regions overlap: one contains the position of the other."""
-    if one.region is other.region:
+    if first.region is second.region:
         return False
-    both = (places[one.region], places[other.region])
-    return any(place.at(one.voxel) == place.at(other.voxel) != 0 for place in both)
+    both = (places[first.region], places[second.region])
+    return any(place.at(first.voxel) == place.at(second.voxel) != 0 for place in both)

@@ -73,8 +73,8 @@ def test_named_labels_of_viewer_are_stored_with_library_values(http, made_head):
 @pytest.mark.parametrize(
     ("change", "status", "words"),
     [
-        ({"shape": (74, 72, 56), "start": 62}, 422, "does not have the grid of its images"),
-        ({"shift": 3.5}, 422, "does not have the grid of its images"),
+        ({"shape": (74, 72, 56), "start": 62}, 422, "is on a different grid than the images"),
+        ({"shift": 3.5}, 422, "is on a different grid than the images"),
         ({"value": 4}, 422, "has the values 4"),
         ({"value": 0}, 422, "no voxel has a label"),
         ({"value": 0.5, "dtype": np.float32}, 422, "labels are integers"),

@@ -83,7 +83,7 @@ VOLUMES = {
         "t1.nii",
         nifti(declared=(512, 512, 512)),
         422,
-        "fewer data than its 512 x 512 x 512",
+        "less data than its 512 x 512 x 512",
     ),
     "several volumes": ("t1.nii", nifti(declared=(16, 16, 16, 8)), 422, "holds several volumes"),
     "no spacing": (
@@ -110,7 +110,7 @@ VOLUMES = {
         "t1.nrrd",
         nrrd("type: short\ndimension: 3\nsizes: 512 512 512\nendian: little\nencoding: raw", bytes(1000)),
         422,
-        "fewer data than its 512 x 512 x 512",
+        "less data than its 512 x 512 x 512",
     ),
     "nrrd gzip bomb": (
         "t1.nrrd",
@@ -118,7 +118,7 @@ VOLUMES = {
             "type: short\ndimension: 3\nsizes: 900 900 300\nendian: little\nencoding: gzip", gzip.compress(bytes(MIB))
         ),
         422,
-        "fewer data than its 900 x 900 x 300",
+        "less data than its 900 x 900 x 300",
     ),
     "nrrd with odd encoding": (
         "t1.nrrd",
@@ -130,7 +130,7 @@ VOLUMES = {
         "t1.nrrd",
         nrrd("type: short\ndimension: 3\nsizes: -32 32 32\nendian: little\nencoding: raw", bytes(1000)),
         422,
-        "each axis must have",
+        "Each axis must have",
     ),
     "nhdr of a file beside it": (
         "t1.nhdr",
@@ -192,9 +192,9 @@ def archive_with(name, content=b"x", *, mode=None, flag=0, copies=1):
 
 
 ARCHIVES = {
-    "slip upwards": (archive_with("../../t1.nii.gz"), 422, "lead outside its folder"),
-    "an absolute name": (archive_with("/etc/t1.nii.gz"), 422, "lead outside its folder"),
-    "a Windows path": (archive_with("..\\t1.nii.gz"), 422, "lead outside its folder"),
+    "slip upwards": (archive_with("../../t1.nii.gz"), 422, "paths outside its folder"),
+    "an absolute name": (archive_with("/etc/t1.nii.gz"), 422, "paths outside its folder"),
+    "a Windows path": (archive_with("..\\t1.nii.gz"), 422, "paths outside its folder"),
     "a symbolic link": (archive_with("t1.nii.gz", b"/etc/passwd", mode=stat.S_IFLNK | 0o777), 422, "links or devices"),
     "a device": (archive_with("t1.nii.gz", b"", mode=stat.S_IFCHR | 0o666), 422, "links or devices"),
     "a password": (archive_with("t1.nii.gz", flag=1), 422, "encrypted"),
@@ -207,7 +207,7 @@ ARCHIVES = {
     "unclear": (
         zipped(**{"a_t1.nii.gz": b"x", "b_t1.nii.gz": b"y"}),
         422,
-        "In the zip file, more than one file could be the same sequence",
+        "In the zip file, several files match the same sequence",
     ),
     "not a zip": (b"hello", 415, "not a zip file"),
     "cut off": (archive_with("t1.nii.gz", bytes(5000))[:60], 422, "damaged or truncated"),

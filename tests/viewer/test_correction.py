@@ -64,7 +64,7 @@ def test_rejects_file_on_other_grid_with_reason(page_service, open_tab, made_hea
         tab.run(made_head)
         fill_in(tab.page, other)
         tab.page.click("#correction-send")
-        tab.page.wait_for_selector("#correction-outcome >> text=does not have the grid of its images")
+        tab.page.wait_for_selector("#correction-outcome >> text=is on a different grid than the images")
         assert tab.page.locator("#correction-send").is_enabled(), "another file can be chosen"
 
 

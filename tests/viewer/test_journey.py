@@ -60,9 +60,9 @@ def test_file_assignment_can_be_corrected(page_service, open_tab, made_head, tmp
         tab = open_tab(client)
         page = tab.page
         page.set_input_files("#choose-files", [unnamed, made_head / TWO[1]])
-        assert "its name does not say a sequence" in page.locator(".files").inner_text()
+        assert "its name contains no sequence" in page.locator(".files").inner_text()
         page.select_option("#sequence-0", "flair")
-        assert "more than one file" in page.locator("#why").inner_text()
+        assert "several files" in page.locator("#why").inner_text()
         assert page.locator("#run").is_disabled()
         page.select_option("#sequence-0", "t1ce")
         page.click("#run")

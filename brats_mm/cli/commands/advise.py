@@ -36,7 +36,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
         advised = advise_subset(parse_subset(options.case), open_bundle(options.bundle))
     console.result(advised["advice"])
     for added, regions in advised["expected_gains"].items():
-        parts = (f"{name.upper()} {100 * one['from']:.0f} to {100 * one['to']:.0f} %" for name, one in regions.items())
+        parts = (
+            f"{name.upper()} {100 * dice['from']:.0f} to {100 * dice['to']:.0f} %" for name, dice in regions.items()
+        )
         console.result(f"with {added}: {', '.join(parts)}")
     console.document(advised)
     return EXIT_OK

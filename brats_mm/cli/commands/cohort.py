@@ -147,8 +147,8 @@ def _print_status(status: "CohortStatus", console: Console) -> None:
     if status.detail:
         console.warn(f"{status.name} failed: {status.detail}")
     if not status.was_skipped or status.skipped % 1000 == 0:
-        left = "" if status.left_s is None else f", {_duration(status.left_s)} left"
-        console.say(f"{status.ended} of {status.total}{left}: {status.name}")
+        remaining = "" if status.left_s is None else f", {_duration(status.left_s)} left"
+        console.say(f"{status.ended} of {status.total}{remaining}: {status.name}")
 
 
 def _cases(count: int) -> str:

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     show_log(options)
     with training_output(options):
         try:
-            made = cross_validate(
+            result = cross_validate(
                 chosen_bundle(options),
                 plan,
                 on_stage=lambda name, resolved, changed: show_settings(console, name, resolved, changed),
@@ -77,5 +77,5 @@ def run(options: argparse.Namespace, console: Console) -> int:
             return EXIT_INTERRUPTED
     console.say((options.output / "pooled" / "summary.md").read_text(encoding="utf-8"))
     console.say(f"Pooled scores, tables and the ensemble are in {options.output}.")
-    console.document(made)
+    console.document(result)
     return 0

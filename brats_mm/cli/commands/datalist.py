@@ -55,13 +55,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.datalists import Division, write_datalists
 
     division = Division(tuple(options.validation), options.folds, tuple(options.split), options.seed)
-    written = write_datalists(
+    datalists = write_datalists(
         options.dataset, options.output, division, label_scheme=options.labels, overwrite=options.overwrite
     )
-    for scheme in written[0].schemes:
+    for scheme in datalists[0].schemes:
         console.say(f"Label scheme {scheme}. {LabelScheme(scheme).note}".strip())
-    for made in written:
-        counts = ", ".join(f"{count} for {section}" for section, count in made.counts.items())
-        console.say(f"{made.path}: {counts}.")
-    console.document([{**asdict(made), "path": str(made.path)} for made in written])
+    for datalist in datalists:
+        counts = ", ".join(f"{count} for {section}" for section, count in datalist.counts.items())
+        console.say(f"{datalist.path}: {counts}.")
+    console.document([{**asdict(datalist), "path": str(datalist.path)} for datalist in datalists])
     return 0

@@ -52,10 +52,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.demo import run_demo
 
     with console.progress("segmenting") as on_window:
-        made = run_demo(options.output, segmenter, dropped=dropped, seed=options.seed, on_window=on_window)
-    print_result(made.segmented.report, console)
-    overlap = ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in made.dice.items())
+        result = run_demo(options.output, segmenter, dropped=dropped, seed=options.seed, on_window=on_window)
+    print_result(result.segmented.report, console)
+    overlap = ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in result.dice.items())
     console.say(f"\nDice against the true labels: {overlap} (synthetic data, not a measure of the model).")
-    console.say(f"The head is in {made.head}. Results and preview.png are in {options.output / 'result'}.")
-    console.document({**made.segmented.report, "dice": {region.value: value for region, value in made.dice.items()}})
+    console.say(f"The head is in {result.head}. Results and preview.png are in {options.output / 'result'}.")
+    console.document(
+        {**result.segmented.report, "dice": {region.value: value for region, value in result.dice.items()}}
+    )
     return EXIT_OK

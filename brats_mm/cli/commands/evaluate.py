@@ -99,7 +99,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.resume and (done := checkpoint.cases_done()):
         console.say(f"Resuming after {done} finished cases.")
     try:
-        made = evaluate(
+        result = evaluate(
             cases,
             options.output,
             predictor,
@@ -111,10 +111,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
             raise
         console.error(f"Interrupted after {done} of {len(cases)} cases, which are kept. Continue with --resume.")
         return EXIT_INTERRUPTED
-    for name, reason in made.summary["failed"].items():
+    for name, reason in result.summary["failed"].items():
         console.warn(f"{name} was left out: {reason}")
     console.say((options.output / "summary.md").read_text(encoding="utf-8"))
-    console.document(dict(made.summary))
+    console.document(dict(result.summary))
     return 0
 
 

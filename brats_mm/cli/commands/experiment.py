@@ -99,8 +99,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     budget = Budget(options.epochs, options.minutes, options.expert_share)
     data = Data(options.dataset_dir, options.datalist, options.section)
-    given = {"seeds": options.seeds, "budget": budget, "device": options.device, "experts": options.experts}
-    planned = plan(methods, data, options.output, template, **given)
+    settings = {"seeds": options.seeds, "budget": budget, "device": options.device, "experts": options.experts}
+    planned = plan(methods, data, options.output, template, **settings)
     if options.reference:
         planned = with_reference_first(planned, options.reference)
     if options.ray:

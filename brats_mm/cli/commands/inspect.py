@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.dicom_study import SeriesOverrides
     from brats_mm.pipeline.inspect import inspect_input
 
-    series = {Modality(name): word for name, word in sequence_options(options).items()}
+    series = {Modality(name): text for name, text in sequence_options(options).items()}
     inspection = inspect_input(options.path, SeriesOverrides(series, options.study))
     if inspection["kind"] == "DICOM":
         for study in inspection["studies"]:
@@ -57,35 +57,35 @@ def run(options: argparse.Namespace, console: Console) -> int:
 def _print_study(study: Mapping[str, Any], console: Console) -> None:
     console.result(f"study …{study['study']}")
     head = ("use as", "series", "no.", "description", "is", "sure", "slices", "voxel mm", "plane")
-    rows = [head, *(_row(one) for one in study["series"])]
+    rows = [head, *(_row(series) for series in study["series"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row, one in zip(rows, [None, *study["series"]], strict=True):
+    for row, series in zip(rows, [None, *study["series"]], strict=True):
         console.result("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        if one is not None:
-            console.result(f"          {' '.join(_reasons(one))}")
+        if series is not None:
+            console.result(f"          {' '.join(_reasons(series))}")
     console.result("")
     _print_rest(study, console)
 
 
-def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    spacing = " x ".join(f"{value:.3g}" for value in one["spacing_mm"])
-    description = one["description"]
+def _row(series: Mapping[str, Any]) -> tuple[str, ...]:
+    spacing = " x ".join(f"{value:.3g}" for value in series["spacing_mm"])
+    description = series["description"]
     return (
-        Modality(one["used_as"]).label if one["used_as"] else "-",
-        f"…{one['series']}",
-        "" if one["number"] is None else str(one["number"]),
+        Modality(series["used_as"]).label if series["used_as"] else "-",
+        f"…{series['series']}",
+        "" if series["number"] is None else str(series["number"]),
         description if len(description) <= _LONGEST else f"{description[: _LONGEST - 1]}…",
-        one["kind"],
-        f"{one['confidence']:.2f}",
-        str(one["slices"]),
+        series["kind"],
+        f"{series['confidence']:.2f}",
+        str(series["slices"]),
         spacing,
-        one["orientation"],
+        series["orientation"],
     )
 
 
-def _reasons(one: Mapping[str, Any]) -> Sequence[str]:
-    chosen = [f"Chosen: {one['why']}."] if one["used_as"] else []
-    return [*one["evidence"], *(f"Note: {remark}." for remark in one["remarks"]), *chosen]
+def _reasons(series: Mapping[str, Any]) -> Sequence[str]:
+    reasons = [f"Chosen: {series['why']}."] if series["used_as"] else []
+    return [*series["evidence"], *(f"Note: {remark}." for remark in series["remarks"]), *reasons]
 
 
 def _print_rest(inspection: Mapping[str, Any], console: Console) -> None:

@@ -64,15 +64,15 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
     if options.case is not None and options.input is not None:
         message = f"Two inputs were given, {options.case} and --input {options.input}. Give one."
         raise OptionError(message)
-    given = request_options(options, SegmentRequest, *SECTIONS.values())
+    values = request_options(options, SegmentRequest, *SECTIONS.values())
     source = _chosen_files(options) or options.case or options.input
-    return make_request(source, options.output, **given, **sequence_options(options))
+    return make_request(source, options.output, **values, **sequence_options(options))
 
 
 def _chosen_files(options: argparse.Namespace) -> "CaseFiles | None":
     """Return the files selected from a BIDS dataset or 4-D file. None without such options."""
-    wanted, place = bids_filter(options), options.case or options.input
-    if wanted.is_empty and options.channels is None:
+    bids, place = bids_filter(options), options.case or options.input
+    if bids.is_empty and options.channels is None:
         return None
     if place is None:
         message = "--channels and the BIDS options select from an input. Give a file or folder."
@@ -81,8 +81,8 @@ def _chosen_files(options: argparse.Namespace) -> "CaseFiles | None":
     from brats_mm.io.channels import parse_order
     from brats_mm.io.recognise import recognise
 
-    if not wanted.is_empty:
-        return find_bids_case(Path(place), wanted)
+    if not bids.is_empty:
+        return find_bids_case(Path(place), bids)
     return recognise(place, channels=parse_order(options.channels))
 
 
@@ -107,6 +107,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _to_see(outputs: OutputOptions) -> str:
-    shown = {"a picture in preview.png": outputs.preview, "a page in report.html": outputs.report}
-    written = " and ".join(text for text, is_written in shown.items() if is_written)
-    return f", with {written}" if written else ""
+    outputs_by_text = {"a picture in preview.png": outputs.preview, "a page in report.html": outputs.report}
+    names = " and ".join(text for text, is_written in outputs_by_text.items() if is_written)
+    return f", with {names}" if names else ""

@@ -45,7 +45,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.evaluation.tables import plain_document
 
     folders = [folder.resolve() for folder in options.evaluations]
-    twice = {folder.name for folder in folders if [one.name for one in folders].count(folder.name) > 1}
+    twice = {
+        folder.name for folder in folders if [other_folder.name for other_folder in folders].count(folder.name) > 1
+    }
     if options.pool is not None:
         pool(folders, options.pool, overwrite=options.overwrite)
         folders = [options.pool]
@@ -54,10 +56,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
             f"Two evaluations are named {', '.join(sorted(twice))}. Rename a folder, because tables show the names."
         )
         raise OptionError(message)
-    written, rows = write_score_tables(
+    paths, rows = write_score_tables(
         folders, options.output, options.score, rule=options.rule, overwrite=options.overwrite
     )
-    for path in written:
+    for path in paths:
         console.say(f"Wrote {path}.")
     console.document(plain_document([asdict(row) for row in rows]))
     return 0

@@ -39,14 +39,16 @@ def run(options: argparse.Namespace, console: Console) -> int:
     try:
         tokens = Tokens(database)
         if options.action == "create":
-            made, text = tokens.create(options.name, options.scopes or DEFAULT_SCOPES, options.days)
+            token, text = tokens.create(options.name, options.scopes or DEFAULT_SCOPES, options.days)
             console.result(text)
-            console.say(f"Token {made.id} of {made.caller}. It is not shown again. Send it as `Authorization: Bearer`.")
-            console.document({**_shown(made), "token": text})
+            console.say(
+                f"Token {token.id} of {token.caller}. It is not shown again. Send it as `Authorization: Bearer`."
+            )
+            console.document({**_shown(token), "token": text})
         elif options.action == "revoke":
-            ended = tokens.revoke(options.name)
-            console.say(f"Revoked token {ended.id} of {ended.caller}.")
-            console.document(_shown(ended))
+            revoked = tokens.revoke(options.name)
+            console.say(f"Revoked token {revoked.id} of {revoked.caller}.")
+            console.document(_shown(revoked))
         else:
             for one in tokens.all():
                 console.result("  ".join(str(value) for value in _shown(one).values()))
@@ -56,16 +58,16 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _shown(one: Any) -> dict[str, Any]:
-    state = "revoked" if one.revoked is not None else "valid"
-    if one.expires is not None and one.expires < datetime.now(timezone.utc).timestamp():
+def _shown(token: Any) -> dict[str, Any]:
+    state = "revoked" if token.revoked is not None else "valid"
+    if token.expires is not None and token.expires < datetime.now(timezone.utc).timestamp():
         state = "expired"
     return {
-        "id": one.id,
-        "caller": one.caller,
-        "scopes": " ".join(one.scopes),
-        "created": _date(one.created),
-        "expires": "never" if one.expires is None else _date(one.expires),
+        "id": token.id,
+        "caller": token.caller,
+        "scopes": " ".join(token.scopes),
+        "created": _date(token.created),
+        "expires": "never" if token.expires is None else _date(token.expires),
         "state": state,
     }
 

@@ -32,15 +32,15 @@ def add_request_options(parser: argparse.ArgumentParser, *kinds: type, without: 
         without: options that the command does not offer.
     """
     places: dict[str, Any] = {"": parser}
-    for one in (one for kind in kinds for one in options_of(kind) if one.name not in without):
-        group = one.offer.group
+    for option in (option for kind in kinds for option in options_of(kind) if option.name not in without):
+        group = option.offer.group
         if group not in places:
             places[group] = parser.add_argument_group(group, _GROUPS[group])
         place = places[group]
-        exclusive = one.offer.excludes
+        exclusive = option.offer.excludes
         if exclusive and exclusive not in places:
             places[exclusive] = place.add_mutually_exclusive_group()
-        _add(places[exclusive] if exclusive else place, one)
+        _add(places[exclusive] if exclusive else place, option)
 
 
 def add_sequence_options(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
@@ -52,14 +52,14 @@ def add_sequence_options(parser: argparse.ArgumentParser, metavar: str, help: st
 
 def request_options(options: argparse.Namespace, *kinds: type) -> dict[str, Any]:
     """Return the parsed options of request classes by name, for `make_request`."""
-    names = [one.name for kind in kinds for one in options_of(kind) if hasattr(options, one.name)]
+    names = [option.name for kind in kinds for option in options_of(kind) if hasattr(options, option.name)]
     return {name: getattr(options, name) for name in names}
 
 
 def sequence_options(options: argparse.Namespace) -> dict[str, str]:
     """Return the user's value of each sequence option."""
-    given = {modality.value: getattr(options, modality.value) for modality in MODALITIES}
-    return {name: value for name, value in given.items() if value is not None}
+    values = {modality.value: getattr(options, modality.value) for modality in MODALITIES}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def model_options(options: argparse.Namespace) -> ModelOptions:
@@ -105,25 +105,25 @@ def print_loaded(loaded: "Loaded", console: Console) -> None:
         console.warn(note)
 
 
-def _add(place: Any, one: Option) -> None:
-    offer, flag = one.offer, f"--{one.name.replace('_', '-')}"
+def _add(place: Any, option: Option) -> None:
+    offer, flag = option.offer, f"--{option.name.replace('_', '-')}"
     if offer.flags:
         exclusive = place.add_mutually_exclusive_group()
         for name, text in offer.flags.items():
             exclusive.add_argument(
-                f"--{name}", dest=one.name, action="store_const", const=name, default=one.default, help=text
+                f"--{name}", dest=option.name, action="store_const", const=name, default=option.default, help=text
             )
-    elif one.kind is bool and one.default:
-        place.add_argument(f"--no-{flag[2:]}", dest=one.name, action="store_false", help=f"do not {offer.help}")
-    elif one.kind is bool:
+    elif option.kind is bool and option.default:
+        place.add_argument(f"--no-{flag[2:]}", dest=option.name, action="store_false", help=f"do not {offer.help}")
+    elif option.kind is bool:
         place.add_argument(flag, action="store_true", help=offer.help)
     else:
-        is_enum = isinstance(one.default, Enum)
-        choices = [member.value for member in type(one.default)] if is_enum else offer.choices or None
+        is_enum = isinstance(option.default, Enum)
+        choices = [member.value for member in type(option.default)] if is_enum else offer.choices or None
         place.add_argument(
             flag,
-            type=one.kind if one.kind in (int, float) else str,
-            default=one.default.value if is_enum else one.default,
+            type=option.kind if option.kind in (int, float) else str,
+            default=option.default.value if is_enum else option.default,
             choices=choices,
             metavar=offer.metavar,
             help=offer.help,

@@ -40,7 +40,7 @@ def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         OptionError: a word is not NAME=VALUE.
     """
-    return dict(_setting(word) for word in options.settings)
+    return dict(_setting(text) for text in options.settings)
 
 
 def show_settings(console: Console, name: str, resolved: Mapping[str, Any], changed: Mapping[str, Any]) -> None:
@@ -83,8 +83,8 @@ def _logs_on_stderr() -> Iterator[None]:
     import logging
 
     loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
-    handlers = [handler for one in [logging.root, *loggers] for handler in one.handlers]
-    moved = [one for one in handlers if isinstance(one, logging.StreamHandler) and one.stream is sys.stdout]
+    handlers = [handler for source in [logging.root, *loggers] for handler in source.handlers]
+    moved = [source for source in handlers if isinstance(source, logging.StreamHandler) and source.stream is sys.stdout]
     for handler in moved:
         handler.setStream(sys.stderr)
     try:
@@ -95,11 +95,11 @@ def _logs_on_stderr() -> Iterator[None]:
             handler.setStream(sys.stdout)
 
 
-def _setting(word: str) -> tuple[str, Any]:
+def _setting(setting: str) -> tuple[str, Any]:
     """Parse NAME=VALUE, with the value as JSON if possible and as text otherwise."""
-    name, equals, text = word.partition("=")
+    name, equals, text = setting.partition("=")
     if not equals or not name:
-        message = f"Expected NAME=VALUE, such as epochs=100, got {word!r}."
+        message = f"Expected NAME=VALUE, such as epochs=100, got {setting!r}."
         raise OptionError(message)
     try:
         return name, json.loads(text)

@@ -78,16 +78,16 @@ def with_gaps(
         message = f"The shares of samples that keep a modality are {listed}. Each must be from 0 to 1."
         raise OptionError(message)
     rng = np.random.RandomState(seed)
-    kept = np.zeros((len(items), len(shares)), dtype=bool)
+    table = np.zeros((len(items), len(shares)), dtype=bool)
     for column, share in enumerate(shares.values()):
-        kept[rng.permutation(len(items))[: round(share * len(items))], column] = True
+        table[rng.permutation(len(items))[: round(share * len(items))], column] = True
     result = []
-    for item, keeps in zip(items, kept, strict=True):
-        had = np.array(_flags(item["available"]))
-        left = had & keeps
-        if not left.any():
-            left[rng.choice(np.flatnonzero(had))] = True
-        result.append({**item, "available": _flags(left)})
+    for item, keeps in zip(items, table, strict=True):
+        present = np.array(_flags(item["available"]))
+        remaining = present & keeps
+        if not remaining.any():
+            remaining[rng.choice(np.flatnonzero(present))] = True
+        result.append({**item, "available": _flags(remaining)})
     return result
 
 

@@ -38,11 +38,11 @@ class Method:
     own: tuple[str, ...] = ()
 
 
-def read_methods(given: Sequence[str], template: Bundle) -> tuple[Method, ...]:
+def read_methods(requested: Sequence[str], template: Bundle) -> tuple[Method, ...]:
     """Read methods by name or path.
 
     Args:
-        given: paths of config or experiment files, or names of files in the bundle's `configs/methods`.
+        requested: paths of config or experiment files, or names of files in the bundle's `configs/methods`.
         template: the bundle.
 
     Returns:
@@ -52,7 +52,7 @@ def read_methods(given: Sequence[str], template: Bundle) -> tuple[Method, ...]:
         OptionError: a file is missing or invalid, or two different methods have the same name.
     """
     methods: list[Method] = []
-    for method in (method for word in given for method in _methods_of(_file_of(word, template))):
+    for method in (method for text in requested for method in _methods_of(_file_of(text, template))):
         if method not in methods:  # two lists can share a method
             methods.append(method)
     names = [method.name for method in methods]
@@ -63,15 +63,15 @@ def read_methods(given: Sequence[str], template: Bundle) -> tuple[Method, ...]:
     return tuple(methods)
 
 
-def _file_of(word: str, template: Bundle) -> Path:
+def _file_of(name: str, template: Bundle) -> Path:
     folder = template.root / METHODS
-    named = folder / f"{word}.json"
-    if named.is_file():
-        return named
-    if Path(word).is_file():
-        return Path(word).resolve()
-    known = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
-    message = f"No config {word} exists. Give a file, or one of the bundle's methods: {known}."
+    file = folder / f"{name}.json"
+    if file.is_file():
+        return file
+    if Path(name).is_file():
+        return Path(name).resolve()
+    available = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
+    message = f"No config {name} exists. Give a file, or one of the bundle's methods: {available}."
     raise OptionError(message)
 
 

@@ -86,7 +86,7 @@ def perform_with(engine: Engine[TrainingTask, TrainingResult], experiment: Exper
     def start(works: Iterable[Training | ExperimentRun]) -> Iterator[Finished[TrainingTask, TrainingResult]]:
         return run_tasks(engine, (TrainingTask(work, experiment.evaluator, alone=True) for work in works))
 
-    failed = {ended.task.name: reason for ended in start(_experts(experiment)) if (reason := _failure(ended))}
+    failed = {finished.task.name: reason for finished in start(_experts(experiment)) if (reason := _failure(finished))}
     reasons = [[failed[str(one.folder)] for one in run.experts if str(one.folder) in failed] for run in experiment.runs]
     plan = list(zip(experiment.runs, reasons, strict=True))
     running = start(run for run, why in plan if not why)
@@ -94,8 +94,8 @@ def perform_with(engine: Engine[TrainingTask, TrainingResult], experiment: Exper
     for run, why in plan:
         name = str(run.training.folder)
         while not why and name not in outcomes:
-            ended = next(running)
-            outcomes[ended.task.name] = _outcome(ended)
+            finished = next(running)
+            outcomes[finished.task.name] = _outcome(finished)
         yield Outcome(run, failure=why[0]) if why else outcomes[name]
 
 
@@ -110,18 +110,18 @@ def _perform(task: TrainingTask) -> TrainingResult:
     return TrainingResult(task.name)
 
 
-def _outcome(ended: Finished[TrainingTask, TrainingResult]) -> Outcome:
-    run = ended.task.work
+def _outcome(finished: Finished[TrainingTask, TrainingResult]) -> Outcome:
+    run = finished.task.work
     assert isinstance(run, ExperimentRun)
-    made = ended.result.outcome if ended.result else None
-    return made or Outcome(run, failure=_failure(ended))
+    outcome = finished.result.outcome if finished.result else None
+    return outcome or Outcome(run, failure=_failure(finished))
 
 
-def _failure(ended: Finished[TrainingTask, TrainingResult]) -> str:
+def _failure(finished: Finished[TrainingTask, TrainingResult]) -> str:
     """Return why a training failed. Empty if it did not."""
-    if ended.result is None:
-        return _LOST.format(attempts=ended.attempts, how=ended.lost)
-    return ended.result.failure
+    if finished.result is None:
+        return _LOST.format(attempts=finished.attempts, how=finished.lost)
+    return finished.result.failure
 
 
 def _experts(experiment: Experiment) -> list[Training]:

@@ -137,10 +137,10 @@ def _over_seeds(rows: Sequence[RunRow]) -> dict[str, dict[str, float | None]]:
 
 
 def _mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
-    known = np.array([value for value in values if not np.isnan(value)])
+    finite = np.array([value for value in values if not np.isnan(value)])
     return {
-        "mean": float(known.mean()) if len(known) else None,
-        "std": float(known.std(ddof=1)) if len(known) > 1 else None,
+        "mean": float(finite.mean()) if len(finite) else None,
+        "std": float(finite.std(ddof=1)) if len(finite) > 1 else None,
     }
 
 
@@ -158,16 +158,16 @@ def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dic
     """Compare every method with the first one."""
     scores = {(outcome.run.method, outcome.run.seed): _case_dice(outcome) for outcome in outcomes}
     tests: dict[str, dict[str, Any]] = {}
-    for other in methods[1:]:
-        seeds = [seed for name, seed in scores if name == other and (methods[0], seed) in scores]
+    for method in methods[1:]:
+        seeds = [seed for name, seed in scores if name == method and (methods[0], seed) in scores]
         if not seeds:
             continue
-        tests[other] = {}
+        tests[method] = {}
         for region in REGIONS:
-            first, second = (_over_common(scores, name, seeds, region) for name in (methods[0], other))
+            first, second = (_over_common(scores, name, seeds, region) for name in (methods[0], method))
             cases = sorted(first.keys() & second.keys())
             a, b = (np.array([dice[case] for case in cases], np.float64) for dice in (first, second))
-            tests[other][region.value] = paired(a, b, ComparisonSettings())
+            tests[method][region.value] = paired(a, b, ComparisonSettings())
     results = [one for regions in tests.values() for one in regions.values() if one["p"] is not None]
     for result, p in zip(results, holm([one["p"] for one in results]), strict=True):
         result["p_holm"] = p
@@ -188,8 +188,14 @@ def _over_common(
     scores: Mapping[tuple[str, int], Mapping[tuple[str, str], float]], method: str, seeds: Sequence[int], region: Region
 ) -> dict[str, float]:
     """Map each case that all seeds have to its mean over the seeds."""
-    each = [{case: dice for (case, of), dice in scores[method, seed].items() if of == region.value} for seed in seeds]
-    return {case: float(np.mean([one[case] for one in each])) for case in each[0] if all(case in one for one in each)}
+    seed_scores = [
+        {case: dice for (case, of), dice in scores[method, seed].items() if of == region.value} for seed in seeds
+    ]
+    return {
+        case: float(np.mean([one[case] for one in seed_scores]))
+        for case in seed_scores[0]
+        if all(case in one for one in seed_scores)
+    }
 
 
 def _number(value: float | None) -> float:

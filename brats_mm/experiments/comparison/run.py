@@ -139,7 +139,7 @@ def plan(
         raise OptionError(message)
     check_cases(data.folder, data.datalist, sections=("training", data.section))
     cases: tuple[LabelledCase, ...] = labelled_cases(data.datalist, dataset_dir=data.folder, section=data.section)
-    given = {
+    settings = {
         # Frozen configs are stored outside of the bundle and cannot find it by their own location.
         "bundle_root": str(template.root.resolve()),
         **data_settings(data.folder, data.datalist, None if device == "auto" else device),
@@ -148,7 +148,7 @@ def plan(
         message = f"There are no experts at {experts}. Give a folder with expert_t1.pt etc., or a mixture's model.pt."
         raise OptionError(message)
     runs = tuple(
-        _run(method, seed, folder, template, budget, _starting_from(experts, method, given))
+        _run(method, seed, folder, template, budget, _starting_from(experts, method, settings))
         for method in methods
         for seed in dict.fromkeys(seeds)
     )
@@ -184,12 +184,14 @@ def perform_all(experiment: Experiment, *, train: Train = train_here, say: Say =
         yield perform(run, experiment.evaluator, train=train, say=say)
 
 
-def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, given: Settings) -> ExperimentRun:
+def _run(
+    method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, settings: Settings
+) -> ExperimentRun:
     place = folder / "runs" / method.name / f"seed_{seed}"
-    own = template.root / "configs" / "train.json"
-    config = merge_configs((own, *method.configs), method.settings, given)
+    path = template.root / "configs" / "train.json"
+    config = merge_configs((path, *method.configs), method.settings, settings)
     needs = str(config.get("experts_dir")) == "@output_dir"
-    experts = _experts(method, seed, folder, template, budget, given) if needs else ()
+    experts = _experts(method, seed, folder, template, budget, settings) if needs else ()
     starts_from = TRAINED_HERE if experts else _initial_weights(config)
     if experts:
         config["experts_dir"] = str((experts[0].folder.parent / "ready").resolve())
@@ -205,21 +207,23 @@ def _run(method: Method, seed: int, folder: Path, template: Bundle, budget: Budg
 
 def _initial_weights(config: Settings) -> str:
     """Describe given experts by file name only, because folder names can contain personal data."""
-    given = parse_path(config.get("experts_dir"))
-    return FRESH if given is None else f"given experts ({given.name})"
+    experts_path = parse_path(config.get("experts_dir"))
+    return FRESH if experts_path is None else f"given experts ({experts_path.name})"
 
 
-def _starting_from(experts: Path | None, method: Method, given: Settings) -> Settings:
+def _starting_from(experts: Path | None, method: Method, settings: Settings) -> Settings:
     if experts is None or "experts_dir" in method.own:
-        return given
-    return {**given, "experts_dir": str(experts.resolve())}
+        return settings
+    return {**settings, "experts_dir": str(experts.resolve())}
 
 
 def _experts(
-    method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, given: Settings
+    method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, plan_settings: Settings
 ) -> tuple[Training, ...]:
     configs = template.root / "configs"
-    config = merge_configs((configs / "train.json", configs / "pretrain_expert.json"), method.expert_settings, given)
+    config = merge_configs(
+        (configs / "train.json", configs / "pretrain_expert.json"), method.expert_settings, plan_settings
+    )
     key = hashlib.sha256(json.dumps([config, budget.for_expert()], sort_keys=True).encode()).hexdigest()[:8]
     trainings = []
     for modality in MODALITIES:
@@ -271,7 +275,7 @@ def with_reference_first(experiment: Experiment, name: str) -> Experiment:
         OptionError: the experiment does not have the method.
     """
     if all(run.method != name for run in experiment.runs):
-        known = ", ".join(dict.fromkeys(run.method for run in experiment.runs))
-        message = f"There is no method {name} in the experiment. Choose one of {known}."
+        methods = ", ".join(dict.fromkeys(run.method for run in experiment.runs))
+        message = f"There is no method {name} in the experiment. Choose one of {methods}."
         raise OptionError(message)
     return replace(experiment, runs=tuple(sorted(experiment.runs, key=lambda run: run.method != name)))

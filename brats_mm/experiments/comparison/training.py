@@ -93,8 +93,8 @@ class Training:
 
 def data_settings(dataset_dir: Path, datalist: Path, device: str | None) -> Settings:
     """Return the settings for data and device that all trainings share."""
-    chosen = {} if device is None else {"device": device}
-    return {"dataset_dir": str(dataset_dir.resolve()), "datalist": str(datalist.resolve()), **chosen}
+    device_setting = {} if device is None else {"device": device}
+    return {"dataset_dir": str(dataset_dir.resolve()), "datalist": str(datalist.resolve()), **device_setting}
 
 
 def run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> Settings:
@@ -195,9 +195,9 @@ def train_here(config: Path) -> None:
 def _freeze(training: Training) -> None:
     """Write the config, or check that it equals the existing one."""
     path = training.folder / CONFIG
-    wanted = json.loads(json.dumps(training.config))
+    config = json.loads(json.dumps(training.config))
     if path.is_file():
-        if json.loads(path.read_text(encoding="utf-8")) != wanted:
+        if json.loads(path.read_text(encoding="utf-8")) != config:
             message = (
                 f"{training.folder} holds a training with other settings. Choose another output folder, or use the "
                 "earlier settings."
@@ -206,7 +206,7 @@ def _freeze(training: Training) -> None:
         return
     with output_errors(training.folder):
         (training.folder / MODELS).mkdir(parents=True, exist_ok=True)
-    _write(path, wanted)
+    _write(path, config)
 
 
 def _spent(training: Training) -> dict[str, Any]:

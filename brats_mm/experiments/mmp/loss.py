@@ -24,8 +24,8 @@ def smooth_l1(
 
     With x = projected - real: `x^2 / 2` if |x| < 1, else `|x| - 1/2`. Samples without masked modalities count 0.
     """
-    each = F.smooth_l1_loss(projected.float(), real.float(), reduction="none").flatten(2).mean(dim=2)  # (b m)
-    return (each * masked).sum(dim=1).mean()
+    losses = F.smooth_l1_loss(projected.float(), real.float(), reduction="none").flatten(2).mean(dim=2)  # (b m)
+    return (losses * masked).sum(dim=1).mean()
 
 
 class AlignedLoss(nn.Module):
@@ -44,22 +44,22 @@ class AlignedLoss(nn.Module):
 
     def forward(
         self,
-        answer: tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Tensor],
+        predicted: tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Tensor],
         target: Num[Tensor, "b c h w d"],
     ) -> Float[Tensor, ""]:
         """Compute the loss.
 
         Args:
-            answer: logits (b, c, h, w, d), projected and real features (b, m, ...) of each projected scale, and the
+            predicted: logits (b, c, h, w, d), projected and real features (b, m, ...) of each projected scale, and the
                 masked but present modalities, (b, m) booleans.
             target: region masks.
         """
-        logits, projected, real, masked = answer
+        logits, projected, real, masked = predicted
         task: Tensor = self.task(logits, target)
         if not projected or self.weight == 0:
             return task
         scales = [
-            smooth_l1(made, true.detach() if self.detach else true, masked)
-            for made, true in zip(projected, real, strict=True)
+            smooth_l1(estimate, true.detach() if self.detach else true, masked)
+            for estimate, true in zip(projected, real, strict=True)
         ]
         return task + self.weight * torch.stack(scales).mean()

@@ -25,8 +25,11 @@ from brats_mm.networks.mixing import split_views
 from brats_mm.networks.single import SingleNetwork
 
 Answer = tuple[Tensor, list[Tensor], list[Tensor], Tensor]
-"""Logits (v b, c, h, w, d), projected and real features (v b, m, f, x, y, z) of each projected scale, coarsest first,
-and the masked but present modalities, (v b, m) booleans."""
+"""Logits (v b, c, h, w, d), projected and real features (v b, m, f, x, y, z) per projected scale, and the masked
+modalities.
+
+Scales run from coarse to fine. The masked modalities are those present but hidden, (v b, m) booleans.
+"""
 
 
 class Decoder(nn.Module):
@@ -40,7 +43,9 @@ class Decoder(nn.Module):
 
     def __init__(self, encoded: Sequence[int], widths: Sequence[int], *, out_channels: int) -> None:
         super().__init__()
-        self.join = nn.ModuleList(nn.Conv3d(given, own, 1) for given, own in zip(encoded, widths, strict=True))
+        self.join = nn.ModuleList(
+            nn.Conv3d(in_channels, width, 1) for in_channels, width in zip(encoded, widths, strict=True)
+        )
         self.up = nn.ModuleList(
             UpBlock(coarse, fine) for fine, coarse in zip(reversed(widths[:-1]), reversed(widths[1:]), strict=True)
         )
@@ -50,8 +55,8 @@ class Decoder(nn.Module):
         *skips, x = [join(scale) for join, scale in zip(self.join, scales, strict=True)]
         for block, skip in zip(self.up, reversed(skips), strict=True):
             x = block(x, skip)
-        made: Tensor = self.head(x)
-        return made
+        logits: Tensor = self.head(x)
+        return logits
 
 
 class MaskedProjectionNetwork(SingleNetwork):
@@ -88,27 +93,27 @@ class MaskedProjectionNetwork(SingleNetwork):
         """
         views = split_views(available, image.shape[0])
         scales = self.encode(image, split_views(available | present, image.shape[0]).any(dim=0))
-        made = [self._view(scales, view) for view in views]
+        view_maps = [self._view(scales, view) for view in views]
         depths = range(len(self.projections))
-        projected = [torch.cat([features[depth] for _, features in made]) for depth in depths]
+        projected = [torch.cat([features[depth] for _, features in view_maps]) for depth in depths]
         real = [scales[-1 - depth].repeat(len(views), 1, 1, 1, 1, 1) for depth in depths]
-        return torch.cat([logits for logits, _ in made]), projected, real, present & ~available
+        return torch.cat([logits for logits, _ in view_maps]), projected, real, present & ~available
 
     def _view(self, scales: Sequence[Tensor], available: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits of one view and the projected features of each projected scale."""
-        shown = [hidden(scale, available) for scale in scales]
+        masked = [hidden(scale, available) for scale in scales]
         projected: list[Tensor] = []
         for depth, projection in enumerate(self.projections, start=1):
-            made = projected_map(projection, shown[-depth], available)
-            projected.append(made)
-            shown[-depth] = torch.where(available[:, :, None, None, None, None], shown[-depth], made)
-        return self.decoder([scale.flatten(1, 2) for scale in shown]), projected
+            projection_map = projected_map(projection, masked[-depth], available)
+            projected.append(projection_map)
+            masked[-depth] = torch.where(available[:, :, None, None, None, None], masked[-depth], projection_map)
+        return self.decoder([scale.flatten(1, 2) for scale in masked]), projected
 
-    def encode(self, image: Tensor, needed: Tensor) -> list[Tensor]:
+    def encode(self, image: Tensor, required: Tensor) -> list[Tensor]:
         """Return features (b, m, f, x, y, z) per scale, zero for modalities that a sample does not need."""
         encoded = []
         for channel, encoder in enumerate(self.encoders.values()):
-            rows = torch.nonzero(needed[:, channel]).flatten()
+            rows = torch.nonzero(required[:, channel]).flatten()
             encoded.append(None if rows.numel() == 0 else (rows, encoder(image[rows, channel : channel + 1])))
         first = next(scales for part in encoded if part is not None for scales in [part[1]])
         return [
@@ -131,5 +136,5 @@ def hidden(features: Tensor, available: Tensor) -> Tensor:
 def projected_map(projection: nn.Module, features: Tensor, available: Tensor) -> Tensor:
     """Project feature maps (b, m, f, x, y, z), using voxels as tokens."""
     tokens = features.flatten(3).transpose(2, 3)  # (b m n f)
-    made: Tensor = projection(tokens, available).to(features.dtype)
-    return made.transpose(2, 3).reshape(features.shape)
+    projected: Tensor = projection(tokens, available).to(features.dtype)
+    return projected.transpose(2, 3).reshape(features.shape)

@@ -65,9 +65,9 @@ class Projection(nn.Module):
         pooled = torch.stack([aggregate(self.queries[j], tokens[:, j]) for j in range(modalities)], dim=1)  # (b m k d)
         allowed = available.repeat_interleave(count, dim=1)  # (b mk)
         place = mean_of_available(tokens, available)  # (b n d)
-        made = []
+        outputs = []
         for index, (relate, project) in enumerate(zip(self.relate, self.project, strict=True)):
-            own = self.own[index].expand(batch, -1, -1)
-            summary = own + relate(own, pooled.reshape(batch, modalities * count, width), allowed)  # (b k d)
-            made.append(project(torch.cat([place, attend(place, summary, summary)], dim=2)))
-        return torch.stack(made, dim=1)  # (b m n d)
+            query = self.own[index].expand(batch, -1, -1)
+            summary = query + relate(query, pooled.reshape(batch, modalities * count, width), allowed)  # (b k d)
+            outputs.append(project(torch.cat([place, attend(place, summary, summary)], dim=2)))
+        return torch.stack(outputs, dim=1)  # (b m n d)

@@ -128,13 +128,13 @@ class LossForm(Form):
         self._answers.clear()
 
     def _note_needed(self, network: nn.Module, args: tuple[Any, ...]) -> None:
-        given, available = args
-        samples = len(given if isinstance(given, Tensor) else given[0])
+        inputs, available = args
+        samples = len(inputs if isinstance(inputs, Tensor) else inputs[0])
         self._needed = split_views(available, samples).any(dim=0)
 
     def _keeper(self, name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def keep(branch: nn.Module, args: Any, answer: Tensor) -> None:
+        def keep(branch: nn.Module, args: Any, output: Tensor) -> None:
             if branch.training:
-                self._answers[name] = answer
+                self._answers[name] = output
 
         return keep

@@ -110,12 +110,12 @@ def frequency_ratio(
         inside: mask of valid patches, which must lie fully inside. Default: everywhere.
     """
     ratios = patch_ratios(image, settings)
-    counted = available[:, :, None].expand(ratios.shape)
+    is_counted = available[:, :, None].expand(ratios.shape)
     if inside is not None:
         axes = 3 if settings.volumetric else 2
-        whole = _tiles(inside[:, None].float(), settings.patch, axes).flatten(3).amin(dim=3) == 1  # (b 1 patches)
-        counted = counted & whole
-    return torch.where(counted, ratios, 0.0).sum(dim=(0, 2)), counted.sum(dim=(0, 2)).float()
+        is_complete = _tiles(inside[:, None].float(), settings.patch, axes).flatten(3).amin(dim=3) == 1  # (b 1 patches)
+        is_counted = is_counted & is_complete
+    return torch.where(is_counted, ratios, 0.0).sum(dim=(0, 2)), is_counted.sum(dim=(0, 2)).float()
 
 
 def _tiles(image: Float[Tensor, "b m *space"], side: int, axes: int) -> Float[Tensor, "b m patches *sides"]:

@@ -62,10 +62,10 @@ class ModalityBank:
     def update(self, ratios: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
         """Update with a batch's ratios, NaN for modalities without one, and return the weights."""
         momentum = self.settings.momentum
-        known = momentum * self.ratios + (1 - momentum) * ratios
-        self.ratios = torch.where(self.ratios.isnan(), ratios, torch.where(ratios.isnan(), self.ratios, known))
-        shown = torch.where(ratios.isnan(), self.ratios, ratios)
-        self.weights = branch_weights(shown / (self.ratios.nanmean() + self.settings.sigma), self.settings)
+        averaged = momentum * self.ratios + (1 - momentum) * ratios
+        self.ratios = torch.where(self.ratios.isnan(), ratios, torch.where(ratios.isnan(), self.ratios, averaged))
+        current = torch.where(ratios.isnan(), self.ratios, ratios)
+        self.weights = branch_weights(current / (self.ratios.nanmean() + self.settings.sigma), self.settings)
         return self.weights
 
     def state_dict(self) -> dict[str, Tensor]:

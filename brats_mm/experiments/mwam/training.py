@@ -75,14 +75,14 @@ class Mwam:
         self.branches = _branches(mixture, branches)
         self.bank = ModalityBank(len(self.branches), WeightSettings(**(weights or {})))
         self._steps, self._weight_sums = 0, torch.zeros(len(self.branches))
-        made: dict[str, Form] = {}
+        built: dict[str, Form] = {}
         if "gradient" in forms:
-            made["gradient"] = GradientForm(self.branches, self.current)
+            built["gradient"] = GradientForm(self.branches, self.current)
         if "update" in forms:
-            made["update"] = UpdateForm(self.branches, self.current)
+            built["update"] = UpdateForm(self.branches, self.current)
         if "loss" in forms:
-            made["loss"] = LossForm(self.branches, self.current, network=mixture, task_loss=task_loss or TaskLoss())
-        self.forms = tuple(made.values())
+            built["loss"] = LossForm(self.branches, self.current, network=mixture, task_loss=task_loss or TaskLoss())
+        self.forms = tuple(built.values())
 
     def attach(self, engine: Any) -> None:
         """Measure before every step, apply the weights in it, and log after each epoch."""
@@ -114,8 +114,8 @@ class Mwam:
         if len(self.keys) == 1:
             sums, patches = self._ratios(_plain(batch[self.keys[0]]), available)
         else:
-            each = [self._ratios(_plain(batch[key]), available[:, [at]]) for at, key in enumerate(self.keys)]
-            sums, patches = (torch.cat([one[part] for one in each]) for part in (0, 1))
+            measured = [self._ratios(_plain(batch[key]), available[:, [at]]) for at, key in enumerate(self.keys)]
+            sums, patches = (torch.cat([parts[part] for parts in measured]) for part in (0, 1))
         if distributed.is_available() and distributed.is_initialized():  # all processes use equal weights
             together = torch.stack([sums, patches]).to(engine.state.device)
             distributed.all_reduce(together)
@@ -174,8 +174,8 @@ def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
     return available.bool() if available.dim() == 2 else available.bool().any(dim=1)
 
 
-def _choose(name: str, given: Sequence[str], choices: tuple[str, ...]) -> None:
-    strange = [value for value in given if value not in choices]
-    if strange or not given:
+def _choose(name: str, values: Sequence[str], choices: tuple[str, ...]) -> None:
+    strange = [value for value in values if value not in choices]
+    if strange or not values:
         message = f"MWAM's {name} is {', '.join(map(repr, strange)) or 'empty'}. Choose from {', '.join(choices)}."
         raise OptionError(message)

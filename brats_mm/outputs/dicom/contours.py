@@ -37,9 +37,9 @@ def _joined(rings: Sequence[Points]) -> Points:
     outline, holes = rings[0], list(rings[1:])
     while holes:
         nearest = [_nearest(outline, hole) for hole in holes]
-        which = min(range(len(holes)), key=lambda index: nearest[index][0])
-        _, at, of_hole = nearest[which]
-        hole = np.roll(holes.pop(which), -of_hole, axis=0)
+        nearest_hole = min(range(len(holes)), key=lambda index: nearest[index][0])
+        _, at, of_hole = nearest[nearest_hole]
+        hole = np.roll(holes.pop(nearest_hole), -of_hole, axis=0)
         outline = np.concatenate([outline[: at + 1], hole, hole[:1], outline[at:]])
     return outline
 
@@ -65,5 +65,5 @@ def _without_middle_points(points: Points) -> Points:
     before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
     turns = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
     goes_back = (before * after).sum(axis=1) < 0
-    kept = points[(np.abs(turns) > 1e-9) | goes_back]
-    return kept if len(kept) >= 3 else points
+    corners = points[(np.abs(turns) > 1e-9) | goes_back]
+    return corners if len(corners) >= 3 else points

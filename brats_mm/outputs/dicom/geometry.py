@@ -1,5 +1,6 @@
-"""Geometry of frames for highdicom: omitted if the frames equal those of the source, else from the header of each
-slice.
+"""Frame geometry for highdicom.
+
+It is omitted if the frames equal those of the source, and otherwise taken from the header of each slice.
 """
 
 from typing import Any
@@ -24,7 +25,7 @@ def geometry_of(source: SourceSeries) -> dict[str, Any]:
     step_mm = float(np.linalg.norm(source.grid.affine[:3, 2]))
     return {
         "plane_positions": [
-            PlanePositionSequence("PATIENT", one.position_mm) for one in source.slices if one.position_mm is not None
+            PlanePositionSequence("PATIENT", item.position_mm) for item in source.slices if item.position_mm is not None
         ],
         "plane_orientation": PlaneOrientationSequence("PATIENT", (*first.along, *first.down)),
         "pixel_measures": PixelMeasuresSequence(first.spacing_mm, first.thickness_mm or step_mm, step_mm),

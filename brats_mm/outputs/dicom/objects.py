@@ -41,9 +41,9 @@ class Provenance:
     deidentified: bool = False
     software: str = "unknown"
 
-    def uid(self, *words: str) -> str:
+    def uid(self, *parts: str) -> str:
         """Return a UID derived from the key (PS3.5, B.2: derived from a UUID)."""
-        return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join((self.key, *words))).int}"
+        return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join((self.key, *parts))).int}"
 
 
 def series_description(title: str, used: Availability) -> str:
@@ -78,7 +78,7 @@ def region_description(trust: RegionTrust) -> str:
 
 
 def _reliability(findings: Findings) -> str:
-    lights = ", ".join(f"{region.label}: {_light(one)}" for region, one in findings.trust.regions.items())
+    lights = ", ".join(f"{region.label}: {_light(trust)}" for region, trust in findings.trust.regions.items())
     return f"{NOT_FOR_DIAGNOSIS} Reliability in this case: {lights}."
 
 
@@ -87,12 +87,12 @@ def _light(trust: RegionTrust) -> str:
 
 
 def _within(longest: int, text: str, warnings: Sequence[str]) -> str:
-    """Append as many whole warnings as fit, and say how many do not."""
-    for left, warning in zip(range(len(warnings), 0, -1), warnings, strict=True):
-        rest = f" Further warnings in report.dcm: {left}."
-        needed = len(warning) + 1 + (len(rest) if left > 1 else 0)
-        if len(text) + needed > longest:
-            return text + rest
+    """Append as many whole warnings as fit, and state the number of the others."""
+    for remaining, warning in zip(range(len(warnings), 0, -1), warnings, strict=True):
+        remark = f" Further warnings in report.dcm: {remaining}."
+        required = len(warning) + 1 + (len(remark) if remaining > 1 else 0)
+        if len(text) + required > longest:
+            return text + remark
         text = f"{text} {warning}"
     return text
 
@@ -142,17 +142,17 @@ def common(title: str, series_number: int, findings: Findings, provenance: Prove
     }
 
 
-def finish(made: Any, source: Any, provenance: Provenance) -> Any:
+def finish(dataset: Any, source: Any, provenance: Provenance) -> Any:
     """Add the attributes that highdicom omits: the character set, and whether the identity was removed."""
-    made.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SpecificCharacterSet = "ISO_IR 192"
     for keyword in ("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"):
         if keyword in source:
-            setattr(made, keyword, source[keyword].value)
+            setattr(dataset, keyword, source[keyword].value)
     if provenance.deidentified:
         for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
-            if keyword in made:
-                delattr(made, keyword)
-    return made
+            if keyword in dataset:
+                delattr(dataset, keyword)
+    return dataset
 
 
 def _checked(text: str) -> str:

@@ -33,7 +33,7 @@ def make_entropy_map(findings: Findings, source: SourceSeries, provenance: Prove
         window_width=MAX_COMPARTMENT_NATS,
         window_explanation="Entropy, 0 to ln 4 nats",
     )
-    made = ParametricMap(
+    dataset = ParametricMap(
         source_images=list(source.images),
         pixel_array=source.frames(findings.entropy).astype(np.float32),
         contains_recognizable_visual_features=False,
@@ -46,6 +46,6 @@ def make_entropy_map(findings: Findings, source: SourceSeries, provenance: Prove
         **geometry_of(source),
         **common("entropy", SERIES_NUMBER, findings, provenance),
     )
-    made.BodyPartExamined = BODY_PART
-    made.ImageComments = image_comments(findings)
-    return finish(made, source.images[0], provenance)
+    dataset.BodyPartExamined = BODY_PART
+    dataset.ImageComments = image_comments(findings)
+    return finish(dataset, source.images[0], provenance)

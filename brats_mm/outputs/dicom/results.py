@@ -108,8 +108,8 @@ def headers_in(folder: Path) -> SourceSeries:
     with without_warnings():
         series = one_study(scan(folder)).series
         part = int(folder.name.partition("#")[2] or 0)
-        chosen = [one for one in series if part in (0, one.part)]
-        return _checked_source(chosen[0])
+        matching = [item for item in series if part in (0, item.part)]
+        return _checked_source(matching[0])
 
 
 def named_reference(folder: Path) -> NamedReference:
@@ -131,13 +131,13 @@ def named_reference(folder: Path) -> NamedReference:
         return NamedReference(_checked_source(series[0]), read_series(series[0]))
 
 
-def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) -> None:
+def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) -> None:
     """Write SEG, Parametric Map and Structured Report, and an RT Structure Set if wanted.
 
     Args:
         prediction: prediction on the grid of its results.
         out: an open output folder.
-        wanted: settings and sources.
+        output: settings and sources.
 
     Raises:
         GridError: the named reference does not show the segmented image.
@@ -149,28 +149,28 @@ def write_dicom(prediction: Prediction, out: OutputFolder, wanted: DicomOutput) 
     from brats_mm.outputs.dicom.structured_report import make_report
 
     with without_warnings(), _unquoted():
-        source = _reference(prediction, wanted)
+        source = _reference(prediction, output)
         findings = findings_on(prediction, source.grid)
-        key = _key(prediction, findings, source, wanted)
-        provenance = Provenance(key, deidentified=wanted.deidentify, software=__version__)
-        if wanted.deidentify:
+        key = _key(prediction, findings, source, output)
+        provenance = Provenance(key, deidentified=output.deidentify, software=__version__)
+        if output.deidentify:
             from brats_mm.outputs.dicom.deidentify import deidentified
 
             source = deidentified(source)
         segmentation = make_segmentation(findings, source, provenance)
-        made = {
+        objects = {
             SEGMENTATION: segmentation,
             ENTROPY: make_entropy_map(findings, source, provenance),
             REPORT: make_report(findings, source, segmentation, provenance),
         }
-        if wanted.rtstruct:
+        if output.rtstruct:
             from brats_mm.outputs.dicom.structure_set import make_structure_set
 
-            made[STRUCTURES] = make_structure_set(findings, source, provenance)
-        for name, one in made.items():
-            place = out.staged(f"{wanted.folder}{name}")
+            objects[STRUCTURES] = make_structure_set(findings, source, provenance)
+        for name, item in objects.items():
+            place = out.staged(f"{output.folder}{name}")
             with output_errors(place):
-                one.save_as(place, enforce_file_format=True)
+                item.save_as(place, enforce_file_format=True)
 
 
 @contextmanager
@@ -188,26 +188,26 @@ def _unquoted() -> Iterator[None]:
         raise VolumeError(message) from None
 
 
-def _reference(prediction: Prediction, wanted: DicomOutput) -> SourceSeries:
+def _reference(prediction: Prediction, output: DicomOutput) -> SourceSeries:
     """Return the series with the grid of the results."""
-    if wanted.named is not None:
-        _check_named(prediction, wanted.named)
-        return wanted.named.source
+    if output.named is not None:
+        _check_named(prediction, output.named)
+        return output.named.source
     preparation = prediction.case.preparation
     if preparation is not None and preparation.reference is not None:
-        return wanted.inputs[preparation.reference]
-    used = [modality for modality in ordered(prediction.case.available) if modality in wanted.inputs]
-    grids = {modality: wanted.inputs[modality].grid for modality in used}
-    same = [modality for modality in used if _same_voxels(prediction.case.grid, grids[modality])]
-    return wanted.inputs[(same or used)[0]]
+        return output.inputs[preparation.reference]
+    used = [modality for modality in ordered(prediction.case.available) if modality in output.inputs]
+    grids = {modality: output.inputs[modality].grid for modality in used}
+    candidates = [modality for modality in used if _same_voxels(prediction.case.grid, grids[modality])]
+    return output.inputs[(candidates or used)[0]]
 
 
-def _check_named(prediction: Prediction, named: NamedReference) -> None:
+def _check_named(prediction: Prediction, reference: NamedReference) -> None:
     """Raise GridError unless the series has the input's voxels, or shows the same image at the same position."""
-    case, grid = prediction.case, named.source.grid
+    case, grid = prediction.case, reference.source.grid
     if _same_voxels(case.grid, grid):
         return
-    likeness = max(_likeness(volume, named.volume) for volume in case.volumes.values())
+    likeness = max(_likeness(volume, reference.volume) for volume in case.volumes.values())
     if likeness < LIKE_ENOUGH:
         message = (
             "The series of --dicom-reference does not show the segmented image: its voxels differ, and its values "
@@ -244,7 +244,7 @@ def _likeness(volume: Volume, reference: Volume) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wanted: DicomOutput) -> str:
+def _key(prediction: Prediction, findings: Findings, source: SourceSeries, output: DicomOutput) -> str:
     """Return a hash of model, inputs and settings, or a random one for de-identified results."""
     steps = prediction.case.preparation.steps if prediction.case.preparation is not None else ()
     document: dict[str, Any] = {
@@ -256,17 +256,19 @@ def _key(prediction: Prediction, findings: Findings, source: SourceSeries, wante
         "steps": [step.name for step in steps],
         "reference": source.instance_uids,
         "sequences": [modality.value for modality in ordered(prediction.case.available)],
-        "inputs": {modality.value: one.instance_uids for modality, one in sorted(wanted.inputs.items())},
+        "inputs": {
+            modality.value: source_series.instance_uids for modality, source_series in sorted(output.inputs.items())
+        },
     }
-    if not wanted.inputs:
+    if not output.inputs:
         document["voxels"] = _digest(findings.labels, findings.entropy)
-    if wanted.deidentify:
+    if output.deidentify:
         document["once"] = secrets.token_hex(16)
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(*maps: npt.NDArray[Any]) -> str:
     digest = hashlib.sha256()
-    for one in maps:
-        digest.update(np.ascontiguousarray(one).tobytes())
+    for item in maps:
+        digest.update(np.ascontiguousarray(item).tobytes())
     return digest.hexdigest()

@@ -38,7 +38,7 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
     if not findings.labels.any():
         source = source.one_slice(len(source.slices) // 2)
     frames = source.frames(findings.labels)
-    made = Segmentation(
+    dataset = Segmentation(
         source_images=list(source.images),
         pixel_array=np.stack([frames == CONVENTION.value_of(part) for part in Compartment], axis=-1).astype(np.uint8),
         segmentation_type=SegmentationTypeValues.BINARY,
@@ -52,9 +52,9 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
         **geometry_of(source),
         **common("SEG", SERIES_NUMBER, findings, provenance),
     )
-    made.BodyPartExamined = BODY_PART
-    made.ImageComments = image_comments(findings)
-    return finish(made, source.images[0], provenance)
+    dataset.BodyPartExamined = BODY_PART
+    dataset.ImageComments = image_comments(findings)
+    return finish(dataset, source.images[0], provenance)
 
 
 def segment_number(part: Compartment) -> int:
@@ -72,7 +72,7 @@ def _description(number: int, part: Compartment, findings: Findings, provenance:
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
 
     style = SEGMENT_STYLES[part]
-    made = SegmentDescription(
+    segment = SegmentDescription(
         segment_number=number,
         segment_label=style.name,
         segmented_property_category=concept(style.category),
@@ -84,5 +84,5 @@ def _description(number: int, part: Compartment, findings: Findings, provenance:
         anatomic_regions=[concept(BRAIN)],
         display_color=CIELabColor.from_rgb(*style.colour),
     )
-    made.SegmentDescription = "Research, not for diagnosis"
-    return made
+    segment.SegmentDescription = "Research, not for diagnosis"
+    return segment

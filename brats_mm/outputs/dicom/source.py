@@ -54,7 +54,7 @@ class SourceSeries:
         """Whether the slices are exactly the frames of the files, in their order."""
         if not self.is_multiframe:
             return len(self.images) == len(self.slices)
-        return [one.frame for one in self.slices] == list(range(int(self.images[0].NumberOfFrames)))
+        return [item.frame for item in self.slices] == list(range(int(self.images[0].NumberOfFrames)))
 
     def frames(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return voxels on the grid, (columns, rows, slices), as frames, (slices, rows, columns)."""
@@ -82,7 +82,7 @@ def source_of(series: Series) -> SourceSeries:
     slices, places = tuple(pair[0] for pair in paired), tuple(pair[1] for pair in paired)
     with without_warnings():
         step_mm = float(np.linalg.norm(layout.grid.affine[:3, 2]))
-        images = tuple(_header(path, step_mm) for path in dict.fromkeys(one.path for one in slices))
+        images = tuple(_header(path, step_mm) for path in dict.fromkeys(item.path for item in slices))
         _check(images, series.title)
     return SourceSeries(images, slices, places, layout.grid)
 
@@ -107,7 +107,7 @@ def _mend_thickness(image: Any, step_mm: float) -> None:
         *(image.get("SharedFunctionalGroupsSequence") or ()),
         *(image.get("PerFrameFunctionalGroupsSequence") or ()),
     ]
-    measures = [one for group in groups for one in group.get("PixelMeasuresSequence") or ()]
+    measures = [measure for group in groups for measure in group.get("PixelMeasuresSequence") or ()]
     for holder in measures or [image]:
         if (number(holder, "SliceThickness") or 0) <= 0:
             holder.SliceThickness = round(step_mm, 6)
@@ -119,24 +119,24 @@ def _is_allowed(image: Any, keyword: str) -> bool:
     from pydicom.datadict import dictionary_VR
     from pydicom.valuerep import DA, TM
 
-    named: dict[str, Any] = {"PatientSex": PatientSexValues, _CHARACTERS: SpecificCharacterSetValues}
-    form: Any = named.get(keyword) or {"DA": DA, "TM": TM}.get(dictionary_VR(keyword), str)
+    enumerations: dict[str, Any] = {"PatientSex": PatientSexValues, _CHARACTERS: SpecificCharacterSetValues}
+    form: Any = enumerations.get(keyword) or {"DA": DA, "TM": TM}.get(dictionary_VR(keyword), str)
     try:
         value = image.get(keyword) or ""
-        for one in (value,) if isinstance(value, str) or not isinstance(value, Sequence) else value:
-            if str(one):
-                form(one)
+        for item in (value,) if isinstance(value, str) or not isinstance(value, Sequence) else value:
+            if str(item):
+                form(item)
     except Exception:  # noqa: BLE001 (pydicom and highdicom raise many types, and their messages quote the value)
         return False
     return True
 
 
 def _check(images: Sequence[Any], title: str) -> None:
-    needed = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-    lacking = [keyword for keyword in needed if not all(_has(image, keyword) for image in images)]
-    if lacking:
+    required = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+    missing = [keyword for keyword in required if not all(_has(image, keyword) for image in images)]
+    if missing:
         message = (
-            f"DICOM results cannot refer to {title}: its headers lack {_listed(lacking)}. "
+            f"DICOM results cannot refer to {title}: its headers lack {_listed(missing)}. "
             "Send the original series of the scanner, or leave out --dicom."
         )
         raise VolumeError(message)
@@ -152,5 +152,5 @@ def _has(image: Any, keyword: str) -> bool:
     return bool(image.get(keyword))
 
 
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(words)
+def _listed(items: Iterable[str]) -> str:
+    return ", ".join(items)

@@ -47,37 +47,37 @@ def make_structure_set(findings: Findings, source: SourceSeries, provenance: Pro
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian
 
-    made = Dataset()
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = UID(_RT_STRUCTURE_SET)
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = UID(provenance.uid(_TITLE, "instance"))
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UID(_RT_STRUCTURE_SET)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = UID(provenance.uid(_TITLE, "instance"))
     for keyword in _COPIED:
-        setattr(made, keyword, str(source.images[0].get(keyword) or ""))
+        setattr(dataset, keyword, str(source.images[0].get(keyword) or ""))
     now = None if provenance.deidentified else datetime.datetime.now()  # local time, as DICOM has it
-    made.StructureSetDate = now.strftime("%Y%m%d") if now else ""
-    made.StructureSetTime = now.strftime("%H%M%S") if now else ""
-    made.Modality, made.SeriesNumber, made.InstanceNumber = "RTSTRUCT", SERIES_NUMBER, 1
-    made.SeriesInstanceUID = provenance.uid(_TITLE, "series")
-    made.SeriesDescription = series_description(_TITLE, findings.used)
-    made.Manufacturer, made.ManufacturerModelName = MANUFACTURER, PRODUCT
-    made.SoftwareVersions = f"{provenance.software}, {findings.model.name} {model_version(findings.model)}"[:64]
-    made.DeviceSerialNumber = findings.model.weights_sha256[:16]
-    made.OperatorsName = made.PositionReferenceIndicator = ""
-    made.StructureSetLabel = "BRATS_MM"
-    made.StructureSetDescription = structure_set_description(findings)
-    made.ApprovalStatus = "UNAPPROVED"
-    made.ReferencedFrameOfReferenceSequence = [_referenced_frame(source)]
+    dataset.StructureSetDate = now.strftime("%Y%m%d") if now else ""
+    dataset.StructureSetTime = now.strftime("%H%M%S") if now else ""
+    dataset.Modality, dataset.SeriesNumber, dataset.InstanceNumber = "RTSTRUCT", SERIES_NUMBER, 1
+    dataset.SeriesInstanceUID = provenance.uid(_TITLE, "series")
+    dataset.SeriesDescription = series_description(_TITLE, findings.used)
+    dataset.Manufacturer, dataset.ManufacturerModelName = MANUFACTURER, PRODUCT
+    dataset.SoftwareVersions = f"{provenance.software}, {findings.model.name} {model_version(findings.model)}"[:64]
+    dataset.DeviceSerialNumber = findings.model.weights_sha256[:16]
+    dataset.OperatorsName = dataset.PositionReferenceIndicator = ""
+    dataset.StructureSetLabel = "BRATS_MM"
+    dataset.StructureSetDescription = structure_set_description(findings)
+    dataset.ApprovalStatus = "UNAPPROVED"
+    dataset.ReferencedFrameOfReferenceSequence = [_referenced_frame(source)]
     masks = regions_from_labels(findings.labels, CONVENTION)
     numbered = list(enumerate(REGIONS, start=1))
-    made.StructureSetROISequence = [
+    dataset.StructureSetROISequence = [
         _region_of_interest(number, region, findings, source) for number, region in numbered
     ]
-    made.ROIContourSequence = [
+    dataset.ROIContourSequence = [
         _contours(number, region, list(_planes(source.frames(masks[region]), source))) for number, region in numbered
     ]
-    made.RTROIObservationsSequence = [_observation(number) for number, _ in numbered]
-    return finish(made, source.images[0], provenance)
+    dataset.RTROIObservationsSequence = [_observation(number) for number, _ in numbered]
+    return finish(dataset, source.images[0], provenance)
 
 
 def _referenced_frame(source: SourceSeries) -> Any:
@@ -109,34 +109,34 @@ def _slice_reference(source: SourceSeries, index: int) -> Any:
 def _region_of_interest(number: int, region: Region, findings: Findings, source: SourceSeries) -> Any:
     from pydicom.dataset import Dataset
 
-    made = Dataset()
-    made.ROINumber = number
-    made.ReferencedFrameOfReferenceUID = source.images[0].FrameOfReferenceUID
-    made.ROIName = region.label.capitalize()
-    made.ROIDescription = region_description(findings.trust.regions[region])
-    made.ROIGenerationAlgorithm = "AUTOMATIC"
-    return made
+    item = Dataset()
+    item.ROINumber = number
+    item.ReferencedFrameOfReferenceUID = source.images[0].FrameOfReferenceUID
+    item.ROIName = region.label.capitalize()
+    item.ROIDescription = region_description(findings.trust.regions[region])
+    item.ROIGenerationAlgorithm = "AUTOMATIC"
+    return item
 
 
 def _observation(number: int) -> Any:
     """State nothing about the role of a region in treatment."""
     from pydicom.dataset import Dataset
 
-    made = Dataset()
-    made.ObservationNumber = made.ReferencedROINumber = number
-    made.RTROIInterpretedType = made.ROIInterpreter = ""
-    return made
+    item = Dataset()
+    item.ObservationNumber = item.ReferencedROINumber = number
+    item.RTROIInterpretedType = item.ROIInterpreter = ""
+    return item
 
 
 def _contours(number: int, region: Region, contours: list[Any]) -> Any:
     from pydicom.dataset import Dataset
 
-    made = Dataset()
-    made.ROIDisplayColor = list(_COLOURS[region])
-    made.ReferencedROINumber = number
+    item = Dataset()
+    item.ROIDisplayColor = list(_COLOURS[region])
+    item.ReferencedROINumber = number
     if contours:
-        made.ContourSequence = contours
-    return made
+        item.ContourSequence = contours
+    return item
 
 
 def _planes(frames: Any, source: SourceSeries) -> Iterator[Any]:

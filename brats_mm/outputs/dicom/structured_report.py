@@ -42,7 +42,7 @@ def make_report(findings: Findings, source: SourceSeries, segmentation: Any, pro
             TextContentItem(name=concept(codes.COMMENT), value=text, relationship_type="CONTAINS")
         )
     arguments = common("report", SERIES_NUMBER, findings, provenance)
-    made = Comprehensive3DSR(
+    dataset = Comprehensive3DSR(
         evidence=[segmentation, *source.images],
         content=report[0],
         is_complete=True,
@@ -50,8 +50,8 @@ def make_report(findings: Findings, source: SourceSeries, segmentation: Any, pro
         is_verified=False,
         **arguments,
     )
-    made.ContentQualification = "RESEARCH"
-    return finish(made, source.images[0], provenance)
+    dataset.ContentQualification = "RESEARCH"
+    return finish(dataset, source.images[0], provenance)
 
 
 def _comment(findings: Findings) -> str:
@@ -128,10 +128,12 @@ def _of_region(region: Region, findings: Findings, provenance: Provenance) -> An
 def _measurements(measured: Measured, entropy: Code) -> list[Any]:
     from highdicom.sr import Measurement
 
-    made = [Measurement(concept(codes.VOLUME), round(measured.volume_ml, _DIGITS), concept(codes.MILLILITRE))]
+    measurements = [Measurement(concept(codes.VOLUME), round(measured.volume_ml, _DIGITS), concept(codes.MILLILITRE))]
     if measured.mean_entropy_nats is not None:
-        made.append(Measurement(concept(entropy), round(measured.mean_entropy_nats, _DIGITS), concept(codes.NO_UNITS)))
-    return made
+        measurements.append(
+            Measurement(concept(entropy), round(measured.mean_entropy_nats, _DIGITS), concept(codes.NO_UNITS))
+        )
+    return measurements
 
 
 def _trust_measurements(trust: RegionTrust) -> list[Any]:

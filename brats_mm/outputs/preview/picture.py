@@ -124,7 +124,7 @@ def _labelled(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
 
 
 def _unsure(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
-    wt, tc, et = (np.asarray(cut.of(one), np.float32) for one in pictures.probabilities)
+    wt, tc, et = (np.asarray(cut.of(probability), np.float32) for probability in pictures.probabilities)
     return with_entropy(grey, compartment_entropy(*nested(wt, tc, et)))
 
 
@@ -156,7 +156,7 @@ def _draw_scale(canvas: Canvas) -> None:
 
 def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
     """Draw grouped bars: one group per sequence, one bar per region."""
-    left, top, group, one = 1264, 80, 66.25, 271
+    left, top, group, row_height = 1264, 80, 66.25, 271
     canvas.text(left, 32, "Importance of the sequences", size=14)
     if not prediction.importance.known:
         canvas.text(left, 61, "not available: this model gives no sequence weights", size=9)
@@ -174,10 +174,10 @@ def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
         for region in REGIONS:
             share = prediction.importance.weights[modality][region]
             y = middle + group * 0.26 * (region.channel - 1)
-            canvas.block(left, y - 7.5, share * one, 15, _REGION_TINTS[region])
-            canvas.text(left + share * one + 5, y, f"{share:.2f}", size=9)
+            canvas.block(left, y - 7.5, share * row_height, 15, _REGION_TINTS[region])
+            canvas.text(left + share * row_height + 5, y, f"{share:.2f}", size=9)
     for share, label in ((0.0, "0"), (0.5, "0.5"), (1.0, "1")):
-        canvas.text(left + share * one, 357, label, align="m")
+        canvas.text(left + share * row_height, 357, label, align="m")
 
 
 def _draw_volumes(canvas: Canvas, prediction: Prediction) -> None:

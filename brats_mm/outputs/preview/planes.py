@@ -103,8 +103,8 @@ def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> Cuts:
     def cut(plane: Plane) -> Slice:
         through = plane.through
         index = _busiest(tumour, through, (box[through].start + box[through].stop - 1) // 2)
-        whole = _slice(grid, plane, index)
-        return replace(whole, rows=box[plane.down], columns=box[plane.across])
+        full_slice = _slice(grid, plane, index)
+        return replace(full_slice, rows=box[plane.down], columns=box[plane.across])
 
     return cut(Plane.AXIAL), cut(Plane.CORONAL), cut(Plane.SAGITTAL)
 
@@ -154,8 +154,8 @@ def _slice(grid: Grid, plane: Plane, index: int) -> Slice:
 
 def _extent(mask: Mask, axis: int, spacing_mm: float) -> slice:
     """Return a mask's extent along an axis, with a margin."""
-    others = tuple(other for other in range(3) if other != axis)
-    occupied = np.flatnonzero(mask.any(axis=others))
+    other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)
+    occupied = np.flatnonzero(mask.any(axis=other_axes))
     if not occupied.size:
         return slice(0, mask.shape[axis])
     margin = int(np.ceil(_MARGIN_MM / spacing_mm))
@@ -164,6 +164,6 @@ def _extent(mask: Mask, axis: int, spacing_mm: float) -> slice:
 
 def _busiest(mask: Mask, axis: int, fallback: int) -> int:
     """Return the first slice with the largest mask area, or `fallback` for an empty mask."""
-    others = tuple(other for other in range(3) if other != axis)
-    area = np.asarray(mask.sum(axis=others))
+    other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)
+    area = np.asarray(mask.sum(axis=other_axes))
     return int(area.argmax()) if area.any() else fallback

@@ -187,11 +187,11 @@ def _left_out(prediction: Prediction) -> dict[str, Any]:
             "changes": {
                 modality.value: {
                     region.value: {
-                        "volume_change_ml": round(one.volume_ml, 3),
-                        "dice": round(one.dice, DIGITS),
-                        "mean_probability_change": round(one.probability, DIGITS),
+                        "volume_change_ml": round(region_changes.volume_ml, 3),
+                        "dice": round(region_changes.dice, DIGITS),
+                        "mean_probability_change": round(region_changes.probability, DIGITS),
                     }
-                    for region, one in regions.items()
+                    for region, region_changes in regions.items()
                 }
                 for modality, regions in changes.items()
             },

@@ -99,8 +99,8 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
 def _axis_ml(report: Mapping[str, Any]) -> float:
     """Return the upper end of the volume axis: the largest upper limit, at most three times the largest volume."""
     regions = [report["regions"][region.value] for region in REGIONS]
-    limits = [float((one.get("volume_interval_ml") or one["volume_range_ml"])[1]) for one in regions]
-    largest = max(float(one["volume_ml"]) for one in regions)
+    limits = [float((row.get("volume_interval_ml") or row["volume_range_ml"])[1]) for row in regions]
+    largest = max(float(row["volume_ml"]) for row in regions)
     return max(1e-3, min(max(limits), 3 * largest) if largest > 0 else max(limits))
 
 
@@ -108,9 +108,9 @@ def _places(source: ReportSource, drawing: Drawing) -> list[UncertainPlace]:
     places = []
     for area in source.report["uncertain_regions"]:
         i, j, k = area["voxel"]
-        shown = drawing.close_look((i, j, k)) if area["rank"] <= CLOSE_LOOKS else ()
+        close_looks = drawing.close_look((i, j, k)) if area["rank"] <= CLOSE_LOOKS else ()
         also = tuple(Region(value) for value in area["also_uncertain"])
-        places.append(UncertainPlace(area, Region(area["region"]), also, _heading(source, drawing, area), shown))
+        places.append(UncertainPlace(area, Region(area["region"]), also, _heading(source, drawing, area), close_looks))
     return places
 
 

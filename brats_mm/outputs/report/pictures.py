@@ -96,7 +96,7 @@ class Drawing:
         A region with the same slices as the previous region shares its row, so that no picture appears twice.
         """
         groups: list[tuple[list[Region], Cuts, str]] = []
-        for region in (one for one in REGIONS if one is Region.WT or self._masks[one].any()):
+        for region in (candidate for candidate in REGIONS if candidate is Region.WT or self._masks[candidate].any()):
             cuts, name = self._largest(region), self._names[0 if region is Region.WT else -1]
             if groups and groups[-1][1:] == (cuts, name):
                 groups[-1][0].append(region)
@@ -143,8 +143,8 @@ class Drawing:
 
     def _outlined(self, cut: Slice, name: str, around: tuple[int, int] | None = None) -> Drawn:
         picture = self._with_outlines(in_colour(np.clip(self._grey(cut, name, around), 0, 255)), cut, around)
-        shown = f"outlines of the tumour regions on {name}" if name else "outlines of the tumour regions"
-        return self._drawn(picture, cut, f"slice with {shown}")
+        text = f"outlines of the tumour regions on {name}" if name else "outlines of the tumour regions"
+        return self._drawn(picture, cut, f"slice with {text}")
 
     def _unsure(self, cut: Slice, around: tuple[int, int] | None = None) -> Drawn:
         entropy = np.asarray(self._cut(cut, self._entropy, around), np.float32)

@@ -86,8 +86,8 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
     registered = {
         m: read_volume(folder / registered_name(m)) for m in Modality if (folder / registered_name(m)).is_file()
     }
-    given = {} if scans is None else _on_result_grid(scans, report, entropy.grid, folder)
-    images = _telling({**given, **registered}, report["sequences_found"])
+    originals = {} if scans is None else _on_result_grid(scans, report, entropy.grid, folder)
+    images = _telling({**originals, **registered}, report["sequences_found"])
     if scans is not None and not images:
         message = (
             f"Case {scans.name} has {_listed(scans.volumes)}, but the result in {folder} used "
@@ -103,11 +103,11 @@ def _on_result_grid(
     """Return the images on the grid of the result: all of a prepared case, the reference of raw scans."""
     reference = (report.get("preparation") or {}).get("reference")
     if reference is not None:
-        wanted = Modality(reference)
-        if wanted not in scans.volumes:
+        modality = Modality(reference)
+        if modality not in scans.volumes:
             return {}
-        _check_grid(scans.volumes[wanted].grid, grid, folder)
-        return {wanted: scans.volumes[wanted]}
+        _check_grid(scans.volumes[modality].grid, grid, folder)
+        return {modality: scans.volumes[modality]}
     case = scans if isinstance(scans, Case) else case_of(scans)
     _check_grid(case.grid, grid, folder)
     return case.volumes
@@ -116,8 +116,10 @@ def _on_result_grid(
 def _telling(volumes: Mapping[Modality, Volume], used: Collection[str]) -> dict[Modality, Volume]:
     """Choose one image for oedema and one for contrast among the sequences used."""
     usable = [m for m in ordered(volumes) if m.value in used]
-    chosen = [next((m for m in wanted if m in usable), None) for wanted in (_OEDEMA_SHOWS_ON, _CONTRAST_SHOWS_ON)]
-    return {modality: volumes[modality] for modality in chosen if modality is not None}
+    choices = [
+        next((m for m in preferred if m in usable), None) for preferred in (_OEDEMA_SHOWS_ON, _CONTRAST_SHOWS_ON)
+    ]
+    return {modality: volumes[modality] for modality in choices if modality is not None}
 
 
 def _check_grid(images: Grid, result: Grid, folder: Path) -> None:

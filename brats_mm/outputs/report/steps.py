@@ -37,9 +37,9 @@ def step_rows(preparation: Mapping[str, Any] | None) -> list[StepRow]:
 def _row(step: Mapping[str, Any], reference: str) -> StepRow:
     kind, _, sequence = str(step["name"]).partition("_")
     label = Modality(sequence).label if sequence else ""
-    done = _DONE.get(kind, step["name"]).format(sequence=label, reference=reference)
+    description = _DONE.get(kind, step["name"]).format(sequence=label, reference=reference)
     describe = _MEASURED.get(kind, _all)
-    return StepRow(done, describe(step["quality"]), bool(step["warnings"]), float(step["seconds"]))
+    return StepRow(description, describe(step["quality"]), bool(step["warnings"]), float(step["seconds"]))
 
 
 def _registration(quality: Quality) -> str:

@@ -25,8 +25,8 @@ _SCHEMA = (
 def stream_image(raw: BufferedIOBase, data: Array, grid: Grid) -> None:
     """Write an image as NRRD, as 16-bit integers if lossless, otherwise as float32."""
     limits = np.iinfo(np.int16)
-    whole = bool(data.min() >= limits.min and data.max() <= limits.max and (np.rint(data) == data).all())
-    kind, stored = ("short", data.astype("<i2")) if whole else ("float", data.astype("<f4", copy=False))
+    is_integral = bool(data.min() >= limits.min and data.max() <= limits.max and (np.rint(data) == data).all())
+    kind, stored = ("short", data.astype("<i2")) if is_integral else ("float", data.astype("<f4", copy=False))
     _stream(raw, stored, nrrd_geometry(grid, kind))
 
 

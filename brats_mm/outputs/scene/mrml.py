@@ -52,4 +52,4 @@ def _spelled(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return f"{value:.10g}"
-    return " ".join(f"{float(one) + 0.0:.10g}" for one in value)  # + 0.0: no negative zero
+    return " ".join(f"{float(number) + 0.0:.10g}" for number in value)  # + 0.0: no negative zero

@@ -163,13 +163,15 @@ def _display(low: float, high: float, colours: str) -> dict[str, Value]:
     }
 
 
-def _volume(name: str, description: str, file: str, shown: dict[str, Value], *more_displays: str) -> Iterator[Node]:
+def _volume(
+    name: str, description: str, file: str, attributes: dict[str, Value], *more_displays: str
+) -> Iterator[Node]:
     display = name.replace("VolumeNode", "VolumeDisplayNode")
     store = name.replace("ScalarVolumeNode", "VolumeArchetypeStorageNode")
     yield Node(
         "VolumeArchetypeStorage", store, f"{description} storage", {"fileName": file, "centerImage": 0, "singleFile": 1}
     )
-    yield Node("VolumeDisplay", display, f"{description} display", shown)
+    yield Node("VolumeDisplay", display, f"{description} display", attributes)
     yield Node("Volume", name, description, {}, {"display": [display, *more_displays], "storage": [store]})
 
 
@@ -303,8 +305,8 @@ def _space(look: Look) -> Iterator[Node]:
         "orientationMarkerSize": "small",
     }
     yield Node("View", _VIEW, "View1", attributes)
-    away = np.array([0.45, 0.8, 0.4]) / np.linalg.norm([0.45, 0.8, 0.4])
-    position = look.at_mm + away * float(np.linalg.norm(look.high_mm - look.low_mm)) * _DISTANCE
+    direction = np.array([0.45, 0.8, 0.4]) / np.linalg.norm([0.45, 0.8, 0.4])
+    position = look.at_mm + direction * float(np.linalg.norm(look.high_mm - look.low_mm)) * _DISTANCE
     yield Node(
         "Camera",
         "vtkMRMLCameraNode1",

@@ -93,11 +93,11 @@ def fit_case_gate(gate: CaseGate, values: Tensor, joint_shares: Tensor) -> None:
     modality = torch.linalg.lstsq(inputs, values.flatten(1)).solution.T.reshape(*values.shape[1:], -1)  # (m c m+1)
     fitted = torch.einsum("mck,sk->smc", modality, inputs)
     total = fitted.masked_fill(~views[:, :, None], float("-inf")).logsumexp(dim=1)  # (s c)
-    wanted = torch.logit(joint_shares)[None] + total
+    target_logits = torch.logit(joint_shares)[None] + total
     sizes = views.sum(dim=1)
     used = cross_takes_part(views)
     per_size = (sizes[:, None] == sizes).sum(dim=1).rsqrt()[used, None]  # give the subsets of each size the same weight
-    joint = torch.linalg.lstsq(inputs[used] * per_size, wanted[used] * per_size).solution.T[None]  # (1 c m+1)
+    joint = torch.linalg.lstsq(inputs[used] * per_size, target_logits[used] * per_size).solution.T[None]  # (1 c m+1)
     layer = torch.cat([modality, joint]).flatten(0, 1)  # ((m + 1) c, m + 1)
     gate.linear.weight.zero_()
     gate.linear.weight[:, -views.shape[1] :] = layer[:, :-1]

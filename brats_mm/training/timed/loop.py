@@ -88,9 +88,9 @@ def draw_subset(available: Tensor, settings: LoopSettings, rng: np.random.Genera
     else:
         sizes = list(range(2, len(present)))
     choices = [subset for size in sizes for subset in itertools.combinations(present, size)]
-    chosen = torch.zeros_like(available)
-    chosen[list(choices[int(rng.integers(len(choices)))])] = True
-    return chosen
+    drawn = torch.zeros_like(available)
+    drawn[list(choices[int(rng.integers(len(choices)))])] = True
+    return drawn
 
 
 class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):

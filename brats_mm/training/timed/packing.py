@@ -117,10 +117,10 @@ def save_packed(case: PackedCase, path: Path) -> Path:
 
 def load_packed(path: Path) -> PackedCase:
     """Read a packed case."""
-    with np.load(path, allow_pickle=False) as kept:
-        centres = tuple(kept[f"centres_{kind}"] for kind in range(4))
-        arrays = {name: kept[name] for name in ("image", "scale", "offset", "available", "labels")}
-        return PackedCase(name=str(kept["name"]), centres=centres, **arrays)
+    with np.load(path, allow_pickle=False) as archive:
+        centres = tuple(archive[f"centres_{kind}"] for kind in range(4))
+        arrays = {name: archive[name] for name in ("image", "scale", "offset", "available", "labels")}
+        return PackedCase(name=str(archive["name"]), centres=centres, **arrays)
 
 
 def pack_cases(items: Iterable[Mapping[str, Any]], folder: Path, *, spacing_mm: float = 1.0) -> list[Path]:

@@ -60,20 +60,20 @@ def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None
         volumes: sequences of a case.
         reference: reference to compare with. Defaults to that of the package.
     """
-    wanted = reference or default_reference()
+    expected = reference or default_reference()
     images = {m: coarse_image(volumes[m]) for m in ordered(volumes)}
     images = {m: image for m, image in images.items() if np.count_nonzero(image.inside) >= LEAST_VOXELS}
     if not images:
         return ()
-    findings = [_flat(m, flat_share(image), wanted) for m, image in images.items()]
-    images = {m: one for (m, one), found in zip(images.items(), findings, strict=True) if found.warning is None}
+    findings = [_flat(m, flat_share(image), expected) for m, image in images.items()]
+    images = {m: scan for (m, scan), finding in zip(images.items(), findings, strict=True) if finding.warning is None}
     if not images:
         return tuple(findings)
     head = union(images.values())
-    shape = shape_of(head, wanted.mean_brain)
-    is_brain = shape.likeness >= wanted.least_likeness and LEAST_BRAIN_ML <= shape.volume_ml <= LARGEST_BRAIN_ML
+    shape = shape_of(head, expected.mean_brain)
+    is_brain = shape.likeness >= expected.least_likeness and LEAST_BRAIN_ML <= shape.volume_ml <= LARGEST_BRAIN_ML
     findings.append(Finding(Check.SHAPE, shape.likeness, None if is_brain else _no_brain(shape.volume_ml)))
-    is_turned = is_brain and shape.turn != UPRIGHT and shape.lead > wanted.turn_lead
+    is_turned = is_brain and shape.turn != UPRIGHT and shape.lead > expected.turn_lead
     if is_brain:
         findings.append(Finding(Check.TURN, shape.lead, _turned(shape.turn.words) if is_turned else None))
     lead = None if is_turned else front_lead(head, (STEP_MM, STEP_MM, STEP_MM))
@@ -83,9 +83,11 @@ def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None
     if not is_brain or is_turned or is_backwards:
         return tuple(findings)
     frame = frame_of(head)
-    other = likeliest({m: wanted.contrast.log_likelihoods(contrast_features(one, frame)) for m, one in images.items()})
-    is_exchanged = other.lead > wanted.exchange_lead[len(images) - 1]
-    findings.append(Finding(Check.EXCHANGE, other.lead, _exchanged(other.contrasts) if is_exchanged else None))
+    likely = likeliest(
+        {m: expected.contrast.log_likelihoods(contrast_features(scan, frame)) for m, scan in images.items()}
+    )
+    is_exchanged = likely.lead > expected.exchange_lead[len(images) - 1]
+    findings.append(Finding(Check.EXCHANGE, likely.lead, _exchanged(likely.contrasts) if is_exchanged else None))
     return tuple(findings)
 
 
@@ -94,12 +96,12 @@ def input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
     return tuple(one.warning for one in check_inputs(volumes) if one.warning is not None)
 
 
-def _flat(modality: Modality, share: float, wanted: Reference) -> Finding:
+def _flat(modality: Modality, share: float, expected: Reference) -> Finding:
     warning = (
         f"{modality.label} looks like a mask, a label map or a probability map: {share:.0%} of its foreground has "
         "nearly the same values. Give the MR sequence itself."
     )
-    return Finding(Check.FLAT, share, warning if share > wanted.flat_share else None)
+    return Finding(Check.FLAT, share, warning if share > expected.flat_share else None)
 
 
 def _no_brain(volume_ml: float) -> str:
@@ -109,16 +111,18 @@ def _no_brain(volume_ml: float) -> str:
     )
 
 
-def _turned(words: str) -> str:
+def _turned(text: str) -> str:
     return (
-        f"The head seems to have {words}, compared with the header. Check the orientation in a viewer. If it is "
+        f"The head seems to have {text}, compared with the header. Check the orientation in a viewer. If it is "
         "wrong, left and right can be exchanged too."
-        if words.endswith("exchanged")
-        else f"The head seems to be {words} than the header states. Check the orientation in a viewer."
+        if text.endswith("exchanged")
+        else f"The head seems to be {text} than the header states. Check the orientation in a viewer."
     )
 
 
 def _exchanged(contrasts: Mapping[Modality, Modality]) -> str:
     changed = {given: seen for given, seen in contrasts.items() if given is not seen}
-    seen = ", ".join(f"the image given as {given.label} looks like {other.label}" for given, other in changed.items())
+    seen = ", ".join(
+        f"the image given as {given.label} looks like {contrast.label}" for given, contrast in changed.items()
+    )
     return f"{seen[0].upper()}{seen[1:]}. Check that each sequence was given under its own name."

@@ -1,4 +1,4 @@
-"""Tell the contrast of an image, T1, T1ce, T2 or FLAIR, from its grey values, to find exchanged sequences."""
+"""Classify the contrast of an image (T1, T1ce, T2 or FLAIR) by its grey values, to detect exchanged sequences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,10 +46,11 @@ class ContrastModel:
 
 
 def contrast_features(image: CoarseImage, frame: Frame) -> Features:
-    """Return the features that distinguish contrasts: histogram, depth and edges of grey value classes, and a coarse
-    map.
+    """Return the features that distinguish contrasts.
 
-    The map averages left and right. All values are independent of scale and offset of the image.
+    The features are a histogram, the depth and edges of grey value classes, and a coarse map that averages left and
+    right.
+    All values are independent of scale and offset of the image.
 
     Args:
         image: image with at least 100 voxels of foreground.
@@ -59,8 +60,8 @@ def contrast_features(image: CoarseImage, frame: Frame) -> Features:
     low, median, high = np.percentile(image.values[inside], (25, 50, 75))
     scaled = (image.values.astype(np.float64) - median) / max(1e-6, float(high - low))
     values = np.where(inside, np.clip(scaled, *LIMITS), 0)
-    own, depth = values[inside], STEP_MM * ndimage.distance_transform_edt(inside)[inside]
-    shell, member = np.digitize(depth, DEPTHS_MM), np.digitize(own, np.percentile(own, CLASSES))
+    head_values, depth = values[inside], STEP_MM * ndimage.distance_transform_edt(inside)[inside]
+    shell, member = np.digitize(depth, DEPTHS_MM), np.digitize(head_values, np.percentile(head_values, CLASSES))
     edges = np.sqrt(sum(np.square(np.gradient(values, axis=axis)) for axis in range(3)))[inside]
     local = in_frame(np.clip(values, -LOCAL_LIMIT, LOCAL_LIMIT).astype(np.float32), frame)
     half = FRAME_VOXELS // 2
@@ -68,8 +69,8 @@ def contrast_features(image: CoarseImage, frame: Frame) -> Features:
     local = ((local + local[::-1]) / 2)[: half // 2]
     return np.concatenate(
         [
-            np.percentile(own, PERCENTILES),
-            [_mean(own[shell == index]) for index in range(len(DEPTHS_MM) + 1)],
+            np.percentile(head_values, PERCENTILES),
+            [_mean(head_values[shell == index]) for index in range(len(DEPTHS_MM) + 1)],
             [_mean(edges[member == index]) / max(1e-6, float(edges.mean())) for index in range(len(CLASSES) + 1)],
             [_mean(depth[member == index]) / float(depth.max()) for index in range(len(CLASSES) + 1)],
             local.ravel(),
@@ -83,7 +84,7 @@ def _mean(values: Features) -> float:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The most likely contrasts of a case's images, if not those that were given.
+    """Most likely assignment of contrasts to a case's images, other than the given one.
 
     Attributes:
         contrasts: given sequence -> its more likely contrast.
@@ -100,11 +101,13 @@ def likeliest(log_likelihoods: Mapping[Modality, npt.NDArray[np.float64]]) -> As
     Args:
         log_likelihoods: given sequence -> log probability of each contrast, in channel order.
     """
-    given = ordered(log_likelihoods)
+    modalities = ordered(log_likelihoods)
     totals = {
-        others: sum(float(log_likelihoods[m][other.channel]) for m, other in zip(given, others, strict=True))
-        for others in permutations(MODALITIES, len(given))
+        assignment: sum(
+            float(log_likelihoods[m][other.channel]) for m, other in zip(modalities, assignment, strict=True)
+        )
+        for assignment in permutations(MODALITIES, len(modalities))
     }
-    own = totals.pop(given)
-    best = max(totals, key=lambda others: totals[others])
-    return Assignment(dict(zip(given, best, strict=True)), totals[best] - own)
+    unchanged = totals.pop(modalities)
+    best = max(totals, key=lambda assignment: totals[assignment])
+    return Assignment(dict(zip(modalities, best, strict=True)), totals[best] - unchanged)

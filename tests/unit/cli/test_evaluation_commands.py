@@ -53,7 +53,7 @@ def test_an_evaluation_is_not_replaced_unasked(capsys, labelled, tmp_path, tiny_
 def test_a_folder_without_labels_is_reported(capsys, head_folder, tmp_path, tiny_bundle):
     code = main(["evaluate", str(head_folder.parent), "-o", str(tmp_path / "a"), "--bundle", str(tiny_bundle)])
     assert code == 2
-    assert "needs true labels" in capsys.readouterr().err.replace("\n", " ")
+    assert "needs reference labels" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_evaluate_refuses_an_existing_evaluation_before_it_loads_anything(tmp_path, capsys, monkeypatch):

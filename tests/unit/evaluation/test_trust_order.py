@@ -9,7 +9,7 @@ from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Region
 from brats_mm.evaluation.trust_figures import best_answer
-from brats_mm.trust.left_out import LeftOutAnswer
+from brats_mm.trust.left_out import LeftOutPrediction
 from tests.fakes.trust_records import made_records
 
 PAIR = frozenset({Modality.T1CE, Modality.FLAIR})
@@ -18,7 +18,7 @@ OTHER = frozenset({Modality.T2})
 
 
 def answer(subset, expected):
-    return LeftOutAnswer("case", subset, Region.WT, made_records(1)[0], expected, 0.5, None, None)
+    return LeftOutPrediction("case", subset, Region.WT, made_records(1)[0], expected, 0.5, None, None)
 
 
 @pytest.mark.parametrize(("margin", "chosen"), [(math.inf, PAIR), (0.1, PAIR), (0.05, ALONE), (0.0, ALONE)])

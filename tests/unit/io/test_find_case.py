@@ -245,18 +245,18 @@ def test_a_doubtful_name_is_ignored_beside_a_clear_one(tmp_path):
     """The magnitude is the image, and phase, real and imaginary part are ignored with a reason."""
     case = find_case(folder_of(tmp_path, "T1.nii.gz", "T1_real.nii.gz", "T1_imaginary.nii.gz", "T1_phase.nii.gz"))
 
-    other = "its name says that it is another kind of image or a result (part of a complex image: {!r})"
+    other = "its name marks another kind of image or a result (part of a complex image: {!r})"
     assert {m: path.rsplit("/", 1)[-1] for m, path in case.paths.items()} == {T1: "T1.nii.gz"}
     assert case.ignored == {
         "T1_imaginary.nii.gz": other.format("imaginary"),
         "T1_phase.nii.gz": other.format("phase"),
-        "T1_real.nii.gz": "its name says T1 or a real part",
+        "T1_real.nii.gz": "its name matches T1 or a real part",
     }
 
 
 def test_the_reason_names_the_kind_if_no_image_is_left(tmp_path):
     """A phase alone is no T1, and the message says why."""
-    with pytest.raises(CaseError, match=r"T1_phase\.nii\.gz cannot be used: its name says .*complex image: 'phase'"):
+    with pytest.raises(CaseError, match=r"T1_phase\.nii\.gz cannot be used: its name marks .*complex image: 'phase'"):
         find_case(folder_of(tmp_path, "T1_phase.nii.gz"))
 
 

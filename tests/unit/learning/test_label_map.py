@@ -58,7 +58,7 @@ def test_a_larger_map_on_the_same_lattice_is_cut_if_no_label_is_lost(tmp_path):
         (np.full(GRID.shape, 0.5, np.float32), VolumeError, "labels are integers"),
         (np.full(GRID.shape, np.nan, np.float32), VolumeError, "labels are integers"),
         (np.full(GRID.shape, 65537, np.int32), VolumeError, "labels are integers up to 32767"),
-        (np.ones((8, 9, 11), np.uint8), GridError, "does not have the grid of its images"),
+        (np.ones((8, 9, 11), np.uint8), GridError, "is on a different grid than the images"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, labels, error, words):

@@ -55,7 +55,7 @@ def test_warns_of_impossible_brain_size_or_low_agreement():
     assert "it has 500 mL" in brain_doubts(mask, grid, 0.95)[0]
     mask[:] = True
     assert brain_doubts(mask, grid, 0.95) == ()
-    assert "agree on it only with a Dice of 0.50" in brain_doubts(mask, grid, 0.5)[0]
+    assert "agree only with a Dice of 0.50" in brain_doubts(mask, grid, 0.5)[0]
 
 
 @pytest.mark.parametrize("radius", [10, 14, 18])

@@ -34,9 +34,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.io.bundle import open_bundle
     from brats_mm.packaging.trust import update_trust
 
-    made = update_trust(options.evaluation, open_bundle(options.bundle), options.page)
-    console.say(trust_blocks(made.figures, made.profile)["summary"])
-    for path in made.files:
+    update = update_trust(options.evaluation, open_bundle(options.bundle), options.page)
+    console.say(trust_blocks(update.figures, update.profile)["summary"])
+    for path in update.files:
         console.say(f"Wrote {path}.")
-    console.document({"files": [str(path) for path in made.files], "figures": dict(made.figures)})
+    console.document({"files": [str(path) for path in update.files], "figures": dict(update.figures)})
     return 0
