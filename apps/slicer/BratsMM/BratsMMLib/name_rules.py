@@ -116,8 +116,14 @@ def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Wor
     for candidate in (tail, stem, sub):
         reading = _read(_without_identifier(candidate))
         if reading.sequences:
-            marks = {"label": first.label, "kind": first.kind, "kind_word": first.kind_word, "copy": first.copy}
-            return replace(reading, doubt=first.doubt, **marks)
+            return replace(
+                reading,
+                label=first.label,
+                kind=first.kind,
+                kind_word=first.kind_word,
+                doubt=first.doubt,
+                copy=first.copy,
+            )
     return first
 
 
