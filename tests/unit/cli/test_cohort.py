@@ -1,4 +1,4 @@
-"""`brats-mm cohort` from the command line to tables, with its own worker."""
+"""`brats-mm cohort` from the command line to tables, with a real worker."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from brats_mm.cli.commands.cohort import _duration
 from brats_mm.cli.main import main
 
 
-def test_a_cohort_is_done_once_and_a_bad_case_sets_the_exit_code(made_head, tiny_bundle, tmp_path, capsys):
+def test_cohort_runs_once_and_failed_case_sets_exit_code(made_head, tiny_bundle, tmp_path, capsys):
     for name in ("a", "b"):
         shutil.copytree(made_head, tmp_path / "in" / name)
     (tmp_path / "in" / "empty").mkdir()
@@ -46,12 +46,12 @@ def test_a_cohort_is_done_once_and_a_bad_case_sets_the_exit_code(made_head, tiny
         ([], "There is no manifest nowhere."),
     ],
 )
-def test_impossible_options_are_refused_first(words, said, tmp_path, capsys):
+def test_rejects_impossible_options_first(words, said, tmp_path, capsys):
     assert main(["cohort", "nowhere", "-o", str(tmp_path / "out"), *words]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_time_left_is_for_people():
+def test_remaining_time_is_readable():
     shown = [_duration(seconds) for seconds in (59, 200, 3900, 400_000)]
     assert shown == ["59 s", "3 min", "1 h 05 min", "4 d 15 h"]

@@ -22,7 +22,7 @@ def quick(tiny_bundle):
     return ("--bundle", tiny_bundle, "--device", "cpu", "--window", "64", "--no-preview")
 
 
-def test_segment_says_what_was_found_missing_and_ignored(capsys, head_folder, tmp_path, quick):
+def test_segment_prints_found_missing_and_ignored(capsys, head_folder, tmp_path, quick):
     (head_folder / "BraTS-GLI-00000-000-t1n.nii.gz").unlink()
     (head_folder / "notes.txt").write_text("hello")
     code, out, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", *quick)
@@ -35,20 +35,20 @@ def test_segment_says_what_was_found_missing_and_ignored(capsys, head_folder, tm
     assert (tmp_path / "out" / "segmentation.nii.gz").is_file()
 
 
-def test_json_is_one_document_and_nothing_else(capsys, head_folder, tmp_path, quick):
+def test_json_output_is_one_document(capsys, head_folder, tmp_path, quick):
     code, out, _ = run(capsys, "segment", head_folder, "-o", tmp_path / "out", "--json", *quick)
     assert code == 0
     assert json.loads(out) == json.loads((tmp_path / "out" / "report.json").read_text())
 
 
-def test_quiet_says_nothing(capsys, head_folder, tmp_path, quick, monkeypatch):
+def test_quiet_prints_nothing(capsys, head_folder, tmp_path, quick, monkeypatch):
     """Without warnings, nothing is printed. The synthetic head is too small for a brain."""
     monkeypatch.setattr("brats_mm.trust.input_checks.check.input_warnings", lambda volumes: ())
     code, out, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", "--quiet", *quick)
     assert (code, out, err) == (0, "", "")
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(capsys, head_folder, tmp_path, quick):
+def test_progress_is_plain_lines_without_terminal(capsys, head_folder, tmp_path, quick):
     _, _, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", *quick)
     assert "segmenting: 1 of" in err or "segmenting: 2 of" in err
     assert "\r" not in err
@@ -74,7 +74,7 @@ def faults(folder, tmp_path):
     nan[30, 30, 30] = np.nan
     singular = save("singular_t1c.nii", data)
     raw = bytearray(singular.read_bytes())
-    raw[280:328] = bytes(48)  # the three rows of the sform
+    raw[280:328] = bytes(48)  # three rows of the sform
     huge = bytearray(singular.read_bytes())
     huge[40:48] = np.array([3, 32000, 32000, 32000], "<i2").tobytes()
     moved = image.affine.copy()
@@ -135,7 +135,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(capsys, head_folder, tmp_path, tiny_bundle, fault):
+def test_invalid_input_gives_one_sentence_exit_code_2_and_no_files(capsys, head_folder, tmp_path, tiny_bundle, fault):
     arguments, sentence = faults(head_folder, tmp_path)[fault]
     code, _, err = run(capsys, "segment", *arguments, "-o", tmp_path / "out", "--bundle", tiny_bundle)
     assert code == 2
@@ -146,20 +146,20 @@ def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(capsys, head_
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_folder_that_is_a_file_is_refused(capsys, head_folder, tmp_path, quick):
+def test_rejects_output_folder_that_is_a_file(capsys, head_folder, tmp_path, quick):
     (tmp_path / "file").write_text("x")
     code, _, err = run(capsys, "segment", head_folder, "-o", tmp_path / "file", *quick)
     assert code == 2
     assert "Cannot write to" in err
 
 
-def test_a_missing_bundle_is_the_installations_fault(capsys, head_folder, tmp_path):
+def test_missing_bundle_is_an_installation_error(capsys, head_folder, tmp_path):
     code, _, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", "--bundle", tmp_path / "none")
     assert code == 1
     assert "There is no bundle folder" in err
 
 
-def test_doctor_ends_on_ok(capsys, tiny_bundle):
+def test_doctor_ends_with_ok(capsys, tiny_bundle):
     code, out, _ = run(capsys, "doctor", "--bundle", tiny_bundle)
     assert code == 0
     assert out.splitlines()[-1] == "OK: ready to segment."
@@ -173,7 +173,7 @@ def test_doctor_reports_problems(capsys, tmp_path):
     assert {check["name"] for check in document["checks"] if check["state"] == "failed"} == {"weights", "model"}
 
 
-def test_doctor_checks_the_records_of_a_service(capsys, tiny_bundle, tmp_path):
+def test_doctor_checks_service_records(capsys, tiny_bundle, tmp_path):
     records = tmp_path / "records.sqlite3"
     records.write_bytes(b"no database" * 1000)
     code, out, _ = run(capsys, "doctor", "--bundle", tiny_bundle, "--data", tmp_path, "--json")
@@ -183,7 +183,7 @@ def test_doctor_checks_the_records_of_a_service(capsys, tiny_bundle, tmp_path):
     assert "Landlock" in document["confinement"]["found"]
 
 
-def test_info_is_json_on_request(capsys):
+def test_info_prints_json_on_request(capsys):
     code, out, _ = run(capsys, "info", "--json")
     document = json.loads(out)
     assert code == 0
@@ -191,21 +191,21 @@ def test_info_is_json_on_request(capsys):
     assert document["labels"]["brats2021"]["et"] == 4
 
 
-def test_the_demo_refuses_to_drop_everything(capsys, tmp_path):
+def test_demo_rejects_dropping_all_sequences(capsys, tmp_path):
     code, _, err = run(capsys, "demo", "-o", tmp_path, "--drop", "t1", "t1ce", "t2", "flair")
     assert code == 2
     assert "Keep at least one" in err
 
 
 @pytest.mark.parametrize("command", ["segment", "demo", "doctor", "info"])
-def test_help_shows_an_example(capsys, command):
+def test_help_shows_example(capsys, command):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
     assert f"brats-mm {command}" in capsys.readouterr().out.split("example")[1]
 
 
 @pytest.mark.parametrize("command", ["segment", "report", "serve", "train-cross"])
-def test_help_is_wrapped_to_a_narrow_terminal_but_for_commands_to_copy(capsys, monkeypatch, command):
+def test_help_wraps_to_terminal_except_commands(capsys, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "50")
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
@@ -214,7 +214,7 @@ def test_help_is_wrapped_to_a_narrow_terminal_but_for_commands_to_copy(capsys, m
     assert [line for line in lines if line.startswith(f"  brats-mm {command} ")]
 
 
-def test_help_and_info_load_nothing_heavy():
+def test_help_and_info_import_nothing_heavy():
     """Neither torch nor, for help, numpy is imported."""
     code = (
         "import sys\nfrom brats_mm.cli.main import main\n"

@@ -17,7 +17,7 @@ SHAPE = (64, 72, 56)
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """T1ce and FLAIR of a made, skull-stripped head, on one grid."""
+    """T1ce and FLAIR of a synthetic, skull-stripped head, on one grid."""
     folder = tmp_path_factory.mktemp("study")
     for modality, volume in make_phantom(3, SHAPE).images.items():
         if modality.value in ("t1ce", "flair"):
@@ -36,7 +36,7 @@ def test_inspect_shows_series_choice_and_geometry(study: Path, capsys: pytest.Ca
     assert "TI 2500 ms" in message
 
 
-def test_inspect_exits_with_2_where_segment_would_stop(
+def test_inspect_exits_with_2_when_segment_would_fail(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in (4, 8):
@@ -49,7 +49,7 @@ def test_inspect_exits_with_2_where_segment_would_stop(
     assert "segment would stop" in out.err
 
 
-def test_segment_takes_a_study(study: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_segment_accepts_study(study: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     code = main(
         ["segment", str(study), "-o", str(tmp_path / "out"), "--bundle", str(tiny_bundle), "--window", "64", "-q"]
     )
@@ -61,12 +61,12 @@ def test_segment_takes_a_study(study: Path, tiny_bundle: Path, tmp_path: Path) -
     assert "Gd" not in json.dumps(report)
 
 
-def test_a_study_option_without_dicom_is_refused(made_head: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejects_study_option_without_dicom(made_head: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segment", str(made_head), "-o", "out", "--study", "1.2"]) == 2
     assert "--study was given, but the input is not DICOM" in capsys.readouterr().err
 
 
-def test_without_pydicom_the_error_says_what_to_install(
+def test_missing_pydicom_error_names_package(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

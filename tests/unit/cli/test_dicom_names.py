@@ -1,4 +1,4 @@
-"""A patient's name in a broken header does not reach warnings or logs."""
+"""Patient names in broken headers do not reach warnings or logs."""
 
 import logging
 import traceback
@@ -21,7 +21,7 @@ from tests.fakes.dicom_results import prediction_on
 from tests.fakes.dicom_series import TYPICAL, write_series
 
 NAME = "Zwackelmann"
-# An element each: (tag, VR, bytes of its value), none of which its VR allows.
+# Elements as (tag, VR, value bytes), each with a value that its VR does not allow.
 BROKEN = {
     "a name for a birth date": (b"\x10\x00\x30\x00", b"DA", b"Zwackelmann "),
     "a name for an age": (b"\x10\x00\x10\x10", b"AS", b"Zwackelmann "),
@@ -58,7 +58,7 @@ def spoilt_series(folder, what):
 
 @pytest.mark.parametrize("deidentify", [False, True], ids=["with identity", "without"])
 @pytest.mark.parametrize("what", BROKEN.values(), ids=BROKEN)
-def test_objects_are_made_of_a_broken_header_without_a_word(tmp_path, what, deidentify, caplog, capfd, recwarn):
+def test_objects_from_broken_header_log_nothing(tmp_path, what, deidentify, caplog, capfd, recwarn):
     caplog.set_level(logging.DEBUG)
     data = spoilt_series(tmp_path / "series", what)
     source = headers_in(tmp_path / "series")
@@ -75,7 +75,7 @@ def test_objects_are_made_of_a_broken_header_without_a_word(tmp_path, what, deid
         assert not any(NAME in one for one in objects)
 
 
-def test_what_dicom_s_writers_say_of_a_value_is_not_passed_on(tmp_path, monkeypatch):
+def test_error_messages_of_dicom_writers_are_not_shown(tmp_path, monkeypatch):
     def refuse(*_):
         message = f"{NAME} is no value"
         raise ValueError(message)
@@ -92,7 +92,7 @@ def test_what_dicom_s_writers_say_of_a_value_is_not_passed_on(tmp_path, monkeypa
     assert NAME not in "".join(traceback.format_exception(caught.value))
 
 
-def test_inspect_and_segment_say_and_write_no_name(tiny_bundle, tmp_path, capfd, caplog, recwarn):
+def test_inspect_and_segment_print_and_write_no_name(tiny_bundle, tmp_path, capfd, caplog, recwarn):
     caplog.set_level(logging.DEBUG)
     for modality, volume in make_phantom(3, (48, 48, 48)).images.items():
         if modality.value in ("t1ce", "flair"):
@@ -116,7 +116,7 @@ def test_inspect_and_segment_say_and_write_no_name(tiny_bundle, tmp_path, capfd,
         assert NAME.encode() not in path.read_bytes(), path.name
 
 
-def test_silence_ends_with_the_last_of_its_blocks(tmp_path):
+def test_suppression_ends_with_last_nested_block(tmp_path):
     log = logging.getLogger("pydicom")
     before = log.level
     with without_warnings():
@@ -128,7 +128,7 @@ def test_silence_ends_with_the_last_of_its_blocks(tmp_path):
         warnings.warn("heard again", UserWarning, stacklevel=1)
 
 
-def test_a_header_is_read_without_a_word(tmp_path, recwarn):
+def test_broken_header_is_read_without_log(tmp_path, recwarn):
     (path,) = write_series(tmp_path, np.ones((8, 8, 1)), np.diag([-1.0, -1, 5, 1]))
     with without_warnings():
         spoil(path, *BROKEN["a name for a birth date"])

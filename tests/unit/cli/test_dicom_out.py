@@ -1,4 +1,4 @@
-"""`brats-mm segment --dicom` writes DICOM objects next to the usual files, and a patient's name to no other file."""
+"""`brats-mm segment --dicom` writes DICOM objects next to the other files, and a patient's name only into them."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ def study(tmp_path_factory):
     return folder
 
 
-def test_objects_are_written_and_names_are_in_them_alone(study, tiny_bundle, tmp_path, capsys, caplog, recwarn):
+def test_objects_are_written_and_only_they_hold_names(study, tiny_bundle, tmp_path, capsys, caplog, recwarn):
     out = tmp_path / "out"
     words = [
         "segment",
@@ -64,13 +64,13 @@ def test_missing_requirements_are_reported_before_loading(head_folder, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_study_has_its_own_reference(study, tmp_path, capsys):
+def test_study_uses_its_own_reference(study, tmp_path, capsys):
     words = ["segment", str(study), "-o", str(tmp_path / "out"), "--dicom", "--dicom-reference", str(study / "t1ce")]
     assert main(words) == 2
     assert "--reference t1ce" in capsys.readouterr().err
 
 
-def test_other_results_are_kept_where_the_dicom_results_fail(study, tiny_bundle, tmp_path, capsys, monkeypatch):
+def test_other_results_are_kept_when_dicom_results_fail(study, tiny_bundle, tmp_path, capsys, monkeypatch):
     """Exit code 2, and a warning in the report."""
 
     def refuse(*_):

@@ -42,7 +42,7 @@ def test_evaluate_scores_all_subsets_and_compare_pairs_two_runs(capsys, labelled
     assert (tmp_path / "c" / "comparison.md").is_file()
 
 
-def test_an_evaluation_is_not_replaced_unasked(capsys, labelled, tmp_path, tiny_bundle):
+def test_evaluation_is_replaced_only_with_overwrite(capsys, labelled, tmp_path, tiny_bundle):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "cases.csv").write_text("precious")
     code = main(["evaluate", str(labelled), "-o", str(tmp_path / "a"), "--bundle", str(tiny_bundle)])
@@ -50,13 +50,13 @@ def test_an_evaluation_is_not_replaced_unasked(capsys, labelled, tmp_path, tiny_
     assert (tmp_path / "a" / "cases.csv").read_text() == "precious"
 
 
-def test_a_folder_without_labels_is_reported(capsys, head_folder, tmp_path, tiny_bundle):
+def test_reports_folder_without_labels(capsys, head_folder, tmp_path, tiny_bundle):
     code = main(["evaluate", str(head_folder.parent), "-o", str(tmp_path / "a"), "--bundle", str(tiny_bundle)])
     assert code == 2
     assert "needs reference labels" in capsys.readouterr().err.replace("\n", " ")
 
 
-def test_evaluate_refuses_an_existing_evaluation_before_it_loads_anything(tmp_path, capsys, monkeypatch):
+def test_evaluate_rejects_existing_evaluation_before_loading(tmp_path, capsys, monkeypatch):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "cases.csv").write_text("")
     monkeypatch.setattr("brats_mm.cli.commands.evaluate.load_segmenter", pytest.fail)

@@ -31,7 +31,7 @@ REPORT = {
 }
 
 
-def test_expected_dice_intervals_grade_and_advice_are_reported(capsys):
+def test_prints_expected_dice_intervals_grade_and_advice(capsys):
     print_result(REPORT, Console())
     message = capsys.readouterr().out
     whole, enhancing = message.splitlines()[:2]

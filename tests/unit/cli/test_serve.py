@@ -13,12 +13,12 @@ def settings_of(*words):
     return serve._settings(make_parser().parse_args(["serve", *words]))
 
 
-def test_one_process_here_unless_a_cluster_is_named():
+def test_default_is_one_local_process():
     settings = settings_of()
     assert (settings.ray, settings.worker_count) == (None, 1)
 
 
-def test_workers_of_a_cluster_and_what_each_gets():
+def test_cluster_workers_and_their_resources():
     pytest.importorskip("ray")
     settings = settings_of("--ray", "head:6379", "--workers", "3", "--ray-cores", "4", "--ray-gpus", "0.5")
     assert (settings.ray.address, settings.worker_count) == ("head:6379", 3)
@@ -26,7 +26,7 @@ def test_workers_of_a_cluster_and_what_each_gets():
     assert settings.ray.share.threads == 4
 
 
-def test_several_workers_need_a_cluster():
+def test_several_workers_need_cluster():
     with pytest.raises(
         OptionError, match=r"One worker on this machine uses all cores\. Leave out --workers, or name a cluster"
     ):
@@ -35,7 +35,7 @@ def test_several_workers_need_a_cluster():
         settings_of("--workers", "0", "--ray", "auto")
 
 
-def test_without_ray_the_error_says_what_to_install(monkeypatch):
+def test_missing_ray_error_names_package(monkeypatch):
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
     with pytest.raises(
         OptionError, match=r'Ray is not installed. Run: pip install "brats-mm\[ray\]", or leave out --ray'
@@ -43,11 +43,11 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch):
         settings_of("--ray", "auto")
 
 
-def test_speed_and_backend_reach_the_worker():
+def test_speed_and_backend_reach_worker():
     message = settings_of("--fast", "--backend", "torch", "--window", "96").worker.start_message()
     assert (message["preset"], message["backend"], message["window"]) == ("fast", "torch", 96)
 
 
-def test_watching_an_archive_needs_one():
+def test_watching_needs_archive():
     with pytest.raises(OptionError, match="--dicomweb-poll needs an archive"):
         settings_of("--dicomweb-poll", "5")

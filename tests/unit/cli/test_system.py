@@ -21,7 +21,7 @@ def run(command, **options):
 
 
 @pytest.mark.parametrize("line", ["info | head -1", "info --json | head -1", "--help | head -1", "info 2>&1 | true"])
-def test_a_reader_that_goes_away_is_no_error(line):
+def test_closed_output_pipe_is_no_error(line):
     done = run(
         f"set -o pipefail; {sys.executable} -c 'from brats_mm.cli.main import entry; entry()' {line}",
         shell=True,
@@ -32,7 +32,7 @@ def test_a_reader_that_goes_away_is_no_error(line):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
-def test_a_result_that_cannot_be_written_is_an_error():
+def test_unwritable_result_is_an_error():
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = subprocess.run(INFO, stdout=full, stderr=subprocess.PIPE, text=True, timeout=600, check=False)
 
@@ -42,7 +42,7 @@ def test_a_result_that_cannot_be_written_is_an_error():
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
-def test_letters_that_the_terminal_lacks_are_escaped(encoding, tmp_path):
+def test_characters_unknown_to_terminal_are_escaped(encoding, tmp_path):
     folder = tmp_path / "患者"
     done = run([*INFO[:-1], "inspect", str(folder)], env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"})
 
@@ -51,7 +51,7 @@ def test_letters_that_the_terminal_lacks_are_escaped(encoding, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_words_for_a_person_do_not_stop_the_work(monkeypatch, capsys):
+def test_unwritable_messages_do_not_stop_command(monkeypatch, capsys):
     """If standard output is on a full disk, messages stop, but the command continues."""
     from brats_mm.cli.output import Console, print_line
 
@@ -74,7 +74,7 @@ def test_words_for_a_person_do_not_stop_the_work(monkeypatch, capsys):
     assert print_line("a", full).errno == errno.ENOSPC
 
 
-def test_names_too_long_and_ports_beyond_the_last(capsys, tmp_path):
+def test_rejects_too_long_names_and_invalid_ports(capsys, tmp_path):
     assert main(["inspect", str(tmp_path / ("z" * 300))]) == 2
     assert main(["serve", "--port", "99999"]) == 2
 
@@ -103,14 +103,14 @@ def failed(kind, *arguments):
     ],
     ids=str,
 )
-def test_memory_that_ran_out_is_recognised(error):
+def test_out_of_memory_is_recognised(error):
     sentence, code = explanation(error)
 
     assert sentence.startswith("Out of memory.")
     assert code == 1
 
 
-def test_memory_is_recognised_behind_another_error():
+def test_out_of_memory_is_recognised_as_cause_of_other_error():
     error = ValueError("no model")
     error.__cause__ = MemoryError()
 
@@ -121,21 +121,21 @@ def test_memory_is_recognised_behind_another_error():
     ("number", "code"),
     [(errno.EACCES, 2), (errno.ENAMETOOLONG, 2), (errno.ENOTDIR, 2), (errno.ELOOP, 2), (errno.ENOSPC, 1)],
 )
-def test_refused_paths_and_full_disks_get_a_sentence(number, code):
+def test_refused_paths_and_full_disks_have_messages(number, code):
     sentence, got = explanation(OSError(number, os.strerror(number), "/a/b"))
 
     assert got == code
     assert sentence.startswith(f"/a/b cannot be {'used' if code == 2 else 'read or written'}: {os.strerror(number)}.")
 
 
-def test_an_error_of_the_program_is_not_explained_away():
+def test_internal_errors_have_no_explanation():
     assert explanation(ValueError("wrong")) is None
     assert explanation(KeyError("a")) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-def test_signals_leave_nothing_in_the_folder(tmp_path, name, code):
+def test_signals_leave_no_files(tmp_path, name, code):
     def work():
         with terminate_on_signals(), OutputFolder(tmp_path / "out") as out:
             out.staged("a.txt").write_text("a")
@@ -150,7 +150,7 @@ def test_signals_leave_nothing_in_the_folder(tmp_path, name, code):
     assert signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
 
 
-def test_an_ignored_signal_stays_ignored(tmp_path):
+def test_ignored_signal_stays_ignored(tmp_path):
     """The signal is ignored as under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -169,7 +169,7 @@ with OutputFolder(pathlib.Path(sys.argv[1])) as out:
 """
 
 
-def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
+def test_next_run_removes_files_of_killed_run(tmp_path):
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=600)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".brats-mm-")]
 
@@ -179,7 +179,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
 
 
-def test_the_work_of_a_running_process_is_not_swept(tmp_path):
+def test_files_of_running_process_are_kept(tmp_path):
     with OutputFolder(tmp_path) as first:
         first.staged("a.txt").write_text("a")
         with OutputFolder(tmp_path) as second:
@@ -190,7 +190,7 @@ def test_the_work_of_a_running_process_is_not_swept(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space as on Linux")
 @pytest.mark.parametrize("gib", [1, 2])
-def test_too_little_address_space_is_reported_at_once(tmp_path, gib):
+def test_too_little_address_space_is_reported_at_start(tmp_path, gib):
     import resource
 
     size = gib << 30

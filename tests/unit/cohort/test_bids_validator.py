@@ -63,11 +63,11 @@ def derivatives(tiny_bundle, made_head, tmp_path_factory):
     return folder
 
 
-def test_no_working_folder_is_left(derivatives):
+def test_no_working_folder_remains(derivatives):
     assert not (derivatives / ".work").exists()
 
 
-def test_the_validator_finds_no_error(derivatives):
+def test_validator_reports_no_error(derivatives):
     program = shutil.which("bids-validator-deno", path=str(Path(sys.executable).parent))
     program = program or shutil.which("bids-validator-deno")
     if program is None:
@@ -81,7 +81,7 @@ def test_the_validator_finds_no_error(derivatives):
     assert done.returncode == 0
 
 
-def test_a_users_change_of_the_description_is_kept(tmp_path):
+def test_user_changes_of_description_are_kept(tmp_path):
     description = tmp_path / "dataset_description.json"
     describe_dataset(tmp_path, LabelConvention.BRATS2023, "1")
     description.write_text(json.dumps({**json.loads(description.read_text()), "Authors": ["A. Nother"]}))

@@ -1,4 +1,4 @@
-"""Names, places, hashes and tables of a cohort."""
+"""Names, paths, hashes and tables of a cohort."""
 
 import csv
 import os
@@ -39,7 +39,7 @@ REPORT = {
 }
 
 
-def test_results_have_names_that_bids_knows_or_is_configured_to_ignore():
+def test_result_names_are_valid_or_ignored_in_bids():
     assert bids_file("sub-01_ses-2", "segmentation.nii.gz") == "sub-01_ses-2_desc-tumour_dseg.nii.gz"
     assert bids_file("sub-01", "mask_wt.nii.gz") == "sub-01_label-WT_mask.nii.gz"
     assert bids_file("sub-01", "probability_et.nii.gz") == "sub-01_label-ET_probseg.nii.gz"
@@ -50,14 +50,14 @@ def test_results_have_names_that_bids_knows_or_is_configured_to_ignore():
     assert bids_folder("sub-01_ses-2").as_posix() == "sub-01/ses-2/anat"
 
 
-def test_names_that_are_not_of_bids_become_subjects_and_stay_apart():
+def test_other_names_become_distinct_bids_subjects():
     assert bids_prefix("case7") == "sub-case7"
     assert bids_prefix("a-1") != bids_prefix("a1") != bids_prefix("a_1")
     assert bids_prefix("a-1").startswith("sub-a1x")
 
 
 @given(st.text(max_size=130))
-def test_a_name_without_fault_is_one_part_of_a_path(name):
+def test_valid_name_is_one_path_component(name):
     if name_fault(name) is None:
         assert name
         assert os.path.basename(name) == name  # noqa: PTH119
@@ -65,7 +65,7 @@ def test_a_name_without_fault_is_one_part_of_a_path(name):
         assert bids_folder(name).parts[-1] == "anat"
 
 
-def test_content_is_of_the_bytes_and_the_stamp_of_their_dates(tmp_path):
+def test_content_hash_covers_bytes_and_stamp_covers_dates(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "t1.nii.gz").write_bytes(b"voxels")
@@ -80,13 +80,13 @@ def test_content_is_of_the_bytes_and_the_stamp_of_their_dates(tmp_path):
     assert content_of(one) != content_of(two)
 
 
-def test_the_same_file_as_another_sequence_is_another_case(tmp_path):
+def test_same_file_as_other_sequence_is_other_case(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(b"voxels")
     first, second = (CohortCase("a", files={one: str(tmp_path / "a.nii.gz")}) for one in (Modality.T1, Modality.T2))
     assert content_of(first) != content_of(second)
 
 
-def test_bids_results_are_there_when_the_report_is(tmp_path):
+def test_bids_results_exist_only_after_publishing(tmp_path):
     prepare_output(tmp_path / "out", Layout.BIDS, LabelConvention.BRATS2021, version="1.2")
     work = work_folder(tmp_path / "out", "case-7", Layout.BIDS)
     work.mkdir(parents=True)
@@ -102,14 +102,14 @@ def test_bids_results_are_there_when_the_report_is(tmp_path):
     ).read_text() == "index\tname\n0\tbackground\n1\tncr\n2\ted\n4\tet\n"
 
 
-def test_half_written_files_of_a_killed_worker_are_removed(tmp_path):
+def test_partial_files_of_killed_worker_are_removed(tmp_path):
     left = tmp_path / "cases" / "a" / ".brats-mm-x" / "new"
     left.mkdir(parents=True)
     assert work_folder(tmp_path, "a", Layout.PLAIN) == tmp_path / "cases" / "a"
     assert list((tmp_path / "cases" / "a").iterdir()) == []
 
 
-def test_a_row_has_what_the_report_says_and_columns_know_every_value(tmp_path):
+def test_row_matches_report_and_columns_cover_every_value(tmp_path):
     row = row_of("a", "cases/a", REPORT, {"weights": {"t1ce": {"wt": 0.25, "tc": 0.5, "et": 0.75}}})
     assert set(row) <= set(COLUMNS)
     assert row["sequences"] == "t1ce+flair"

@@ -1,7 +1,4 @@
-"""A planner is killed at random moments and restarted. Every case is done in the end, and no worker outlives it.
-
-BRATS_MM_KILLS sets the number of kills (default: 3).
-"""
+"""Killed at random moments and restarted, a cohort finishes every case, and no worker outlives it."""
 
 import os
 import random
@@ -46,7 +43,7 @@ sys.exit(main(["cohort", *sys.argv[1:]]))
 """
 
 
-def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_resumes(tmp_path):
+def test_ctrl_c_exits_with_130_and_same_command_resumes(tmp_path):
     (tmp_path / "t1.nii.gz").write_bytes(b"voxels")
     table = tmp_path / "cases.csv"
     table.write_text("case,t1\n" + "".join(f"case-{number:02d},t1.nii.gz\n" for number in range(30)))
@@ -55,7 +52,7 @@ def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_resumes(tmp_pa
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as run:
         assert run.stdout.readline().startswith("30 cases in ")
         assert run.stdout.readline().startswith("1 of 30")
-        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        os.killpg(run.pid, signal.SIGINT)  # like a terminal, also to the workers
         _, message = run.communicate(timeout=600)
     assert run.returncode == 130
     assert message == "error: Interrupted. Finished cases are kept. Run the same command to continue.\n"
@@ -66,7 +63,7 @@ def test_ctrl_c_ends_with_130_and_a_sentence_and_the_same_command_resumes(tmp_pa
     assert f"{30 - done} cases done, {done} done before, 0 failed." in again.stdout
 
 
-def test_a_killed_planner_resumes_and_leaves_no_worker_behind(tmp_path):
+def test_killed_cohort_resumes_and_leaves_no_worker(tmp_path):
     chance = random.Random(1)
     (tmp_path / "t1.nii.gz").write_bytes(b"voxels")
     table = tmp_path / "cases.csv"
@@ -74,7 +71,7 @@ def test_a_killed_planner_resumes_and_leaves_no_worker_behind(tmp_path):
     table.write_text("case,t1\n" + "".join(f"{name},t1.nii.gz\n" for name in names))
     workers = set()
     for number in range(KILLS):
-        hold_from = names[20 * number + 19]  # so that some are left, however late the kill comes
+        hold_from = names[20 * number + 19]  # some cases remain however late the kill comes
         command = [sys.executable, "-c", RUN, str(table), str(tmp_path / "out"), hold_from]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as planner:
             try:

@@ -29,21 +29,21 @@ def test_csv_with_other_columns_and_a_byte_order_mark(tmp_path):
     assert list(manifest.cases()) == expected(tmp_path), "it can be listed again"
 
 
-def test_parquet_and_tab_separated_tables_say_the_same(tmp_path):
+def test_parquet_and_tab_separated_tables_give_same_cases(tmp_path):
     pq.write_table(pa.table(ROWS), tmp_path / "cases.parquet")
     (tmp_path / "cases.tsv").write_text("case\tfolder\tt1ce\na\t\tx/t1ce.nii.gz\n\tcohort/b\t\n")
     for name in ("cases.parquet", "cases.tsv"):
         assert list(open_manifest(tmp_path / name).cases()) == expected(tmp_path)
 
 
-def test_a_folder_of_case_folders_leaves_hidden_ones_and_files_out(tmp_path):
+def test_folder_of_cases_skips_hidden_folders_and_files(tmp_path):
     for name in ("b", "a", ".cache"):
         (tmp_path / name).mkdir()
     (tmp_path / "notes.txt").touch()
     assert list(open_manifest(tmp_path).cases()) == [CohortCase(name, str(tmp_path / name)) for name in ("a", "b")]
 
 
-def test_bids_has_a_case_for_each_session_and_for_subjects_without(tmp_path):
+def test_bids_has_a_case_per_session_or_subject(tmp_path):
     places = ["sub-01/anat", "sub-02/ses-1/anat", "sub-02/ses-2/anat", "sub-03/dwi", "derivatives/sub-01/anat"]
     for place in places:
         (tmp_path / place).mkdir(parents=True)
@@ -67,7 +67,7 @@ def test_bids_has_a_case_for_each_session_and_for_subjects_without(tmp_path):
         (f"{'a' * 200},b,", "cannot be the name of a folder"),
     ],
 )
-def test_a_line_that_cannot_be_used_is_a_case_with_a_fault(tmp_path, line, said):
+def test_unusable_line_is_a_case_with_a_fault(tmp_path, line, said):
     table = tmp_path / "cases.csv"
     table.write_text(f"case,folder,t1\n{line}\n")
     (case,) = open_manifest(table).cases()
@@ -75,7 +75,7 @@ def test_a_line_that_cannot_be_used_is_a_case_with_a_fault(tmp_path, line, said)
     assert case.fault.endswith(".")
 
 
-def test_what_is_no_manifest_is_refused_with_a_sentence(tmp_path):
+def test_rejects_invalid_manifests(tmp_path):
     one_case = tmp_path / "case"
     one_case.mkdir()
     (one_case / "t1.nii.gz").touch()

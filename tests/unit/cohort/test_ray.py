@@ -25,7 +25,7 @@ def cluster():
         yield made
 
 
-def test_all_cases_are_done_once_though_a_node_is_killed(cluster, tmp_path):
+def test_all_cases_are_done_once_after_node_kill(cluster, tmp_path):
     second = second_node(cluster)
     names = [f"case-{number:03d}" for number in range(60)]
     manifest = manifest_of(tmp_path / "in", names)
@@ -44,7 +44,7 @@ def test_all_cases_are_done_once_though_a_node_is_killed(cluster, tmp_path):
     print(f"60 cases, a node of two killed after 20: {status.done} done, {len(ran) - 60} computed again")  # noqa: T201
 
 
-def test_a_case_that_takes_down_its_worker_takes_no_other_with_it(cluster, tmp_path):
+def test_case_that_kills_its_worker_fails_alone(cluster, tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a", "deadly", "b", "c"])
     engine = RayEngine(FakeCases(), cluster.address, workers=1, cores=1)
     status = run_cohort(manifest, tmp_path / "out", engine, CohortSettings("model-1"))
@@ -52,7 +52,7 @@ def test_a_case_that_takes_down_its_worker_takes_no_other_with_it(cluster, tmp_p
     assert "stopped 4 times" in (tmp_path / "out" / "failures.csv").read_text()
 
 
-def test_without_a_cluster_the_error_says_what_to_start(tmp_path):
+def test_missing_cluster_error_names_command(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a"])
     with pytest.raises(OptionError, match=r"There is no Ray cluster at '127\.0\.0\.1:1'"):
         run_cohort(manifest, tmp_path / "out", RayEngine(FakeCases(), "127.0.0.1:1"), CohortSettings("model-1"))
@@ -67,7 +67,7 @@ class Together:
             yield TaskResult(task.case.name, CaseState.DONE, "+".join(one.case.name for one in given))
 
 
-def test_an_actor_gives_its_runner_the_next_cases_before_the_first_is_done():
+def test_actor_passes_next_cases_before_first_is_done():
     actor = TaskActor(lambda slot: Together(), 0, 1)
     assert actor.fault() is None
     tasks = [CaseTask(CohortCase(name, folder="."), ".") for name in "abc"]
@@ -77,6 +77,6 @@ def test_an_actor_gives_its_runner_the_next_cases_before_the_first_is_done():
     assert {"".join(sorted(one.content)) for one in result} == {"++abc"}
 
 
-def test_an_actor_without_a_model_says_why():
+def test_actor_without_model_reports_reason():
     fault = TaskActor(FakeCases(unable=True), 0, 1).fault()
     assert "The bundle has no weights" in str(fault)

@@ -93,7 +93,7 @@ def waited(answers, num_returns, timeout):
     return done, [answer for answer in answers if answer not in done]
 
 
-def test_a_case_that_takes_down_its_actor_is_tried_alone_and_takes_no_other_with_it(ray, tmp_path):
+def test_case_that_kills_its_actor_is_retried_alone(ray, tmp_path):
     seen = []
     engine = RayEngine(lambda slot: Cases(seen), workers=1)
     manifest = manifest_of(tmp_path / "in", ["a", "deadly", "b", "c"])
@@ -106,7 +106,7 @@ def test_a_case_that_takes_down_its_actor_is_tried_alone_and_takes_no_other_with
     assert len(Handle.made) == 5, "one for each that went"
 
 
-def test_an_actor_holds_a_few_tasks_and_no_more(ray, tmp_path):
+def test_tasks_per_actor_are_limited(ray, tmp_path):
     seen = []
     engine = RayEngine(lambda slot: Cases(seen), workers=2)
     assert engine.width == 2 * HELD

@@ -78,7 +78,7 @@ def table(output):
     return pq.read_table(output / "results.parquet")["case"].to_pylist()
 
 
-def test_every_case_is_done_once_and_in_the_table(tmp_path):
+def test_every_case_is_done_once_and_in_table(tmp_path):
     names = [f"case-{number:02d}" for number in range(12)]
     engine, message = HereEngine(), []
     status = run_cohort(manifest_of(tmp_path / "in", names), tmp_path / "out", engine, SETTINGS, message.append)
@@ -92,7 +92,7 @@ def test_every_case_is_done_once_and_in_the_table(tmp_path):
     assert message[-1].left_s == 0
 
 
-def test_a_bad_case_stops_no_other_and_its_sentence_is_kept(tmp_path):
+def test_failed_case_stops_no_other_and_its_message_is_kept(tmp_path):
     status = run_cohort(manifest_of(tmp_path / "in", ["a", "bad", "c"]), tmp_path / "out", HereEngine(), SETTINGS)
     assert (status.done, status.failed) == (2, 1)
     assert failures(tmp_path / "out") == [
@@ -100,7 +100,7 @@ def test_a_bad_case_stops_no_other_and_its_sentence_is_kept(tmp_path):
     ]
 
 
-def test_a_second_run_computes_what_failed_or_is_new_alone(tmp_path):
+def test_second_run_computes_only_failed_and_new_cases(tmp_path):
     run_cohort(manifest_of(tmp_path / "in", ["a", "bad"]), tmp_path / "out", HereEngine(), SETTINGS)
     again = HereEngine()
     status = run_cohort(manifest_of(tmp_path / "in", ["c"]), tmp_path / "out", again, SETTINGS)
@@ -109,7 +109,7 @@ def test_a_second_run_computes_what_failed_or_is_new_alone(tmp_path):
     assert table(tmp_path / "out") == ["a", "c"]
 
 
-def test_the_content_of_a_touched_case_is_compared_and_a_removed_result_is_made_again(tmp_path):
+def test_touched_case_is_compared_by_content_and_removed_result_recomputed(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a", "b", "c"])
     run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
     os.utime(tmp_path / "in" / "a" / "t1.nii.gz", (1, 1))
@@ -125,7 +125,7 @@ def test_the_content_of_a_touched_case_is_compared_and_a_removed_result_is_made_
 
 @pytest.mark.parametrize("fault", ["deleted", "emptied", "cut", "folder"])
 @pytest.mark.parametrize("name", ["report.json", "segmentation.nii.gz"])
-def test_results_that_are_lost_or_cut_are_computed_again_and_counted(fault, name, tmp_path):
+def test_lost_and_truncated_results_are_recomputed_and_counted(fault, name, tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a", "b", "c"])
 
     class Results(HereEngine):
@@ -151,7 +151,7 @@ def test_results_that_are_lost_or_cut_are_computed_again_and_counted(fault, name
     assert (last.skipped, last.lost) == (3, 0)
 
 
-def test_records_of_a_version_without_sizes_are_read(tmp_path):
+def test_reads_records_without_sizes(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a"])
     run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
     with closing(sqlite3.connect(tmp_path / "out" / "cohort.sqlite3")) as records:
@@ -160,7 +160,7 @@ def test_records_of_a_version_without_sizes_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["=cmd()", "+1+1", "-2+3", "@SUM(A1)", "=HYPERLINK(1)"])
-def test_a_case_name_is_no_formula_in_the_tables(name, tmp_path):
+def test_case_names_are_no_formulas_in_tables(name, tmp_path):
     settings = CohortSettings("model-1", table=TableFormat.CSV)
     manifest = manifest_of(tmp_path / "in", [name, f"{name} bad"])
     run_cohort(manifest, tmp_path / "out", HereEngine(), settings)
@@ -169,13 +169,13 @@ def test_a_case_name_is_no_formula_in_the_tables(name, tmp_path):
     assert [row["case"] for row in failures(tmp_path / "out")] == [f"'{name} bad"]
 
 
-def test_another_model_or_other_options_make_everything_again(tmp_path):
+def test_other_model_or_options_recompute_everything(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a", "b"])
     run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS)
     assert run_cohort(manifest, tmp_path / "out", HereEngine(), CohortSettings("model-2")).done == 2
 
 
-def test_results_of_the_same_weights_corrected_otherwise_are_others(tmp_path):
+def test_other_calibration_of_same_weights_recomputes_results(tmp_path):
     shutil.copytree(
         open_bundle(None).root, tmp_path / "mine", ignore=shutil.ignore_patterns("docs", "calibration.json")
     )
@@ -192,7 +192,7 @@ def test_results_of_the_same_weights_corrected_otherwise_are_others(tmp_path):
     assert identity() != raw
 
 
-def test_a_lost_case_is_tried_once_more_alone_and_then_fails_with_a_sentence(tmp_path):
+def test_lost_case_is_retried_alone_and_then_fails(tmp_path):
     engine = HereEngine(lost={"a": 1, "b": 2})
     status = run_cohort(manifest_of(tmp_path / "in", ["a", "b", "c"]), tmp_path / "out", engine, SETTINGS)
     assert (status.done, status.failed) == (2, 1)
@@ -202,9 +202,9 @@ def test_a_lost_case_is_tried_once_more_alone_and_then_fails_with_a_sentence(tmp
     assert "stopped 2 times (signal SIGKILL)" in failed["sentence"]
 
 
-def test_names_that_come_twice_and_unusable_lines_are_separate_failures(tmp_path):
+def test_duplicate_names_and_unusable_lines_are_separate_failures(tmp_path):
     (tmp_path / "t1.nii.gz").write_bytes(b"x")
-    cases = tmp_path / "out" / "cases.csv"  # in the folder of the results, which is allowed
+    cases = tmp_path / "out" / "cases.csv"  # allowed in the folder of the results
     cases.parent.mkdir()
     cases.write_text("case,t1\na,../t1.nii.gz\na,../t1.nii.gz\n../b,../t1.nii.gz\nc,\n")
     status = run_cohort(open_manifest(cases), tmp_path / "out", HereEngine(), SETTINGS)
@@ -213,7 +213,7 @@ def test_names_that_come_twice_and_unusable_lines_are_separate_failures(tmp_path
     assert message == ["The manifest has another case ", "The case name ", "The case "]
 
 
-def test_a_folder_with_other_files_and_one_that_is_in_use_are_refused(tmp_path):
+def test_rejects_folder_with_other_files_or_in_use(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a"])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
@@ -227,7 +227,7 @@ def test_a_folder_with_other_files_and_one_that_is_in_use_are_refused(tmp_path):
     assert run_cohort(manifest, tmp_path / "out", HereEngine(), SETTINGS, start_another).done == 1
 
 
-def test_local_workers_do_all_cases_once_though_they_are_killed(tmp_path):
+def test_killed_local_workers_still_do_all_cases_once(tmp_path):
     names = ["a-once", *(f"case-{number:02d}" for number in range(20)), "deadly", "bad"]
     manifest = manifest_of(tmp_path / "in", names)
     engine = LocalEngine(FakeCases(pause_s=0.005), workers=2)
@@ -239,7 +239,7 @@ def test_local_workers_do_all_cases_once_though_they_are_killed(tmp_path):
     assert table(tmp_path / "out") == done
 
 
-def test_an_interrupted_run_keeps_finished_cases_and_resumes(tmp_path):
+def test_interrupted_run_keeps_finished_cases_and_resumes(tmp_path):
     manifest = manifest_of(tmp_path / "in", [f"case-{number:02d}" for number in range(12)])
 
     def stop(status):
@@ -255,7 +255,7 @@ def test_an_interrupted_run_keeps_finished_cases_and_resumes(tmp_path):
     assert (status.done, status.skipped) == (8, 4)
 
 
-def test_workers_without_a_model_end_the_run_with_its_sentence(tmp_path):
+def test_workers_without_model_end_run_with_message(tmp_path):
     manifest = manifest_of(tmp_path / "in", ["a"])
     with pytest.raises(BundleError, match="The bundle has no weights"):
         run_cohort(manifest, tmp_path / "one", LocalEngine(FakeCases(unable=True)), SETTINGS)

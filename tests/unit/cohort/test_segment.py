@@ -28,7 +28,7 @@ def two_files(head):
     return {modality: str(head / f"BraTS-GLI-00000-000-{name}.nii.gz") for modality, name in names.items()}
 
 
-def test_a_folder_named_files_a_bad_and_an_unchanged_case(segmenter, made_head, tmp_path):
+def test_runs_folder_files_failed_and_unchanged_cases(segmenter, made_head, tmp_path):
     folder = CohortCase("folder", folder=str(made_head))
     named = CohortCase("named", files=two_files(made_head))
     absent = CohortCase("absent", folder=str(tmp_path / "nowhere"))
@@ -47,7 +47,7 @@ def test_a_folder_named_files_a_bad_and_an_unchanged_case(segmenter, made_head, 
     assert "nowhere does not exist" in failed.detail
 
 
-def test_tasks_that_come_one_by_one_are_as_bids_wants_them(segmenter, made_head, tmp_path):
+def test_tasks_one_by_one_give_bids_results(segmenter, made_head, tmp_path):
     case = CohortCase("sub-01_ses-1", files=two_files(made_head))
     (result,) = runner(segmenter, Layout.BIDS).run([CaseTask(case, str(tmp_path)), None])
     assert result.state is CaseState.DONE

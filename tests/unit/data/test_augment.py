@@ -12,7 +12,7 @@ from brats_mm.errors import OptionError
 
 
 def _item(side: int) -> dict[str, object]:
-    """Return a cube of brain inside background with a small tumour in one corner, and T2 missing."""
+    """A cube of brain inside background with a small tumour in one corner. T2 is missing."""
     image = torch.zeros(4, side, side, side)
     inner = slice(3, side - 3)
     image[:, inner, inner, inner] = 1 + torch.rand(4, *[side - 6] * 3, generator=torch.Generator().manual_seed(0))
@@ -28,7 +28,7 @@ def _only(result: object) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("preset", list(PRESETS))
 @pytest.mark.parametrize("side", [20, 36], ids=["smaller than the window", "larger"])
-def test_windows_have_the_size_asked_for_and_masks_stay_masks(preset: str, side: int) -> None:
+def test_windows_have_requested_size_and_masks_stay_binary(preset: str, side: int) -> None:
     windows = random_windows((24, 24, 24), preset=preset).set_random_state(seed=0)
     for _ in range(6):
         window = _only(windows(_item(side)))
@@ -40,7 +40,7 @@ def test_windows_have_the_size_asked_for_and_masks_stay_masks(preset: str, side:
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
-def test_the_same_seed_gives_the_same_window(preset: str) -> None:
+def test_same_seed_gives_same_window(preset: str) -> None:
     first, second = (
         _only(random_windows((24, 24, 24), preset=preset).set_random_state(seed=7)(_item(36))) for _ in range(2)
     )
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_window(preset: str) -> None:
     assert torch.equal(torch.as_tensor(first["label"]), torch.as_tensor(second["label"]))
 
 
-def test_small_data_windows_favour_the_tumour() -> None:
+def test_small_data_windows_favour_tumour() -> None:
     """The tumour fills 64 of 46,656 voxels, but 70 % of the windows are centred on it."""
     windows = random_windows((16, 16, 16)).set_random_state(seed=2)
     with_tumour = sum(bool(_only(windows(_item(36)))["label"].any()) for _ in range(30))
@@ -56,7 +56,7 @@ def test_small_data_windows_favour_the_tumour() -> None:
     assert with_tumour >= 18
 
 
-def test_strong_windows_are_further_from_the_case() -> None:
+def test_strong_preset_changes_intensities_more() -> None:
     """Compares quantiles of grey values, so that flips and positions do not matter."""
     item, steps = _item(36), torch.linspace(0.05, 0.95, 10)
 
@@ -73,7 +73,7 @@ def test_strong_windows_are_further_from_the_case() -> None:
     assert distance("strong") > 1.3 * distance("small_data") > 0
 
 
-def test_intensities_change_inside_the_brain_only() -> None:
+def test_intensities_change_only_inside_brain() -> None:
     item = _item(20)
     before = torch.as_tensor(item["image"])
     after = InsideBraind([RandGaussianNoise(prob=1.0, std=1.0)]).set_random_state(seed=1)(item)["image"]
@@ -82,7 +82,7 @@ def test_intensities_change_inside_the_brain_only() -> None:
     assert not torch.equal(after, before)
 
 
-def test_each_sequence_is_changed_by_itself() -> None:
+def test_each_sequence_is_changed_independently() -> None:
     item = {"image": torch.ones(2, 2, 2, 2)}
     after = InsideBraind([RandShiftIntensity(offsets=0.5, prob=1.0)]).set_random_state(seed=1)(item)["image"]
 
@@ -90,6 +90,6 @@ def test_each_sequence_is_changed_by_itself() -> None:
     assert not np.isclose(float(after[0, 0, 0, 0]), float(after[1, 0, 0, 0]))
 
 
-def test_an_unknown_preset_is_named_with_its_rivals() -> None:
+def test_unknown_preset_error_lists_choices() -> None:
     with pytest.raises(OptionError, match=r"'heavy'\. Choose one of paper, small_data"):
         random_windows((24, 24, 24), preset="heavy")

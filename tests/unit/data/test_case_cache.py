@@ -50,7 +50,7 @@ def _spoil(items: list[dict[str, object]]) -> None:
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_a_second_start_reads_no_image(tmp_path: Path) -> None:
+def test_second_start_reads_no_image(tmp_path: Path) -> None:
     items = _items(tmp_path)
     first = [case["label"] for case in cached_cases(items, _chain(), cache_dir=tmp_path / "cache")]
     _spoil(items)
@@ -61,7 +61,7 @@ def test_a_second_start_reads_no_image(tmp_path: Path) -> None:
         cached_cases(items, _chain())
 
 
-def test_another_voxel_size_is_prepared_again(tmp_path: Path) -> None:
+def test_other_voxel_size_is_prepared_again(tmp_path: Path) -> None:
     items = _items(tmp_path, 1)
     cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
     coarse = cached_cases(items, _chain(spacing_mm=2.0), cache_dir=tmp_path / "cache")[0]
@@ -70,7 +70,7 @@ def test_another_voxel_size_is_prepared_again(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").glob("*.pt"))) == 2
 
 
-def test_a_changed_file_is_prepared_again(tmp_path: Path) -> None:
+def test_changed_file_is_prepared_again(tmp_path: Path) -> None:
     items = _items(tmp_path, 1)
     cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 8), np.uint8), np.eye(4)), items[0]["label"])
@@ -79,7 +79,7 @@ def test_a_changed_file_is_prepared_again(tmp_path: Path) -> None:
     assert int(torch.as_tensor(again["label"]).sum()) == 0
 
 
-def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path) -> None:
+def test_damaged_cache_file_is_recreated(tmp_path: Path) -> None:
     items = _items(tmp_path, 1)
     cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
     (kept,) = (tmp_path / "cache").glob("*.pt")
@@ -89,7 +89,7 @@ def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_the_random_part_is_drawn_again_and_repeats_with_the_seed(tmp_path: Path, on_disk: bool) -> None:
+def test_random_part_is_redrawn_and_repeats_with_seed(tmp_path: Path, on_disk: bool) -> None:
     chain = _chain()
     cases = cached_cases(_items(tmp_path), chain, cache_dir=tmp_path / "cache" if on_disk else None)
     drawn = []
@@ -102,7 +102,7 @@ def test_the_random_part_is_drawn_again_and_repeats_with_the_seed(tmp_path: Path
 
 
 @pytest.mark.parametrize(("settings", "count"), [({}, 3), ({"cache_rate": 0.34}, 1), ({"cache_rate": 0.0}, 3)])
-def test_tumours_are_taken_from_prepared_cases(tmp_path: Path, settings: dict[str, float], count: int) -> None:
+def test_transplanted_tumours_come_from_prepared_cases(tmp_path: Path, settings: dict[str, float], count: int) -> None:
     chain = _chain()
     cases = cached_cases(_items(tmp_path), chain, **settings)  # type: ignore[arg-type]
     donors = PreparedCases(cases)
@@ -112,6 +112,6 @@ def test_tumours_are_taken_from_prepared_cases(tmp_path: Path, settings: dict[st
     assert chain.transforms[4].transforms[0].donors is not None
 
 
-def test_settings_change_the_fingerprint_and_repeats_do_not() -> None:
+def test_fingerprint_depends_on_settings_only() -> None:
     one, same, other = (_chain(spacing_mm=step).transforms[:4] for step in (1.0, 1.0, 2.0))
     assert chain_fingerprint(one) == chain_fingerprint(same) != chain_fingerprint(other)

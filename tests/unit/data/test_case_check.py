@@ -1,4 +1,4 @@
-"""Before training, all cases are checked, and all faults are reported at once."""
+"""All cases are checked before training, and all faults are reported together."""
 
 import json
 from pathlib import Path
@@ -33,14 +33,14 @@ def _list(root: Path, **sections: list[object]) -> Path:
     return root / "list.json"
 
 
-def test_sound_cases_are_counted(tmp_path: Path) -> None:
+def test_valid_cases_are_counted(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         _case(tmp_path, name)
 
     assert check_cases(tmp_path, _list(tmp_path, training=["a", "b"], validation=["c"])) == 3
 
 
-def test_every_faulty_case_is_named_with_its_fault(tmp_path: Path) -> None:
+def test_every_faulty_case_is_reported_with_its_fault(tmp_path: Path) -> None:
     _case(tmp_path, "sound")
     _case(tmp_path, "odd_label", label=7)
     _case(tmp_path, "other_shape", shape=(8, 8, 9))
@@ -68,7 +68,7 @@ def test_every_faulty_case_is_named_with_its_fault(tmp_path: Path) -> None:
     assert "sound:" not in message
 
 
-def test_cases_that_a_single_expert_would_not_see_are_no_fault(tmp_path: Path) -> None:
+def test_cases_unused_by_single_expert_are_no_fault(tmp_path: Path) -> None:
     _case(tmp_path, "a")
     _case(tmp_path, "b", label=7)
     (tmp_path / "b" / "b-t2.nii.gz").unlink()
@@ -76,7 +76,7 @@ def test_cases_that_a_single_expert_would_not_see_are_no_fault(tmp_path: Path) -
     assert check_cases(tmp_path, _list(tmp_path, training=["a", "b"]), sections=["training"], needs=["t2"]) == 2
 
 
-def test_cut_off_and_empty_images_are_found(tmp_path: Path) -> None:
+def test_truncated_and_empty_images_are_found(tmp_path: Path) -> None:
     """A file that was truncated while it was copied has a valid header."""
     for name in ("sound", "cut", "empty"):
         _case(tmp_path, name)
@@ -92,7 +92,7 @@ def test_cut_off_and_empty_images_are_found(tmp_path: Path) -> None:
     assert "empty-t2.nii.gz is zero everywhere. Remove the sequence from the list" in str(caught.value)
 
 
-def test_a_case_is_listed_once_and_a_file_is_one_sequence(tmp_path: Path) -> None:
+def test_rejects_repeated_cases_and_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         _case(tmp_path, name)
     twin = {"name": "twin", "image": {"t1": "b/b-t1.nii.gz", "t1ce": "b/b-t1.nii.gz"}, "label": "b/b-seg.nii.gz"}
@@ -104,14 +104,14 @@ def test_a_case_is_listed_once_and_a_file_is_one_sequence(tmp_path: Path) -> Non
     assert "twin: b-t1.nii.gz is listed as t1 and t1ce" in str(caught.value)
 
 
-def test_scans_of_one_patient_on_both_sides_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_warns_of_patient_in_training_and_validation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("BraTS-GLI-00005-100", "BraTS-GLI-00005-101"):
         _case(tmp_path, name)
     check_cases(tmp_path, _list(tmp_path, training=["BraTS-GLI-00005-100"], validation=["BraTS-GLI-00005-101"]))
     assert "1 patients have scans for training and for validation" in caplog.text
 
 
-def test_label_maps_must_follow_one_scheme_or_the_one_that_is_named(tmp_path: Path) -> None:
+def test_label_maps_must_follow_one_scheme(tmp_path: Path) -> None:
     _case(tmp_path, "a", label=3)
     _case(tmp_path, "b", label=4)
     listed = _list(tmp_path, training=["a", "b"])
@@ -123,13 +123,13 @@ def test_label_maps_must_follow_one_scheme_or_the_one_that_is_named(tmp_path: Pa
 
 
 @pytest.mark.parametrize("stored_backwards", [False, True])
-def test_brains_with_front_and_back_exchanged_are_a_warning(
+def test_warns_of_brains_with_front_and_back_exchanged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, stored_backwards: bool
 ) -> None:
     """The warning follows the header, not the order of storage."""
     inside = np.zeros((27, 32, 27), np.float32)
     inside[1:26, 1:31, 4:26] = 100
-    inside[1:26, 21:31, 1:4] = 100  # the lowest part lies at the front
+    inside[1:26, 21:31, 1:4] = 100  # the lowest part is at the front
     affine = np.diag([5.0, 5.0, 5.0, 1.0])
     if stored_backwards:
         inside, affine = inside[:, ::-1], affine @ np.diag([1.0, -1.0, 1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Training reads damaged files as errors, not as other voxels."""
+"""Training reports damaged files as errors and never reads wrong voxels."""
 
 import gzip
 
@@ -22,7 +22,7 @@ def volume(tmp_path):
 
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-def test_whole_files_are_read_as_nibabel_does(kind, suffix, volume, tmp_path):
+def test_intact_files_read_like_nibabel(kind, suffix, volume, tmp_path):
     _, data = volume
     path = tmp_path / f"a{suffix}"
     kind(data, np.eye(4)).to_filename(path)
@@ -35,7 +35,7 @@ def _flipped(content, place):
     return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
 
 
-def test_every_flipped_byte_and_every_cut_is_an_error_or_changes_nothing(volume):
+def test_flipped_byte_or_truncation_is_an_error_or_changes_nothing(volume):
     """A flip in the time or flags of the gzip header may have no effect. No flip may change a voxel."""
     path, data = volume
     content = path.read_bytes()
@@ -54,7 +54,7 @@ def test_every_flipped_byte_and_every_cut_is_an_error_or_changes_nothing(volume)
     assert refused >= len(damaged) - 4
 
 
-def test_a_flipped_bit_of_a_stored_stream_stops_training_and_labels(volume):
+def test_flipped_bit_in_stored_block_is_an_error(volume):
     """Stored (uncompressed) blocks decode with any bytes, so only the checksum detects the flip."""
     path, _ = volume
     plain = gzip.decompress(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Cases come from folders, Decathlon-style lists and split files. Errors name the file or case."""
+"""Cases come from folders, Decathlon-style lists and split files, and errors name the file or case."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_is_read_by_name_in_either_naming(root: Path) -> None:
+def test_folder_is_read_in_either_naming(root: Path) -> None:
     item = find_item(root / "BraTS-GLI-00001-000")
 
     assert item is not None
@@ -36,33 +36,33 @@ def test_a_folder_is_read_by_name_in_either_naming(root: Path) -> None:
     assert item["label"].endswith("seg.nii.gz")
 
 
-def test_a_case_may_lack_sequences_and_labels(root: Path) -> None:
+def test_case_may_lack_sequences_and_labels(root: Path) -> None:
     names = {item["name"]: item for item in find_items(root)}
 
     assert set(names["Brats18_2"]["image"]) == {"t1", "t1ce", "flair"}
     assert "label" not in names["unlabelled"]
 
 
-def test_two_files_of_one_sequence_are_refused(tmp_path: Path) -> None:
+def test_rejects_two_files_of_one_sequence(tmp_path: Path) -> None:
     folder = _case(tmp_path, "twice", "t1ce", "t1c")
     with pytest.raises(CaseError, match=r"two files for t1ce: twice-t1c\.nii\.gz and twice-t1ce\.nii\.gz"):
         find_item(folder)
 
 
-def test_two_label_maps_are_refused(tmp_path: Path) -> None:
+def test_rejects_two_label_maps(tmp_path: Path) -> None:
     folder = _case(tmp_path, "twice", "t1", "seg", "mask")
     with pytest.raises(CaseError, match="several label maps"):
         find_item(folder)
 
 
-def test_a_folder_without_cases_says_what_it_should_hold(tmp_path: Path) -> None:
+def test_error_for_folder_without_cases_describes_expected_content(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="holds no case"):
         find_items(tmp_path)
     with pytest.raises(CaseError, match="There is no folder"):
         find_items(tmp_path / "absent")
 
 
-def test_a_list_made_from_a_folder_reads_back(root: Path) -> None:
+def test_list_of_folder_round_trips(root: Path) -> None:
     made = make_datalist(root, validation=["Brats18_2"])
     (root / "list.json").write_text(json.dumps(made))
 
@@ -80,13 +80,13 @@ def test_validation_names_must_exist(root: Path) -> None:
         make_datalist(root, validation=["nobody"])
 
 
-def test_a_split_file_of_names_is_a_list_too(root: Path) -> None:
+def test_accepts_split_file_of_names(root: Path) -> None:
     (root / "split.json").write_text(json.dumps({"train": ["Brats18_2"], "validation": ["BraTS-GLI-00001-000"]}))
 
     assert [item["name"] for item in training_items(root, root / "split.json", "training")] == ["Brats18_2"]
 
 
-def test_a_list_may_give_paths_in_channel_order_with_gaps(root: Path) -> None:
+def test_list_may_have_paths_in_channel_order_with_gaps(root: Path) -> None:
     entry = {
         "image": ["a/t1.nii.gz", None, "a/t2.nii.gz", None],
         "label": "a/seg.nii.gz",
@@ -101,7 +101,7 @@ def test_a_list_may_give_paths_in_channel_order_with_gaps(root: Path) -> None:
     assert item["name"] == "a"
 
 
-def test_cases_without_the_needed_sequence_are_left_out(root: Path) -> None:
+def test_cases_without_needed_sequence_are_skipped(root: Path) -> None:
     (root / "split.json").write_text(json.dumps({"training": ["Brats18_2", "BraTS-GLI-00001-000"]}))
 
     names = [item["name"] for item in training_items(root, root / "split.json", "training", needs=["t2"])]
@@ -119,32 +119,30 @@ def test_cases_without_the_needed_sequence_are_left_out(root: Path) -> None:
         ({"training": [{"image": {"pd": "x"}, "label": "y"}]}, "training", CaseError, "sequences named pd"),
     ],
 )
-def test_faults_of_a_list_are_named(
-    root: Path, content: object, section: str, error: type[Exception], said: str
-) -> None:
+def test_rejects_faulty_lists(root: Path, content: object, section: str, error: type[Exception], said: str) -> None:
     (root / "list.json").write_text(json.dumps(content))
     with pytest.raises(error, match=said):
         training_items(root, root / "list.json", section)
 
 
-def test_no_case_with_the_needed_sequence_is_an_error(root: Path) -> None:
+def test_no_case_with_needed_sequence_is_an_error(root: Path) -> None:
     (root / "split.json").write_text(json.dumps({"training": ["Brats18_2"]}))
     with pytest.raises(CaseError, match="has t2"):
         training_items(root, root / "split.json", "training", needs=["t2"])
 
 
-def test_an_unreadable_list_is_named(root: Path) -> None:
+def test_error_names_unreadable_list(root: Path) -> None:
     with pytest.raises(CaseError, match=r"absent\.json cannot be read"):
         training_items(root, root / "absent.json", "training")
 
 
-def test_inference_walks_over_sub_folders(root: Path) -> None:
+def test_inference_iterates_over_sub_folders(root: Path) -> None:
     assert [item["name"] for item in inference_items(root)] == ["BraTS-GLI-00001-000", "Brats18_2", "unlabelled"]
     with pytest.raises(CaseError, match="has no case folders"):
         inference_items(root / "unlabelled")
 
 
-def test_inference_may_walk_over_a_list_without_labels(root: Path) -> None:
+def test_inference_accepts_list_without_labels(root: Path) -> None:
     content = {"testing": ["unlabelled", {"name": "b", "image": {"t2": "x/t2.nii.gz"}}]}
     (root / "list.json").write_text(json.dumps(content))
 
@@ -154,7 +152,7 @@ def test_inference_may_walk_over_a_list_without_labels(root: Path) -> None:
     assert items[1]["image"] == {"t2": str(root / "x/t2.nii.gz")}
 
 
-def test_an_evaluation_refuses_a_case_whose_orientation_only_training_corrects(root: Path) -> None:
+def test_evaluation_rejects_case_with_orientation_override(root: Path) -> None:
     name = next(item["name"] for item in find_items(root) if "label" in item)
     item = next(item for item in find_items(root) if item["name"] == name)
     listed = root / "list.json"

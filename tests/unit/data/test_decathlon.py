@@ -1,4 +1,4 @@
-"""The Decathlon's brain tumour task is read unchanged: four sequences in one file, with its own label values."""
+"""The Decathlon's brain tumour task is read unchanged: four sequences per file, with its own label values."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_each_sequence_comes_from_its_volume_and_labels_mean_what_the_list_says(root: Path) -> None:
+def test_sequences_and_labels_follow_list(root: Path) -> None:
     item = training_items(root, root / "dataset.json", "training")[0]
     loaded = LabelsToRegionsd()(LoadSequencesd()(item))
 
@@ -53,12 +53,12 @@ def test_each_sequence_comes_from_its_volume_and_labels_mean_what_the_list_says(
     assert (wt, tc, et) == ([1, 1, 1], [0, 1, 1], [0, 0, 1])
 
 
-def test_a_single_expert_takes_its_volume_alone(root: Path) -> None:
+def test_single_expert_reads_only_its_volume(root: Path) -> None:
     item = training_items(root, root / "dataset.json", "training", needs=["t1ce"])[0]
     assert torch.unique(torch.as_tensor(LoadSequencesd(["t1ce"])(item)["image"])).tolist() == [3]
 
 
-def test_the_folder_is_divided_as_any_other(root: Path) -> None:
+def test_folder_is_split_like_any_other(root: Path) -> None:
     assert is_decathlon(root)
     (written,) = write_datalists(root, root / "list.json")
 
@@ -68,7 +68,7 @@ def test_the_folder_is_divided_as_any_other(root: Path) -> None:
     assert check_cases(root, written.path) == 2
 
 
-def test_files_with_too_few_volumes_are_named_beforehand(root: Path) -> None:
+def test_files_with_too_few_volumes_are_reported_before_training(root: Path) -> None:
     nib.save(nib.Nifti1Image(np.ones((6, 6, 6, 2), np.float32), np.eye(4)), root / "imagesTr" / "BRATS_002.nii.gz")
     with pytest.raises(CaseError, match=r"BRATS_002\.nii\.gz has 2 volumes, too few for its sequences"):
         check_cases(root, root / "dataset.json", sections=("training",))
@@ -84,17 +84,17 @@ def test_files_with_too_few_volumes_are_named_beforehand(root: Path) -> None:
         ({"labels": {"1": "tumour"}}, "does not say which label is oedema"),
     ],
 )
-def test_a_list_that_does_not_say_enough_is_refused(changed: dict[str, Any], said: str) -> None:
+def test_rejects_incomplete_list(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(CaseError, match=said):
         with_volumes(DESCRIPTION["training"][0], {**DESCRIPTION, **changed}, Path("dataset.json"))
 
 
-def test_an_evaluation_refuses_what_it_would_misread(root: Path) -> None:
+def test_evaluation_rejects_decathlon_files(root: Path) -> None:
     with pytest.raises(CaseError, match="BRATS_001 has all sequences in one file"):
         labelled_cases(root / "dataset.json", section="training")
 
 
-def test_other_folders_are_none_of_the_decathlon(tmp_path: Path) -> None:
+def test_other_folders_are_not_decathlon(tmp_path: Path) -> None:
     assert not is_decathlon(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps(DESCRIPTION))
     assert not is_decathlon(tmp_path)

@@ -1,4 +1,4 @@
-"""Validation shows each case with every possible availability set."""
+"""Validation uses each case with every possible subset."""
 
 from collections import Counter
 
@@ -12,14 +12,14 @@ def _shown(*has: bool) -> list[tuple[bool, ...]]:
     return [tuple(view) for view in views.tolist()]
 
 
-def test_a_complete_case_appears_under_each_of_the_15_sets() -> None:
+def test_complete_case_has_15_subsets() -> None:
     shown = _shown(True, True, True, True)
 
     assert len(shown) == len(set(shown)) == 15
     assert (False, False, False, False) not in shown
 
 
-def test_a_case_with_two_sequences_still_counts_15_times() -> None:
+def test_case_with_two_sequences_counts_15_times() -> None:
     shown = Counter(_shown(False, True, False, True))
 
     assert sum(shown.values()) == 15

@@ -35,7 +35,7 @@ def items(tmp_path: Path) -> list[Item]:
     ]
 
 
-def test_cases_are_counted_by_sequence_and_by_number_of_sequences(items: list[Item]) -> None:
+def test_counts_cases_by_sequence_and_number_of_sequences(items: list[Item]) -> None:
     made = fingerprint(items)
     assert made["cases"] == 2
     assert made["cases_with_sequence"] == {"t1": 1, "t1ce": 0, "t2": 0, "flair": 2}
@@ -43,13 +43,13 @@ def test_cases_are_counted_by_sequence_and_by_number_of_sequences(items: list[It
     assert made["label_schemes"] == {"brats2023": 2}
 
 
-def test_grids_are_given_by_axis(items: list[Item]) -> None:
+def test_grids_are_reported_per_axis(items: list[Item]) -> None:
     made = fingerprint(items)
     assert made["shape"] == {"min": [102, 6, 6], "median": [102, 6, 7], "max": [102, 6, 8]}
     assert made["voxel_mm"] == {"min": [1, 1, 1], "median": [1.5, 1, 1], "max": [2, 1, 1]}
 
 
-def test_volumes_are_those_of_the_cases_that_have_the_region(items: list[Item]) -> None:
+def test_volumes_include_only_cases_with_the_region(items: list[Item]) -> None:
     """Twelve voxels of 1 mm3 in one case, eight of 2 mm3 in the other. Only the first has enhancing tumour."""
     volumes = fingerprint(items)["volumes_ml"]
     assert volumes["wt"] == {"present": 2, "min": 0.012, "median": 0.014, "max": 0.016}

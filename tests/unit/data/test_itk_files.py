@@ -1,4 +1,4 @@
-"""MetaImage and NRRD files in training and evaluation lists are read like the NIfTI files that they equal."""
+"""Training and evaluation read MetaImage and NRRD files like the equal NIfTI files."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def case(folder: Path, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
-def test_a_training_reads_the_voxels_and_the_place_of_the_nifti_files(suffix: str, tmp_path: Path) -> None:
+def test_training_reads_same_voxels_and_geometry_as_nifti(suffix: str, tmp_path: Path) -> None:
     loaded = [LoadSequencesd()(find_item(case(tmp_path / name[1:4], name)) or {}) for name in (".nii.gz", suffix)]
     for key in ("image", "label"):
         expected, got = (one[key] for one in loaded)
@@ -58,7 +58,7 @@ def test_a_training_reads_the_voxels_and_the_place_of_the_nifti_files(suffix: st
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
-def test_an_evaluation_and_the_check_of_a_list_read_them(suffix: str, tmp_path: Path) -> None:
+def test_evaluation_and_list_check_read_itk_files(suffix: str, tmp_path: Path) -> None:
     case(tmp_path / "a", suffix)
     (labelled,) = labelled_cases(tmp_path)
     images = read_case(labelled.files)
@@ -68,7 +68,7 @@ def test_an_evaluation_and_the_check_of_a_list_read_them(suffix: str, tmp_path: 
     assert check_cases(tmp_path, tmp_path / "list.json", sections=("training",)) == 1
 
 
-def test_nifti_files_come_first_and_segmentations_of_slicer_are_no_label_maps(tmp_path: Path) -> None:
+def test_prefers_nifti_and_ignores_slicer_segmentations(tmp_path: Path) -> None:
     folder = case(tmp_path / "a", ".nii.gz")
     (folder / "a-t1.mha").write_bytes(b"another copy")
     item = find_item(folder)
@@ -79,7 +79,7 @@ def test_nifti_files_come_first_and_segmentations_of_slicer_are_no_label_maps(tm
     assert "label" not in find_items(tmp_path)[1]
 
 
-def test_a_damaged_file_and_one_with_several_values_per_voxel_are_refused(tmp_path: Path) -> None:
+def test_rejects_damaged_and_multi_component_files(tmp_path: Path) -> None:
     folder = case(tmp_path / "a", ".mha")
     path = folder / "a-t1.mha"
     path.write_bytes(path.read_bytes()[:300])

@@ -1,4 +1,4 @@
-"""Modality dropout: which sequences, how often, and exact zeros in their place."""
+"""Modality dropout: which sequences, how often, and exact zeros for dropped channels."""
 
 from collections import Counter
 
@@ -23,7 +23,7 @@ from brats_mm.errors import OptionError
 T1CE_FLAIR = frozenset({Modality.T1CE, Modality.FLAIR})
 
 
-def test_simmlm_keeps_86_of_its_draws() -> None:
+def test_simmlm_has_86_pairs() -> None:
     """36 pairs without the full set count twice, 14 with it once: 2 x 36 + 14."""
     draws = Counter(accepted_draws(ALL_AVAILABLE))
 
@@ -32,21 +32,24 @@ def test_simmlm_keeps_86_of_its_draws() -> None:
     assert {count for (more, _), count in draws.items() if more != ALL_AVAILABLE} == {2}
 
 
-def test_simmlm_draws_have_the_known_shares_by_size() -> None:
-    """Of the 86: with more, 14 full, 48 of three, 24 of two; with fewer, 4 of three, 30 of two, 52 of one."""
+def test_simmlm_subset_sizes_have_expected_shares() -> None:
+    """Of the 86 larger subsets, 14 are full, 48 have three and 24 two.
+
+    Of the smaller, 4 have three, 30 two and 52 one.
+    """
     draws = accepted_draws(ALL_AVAILABLE)
 
     assert Counter(len(more) for more, _ in draws) == {4: 14, 3: 48, 2: 24}
     assert Counter(len(fewer) for _, fewer in draws) == {3: 4, 2: 30, 1: 52}
 
 
-def test_the_uniform_sampler_knows_each_of_the_50_pairs_once() -> None:
+def test_uniform_sampler_has_each_of_50_pairs_once() -> None:
     pairs = nested_pairs(ALL_AVAILABLE)
 
     assert len(pairs) == len(set(pairs)) == 50
 
 
-def test_a_subset_is_drawn_uniformly_from_15() -> None:
+def test_subset_is_drawn_uniformly_from_15() -> None:
     rng = np.random.RandomState(0)
     counts = Counter(draw_subset(rng) for _ in range(3000))
 
@@ -55,7 +58,7 @@ def test_a_subset_is_drawn_uniformly_from_15() -> None:
 
 
 @given(st.sampled_from(SUBSETS), st.sampled_from(["released", "uniform"]), st.integers(0, 2**31))
-def test_a_pair_nests_strictly_within_what_the_case_has(
+def test_pair_is_strictly_nested_in_available_sequences(
     available: frozenset[Modality], sampler: str, seed: int
 ) -> None:
     more, fewer = draw_pair(np.random.RandomState(seed), available, sampler=sampler)
@@ -65,11 +68,11 @@ def test_a_pair_nests_strictly_within_what_the_case_has(
     assert fewer != more or len(available) == 1
 
 
-def test_a_single_sequence_has_one_subset() -> None:
+def test_single_sequence_has_one_subset() -> None:
     assert subsets_of(frozenset({Modality.T2})) == (frozenset({Modality.T2}),)
 
 
-def test_pairs_are_added_and_repeat_with_the_seed() -> None:
+def test_pairs_repeat_with_seed() -> None:
     item = {"image": torch.ones(4, 2, 2, 2), "available": torch.ones(4, dtype=torch.bool)}
     first = [RandPairOfSubsetsd().set_random_state(seed=5)(item) for _ in range(2)]
 
@@ -78,6 +81,6 @@ def test_pairs_are_added_and_repeat_with_the_seed() -> None:
     assert first[0]["image"] is item["image"]
 
 
-def test_an_unknown_sampler_is_named_with_its_rivals() -> None:
+def test_unknown_sampler_error_lists_choices() -> None:
     with pytest.raises(OptionError, match=r"'pairs'\. Choose one of released, uniform"):
         RandPairOfSubsetsd("pairs")

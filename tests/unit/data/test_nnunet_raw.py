@@ -27,7 +27,7 @@ def _raw(root: Path, **changed: Any) -> Path:
     return root
 
 
-def test_channels_become_sequences_and_labels_are_found(tmp_path: Path) -> None:
+def test_channels_become_sequences_with_labels(tmp_path: Path) -> None:
     items = {item["name"]: item for item in nnunet_items(_raw(tmp_path))}
 
     assert is_nnunet_raw(tmp_path)
@@ -45,7 +45,7 @@ def test_channels_become_sequences_and_labels_are_found(tmp_path: Path) -> None:
     assert "label" not in items["t"]
 
 
-def test_the_older_form_of_the_description_is_read_too(tmp_path: Path) -> None:
+def test_reads_older_dataset_json(tmp_path: Path) -> None:
     modality = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
     items = {item["name"]: item for item in nnunet_items(_raw(tmp_path, channel_names=None, modality=modality))}
 
@@ -67,13 +67,13 @@ def test_the_older_form_of_the_description_is_read_too(tmp_path: Path) -> None:
         ({"background": 0, "enhancing": 1, "non-enhancing": 2, "cyst": 3, "edema": 4}, "brats2024-paediatric"),
     ],
 )
-def test_the_order_of_labels_is_taken_from_the_description(tmp_path: Path, labels: dict[str, Any], scheme: str) -> None:
+def test_label_order_follows_dataset_json(tmp_path: Path, labels: dict[str, Any], scheme: str) -> None:
     """The second is that of nnU-Net's own conversion, Dataset137, whose oedema is 1 and core 2."""
     item = next(item for item in nnunet_items(_raw(tmp_path, labels=labels)) if item["name"] == "b")
     assert item["label_scheme"] == scheme
 
 
-def test_labels_of_no_known_order_are_refused(tmp_path: Path) -> None:
+def test_rejects_unknown_label_order(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="does not say which label is oedema"):
         nnunet_items(_raw(tmp_path, labels={"background": 0, "tumour": 1}))
 
@@ -83,7 +83,7 @@ def test_channels_must_be_named_as_sequences(tmp_path: Path) -> None:
         nnunet_items(_raw(tmp_path, channel_names={"0": "T1", "1": "noise"}))
 
 
-def test_a_description_that_is_invalid_json_is_reported(tmp_path: Path) -> None:
+def test_reports_invalid_dataset_json(tmp_path: Path) -> None:
     (_raw(tmp_path) / "dataset.json").write_text("{")
     with pytest.raises(CaseError, match=r"dataset\.json cannot be read"):
         nnunet_items(tmp_path)

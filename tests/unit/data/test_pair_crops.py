@@ -1,4 +1,4 @@
-"""The two views of a pair share one window or have one each."""
+"""The two views of a pair share one window or have separate windows."""
 
 import pytest
 import torch
@@ -20,12 +20,12 @@ def _case() -> dict[str, torch.Tensor]:
     return {"image": numbered, "label": numbered.repeat(3, 1, 1, 1)}
 
 
-def test_the_same_crop_is_the_chain_itself() -> None:
+def test_same_crop_returns_the_chain() -> None:
     windows = _windows()
     assert pair_windows(windows) is windows
 
 
-def test_independent_crops_differ_and_each_has_its_label() -> None:
+def test_independent_crops_differ_and_have_matching_labels() -> None:
     made = pair_windows(_windows(), crops="independent")
     assert isinstance(made, TwoWindowsd)
     item = made.set_random_state(seed=1)(_case())
@@ -35,13 +35,13 @@ def test_independent_crops_differ_and_each_has_its_label() -> None:
     assert torch.equal(item["image"][0], item["label"][2])
 
 
-def test_independent_crops_follow_from_the_seed() -> None:
+def test_independent_crops_repeat_with_seed() -> None:
     first, second = (TwoWindowsd(_windows()).set_random_state(seed=3)(_case()) for _ in range(2))
     assert torch.equal(first["image_fewer"], second["image_fewer"])
 
 
 @pytest.mark.parametrize("preset", ["paper", "small_data"])
-def test_the_presets_own_chains_make_two_windows(preset: str) -> None:
+def test_preset_chains_give_two_windows(preset: str) -> None:
     label = torch.zeros(3, 16, 16, 16)
     label[:, 4:9, 4:9, 4:9] = 1
     image = torch.rand(4, 16, 16, 16, generator=torch.Generator().manual_seed(0)) + 0.1
@@ -55,7 +55,7 @@ def test_the_presets_own_chains_make_two_windows(preset: str) -> None:
     assert not torch.equal(torch.as_tensor(item["image"]), torch.as_tensor(item["image_fewer"]))
 
 
-def test_other_crops_are_refused() -> None:
+def test_rejects_other_crops() -> None:
     with pytest.raises(OptionError, match=r"'other'\. Choose from same, independent"):
         pair_windows(_windows(), crops="other")
 

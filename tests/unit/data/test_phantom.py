@@ -28,18 +28,18 @@ def healthy_median(phantom: Phantom, modality: Modality) -> float:
     return float(np.median(data[(data > 0) & (phantom.labels == 0)]))
 
 
-def test_the_same_seed_gives_the_same_head(phantom: Phantom) -> None:
+def test_same_seed_gives_same_head(phantom: Phantom) -> None:
     again = make_phantom(7, SMALL)
     assert np.array_equal(phantom.labels, again.labels)
     assert all(np.array_equal(phantom.images[m].data, again.images[m].data) for m in Modality)
 
 
-def test_another_seed_gives_another_head(phantom: Phantom) -> None:
+def test_other_seed_gives_other_head(phantom: Phantom) -> None:
     other = make_phantom(8, SMALL)
     assert not np.array_equal(phantom.labels, other.labels)
 
 
-def test_background_is_exactly_zero_and_the_same_in_all_sequences(phantom: Phantom) -> None:
+def test_background_is_zero_and_equal_in_all_sequences(phantom: Phantom) -> None:
     brains = [phantom.images[m].data > 0 for m in Modality]
     assert all(np.array_equal(brains[0], brain) for brain in brains[1:])
     assert 0.1 < brains[0].mean() < 0.5
@@ -47,16 +47,16 @@ def test_background_is_exactly_zero_and_the_same_in_all_sequences(phantom: Phant
     assert not brains[0][:, -1].any()
 
 
-def test_the_tumour_is_in_the_brain(phantom: Phantom) -> None:
+def test_tumour_is_inside_brain(phantom: Phantom) -> None:
     assert (phantom.images[Modality.T1].data[phantom.labels > 0] > 0).all()
 
 
-def test_labels_are_the_brats_2023_values(phantom: Phantom) -> None:
+def test_labels_are_brats_2023_values(phantom: Phantom) -> None:
     assert phantom.labels.dtype == np.uint8
     assert set(np.unique(phantom.labels)) == {0, 1, 2, 3}
 
 
-def test_regions_nest_and_none_is_empty(phantom: Phantom) -> None:
+def test_regions_are_nested_and_not_empty(phantom: Phantom) -> None:
     regions = regions_from_labels(phantom.labels, LabelConvention.BRATS2023)
     assert 0 < regions[Region.ET].sum() < regions[Region.TC].sum() < regions[Region.WT].sum()
 
@@ -80,7 +80,7 @@ def test_without_enhancement_no_voxel_is_label_3() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_tumours_are_of_realistic_size_at_life_size(seed: int) -> None:
+def test_tumours_have_realistic_size(seed: int) -> None:
     phantom = make_phantom(seed, (76, 96, 78), spacing_mm=(2.0, 2.0, 2.0))
     whole_ml = int((phantom.labels > 0).sum()) * phantom.grid.voxel_ml
     brain_ml = int((phantom.images[Modality.T1].data > 0).sum()) * phantom.grid.voxel_ml
@@ -89,24 +89,24 @@ def test_tumours_are_of_realistic_size_at_life_size(seed: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(48, 48, 48), (50, 64, 90)])
-def test_small_grids_hold_a_whole_head_with_all_labels(shape: tuple[int, int, int]) -> None:
+def test_small_grids_hold_head_with_all_labels(shape: tuple[int, int, int]) -> None:
     phantom = make_phantom(1, shape)
     assert phantom.labels.shape == shape
     assert phantom.images[Modality.FLAIR].data.shape == shape
     assert set(np.unique(phantom.labels)) == {0, 1, 2, 3}
 
 
-def test_thick_slices_show_the_same_head() -> None:
+def test_thick_slices_show_same_head() -> None:
     phantom = make_phantom(1, (76, 96, 52), spacing_mm=(2.0, 2.0, 3.0))
     assert phantom.grid.spacing_mm == pytest.approx((2.0, 2.0, 3.0))
     assert int((phantom.images[Modality.T1].data > 0).sum()) * phantom.grid.voxel_ml > 1300
 
 
-def test_axes_run_left_posterior_superior(phantom: Phantom) -> None:
+def test_axes_are_left_posterior_superior(phantom: Phantom) -> None:
     assert np.array_equal(np.sign(np.diag(phantom.grid.affine)[:3]), [-1, -1, 1])
 
 
-def test_signals_are_whole_numbers_of_scanner_size(phantom: Phantom) -> None:
+def test_signals_are_integers_in_scanner_range(phantom: Phantom) -> None:
     for modality in Modality:
         data = phantom.images[modality].data
         assert data.dtype == np.float32
@@ -115,13 +115,13 @@ def test_signals_are_whole_numbers_of_scanner_size(phantom: Phantom) -> None:
         assert 500 < data.max() < 32767
 
 
-def test_a_grid_too_small_is_refused_with_its_shape() -> None:
+def test_rejects_too_small_grid() -> None:
     with pytest.raises(OptionError, match=r"\(40, 64, 64\).*at least 48"):
         make_phantom(1, (40, 64, 64))
 
 
-def test_a_head_of_brats_size_takes_seconds() -> None:
+def test_head_of_brats_size_takes_seconds() -> None:
     start_s = time.process_time()
     phantom = make_phantom(3)
     assert phantom.labels.shape == (240, 240, 155)
-    assert time.process_time() - start_s < 30  # about 2 on one core, and several times as long on a busy machine
+    assert time.process_time() - start_s < 30  # about 2 s on one core, and several times as long on a busy machine

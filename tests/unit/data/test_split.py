@@ -1,4 +1,4 @@
-"""Cases are divided by patient, reproducibly by seed, or by a published list."""
+"""Cases are split by patient, reproducibly by seed, or by a published list."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from brats_mm.errors import CaseError, OptionError
 TWICE = [f"BraTS-GLI-{patient:05d}-{scan:03d}" for patient in range(10) for scan in (0, 1)]
 
 
-def test_a_patient_is_identified_by_name() -> None:
+def test_patient_is_identified_by_name() -> None:
     assert patient_of("BraTS-GLI-00005-100") == "BraTS-GLI-00005"
     assert patient_of("Brats18_CBICA_AAB_1") == "Brats18_CBICA_AAB_1"
 
 
 @given(st.floats(0.01, 0.99), st.integers(0, 99))
-def test_a_share_keeps_patients_together_and_leaves_some_for_training(share: float, seed: int) -> None:
+def test_validation_share_keeps_patients_together(share: float, seed: int) -> None:
     chosen = validation_share(TWICE, share, seed=seed)
 
     assert chosen == validation_share(TWICE, share, seed=seed)
@@ -26,12 +26,12 @@ def test_a_share_keeps_patients_together_and_leaves_some_for_training(share: flo
     assert len(chosen) == 2 * len({patient_of(name) for name in chosen})
 
 
-def test_a_fifth_of_ten_patients_is_two() -> None:
+def test_one_fifth_of_ten_patients_is_two() -> None:
     assert len(validation_share(TWICE, 0.2, seed=0)) == 4
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 5.0])
-def test_a_share_is_between_0_and_1(share: float) -> None:
+def test_share_must_be_between_0_and_1(share: float) -> None:
     with pytest.raises(OptionError, match="must be between 0 and 1"):
         validation_share(TWICE, share, seed=0)
 
@@ -45,14 +45,14 @@ def test_each_case_is_in_one_fold_with_its_patient(folds: int) -> None:
     assert sum(map(len, patients)) == 10
 
 
-def test_folds_need_patients() -> None:
+def test_folds_need_enough_patients() -> None:
     with pytest.raises(OptionError, match="at least 2"):
         validation_folds(TWICE, 1, seed=0)
     with pytest.raises(OptionError, match="10 patients, but this split needs at least 11"):
         validation_folds(TWICE, 11, seed=0)
 
 
-def test_a_text_file_of_names_may_have_paths_prefixes_and_gaps(tmp_path: Path) -> None:
+def test_name_file_may_have_paths_prefixes_and_blank_lines(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("Brats18_a\n\nHGG_Brats18_b\ndata/LGG/Brats18_c/\n")
 
     names = read_names(tmp_path / "train.txt", ["Brats18_a", "Brats18_b", "Brats18_c", "Brats18_d"])
@@ -81,14 +81,14 @@ def test_unknown_names_are_reported(tmp_path: Path) -> None:
     ],
     ids=["names", "graded", "folders", "paths", "table with masks", "column by name", "brackets"],
 )
-def test_published_forms_of_lists_are_read(tmp_path: Path, text: str) -> None:
+def test_reads_published_list_formats(tmp_path: Path, text: str) -> None:
     (tmp_path / "train1.txt").write_text(text, encoding="utf-8", newline="")
     known = ["Brats18_2013_0_1", "Brats18_TCIA_9_1", "Brats18_2013_10_1"]
 
     assert read_names(tmp_path / "train1.txt", known) == (frozenset(known[:2]),)
 
 
-def test_bracketed_lines_are_parts_of_one_division(tmp_path: Path) -> None:
+def test_bracketed_lines_are_parts_of_one_split(tmp_path: Path) -> None:
     (tmp_path / "3folds.txt").write_text("['./Training/HGG/a', './Training/HGG/b']\n['./Training/LGG/c']\n")
     assert read_names(tmp_path / "3folds.txt", ["a", "b", "c"]) == (frozenset("ab"), frozenset("c"))
 

@@ -1,4 +1,4 @@
-"""Files become stacked sequences with explicit availability. Label maps become regions in each convention."""
+"""Files become stacked sequences with explicit availability, and label maps become regions in each convention."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def _save(path: Path, value: float, shape: tuple[int, ...] = (4, 5, 6), affine: 
     return str(path)
 
 
-def test_each_sequence_lands_in_its_channel_and_gaps_are_reported(tmp_path: Path) -> None:
+def test_sequences_fill_their_channels_and_gaps_are_reported(tmp_path: Path) -> None:
     files = {"flair": _save(tmp_path / "f.nii.gz", 4.0), "t1ce": _save(tmp_path / "c.nii.gz", 2.0)}
     loaded = LoadSequencesd()({"name": "x", "image": files, "label": _save(tmp_path / "s.nii.gz", 1.0)})
 
@@ -48,7 +48,7 @@ def test_one_modality_gives_one_channel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "shift"), [((4, 5, 7), 0.0), ((4, 5, 6), 1.0)], ids=["other shape", "shifted by a millimetre"]
 )
-def test_files_on_different_grids_are_refused_by_name(tmp_path: Path, shape: tuple[int, ...], shift: float) -> None:
+def test_rejects_files_on_different_grids_by_name(tmp_path: Path, shape: tuple[int, ...], shift: float) -> None:
     affine = LPS.copy()
     affine[0, 3] = shift
     files = {"t1": _save(tmp_path / "a.nii.gz", 1), "t2": _save(tmp_path / "b.nii.gz", 1, shape, affine)}
@@ -56,7 +56,7 @@ def test_files_on_different_grids_are_refused_by_name(tmp_path: Path, shape: tup
         LoadSequencesd()({"image": files})
 
 
-def test_a_label_map_stored_in_another_direction_is_brought_to_the_images(tmp_path: Path) -> None:
+def test_label_map_is_reordered_to_image_grid(tmp_path: Path) -> None:
     data = np.arange(1, 121, dtype=np.float32).reshape(4, 5, 6)
     nib.Nifti1Image(data, LPS).to_filename(tmp_path / "t1.nii.gz")
     turned = nib.as_closest_canonical(nib.Nifti1Image((data % 3).astype(np.uint8), LPS))
@@ -65,7 +65,7 @@ def test_a_label_map_stored_in_another_direction_is_brought_to_the_images(tmp_pa
     assert np.array_equal(LoadSequencesd(["t1"])(item)["label"][0].numpy(), data % 3)
 
 
-def test_a_blurred_background_becomes_exactly_zero(tmp_path: Path) -> None:
+def test_blurred_background_becomes_zero(tmp_path: Path) -> None:
     """Training and inference use the same background, and brain voxels keep their distance to it."""
     data = np.random.default_rng(0).normal(-7, 0.01, (12, 12, 12)).astype(np.float32)
     data[3:9, 3:9, 3:9] = 93
@@ -75,7 +75,7 @@ def test_a_blurred_background_becomes_exactly_zero(tmp_path: Path) -> None:
     assert float(image.max()) == pytest.approx(100, abs=0.1)
 
 
-def test_unusable_files_are_refused_by_name(tmp_path: Path) -> None:
+def test_rejects_unusable_files_by_name(tmp_path: Path) -> None:
     load = LoadSequencesd()
     with pytest.raises(VolumeError, match=r"absent\.nii\.gz does not exist"):
         load({"image": {"t1": str(tmp_path / "absent.nii.gz")}})
@@ -85,7 +85,7 @@ def test_unusable_files_are_refused_by_name(tmp_path: Path) -> None:
         load({"image": {"t1": _save(tmp_path / "four.nii.gz", 1, (4, 5, 6, 2))}})
 
 
-def test_a_case_without_the_wanted_sequence_is_refused_by_name(tmp_path: Path) -> None:
+def test_rejects_case_without_requested_sequence(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="case x has none of t2"):
         LoadSequencesd(["t2"])({"name": "x", "image": {"t1": _save(tmp_path / "a.nii.gz", 1)}})
 
@@ -95,7 +95,7 @@ def _labels(*values: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("scheme", "enhancing"), [("brats2018", 4), ("brats2021", 4), ("brats2023", 3), (None, 3)])
-def test_either_number_of_enhancing_tumour_gives_the_same_regions(scheme: str | None, enhancing: int) -> None:
+def test_both_label_conventions_give_same_regions(scheme: str | None, enhancing: int) -> None:
     """Background, necrosis, oedema, enhancing: WT 0111, TC 0101, ET 0001."""
     masks = region_masks(_labels(0, 1, 2, enhancing), scheme)
 
@@ -103,11 +103,11 @@ def test_either_number_of_enhancing_tumour_gives_the_same_regions(scheme: str | 
     assert masks.dtype == torch.uint8
 
 
-def test_a_map_without_enhancing_tumour_has_an_empty_region() -> None:
+def test_map_without_enhancing_tumour_has_empty_region() -> None:
     assert region_masks(_labels(0, 1, 2)).flatten(1).tolist() == [[0, 1, 1], [0, 1, 0], [0, 0, 0]]
 
 
-def test_values_that_a_scheme_does_not_know_are_refused() -> None:
+def test_rejects_values_unknown_to_scheme() -> None:
     with pytest.raises(
         VolumeError, match="label map of x has the values 3, but the label scheme brats2018 has 1, 2, 4"
     ):
@@ -118,13 +118,13 @@ def test_values_that_a_scheme_does_not_know_are_refused() -> None:
         region_masks(_labels(0, 1, 1))
 
 
-def test_soft_masks_are_refused_and_rounding_is_not() -> None:
+def test_rejects_soft_masks_but_accepts_rounding() -> None:
     with pytest.raises(VolumeError, match=r"has the values 0\.25, 0\.5, but labels are integers"):
         region_masks(_labels(0, 0.25, 0.5, 1), "brats2023")
     assert region_masks(_labels(0, 1.0000001, 2, 3)).flatten(1).tolist() == [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]]
 
 
-def test_the_item_names_its_scheme() -> None:
+def test_item_names_its_scheme() -> None:
     item = {"name": "x", "label_scheme": "brats2018", "label": MetaTensor(_labels(0, 1, 2, 4)[None])}
 
     masks = LabelsToRegionsd()(item)["label"]
@@ -133,7 +133,7 @@ def test_the_item_names_its_scheme() -> None:
     assert masks[2].flatten().tolist() == [0, 0, 0, 1]
 
 
-def test_a_sequence_of_zeros_is_not_available(tmp_path: Path) -> None:
+def test_all_zero_sequence_is_not_available(tmp_path: Path) -> None:
     files = {"t1": _save(tmp_path / "a.nii.gz", 1), "t2": _save(tmp_path / "b.nii.gz", 0)}
     with pytest.raises(VolumeError, match="t2 of the case x contains only zeros"):
         LoadSequencesd()({"name": "x", "image": files})
@@ -156,5 +156,5 @@ def test_crop_candidates_are_thinned_evenly() -> None:
     assert (int(brain[0]), int(brain[-1])) == (0, 7999)
 
 
-def test_negative_values_are_signal() -> None:
+def test_negative_values_are_foreground() -> None:
     assert has_signal(torch.tensor([-1.0, 0.0, 2.0]).reshape(1, 1, 1, 3)).flatten().tolist() == [True, False, True]

@@ -34,7 +34,7 @@ def _rng(seed: int = 0) -> np.random.RandomState:
     return np.random.RandomState(seed)
 
 
-def test_a_second_tumour_appears_beside_the_own_one() -> None:
+def test_adds_second_tumour_next_to_existing_one() -> None:
     case, donor = _case("a", 8), _case("b", 32)
     made = with_tumour_of(case, donor, _rng())
 
@@ -47,7 +47,7 @@ def test_a_second_tumour_appears_beside_the_own_one() -> None:
     assert torch.equal(made["image"][:, before[0] > 0], case["image"][:, before[0] > 0])
 
 
-def test_the_case_and_the_donor_stay_as_they_were() -> None:
+def test_case_and_donor_are_unchanged() -> None:
     case, donor = _case("a", 8), _case("b", 32)
     kept = [
         {key: value.clone() for key, value in item.items() if isinstance(value, torch.Tensor)} for item in (case, donor)
@@ -58,7 +58,7 @@ def test_the_case_and_the_donor_stay_as_they_were() -> None:
         assert all(torch.equal(item[key], copy[key]) for key in copy)
 
 
-def test_intensities_are_matched_to_the_new_surroundings() -> None:
+def test_intensities_match_new_surroundings() -> None:
     """The donor is brighter by 10 everywhere. Its tumour is still 4 above the new surroundings."""
     made = with_tumour_of(_case("a", 8), _case("b", 32, level=10), _rng())
     new = (made["label"][0] > 0) & (_case("a", 8)["label"][0] == 0)
@@ -66,7 +66,7 @@ def test_intensities_are_matched_to_the_new_surroundings() -> None:
     assert float(made["image"][0][new].mean()) == pytest.approx(4, abs=0.6)
 
 
-def test_background_and_missing_sequences_stay_exactly_zero() -> None:
+def test_background_and_missing_sequences_stay_zero() -> None:
     case = _case("a", 8, missing=(1, 2))
     made = with_tumour_of(case, _case("b", 32), _rng())
 
@@ -80,7 +80,7 @@ def test_background_and_missing_sequences_stay_exactly_zero() -> None:
     [_case("a", 32), _case("b", 32, missing=(3,)), {**_case("b", 32), "label": torch.zeros(3, SIDE, SIDE, SIDE)}],
     ids=["the case itself", "lacks a sequence", "has no tumour"],
 )
-def test_a_donor_that_will_not_do_changes_nothing(donor: dict[str, object]) -> None:
+def test_unsuitable_donor_changes_nothing(donor: dict[str, object]) -> None:
     case = _case("a", 8)
     made = with_tumour_of(case, donor, _rng())
 
@@ -88,7 +88,7 @@ def test_a_donor_that_will_not_do_changes_nothing(donor: dict[str, object]) -> N
     assert made["label"] is case["label"]
 
 
-def test_a_tumour_without_room_is_left_out() -> None:
+def test_tumour_without_room_is_skipped() -> None:
     """The case's own tumour fills the whole brain."""
     case = _case("a", 8)
     case["label"] = torch.ones(3, SIDE, SIDE, SIDE, dtype=torch.uint8)
@@ -96,7 +96,7 @@ def test_a_tumour_without_room_is_left_out() -> None:
     assert with_tumour_of(case, _case("b", 32), _rng())["label"] is case["label"]
 
 
-def test_windows_may_be_centred_on_the_new_tumour() -> None:
+def test_windows_may_be_centred_on_new_tumour() -> None:
     case = _case("a", 8)
     made = with_tumour_of(case, _case("b", 32), _rng())
 
@@ -104,7 +104,7 @@ def test_windows_may_be_centred_on_the_new_tumour() -> None:
     assert bool((made["label"][0].flatten()[made["centres"][1]] > 0).all())
 
 
-def test_the_border_is_soft_and_the_tumour_whole() -> None:
+def test_border_is_soft_and_tumour_complete() -> None:
     tumour = torch.zeros(20, 20, 20, dtype=torch.bool)
     tumour[8:12, 8:12, 8:12] = True
     weight = feathered(tumour)
@@ -114,11 +114,11 @@ def test_the_border_is_soft_and_the_tumour_whole() -> None:
     assert float(weight[3, 10, 10]) == 0
 
 
-def test_a_case_without_tumour_gives_no_piece() -> None:
+def test_case_without_tumour_gives_no_donor() -> None:
     assert cut_tumour({**_case("b", 32), "label": torch.zeros(3, SIDE, SIDE, SIDE)}) is None
 
 
-def test_the_same_seed_takes_the_same_tumour() -> None:
+def test_same_seed_chooses_same_tumour() -> None:
     donors = [_case("b", 32), _case("c", 30)]
     results = []
     for _ in range(2):
@@ -130,7 +130,7 @@ def test_the_same_seed_takes_the_same_tumour() -> None:
     assert torch.equal(torch.as_tensor(results[0]), torch.as_tensor(results[1]))
 
 
-def test_without_donors_or_by_chance_nothing_happens() -> None:
+def test_nothing_changes_without_donors_or_with_probability_zero() -> None:
     case = _case("a", 8)
     never = RandTransplantTumourd(0.0)
     never.lend([_case("b", 32)])
@@ -139,7 +139,7 @@ def test_without_donors_or_by_chance_nothing_happens() -> None:
     assert never(case)["label"] is case["label"]
 
 
-def test_the_recipe_of_the_paper_has_no_transplants_unless_asked() -> None:
+def test_paper_recipe_has_no_transplants_by_default() -> None:
     def count(**settings: object) -> int:
         chain = random_windows((24, 24, 24), **settings)  # type: ignore[arg-type]
         return sum(isinstance(step, RandTransplantTumourd) for step in chain.transforms)

@@ -1,4 +1,4 @@
-"""Windows are rotated, zoomed and deformed without folding, and nothing else about them changes."""
+"""Windows are rotated, zoomed and deformed without folding, and keep masks and empty channels."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def _jacobian(field: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31 - 1))
-def test_a_deformation_never_folds(seed: int) -> None:
+def test_deformation_never_folds(seed: int) -> None:
     """Covers coefficients at their bounds, with neighbours of opposite sign."""
     signs = np.sign(draw_coefficients(np.random.RandomState(seed), WINDOW))
     largest = STRENGTH * min((side - 1) / count for side, count in zip(WINDOW, intervals(WINDOW), strict=True))
@@ -48,22 +48,22 @@ def test_a_deformation_never_folds(seed: int) -> None:
     assert np.abs(field).max() <= largest + 1e-5
 
 
-def test_equal_coefficients_shift_everything_alike() -> None:
+def test_equal_coefficients_shift_uniformly() -> None:
     assert np.allclose(spline_weights(9, 3).sum(axis=1), 1)
     assert np.allclose(displacement(np.full((3, 6, 7, 6), 1.5, np.float32), WINDOW), 1.5, atol=1e-5)
 
 
-def test_a_quarter_turn_about_the_third_axis_turns_the_first_onto_the_second() -> None:
+def test_quarter_turn_maps_first_axis_to_second() -> None:
     assert np.allclose(rotation(0.0, 0.0, np.pi / 2) @ [1, 0, 0], [0, 1, 0])
 
 
-def test_sampling_at_the_voxels_themselves_gives_the_volume_back() -> None:
+def test_sampling_at_voxel_centres_returns_volume() -> None:
     volume = torch.rand(2, 5, 6, 7, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(sampled(volume, offsets((5, 6, 7)), mode="bilinear"), volume, atol=1e-5)
     assert torch.equal(sampled(volume, offsets((5, 6, 7)) + 20, mode="bilinear"), torch.zeros(2, 5, 6, 7))
 
 
-def test_without_a_change_the_middle_is_cut_or_padded() -> None:
+def test_identity_crops_or_pads_around_centre() -> None:
     item = _item()
     made = RandWarpd(WINDOW, affine_prob=0.0, elastic_prob=0.0)(item)
 
@@ -93,10 +93,10 @@ def test_image_and_masks_move_together() -> None:
     assert float(agree) > 0.85
 
 
-def test_the_edge_of_the_brain_stays_an_edge() -> None:
-    """The background fades no voxel: values are those of brain or exactly zero."""
+def test_brain_edge_stays_sharp() -> None:
+    """Values are those of brain or exactly zero."""
     item = _item()
     item["image"] = (item["image"][:1] != 0).float() * 2
     made = RandWarpd(WINDOW, affine_prob=1.0, elastic_prob=1.0).set_random_state(seed=5)(item)["image"]
 
-    assert float(made[made != 0].min()) >= 0.2  # a corner has at least an eighth of brain
+    assert float(made[made != 0].min()) >= 0.2  # a corner contains at least one eighth of brain
