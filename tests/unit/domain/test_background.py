@@ -1,4 +1,4 @@
-"""One definition of background voxels: exact where the background is one value, tolerant where it is blurred."""
+"""Background voxels: exact where the background is one value, tolerant where it is blurred."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ INSIDE = ((np.indices(SHAPE) - 23.5) ** 2).sum(axis=0) < 18**2
 
 
 def brain(low=200.0, high=1000.0):
-    """Return a ball of random intensities inside zeros."""
+    """A ball of random intensities inside zeros."""
     values = np.random.default_rng(0).uniform(low, high, SHAPE)
     return np.where(INSIDE, values, 0).astype(np.float32)
 
@@ -27,7 +27,7 @@ def dice(one, other):
     return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
 
 
-def test_beside_an_exact_background_every_other_voxel_is_foreground_however_dark():
+def test_exact_background_makes_every_other_voxel_foreground():
     data = brain()
     data[24, 24, 20:28] = 1.0
     background = find_background(data)
@@ -37,24 +37,24 @@ def test_beside_an_exact_background_every_other_voxel_is_foreground_however_dark
 
 
 @pytest.mark.parametrize("share", [1e-6, 1e-3, 1e-2])
-def test_noise_up_to_a_hundredth_of_the_range_is_background(share):
+def test_noise_up_to_one_percent_of_range_is_background(share):
     data = (brain() + noise(share * 1000)).astype(np.float32)
     assert find_background(data).noise == pytest.approx(share, rel=0.1)
     assert dice(foreground_of(data), INSIDE) > 0.9999
     assert not without_background(data)[~foreground_of(data)].any()
 
 
-def test_the_overshoot_of_cubic_splines_is_background():
-    """Splines leave values that are tiny far from the brain and up to a tenth of the edge's step beside it."""
+def test_cubic_spline_overshoot_is_background():
+    """Splines leave tiny values far from the brain, and up to a tenth of the edge's step next to it."""
     moved = ndimage.shift(brain(500, 700).astype(np.float64), (0.4, 0.3, 0.2), order=3).astype(np.float32)
     truth = ndimage.shift(INSIDE.astype(np.float32), (0.4, 0.3, 0.2), order=1) > 0.02
     assert np.count_nonzero(moved) > 0.9 * moved.size
-    assert dice(foreground_of(moved), truth) > 0.95  # one voxel more or less at the edge is 0.92
+    assert dice(foreground_of(moved), truth) > 0.95  # a difference of one voxel at the edge gives 0.92
     assert (moved[foreground_of(moved)] > 0).all()
 
 
 @pytest.mark.parametrize("shift", [-7.0, 300.0])
-def test_a_shifted_background_is_a_background_with_and_without_noise(shift):
+def test_shifted_background_is_found_with_and_without_noise(shift):
     exact, blurred = brain() + np.float32(shift), (brain() + shift + noise(3)).astype(np.float32)
     assert find_background(exact).value == shift
     np.testing.assert_array_equal(foreground_of(exact), INSIDE)
@@ -62,7 +62,7 @@ def test_a_shifted_background_is_a_background_with_and_without_noise(shift):
     assert dice(foreground_of(blurred), INSIDE) > 0.9999
 
 
-def test_z_scores_are_on_both_sides_of_their_background():
+def test_z_scores_lie_on_both_sides_of_background():
     scores = np.where(INSIDE, (brain() - 600) / 231, 0)
     blurred = (scores + noise(1e-4)).astype(np.float32)
     assert 0.4 < find_background(blurred).below < 0.6
@@ -70,20 +70,20 @@ def test_z_scores_are_on_both_sides_of_their_background():
     np.testing.assert_array_equal(foreground_of(scores.astype(np.float32)), scores.astype(np.float32) != 0)
 
 
-def test_intensities_below_their_background_are_inverted_and_still_foreground():
+def test_inverted_intensities_are_foreground():
     data = (-brain() + noise(1)).astype(np.float32)
     assert find_background(data).is_inverted
     assert not find_background(brain()).is_inverted
     assert dice(foreground_of(data), INSIDE) > 0.9999
 
 
-def test_a_smooth_gain_field_leaves_an_exact_background_exact():
+def test_gain_field_keeps_exact_background():
     """N4 divides by a field, which keeps zeros and makes brain values uneven."""
     field = np.linspace(0.5, 2, SHAPE[0], dtype=np.float32)[:, None, None]
     np.testing.assert_array_equal(foreground_of(brain() / field), INSIDE)
 
 
-def test_one_hot_voxel_does_not_widen_the_tolerance():
+def test_single_bright_voxel_does_not_widen_tolerance():
     data = (brain() + noise(3)).astype(np.float32)
     data[0, 0, 1] = 1e7
     assert find_background(data).tolerance < 30
@@ -91,19 +91,19 @@ def test_one_hot_voxel_does_not_widen_the_tolerance():
     assert without_background(data).max() < 1e4
 
 
-def test_a_brain_that_touches_one_corner_of_a_cropped_image_does_not_become_the_background():
+def test_brain_at_one_corner_does_not_become_background():
     data = brain()[6:, 6:, 6:] - np.float32(7)
     data[0, 0, 0] = 500
     assert find_background(data).value == -7
 
 
-def test_the_air_of_a_raw_scan_is_not_quiet():
+def test_air_of_raw_scan_is_not_quiet():
     air = np.abs(noise(50) + 1j * np.random.default_rng(2).normal(0, 50, SHAPE))
     assert not find_background((brain() + air).astype(np.float32)).is_quiet
     assert find_background(brain()).is_quiet
 
 
-def test_voxels_that_are_not_finite_are_never_foreground():
+def test_non_finite_voxels_are_never_foreground():
     data = brain()
     data[~INSIDE] = np.nan
     np.testing.assert_array_equal(foreground_of(data), INSIDE)
@@ -111,8 +111,8 @@ def test_voxels_that_are_not_finite_are_never_foreground():
 
 
 @pytest.mark.parametrize("background", [0.0, -300.0, 5000.0])
-def test_the_grey_window_holds_nearly_all_of_the_foreground_whatever_the_background_is(background):
-    """Uniform values of 200 to 1000: on T1ce, 2 % are below 216 and 1 % above 992; on FLAIR, 0.1 % above 999.2."""
+def test_grey_window_covers_foreground_for_any_background(background):
+    """Uniform values of 200 to 1000. On T1ce, 2 % are below 216 and 1 % above 992. On FLAIR, 0.1 % are above 999.2."""
     data = np.where(INSIDE, brain(), background).astype(np.float32)
     data[24, 24, 24] = 1e9
     image = Volume(data, Grid(SHAPE, np.eye(4)))
@@ -120,6 +120,6 @@ def test_the_grey_window_holds_nearly_all_of_the_foreground_whatever_the_backgro
     assert grey_window(image, Modality.FLAIR) == (pytest.approx(216, abs=8), pytest.approx(999.2, abs=2))
 
 
-def test_an_image_of_one_value_has_a_window_of_a_width():
+def test_constant_image_has_window_of_positive_width():
     low, high = grey_window(Volume(np.full(SHAPE, 3.0, np.float32), Grid(SHAPE, np.eye(4))), Modality.T1)
     assert high > low

@@ -32,7 +32,7 @@ def test_entropy_colours_grow_brighter_with_entropy():
 
 
 @pytest.mark.parametrize("style", SEGMENT_STYLES.values(), ids=lambda style: style.name)
-def test_no_entropy_colour_hides_an_outline(style):
+def test_entropy_colours_differ_from_outline_colours(style):
     """At least 100 of 442 (black to white) lie between an outline's colour and every colour of the map."""
     away = np.linalg.norm(entropy_colours() - np.array(style.colour), axis=1)
     assert away.min() > 100

@@ -1,4 +1,4 @@
-"""How far the lowest part of a brain lies in front of its centre."""
+"""How far the lowest part of a brain is in front of its centre."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from brats_mm.domain.front_back import FRONT_LEAD, front_lead
 
 
 def brain(low: slice, high: slice = slice(0, 30)) -> np.ndarray:
-    """A block of 25 x 30 x 25 voxels with a lowest part (12 % of the height: three slices) in some rows only."""
+    """A block of 25 x 30 x 25 voxels whose lowest three slices (12 % of the height) fill only some rows."""
     inside = np.zeros((25, 30, 25), bool)
     inside[:, high, 3:] = True
     inside[:, low, :3] = True
@@ -15,7 +15,7 @@ def brain(low: slice, high: slice = slice(0, 30)) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("low", "expected"), [(slice(0, 10), -0.321), (slice(20, 30), 0.321), (slice(10, 20), 0.0)])
-def test_the_lead_is_the_shift_of_the_lowest_part_as_a_share_of_the_length(low: slice, expected: float) -> None:
+def test_lead_is_shift_of_lowest_part_relative_to_length(low: slice, expected: float) -> None:
     """Rows 0 to 9 have a mean of 4.5. All voxels have (22 * 30 * 14.5 + 3 * 10 * 4.5) / 690 = 14.065: 9.565 / 30."""
     lead = front_lead(brain(low), (5.0, 5.0, 5.0))
     assert lead == pytest.approx(expected, abs=0.003)
@@ -30,9 +30,9 @@ def test_the_lead_is_the_shift_of_the_lowest_part_as_a_share_of_the_length(low: 
         ((9.0, 9.0, 9.0), "12 L: too large, so not skull-stripped"),
     ],
 )
-def test_a_mask_that_is_no_brain_has_no_lead(step_mm: tuple[float, float, float], why: str) -> None:
+def test_mask_that_is_no_brain_has_no_lead(step_mm: tuple[float, float, float], why: str) -> None:
     assert front_lead(brain(slice(20, 30)), step_mm) is None, why
 
 
-def test_an_empty_mask_has_no_lead() -> None:
+def test_empty_mask_has_no_lead() -> None:
     assert front_lead(np.zeros((4, 4, 4), bool), (40.0, 40.0, 40.0)) is None

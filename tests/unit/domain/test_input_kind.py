@@ -1,4 +1,4 @@
-"""Detect prepared and raw input from voxels and geometry."""
+"""Prepared and raw input are told apart by voxels and geometry."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def noisy(grid=GRID):
     return Volume(data + brain(grid).data, grid)
 
 
-def test_stripped_sequences_on_one_grid_are_prepared_and_the_evidence_says_so():
+def test_stripped_sequences_on_one_grid_are_prepared():
     recognition = recognise_kind({Modality.T1: brain(), Modality.T2: brain(value=50)})
     assert recognition.kind is InputKind.PREPARED
     assert recognition.stripped == {Modality.T1, Modality.T2}
@@ -29,12 +29,12 @@ def test_stripped_sequences_on_one_grid_are_prepared_and_the_evidence_says_so():
     assert recognition.evidence[1] == "T1: 82% of the voxels are background, and 0.75 L are not: skull-stripped."
 
 
-def test_a_shifted_background_is_a_background():
+def test_shifted_background_counts_as_background():
     assert recognise_kind({Modality.T1: brain(value=3.0, background=-0.5)}).kind is InputKind.PREPARED
 
 
 @pytest.mark.parametrize("share", [1e-6, 1e-3, 1e-2])
-def test_a_stripped_brain_with_noise_around_it_is_prepared(share):
+def test_stripped_brain_in_noise_is_prepared(share):
     volume = brain()
     data = volume.data + np.random.default_rng(0).normal(0, share * 100, GRID.shape)
     recognition = recognise_kind({Modality.T1: Volume(data.astype(np.float32), GRID), Modality.T2: volume})
@@ -44,8 +44,8 @@ def test_a_stripped_brain_with_noise_around_it_is_prepared(share):
     )
 
 
-def test_a_slab_of_a_head_in_quiet_air_is_raw_by_its_section():
-    """A disk of 2 x 72 mm, 248 cm2 across after voxels of 8 mm: 1.2 L, no more than a brain, but too wide for one."""
+def test_slab_of_head_in_quiet_air_is_raw():
+    """A disk of 2 x 72 mm is 1.2 L, which fits a brain, but its section of 248 cm2 does not."""
     grid = Grid((30, 30, 8), GRID.affine)
     at = np.indices(grid.shape)[:2] - 14.5
     disk = np.where((at**2).sum(axis=0) < 11.2**2, 100.0, 0.0)
@@ -56,7 +56,7 @@ def test_a_slab_of_a_head_in_quiet_air_is_raw_by_its_section():
     assert "the largest axial section has 25" in why
 
 
-def test_noise_around_the_head_means_raw():
+def test_noise_around_head_means_raw():
     recognition = recognise_kind({Modality.T1: brain(), Modality.FLAIR: noisy()})
     assert recognition.kind is InputKind.RAW
     assert recognition.stripped == {Modality.T1}
@@ -65,22 +65,25 @@ def test_noise_around_the_head_means_raw():
     )
 
 
-def test_air_of_exactly_zero_around_a_whole_head_means_raw_all_the_same():
-    """9.9 voxels of 8 mm: 3.9 L inside zeros, which a scanner may write for air."""
+def test_whole_head_in_air_of_zero_is_raw():
+    """A radius of 9.9 voxels of 8 mm gives 3.9 L inside zeros, which a scanner may write for air."""
     wide = Grid((28, 28, 28), GRID.affine)
     recognition = recognise_kind({Modality.T1: brain(wide, radius=11)})
     assert recognition.kind is InputKind.RAW
     assert "more than the volume of a brain" in recognition.evidence[1]
 
 
-def test_a_volume_cut_to_the_brain_s_box_is_still_stripped():
-    """A ball fills half of its box; an ellipsoid with a flat base more, so up to 0.8 counts if the corners are empty."""
+def test_volume_cropped_to_brain_box_is_stripped():
+    """A ball fills half of its box, and an ellipsoid with a flat base more.
+
+    Up to 0.8 counts if the corners are empty.
+    """
     cut = Grid((15, 15, 11), GRID.affine)
     volume = brain(cut, radius=7.6)
     assert recognise_kind({Modality.T1: volume}).kind is InputKind.PREPARED
 
 
-def test_different_grids_mean_raw_though_every_sequence_is_stripped():
+def test_stripped_sequences_on_different_grids_are_raw():
     other = Grid((20, 20, 20), np.array([[8, 0, 0, 4], [0, 8, 0, 0], [0, 0, 8, 0], [0, 0, 0, 1.0]]))
     recognition = recognise_kind({Modality.T1: brain(), Modality.T2: brain(other)})
     assert recognition.kind is InputKind.RAW
@@ -88,7 +91,7 @@ def test_different_grids_mean_raw_though_every_sequence_is_stripped():
     assert len(recognition.stripped) == 2
 
 
-def test_the_users_choice_counts_and_is_reported():
+def test_choice_of_user_takes_precedence_and_is_reported():
     recognition = recognise_kind({Modality.T1: brain()}, InputKind.RAW)
     assert recognition.kind is InputKind.RAW
     assert recognition.evidence[-1] == "The input looks prepared, but is treated as raw, as requested."

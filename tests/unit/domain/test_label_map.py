@@ -10,14 +10,14 @@ from brats_mm.domain.regions import Compartment, LabelConvention, Region
 
 
 def test_inner_regions_overwrite_outer_ones():
-    """Outside, oedema, core, enhancing."""
+    """Voxels outside, in oedema, in core, and in enhancing tumour."""
     wt, tc, et = np.array([[0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]], bool)[:, :, None, None]
     assert labels_from_regions(wt, tc, et, LabelConvention.BRATS2023).ravel().tolist() == [0, 2, 1, 3]
     assert labels_from_regions(wt, tc, et, LabelConvention.BRATS2021).ravel().tolist() == [0, 2, 1, 4]
 
 
 @given(arrays(np.uint8, (3, 3, 3), elements=st.integers(0, 3)), st.sampled_from(LabelConvention))
-def test_labels_survive_the_way_to_regions_and_back(indices, convention):
+def test_labels_round_trip_through_regions(indices, convention):
     values = np.array([0, *(convention.value_of(part) for part in Compartment)], np.uint8)
     labels = values[indices]
     regions = regions_from_labels(labels, convention)

@@ -1,4 +1,4 @@
-"""The label scheme of a data set is decided from all its cases, or must be named."""
+"""The label scheme of a data set is derived from all its cases, or must be given."""
 
 import numpy as np
 import pytest
@@ -24,8 +24,8 @@ def _decided(**values: set[int]) -> list[str]:
         ("nnunet-brats", [1, 1, 1, 0], [0, 1, 1, 0], [0, 0, 1, 0]),
     ],
 )
-def test_each_scheme_gives_the_regions_of_its_values(scheme: str, wt: list, tc: list, et: list) -> None:
-    """Of labels 1, 2, 3, 4; the cavity of post-treatment maps is background."""
+def test_each_scheme_maps_its_values_to_regions(scheme: str, wt: list, tc: list, et: list) -> None:
+    """For labels 1, 2, 3 and 4. The cavity of post-treatment maps is background."""
     regions = regions_from_labels(np.array([1, 2, 3, 4])[:, None, None], LabelScheme(scheme))
     assert [regions[region].ravel().astype(int).tolist() for region in (Region.WT, Region.TC, Region.ET)] == [
         wt,
@@ -34,7 +34,7 @@ def test_each_scheme_gives_the_regions_of_its_values(scheme: str, wt: list, tc: 
     ]
 
 
-def test_cases_are_identified_by_the_names_that_challenges_give() -> None:
+def test_schemes_are_identified_by_challenge_names() -> None:
     decided = decide_schemes(
         {
             "BraTS2021_00000": frozenset({1, 2, 4}),
@@ -51,13 +51,13 @@ def test_cases_are_identified_by_the_names_that_challenges_give() -> None:
     ]
 
 
-def test_a_case_without_enhancing_tumour_follows_the_others_of_its_challenge() -> None:
-    """Alone, {1, 2, 4} would look like BraTS 2018; another patient's 3 says that 4 is the cavity."""
+def test_case_without_enhancing_tumour_follows_its_challenge() -> None:
+    """Alone, {1, 2, 4} would look like BraTS 2018. The 3 of another patient shows that 4 is the cavity."""
     decided = decide_schemes({"BraTS-GLI-02062-100": frozenset({1, 2, 4}), "BraTS-GLI-02063-100": frozenset({2, 3})})
     assert {scheme.value for scheme in decided.values()} == {"brats2024-post-treatment"}
 
 
-def test_other_names_with_one_to_three_are_brats2023() -> None:
+def test_other_names_with_labels_one_to_three_are_brats2023() -> None:
     assert _decided(one={1, 2}, two={2, 3}, empty=set()) == ["brats2023"] * 3
 
 
@@ -71,19 +71,19 @@ def test_other_names_with_one_to_three_are_brats2023() -> None:
         ({"BraTS2021_00000": {1, 2, 3, 4}}, "Select their label scheme"),
     ],
 )
-def test_what_names_and_values_leave_open_must_be_named(values: dict[str, set[int]], doubt: str) -> None:
+def test_ambiguous_scheme_must_be_given(values: dict[str, set[int]], doubt: str) -> None:
     with pytest.raises(CaseError, match=doubt):
         decide_schemes({name: frozenset(held) for name, held in values.items()})
 
 
-def test_the_challenges_of_2018_to_2021_share_a_scheme() -> None:
+def test_challenges_of_2018_to_2021_share_a_scheme() -> None:
     assert LabelScheme("brats2021") is LabelScheme.BRATS2018
     assert unknown_values([0, 1, 3], LabelScheme.BRATS2018) == [3]
     assert unknown_values([0, 1, 4], LabelScheme.BRATS2024_POST_TREATMENT) == []
     assert "cavity" in LabelScheme.BRATS2024_POST_TREATMENT.note
 
 
-def test_a_case_of_an_older_challenge_with_the_labels_of_2023_does_not_stop_the_others():
+def test_older_case_with_labels_of_2023_does_not_stop_others():
     decided = decide_schemes(
         {
             "BraTS2021_00001": frozenset({1, 2, 4}),

@@ -15,7 +15,7 @@ SHAPE = (12, 14, 10)
 
 
 def stored(grid, data, order=(0, 1, 2), flips=(False, False, False), crop=(0, 0, 0)):
-    """Return the same voxels with axes in another order and direction, without the first `crop` voxels per axis."""
+    """The same voxels with axes in another order and direction, without the first `crop` voxels per axis."""
     turn = np.zeros((4, 4))
     turn[3, 3] = 1
     shape = tuple(data.shape[axis] for axis in order)
@@ -36,7 +36,7 @@ def brain(seed=0, affine=OBLIQUE):
 
 
 @given(st.permutations([0, 1, 2]), st.tuples(*[st.booleans()] * 3), st.tuples(*[st.integers(0, 2)] * 3))
-def test_axis_order_flips_and_crops_are_undone_exactly(order, flips, crop):
+def test_axis_order_flips_and_crops_are_reversed_exactly(order, flips, crop):
     whole, other = brain(), stored(brain().grid, brain(1).data, order, flips, crop)
     together = unify_grids({T1: whole, FLAIR: other})
     np.testing.assert_array_equal(together.volumes[FLAIR].data, brain(1).data)
@@ -46,7 +46,7 @@ def test_axis_order_flips_and_crops_are_undone_exactly(order, flips, crop):
     assert (together.moved == ()) == (list(order) == [0, 1, 2] and not any(flips) and not any(crop))
 
 
-def test_the_grid_is_that_of_the_most_voxels_even_where_the_first_sequence_is_cropped():
+def test_uses_largest_grid_when_first_sequence_is_cropped():
     cut = stored(brain().grid, brain().data, crop=(2, 1, 0))
     together = unify_grids({T1: cut, T2: brain(1)})
     assert together.grid.shape == SHAPE
@@ -54,7 +54,7 @@ def test_the_grid_is_that_of_the_most_voxels_even_where_the_first_sequence_is_cr
     np.testing.assert_array_equal(together.volumes[T1].data, brain().data)
 
 
-def test_a_crop_is_padded_with_its_own_background():
+def test_crop_is_padded_with_its_background():
     shifted = stored(brain().grid, brain().data - np.float32(7), crop=(2, 0, 0))
     padded = unify_grids({T1: brain(1), T2: shifted}).volumes[T2]
     assert (padded.data[:2] == -7).all()
@@ -62,8 +62,8 @@ def test_a_crop_is_padded_with_its_own_background():
 
 
 @pytest.mark.parametrize(("offset", "start"), [(0.0, 0), (0.3, 0), (0.49, 0), (0.7, 1), (0.9, 1), (5.0, 5)])
-def test_offsets_go_to_the_nearest_voxel_and_say_how_far_they_were(offset, start):
-    """Along the first axis, whose voxels are 1 mm."""
+def test_offsets_snap_to_nearest_voxel_and_are_reported(offset, start):
+    """The offset is along the first axis, whose voxels are 1 mm."""
     affine = OBLIQUE.copy()
     affine[:3, 3] += OBLIQUE[:3, 0] * offset
     match = match_lattice(Grid(SHAPE, affine), Grid(SHAPE, OBLIQUE))
@@ -71,7 +71,7 @@ def test_offsets_go_to_the_nearest_voxel_and_say_how_far_they_were(offset, start
     assert match.apart_mm == pytest.approx(abs(offset - start))
 
 
-def test_half_a_voxel_is_ambiguous_and_the_tolerance_can_be_smaller():
+def test_half_voxel_offset_is_ambiguous_and_tolerance_can_be_smaller():
     affine = OBLIQUE.copy()
     affine[:3, 3] += OBLIQUE[:3, 0] * 0.5
     assert match_lattice(Grid(SHAPE, affine), Grid(SHAPE, OBLIQUE)) is None
@@ -80,8 +80,8 @@ def test_half_a_voxel_is_ambiguous_and_the_tolerance_can_be_smaller():
     assert match_lattice(Grid(SHAPE, affine), Grid(SHAPE, OBLIQUE), 0.31) is not None
 
 
-def test_rounding_of_an_affine_by_a_ten_thousandth_is_one_grid_even_with_no_tolerance():
-    """240 voxels times 1e-4 is 0.024 at the far corner; ten voxels stay below a fiftieth."""
+def test_rounded_affine_is_same_grid_without_tolerance():
+    """240 voxels times 1e-4 is 0.024 at the far corner. Ten voxels stay below a fiftieth."""
     affine = OBLIQUE + np.where(np.arange(16).reshape(4, 4) < 12, 1e-4, 0)
     assert match_lattice(Grid(SHAPE, affine), Grid(SHAPE, OBLIQUE), 0.0).fills(SHAPE)
 
@@ -89,20 +89,20 @@ def test_rounding_of_an_affine_by_a_ten_thousandth_is_one_grid_even_with_no_tole
 @pytest.mark.parametrize(
     "matrix", [np.diag([1, 1, 1.1, 1]), np.array([[1, -0.1, 0, 0], [0.1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])]
 )
-def test_another_spacing_or_direction_is_another_lattice(matrix):
+def test_other_spacing_or_direction_is_other_lattice(matrix):
     assert match_lattice(Grid(SHAPE, OBLIQUE @ matrix), Grid(SHAPE, OBLIQUE)) is None
     assert not share_lattice([Grid(SHAPE, OBLIQUE @ matrix), Grid(SHAPE, OBLIQUE)])
     assert share_lattice([Grid(SHAPE, OBLIQUE)] * 2)
 
 
-def test_grids_that_would_cut_off_a_brain_are_not_brought_together():
-    """Half of FLAIR's brain lies beyond T1's field of view, and vice versa."""
+def test_grids_that_would_cut_off_brain_are_not_combined():
+    """Half of FLAIR's brain is outside T1's field of view, and vice versa."""
     affine = OBLIQUE.copy()
     affine[:3, 3] += OBLIQUE[:3, 0] * 6
     assert unify_grids({T1: brain(), FLAIR: brain(1, affine)}) is None
 
 
-def test_voxels_beyond_the_new_grid_are_dropped_and_those_before_it_too():
+def test_voxels_outside_new_grid_are_dropped():
     data = np.arange(4, dtype=np.float32).reshape(4, 1, 1)
     old, new = Grid((4, 1, 1), np.eye(4)), np.eye(4)
     new[0, 3] = 2

@@ -1,4 +1,4 @@
-"""Sequences in file names."""
+"""Sequences are recognised in file names."""
 
 import pytest
 
@@ -39,30 +39,29 @@ CLEAR = {
 
 
 @pytest.mark.parametrize(("stem", "modality"), CLEAR.items(), ids=CLEAR.keys())
-def test_conventions(stem, modality):
-    """Covers names of challenges, archives, BIDS and clinics."""
+def test_recognises_naming_conventions(stem, modality):
+    """Names of challenges, archives, BIDS and clinics."""
     assert modalities_in_name(stem) == {modality}
 
 
 @pytest.mark.parametrize("stem", ["t2_to_t1", "T1_FLAIR", "t1_and_flair"])
-def test_two_sequences_in_a_name_are_both_reported(stem):
+def test_name_with_two_sequences_reports_both(stem):
     """The name is ambiguous."""
     assert len(modalities_in_name(stem)) == 2
 
 
 @pytest.mark.parametrize("stem", ["BraTS2021_00000", "post_op", "gd", "at1", "t10", "", "brain"])
-def test_names_without_a_sequence(stem):
-    """A part of a word, or contrast alone, names no sequence."""
+def test_other_names_give_no_sequence(stem):
+    """A part of a word, or contrast alone, does not count."""
     assert modalities_in_name(stem) == set()
 
 
 @pytest.mark.parametrize("stem", ["BraTS2021_00000_seg", "x-segauto", "VSD.Brain_3more.XX.O.OT.54517", "t1_mask"])
-def test_label_names(stem):
+def test_recognises_label_maps(stem):
     """Names of label maps in the challenges."""
     assert is_label_name(stem)
 
 
 @pytest.mark.parametrize("stem", ["T2_star", "ADC", "UCSF-PDGM-0004_SWI", "importance_t1ce_wt", "entropy_et"])
-def test_other_images_and_results(stem):
-    """Other images and results are not recognised as sequences."""
+def test_ignores_other_images_and_results(stem):
     assert read_name(stem).kind

@@ -1,4 +1,4 @@
-"""Correcting the axis directions of a header that is known to be wrong."""
+"""Correction of the axis directions of a header that is known to be wrong."""
 
 import numpy as np
 import pytest
@@ -10,19 +10,19 @@ from brats_mm.errors import GridError
 LPS = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 
-def test_front_and_back_are_exchanged_over_the_same_box():
+def test_front_and_back_are_exchanged_in_same_box():
     grid = Grid((240, 240, 155), LPS)
     fixed = redirected(grid, "LAS")
     assert fixed.affine.tolist() == [[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     assert sorted(map(tuple, fixed.corners_mm())) == sorted(map(tuple, grid.corners_mm()))
 
 
-def test_the_orientation_of_the_header_changes_nothing():
+def test_orientation_of_header_changes_nothing():
     grid = Grid((240, 240, 155), LPS)
     assert np.array_equal(redirected(grid, "LPS").affine, LPS)
 
 
 @pytest.mark.parametrize("codes", ["PLS", "LP", "LPX", ""])
-def test_other_axes_are_refused_with_both_values(codes):
+def test_rejects_other_axes_with_both_values(codes):
     with pytest.raises(GridError, match="LPS"):
         redirected(Grid((240, 240, 155), LPS), codes)

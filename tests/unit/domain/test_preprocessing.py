@@ -29,39 +29,39 @@ def grid(*spacing, size=(200.0, 200.0, 150.0)):
     return Grid((shape[0], shape[1], shape[2]), np.diag([*spacing, 1.0]))
 
 
-def test_the_thinnest_slices_make_the_reference():
+def test_thinnest_slices_are_the_reference():
     reference, why = choose_reference({Modality.T1CE: grid(0.9, 0.9, 5), Modality.FLAIR: grid(1, 1, 1)})
     assert reference is Modality.FLAIR
     assert why == "FLAIR has the thinnest slices (1 mm)."
 
 
-def test_among_equally_thin_ones_t1ce_comes_first():
+def test_t1ce_is_preferred_among_equally_thin_slices():
     reference, why = choose_reference({m: grid(0.9, 0.9, 5) for m in Modality})
     assert reference is Modality.T1CE
     assert "T1ce has priority" in why
 
 
-def test_a_thin_slab_that_shows_little_of_the_head_is_no_reference():
+def test_thin_slab_is_not_the_reference():
     slab = grid(0.5, 0.5, 0.5, size=(100.0, 100.0, 40.0))
     assert choose_reference({Modality.T1CE: slab, Modality.T2: grid(0.9, 0.9, 5)})[0] is Modality.T2
 
 
-def test_a_requested_reference_is_used_if_available():
+def test_requested_reference_is_used_if_available():
     grids = {Modality.T1: grid(1, 1, 1), Modality.T2: grid(1, 1, 5)}
     assert choose_reference(grids, Modality.T2) == (Modality.T2, "T2 was requested.")
     with pytest.raises(OptionError, match="FLAIR was requested, but it is not among"):
         choose_reference(grids, Modality.FLAIR)
 
 
-def test_the_working_grid_covers_what_the_reference_covers_in_voxels_of_1_mm():
+def test_working_grid_covers_reference_at_1_mm():
     made = working_grid(grid(0.5, 0.8, 5.0))
     assert made.shape == (200, 200, 150)
     np.testing.assert_allclose(made.spacing_mm, (1, 1, 1), atol=1e-9)
-    # The outer edge of the first voxel is where it was: half a voxel before its centre.
+    # The outer edge of the first voxel is unchanged: half a voxel before its centre.
     np.testing.assert_allclose(made.affine[:3, 3] - 0.5, [-0.25, -0.4, -2.5], atol=1e-9)
 
 
-def test_a_good_registration_raises_no_warning():
+def test_good_registration_gives_no_warning():
     assert registration_warnings(GOOD) == ()
 
 
@@ -78,11 +78,11 @@ def test_a_good_registration_raises_no_warning():
         ({"shift_mm": 90.0}, "90 mm"),
     ],
 )
-def test_each_measure_can_raise_a_warning(fault, said):
+def test_each_measure_can_give_a_warning(fault, said):
     assert said in " ".join(registration_warnings(replace(GOOD, **fault)))
 
 
-def test_axes_of_an_oblique_grid_are_distinguished():
+def test_axes_of_oblique_grid_are_distinguished():
     c, s = np.cos(np.pi / 4), np.sin(np.pi / 4)
     affine = np.eye(4)
     affine[:3, :3] = [[0, -c, s], [0, s, c], [-1, 0, 0]]

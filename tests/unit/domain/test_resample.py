@@ -14,13 +14,13 @@ def test_halving_averages_pairs():
     np.testing.assert_allclose(axis_weights(4, 2), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
 
 
-def test_three_into_two_shares_the_middle():
+def test_three_into_two_splits_middle():
     """Each new voxel covers one and a half old ones."""
     np.testing.assert_allclose(axis_weights(3, 2), [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]], rtol=1e-6)
 
 
 def test_doubling_interpolates_between_centres():
-    """New centres lie a quarter and three quarters into each old voxel; the ends keep the last value."""
+    """New centres are at a quarter and three quarters of each old voxel, and the ends keep the last value."""
     np.testing.assert_allclose(axis_weights(2, 4), [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
 
 
@@ -33,8 +33,8 @@ def test_weights_of_a_voxel_sum_to_one(old, new):
 
 
 @pytest.mark.parametrize("shape", [(8, 5, 9), (4, 10, 3), (8, 10, 9)])
-def test_it_agrees_with_pytorch(shape):
-    """Trilinear where axes grow, area averaging where they shrink."""
+def test_matches_pytorch(shape):
+    """Trilinear along growing axes, area averaging along shrinking ones."""
     volume = np.random.default_rng(0).random((4, 5, 3), dtype=np.float32)
     batch = torch.from_numpy(volume)[None, None]
     smaller = tuple(min(old, new) for old, new in zip(volume.shape, shape, strict=True))
@@ -42,7 +42,7 @@ def test_it_agrees_with_pytorch(shape):
     np.testing.assert_allclose(resample(volume, shape), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_background_stays_exactly_zero():
+def test_background_stays_zero():
     """A new voxel is kept if at least half of it is signal."""
     volume = np.array([4.0, 2, 6, 0, 0, 0], np.float32).reshape(6, 1, 1)
     assert resample_signal(volume, (3, 1, 1)).ravel().tolist() == [3, 3, 0]
@@ -52,5 +52,5 @@ def test_background_stays_exactly_zero():
     ("size", "spacing", "wanted", "expected"),
     [(240, 1.0, 2.0, 120), (155, 1.0, 2.0, 78), (155, 1.01, 1.0, 155), (24, 5.5, 1.0, 132)],
 )
-def test_sides_follow_the_spacing(size, spacing, wanted, expected):
+def test_shape_follows_spacing(size, spacing, wanted, expected):
     assert resampled_side(size, spacing, wanted) == expected

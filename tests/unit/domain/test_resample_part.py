@@ -14,7 +14,7 @@ from brats_mm.domain.resample import Part, bounding_box, part_with_signal, resam
     st.sampled_from("CF"),
     st.integers(0, 999),
 )
-def test_a_part_becomes_what_its_volume_becomes(old, new, order, seed):
+def test_part_is_resampled_like_whole_volume(old, new, order, seed):
     """The result does not depend on shapes and memory order."""
     rng = np.random.default_rng(seed)
     volume = np.zeros(old, np.float32, order=order)
@@ -27,21 +27,21 @@ def test_a_part_becomes_what_its_volume_becomes(old, new, order, seed):
     np.testing.assert_allclose(whole, resample(volume, new), rtol=1e-5, atol=1e-5)
 
 
-def test_the_box_of_a_mask_is_tight():
+def test_box_of_mask_is_tight():
     mask = np.zeros((5, 6, 7), bool)
     mask[1:3, 2, 4:7] = True
     assert bounding_box(mask) == (slice(1, 3), slice(2, 3), slice(4, 7))
 
 
-def test_an_empty_volume_has_a_part_of_one_voxel_and_stays_empty():
+def test_empty_volume_has_part_of_one_voxel_and_stays_empty():
     empty = np.zeros((4, 4, 4), np.float32)
     assert part_with_signal(empty).data.shape == (1, 1, 1)
     assert not resample_signal(empty, (2, 2, 2)).any()
 
 
 @pytest.mark.parametrize("flip", [(0,), (1, 2), (0, 1, 2)])
-def test_half_covered_voxels_are_kept_from_either_side(flip):
-    """155 into 78 makes halves that rounding could take to either side."""
+def test_half_covered_voxels_are_kept_on_both_sides(flip):
+    """Resampling 155 to 78 gives exact halves, which rounding could move to either side."""
     volume = (np.random.default_rng(0).random((31, 31, 31)) > 0.5).astype(np.float32)
     straight = resample_signal(volume, (16, 16, 16))
     turned = np.flip(resample_signal(np.ascontiguousarray(np.flip(volume, flip)), (16, 16, 16)), flip)

@@ -1,4 +1,4 @@
-"""Comparison of two evaluations: paired by case, with intervals and tests."""
+"""Two evaluations are compared by case, with intervals and tests."""
 
 import itertools
 import json
@@ -52,7 +52,7 @@ def test_differences_are_paired_by_case(tmp_path):
     assert "+2.50" in page
 
 
-def test_a_run_against_itself_does_not_differ(tmp_path):
+def test_run_does_not_differ_from_itself(tmp_path):
     a = write_run(tmp_path / "a", {"x": 0.50, "y": 0.60})
     one = compare(a, a, None, QUICK)["means"]["raw"]["et"]["dice"]
     assert (one["difference"], one["low"], one["high"], one["p"]) == (0, 0, 0, 1)
@@ -65,7 +65,7 @@ def test_counterintuitive_rates_are_compared(tmp_path):
     assert (rates["a"], rates["b"], rates["difference"], rates["high"]) == (1, 0, -1, -1)
 
 
-def test_runs_that_cannot_be_paired_are_refused(tmp_path):
+def test_rejects_runs_that_cannot_be_paired(tmp_path):
     a = write_run(tmp_path / "a", {"x": 0.5})
     with pytest.raises(OptionError, match="no case in common"):
         compare(a, write_run(tmp_path / "b", {"y": 0.5}), None, QUICK)
@@ -75,22 +75,22 @@ def test_runs_that_cannot_be_paired_are_refused(tmp_path):
         compare(a, tmp_path, None, QUICK)
 
 
-def test_missing_scores_leave_the_case_out():
+def test_cases_with_missing_scores_are_skipped():
     result = paired(np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.9, 0.5]), QUICK)
     assert (result["cases"], result["difference"]) == (2, pytest.approx(0.15))
     assert paired(np.array([np.nan]), np.array([0.5]), QUICK)["difference"] is None
 
 
-def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
+def test_holm_multiplies_smallest_p_by_number_of_tests():
     assert holm([0.01, 0.04, 0.03]) == [pytest.approx(0.03), pytest.approx(0.06), pytest.approx(0.06)]
 
 
-def test_the_signed_rank_test_is_scipys():
+def test_signed_rank_test_matches_scipy():
     difference = np.array([0.1, 0.2, -0.05, 0.3, 0.15, 0.0])
     assert signed_rank(difference) == pytest.approx(wilcoxon(difference[:5]).pvalue)
 
 
-def test_the_bootstrap_interval_of_a_mean_is_about_two_standard_errors_either_way():
+def test_bootstrap_interval_is_about_two_standard_errors():
     values = np.random.default_rng(1).normal(1.0, 2.0, 400)
     low, high = bootstrap_interval(values, lambda sample: sample.mean(axis=1), ComparisonSettings(resamples=2000))
     error = values.std() / 20

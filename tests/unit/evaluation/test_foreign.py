@@ -1,4 +1,4 @@
-"""Label maps of other programs are scored by the same code as the model's own predictions."""
+"""Label maps of other programs are scored by the code that scores the model's predictions."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ QUICK = EvaluationSettings(plots=False)
 
 @pytest.fixture
 def cases(tmp_path: Path) -> Path:
-    """One case with two sequences; oedema, core and enhancing tumour of 64 voxels each."""
+    """One case with two sequences. Oedema, core and enhancing tumour have 64 voxels each."""
     folder = tmp_path / "cases" / "one"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def _predicted(folder: Path, labels: np.ndarray) -> None:
     nib.save(nib.Nifti1Image(labels, AFFINE), folder / "one.nii.gz")
 
 
-def test_a_perfect_map_in_the_order_of_nnunet_scores_perfectly(cases: Path, tmp_path: Path) -> None:
+def test_perfect_map_with_nnunet_labels_scores_one(cases: Path, tmp_path: Path) -> None:
     _predicted(tmp_path / "nnunet", _labels(2, 1, 3))
     evaluate(
         labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "nnunet", scheme=LabelScheme.NNUNET_BRATS), QUICK
@@ -55,7 +55,7 @@ def test_a_perfect_map_in_the_order_of_nnunet_scores_perfectly(cases: Path, tmp_
     }
 
 
-def test_voxels_beyond_the_brain_count_as_wrong(cases: Path, tmp_path: Path) -> None:
+def test_voxels_outside_brain_count_as_wrong(cases: Path, tmp_path: Path) -> None:
     """192 right voxels of the whole tumour and 64 in the corner: Dice 2 * 192 / (192 + 256)."""
     labels = _labels(1, 2, 3)
     labels[:4, :4, :4] = 2
@@ -65,13 +65,13 @@ def test_voxels_beyond_the_brain_count_as_wrong(cases: Path, tmp_path: Path) -> 
     assert wt.dice == pytest.approx(2 * 192 / (192 + 256))
 
 
-def test_a_folder_of_a_subset_is_scored_as_that_subset(cases: Path, tmp_path: Path) -> None:
+def test_folder_of_subset_is_scored_as_that_subset(cases: Path, tmp_path: Path) -> None:
     _predicted(tmp_path / "other" / "flair", _labels(1, 2, 3))
     evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
     assert {row.subset for row in read_case_rows(tmp_path / "out")} == {"flair"}
 
 
-def test_the_command_scores_them_and_says_what_is_missing(
+def test_command_scores_label_maps_and_reports_missing_ones(
     cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _predicted(tmp_path / "other", _labels(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Published numbers: complete tables whose columns agree with their printed means."""
+"""Published figures: complete tables whose columns agree with their printed means."""
 
 import statistics
 
@@ -10,25 +10,25 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.evaluation.published import BY_SET, MEANS, PAPER_ORDER, Protocol, sets_of
 
 
-def test_the_papers_order_has_each_set_once():
+def test_order_of_paper_has_each_subset_once():
     assert set(SUBSETS) == set(PAPER_ORDER)
     assert len(PAPER_ORDER) == 15
 
 
-def test_simmlm_on_held_out_cases_is_the_row_of_its_supplement():
+def test_simmlm_row_matches_supplement():
     row = next(one for one in MEANS if (one.method, one.protocol) == ("SimMLM", Protocol.HOLD_OUT_2018))
     assert (row.et, row.tc, row.wt) == (63.22, 78.54, 87.21)
 
 
 @pytest.mark.parametrize("row", BY_SET, ids=lambda row: f"{row.method}-{row.protocol.name}")
-def test_columns_have_15_values_and_the_printed_mean(row):
+def test_columns_have_15_values_and_printed_mean(row):
     printed = next(mean for mean in MEANS if mean.method.startswith(row.method) and mean.protocol is row.protocol)
     for region in REGIONS:
         assert len(row.dice[region]) == 15
         assert getattr(printed, region.value) == pytest.approx(statistics.mean(row.dice[region]), abs=0.25)
 
 
-def test_a_value_is_found_by_set_and_region():
+def test_value_is_found_by_subset_and_region():
     demoseg = sets_of(Protocol.THREE_FOLD_2018)[-1]
     assert demoseg.method == "DeMoSeg"
     assert (demoseg.value(ALL_AVAILABLE, Region.ET), demoseg.value(ALL_AVAILABLE, Region.WT)) == (80.01, 90.49)

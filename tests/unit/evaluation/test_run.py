@@ -1,4 +1,4 @@
-"""Evaluation of synthetic cases: written files, known results, and agreement of both prediction modes."""
+"""Evaluation of synthetic cases: written files, known results, and both ways of prediction."""
 
 import csv
 import gc
@@ -106,7 +106,7 @@ def tiny_predictor() -> Predictor:
     return Predictor(tiny_mixture().eval(), MODEL, torch.device("cpu"), WindowSettings(window=(64, 64, 64)))
 
 
-def test_a_perfect_prediction_scores_perfectly_everywhere(cases, tmp_path):
+def test_perfect_prediction_scores_one_everywhere(cases, tmp_path):
     evaluation = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), QUICK)
     rows = list(read_case_rows(tmp_path / "out"))
     assert len(rows) == 2 * 15 * 3 * 2, "cases, sets, regions, rules"
@@ -119,7 +119,7 @@ def test_a_perfect_prediction_scores_perfectly_everywhere(cases, tmp_path):
     assert wt["error_auroc"] is None, "without errors there is no ranking of errors"
 
 
-def test_a_sequence_that_decides_enhancing_tumour_shows_in_the_means(cases, tmp_path):
+def test_means_show_sequence_that_decides_enhancing_tumour(cases, tmp_path):
     evaluation = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE), QUICK)
     means = evaluation.summary["means"]["raw"]
     assert (means["with_t1ce"]["et"]["dice"], means["without_t1ce"]["et"]["dice"]) == (1, 0)
@@ -140,7 +140,7 @@ def separate_passes(predictor):
     return SetPredictor("network runs once per subset", predictor.model, predict)
 
 
-def test_both_ways_of_predicting_give_the_same_scores(cases, tmp_path):
+def test_joint_and_separate_prediction_give_same_scores(cases, tmp_path):
     predictor = tiny_predictor()
     for name, way in (("shared", shared_passes), ("separate", separate_passes)):
         evaluate(labelled_cases(cases, names=["a"]), tmp_path / name, way(predictor), FEW)
@@ -161,7 +161,7 @@ def test_both_ways_of_predicting_give_the_same_scores(cases, tmp_path):
     assert weights[0] == pytest.approx(weights[1], abs=1e-5)
 
 
-def test_what_is_written_says_how_it_was_scored(cases, tmp_path):
+def test_summary_records_how_it_was_scored(cases, tmp_path):
     evaluation = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in evaluation.files}
     assert {"cases.csv", "summary.json", "summary.md", "dice_by_set.png", "reliability.png"} < {
@@ -177,7 +177,7 @@ def test_what_is_written_says_how_it_was_scored(cases, tmp_path):
     assert "63.22 | 78.54 | 87.21" in page
 
 
-def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases, tmp_path):
+def test_evaluates_model_with_card_and_calibration(cases, tmp_path):
     """The summary contains the calibration, but not the rows of the model card."""
     card = ExpectedDice(10, {ALL_AVAILABLE: {Region.WT: DiceOverCases(0.8, 0.1)}})
     corrections = SubsetCalibration(10, {ALL_AVAILABLE: {Region.WT: Correction(0.5, 2.0, 3.0)}})
@@ -194,7 +194,7 @@ def test_a_model_with_a_card_and_a_calibration_is_evaluated_like_any_other(cases
     assert "expected" not in reported
 
 
-def test_missing_scores_are_empty_cells_and_null(tmp_path):
+def test_missing_scores_are_empty_in_csv_and_null_in_json(tmp_path):
     write_case(tmp_path / "cases", "plain", enhancing=0)
     settings = replace(FEW, policy=EmptyPolicy.SKIP)
     evaluate(labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), settings)
@@ -205,13 +205,13 @@ def test_missing_scores_are_empty_cells_and_null(tmp_path):
     assert read_summary(tmp_path / "out")["means"]["raw"]["all_sets"]["et"]["dice"] is None
 
 
-def test_a_case_is_tried_with_the_sets_it_has(tmp_path):
+def test_case_is_evaluated_with_available_subsets(tmp_path):
     write_case(tmp_path / "cases", "two", sequences=(Modality.T1CE, Modality.FLAIR))
     evaluate(labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), QUICK)
     assert {row.subset for row in read_case_rows(tmp_path / "out")} == {"t1ce", "flair", "t1ce+flair"}
 
 
-def test_a_case_that_cannot_be_used_is_named_and_the_others_continue(cases, tmp_path):
+def test_unusable_case_is_reported_and_others_continue(cases, tmp_path):
     wrong = nib.Nifti1Image(np.zeros((SIDE, SIDE, SIDE), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
     nib.save(wrong, cases / "a" / "a_seg.nii.gz")
     heard: list[tuple[int, int, str]] = []
@@ -225,7 +225,7 @@ def test_a_case_that_cannot_be_used_is_named_and_the_others_continue(cases, tmp_
         evaluate(labelled_cases(cases), tmp_path / "none", knowing(), QUICK)
 
 
-def test_an_evaluation_is_not_replaced_unasked(cases, tmp_path):
+def test_evaluation_is_replaced_only_with_overwrite(cases, tmp_path):
     evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
     with pytest.raises(OutputError, match="already holds an evaluation"):
         evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
@@ -243,7 +243,7 @@ def test_cases_come_from_folders_names_or_lists(cases, tmp_path):
         labelled_cases(cases, names=["unlabelled"])
 
 
-def test_folders_without_labels_are_refused(tmp_path):
+def test_rejects_folders_without_labels(tmp_path):
     write_case(tmp_path / "cases", "a", label=False)
     with pytest.raises(CaseError, match="has a label map"):
         labelled_cases(tmp_path / "cases")
@@ -258,7 +258,7 @@ def test_folders_without_labels_are_refused(tmp_path):
         ((0, 1, 7), "contain 1, 7"),
     ],
 )
-def test_label_values_that_cannot_be_identified_are_refused(cases, values, message):
+def test_rejects_unknown_label_values(cases, values, message):
     from brats_mm.io.case import read_case
     from brats_mm.io.reference_labels import read_reference
 
@@ -273,14 +273,14 @@ def test_label_values_that_cannot_be_identified_are_refused(cases, values, messa
         read_reference(labelled.label, grid)
 
 
-def test_every_set_has_its_row_in_order(cases, tmp_path):
+def test_every_subset_has_a_row_in_order(cases, tmp_path):
     evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(), QUICK)
     subsets = list(dict.fromkeys(row.subset for row in read_case_rows(tmp_path / "out")))
     assert subsets == [subset_name(subset) for subset in SUBSETS]
     assert subsets[-1] == subset_name(ALL_AVAILABLE)
 
 
-def test_the_summary_takes_no_more_memory_after_more_cases(cases):
+def test_summary_memory_does_not_grow_with_cases(cases):
     summary = Summary()
     sizes = []
     for _ in range(3):
@@ -335,7 +335,7 @@ def three(tmp_path: Path) -> Path:
 EVERYTHING = replace(FEW, plots=True, parquet=True)
 
 
-def test_a_stopped_evaluation_resumes_to_the_same_files(three, tmp_path):
+def test_interrupted_evaluation_resumes_to_same_files(three, tmp_path):
     evaluate(labelled_cases(three), tmp_path / "unbroken", unsure(), EVERYTHING)
     with pytest.raises(KeyboardInterrupt):
         evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("three", [])), EVERYTHING)
@@ -372,7 +372,7 @@ def killed_in_the_second_case(cases: str, out: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.slow
-def test_a_killed_evaluation_resumes_to_the_same_files(three, tmp_path):
+def test_killed_evaluation_resumes_to_same_files(three, tmp_path):
     run = f"import runpy; runpy.run_path({str(Path(__file__))!r})['killed_in_the_second_case']"
     command = f"{run}({str(three)!r}, {str(tmp_path / 'out')!r})"
     root = Path(__file__).resolve().parents[3]
@@ -383,7 +383,7 @@ def test_a_killed_evaluation_resumes_to_the_same_files(three, tmp_path):
     assert contents(tmp_path / "unbroken") == contents(tmp_path / "out")
 
 
-def test_a_case_that_failed_before_the_stop_is_still_named_after_it(three, tmp_path):
+def test_failed_case_is_still_reported_after_resume(three, tmp_path):
     (three / "one" / "one_seg.nii.gz").write_bytes(b"nothing")
     with pytest.raises(KeyboardInterrupt):
         evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("zwei", [])), FEW)
@@ -399,7 +399,7 @@ def stopped(three, tmp_path):
     return tmp_path / "out"
 
 
-def test_a_stopped_evaluation_is_neither_lost_nor_mixed_unasked(stopped, three):
+def test_interrupted_evaluation_needs_resume_or_restart(stopped, three):
     with pytest.raises(OutputError, match=r"interrupted after 1 cases. Continue it with --resume"):
         evaluate(labelled_cases(three), stopped, unsure(), FEW)
     again = replace(FEW, resume=True)
@@ -419,7 +419,7 @@ def test_a_stopped_evaluation_is_neither_lost_nor_mixed_unasked(stopped, three):
         evaluate(labelled_cases(three), stopped, unsure(), again)
 
 
-def test_restarting_drops_the_stopped_evaluation(stopped, three):
+def test_restart_drops_interrupted_evaluation(stopped, three):
     seen: list[str] = []
     anew = replace(FEW, overwrite=True)
     evaluate(labelled_cases(three), stopped, unsure(lambda name, subset: seen.append(name)), anew)
@@ -427,19 +427,19 @@ def test_restarting_drops_the_stopped_evaluation(stopped, three):
     assert not (stopped / "unfinished").exists()
 
 
-def test_resume_without_a_stopped_evaluation_starts_one(three, tmp_path):
+def test_resume_without_interrupted_evaluation_starts_one(three, tmp_path):
     evaluation = evaluate(labelled_cases(three), tmp_path / "out", knowing(), replace(FEW, resume=True))
     assert evaluation.summary["cases"] == 3
 
 
-def test_an_evaluation_stopped_before_its_first_case_leaves_nothing(three, tmp_path):
+def test_evaluation_interrupted_before_first_case_leaves_nothing(three, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         evaluate(labelled_cases(three), tmp_path / "new" / "out", unsure(interrupted_in("one", [])), FEW)
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(("table", "kind"), [("cases", CaseRow), ("gate_weights", WeightRow)])
-def test_parquet_holds_what_csv_holds_with_types(three, tmp_path, table, kind):
+def test_parquet_matches_csv_with_types(three, tmp_path, table, kind):
     parquet = pytest.importorskip("pyarrow.parquet")
     settings = replace(FEW, parquet=True, policy=EmptyPolicy.SKIP)
     write_case(three, "plain", enhancing=0)
@@ -460,7 +460,7 @@ def test_parquet_holds_what_csv_holds_with_types(three, tmp_path, table, kind):
         assert reliability["dice"].null_count > 0, "scores that do not exist are null"
 
 
-def test_parquet_is_written_group_by_group(cases, tmp_path):
+def test_parquet_is_written_in_row_groups(cases, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
     path = write_parquet_beside(tmp_path / "out" / "cases.csv", CaseRow, group_rows=20)
@@ -468,7 +468,7 @@ def test_parquet_is_written_group_by_group(cases, tmp_path):
     assert parquet.read_table(path)["subset"].to_pylist() == [r.subset for r in read_case_rows(tmp_path / "out")]
 
 
-def test_parquet_without_pyarrow_is_refused_before_any_work(cases, tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_is_rejected_at_start(cases, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(OptionError, match="pip install pyarrow"):
         evaluate(labelled_cases(cases), tmp_path / "out", knowing(), replace(FEW, parquet=True))
@@ -480,12 +480,12 @@ ALONE = "BRATS_MM_MEMORY_ALONE"
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
+def test_memory_does_not_grow_with_number_of_cases(tmp_path):
     """After 12 cases an evaluation holds what it held after 3 (the rows of nine would take 100 kB), and its typical
     peak does not rise (a kept prediction per case would double it). Single peaks vary by when garbage is collected.
     """
-    if ALONE not in os.environ:  # caches that other tests filled would move the figures
-        name = f"{__file__}::test_memory_does_not_grow_with_the_number_of_cases"
+    if ALONE not in os.environ:  # caches filled by other tests would change the figures
+        name = f"{__file__}::test_memory_does_not_grow_with_number_of_cases"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
         command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", name]
         root = Path(__file__).parents[3]
@@ -508,7 +508,7 @@ def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
 
     settings = replace(QUICK, subsets=SUBSETS[-2:])
     thresholds = gc.get_threshold()
-    gc.set_threshold(100)  # a late collection would raise the peak of the case that meets it
+    gc.set_threshold(100)  # a late collection would raise the peak of a single case
     tracemalloc.start()
     try:
         evaluate(labelled_cases(root), tmp_path / "out", unsure(), settings, on_case=measure)

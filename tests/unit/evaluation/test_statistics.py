@@ -42,8 +42,8 @@ def _of(made: list[Statistic], sequences: str, score: str = "dice") -> Statistic
     return one
 
 
-def test_the_subsets_of_a_case_are_averaged_before_the_cases() -> None:
-    """Case x has 0.2 and 0.4, case y only 0.9: means 0.3 and 0.9, so 0.6 with a deviation of 0.3 sqrt(2)."""
+def test_subsets_are_averaged_per_case_first() -> None:
+    """Case x has 0.2 and 0.4, case y only 0.9. The means 0.3 and 0.9 give 0.6 with a deviation of 0.3 sqrt(2)."""
     made = statistics("a", _rows({("x", "t1"): 0.2, ("x", "t2"): 0.4, ("y", "t1"): 0.9}), ["dice"], QUICK)
     one = _of(made, "all_sets")
     assert (one.cases, one.mean) == (2, pytest.approx(0.6))
@@ -55,17 +55,17 @@ def test_the_subsets_of_a_case_are_averaged_before_the_cases() -> None:
     assert not [row for row in made if row.sequences in ("full_set", "with_t1ce", "flair")]
 
 
-def test_a_missing_score_leaves_the_case_out() -> None:
+def test_cases_with_missing_scores_are_skipped() -> None:
     made = statistics("a", _rows({("x", "t1"): 0.2, ("y", "t1"): float("nan")}), ["dice"], QUICK)
     assert (_of(made, "t1").cases, _of(made, "t1").mean) == (1, pytest.approx(0.2))
 
 
-def test_an_unknown_score_is_refused() -> None:
+def test_rejects_unknown_score() -> None:
     with pytest.raises(OptionError, match=r"Unknown scores: dise\. Choose from dice, hd95_mm"):
         statistics("a", [], ["dise"])
 
 
-def test_a_latex_table_has_a_row_for_each_subset_and_escapes_names() -> None:
+def test_latex_table_has_row_per_subset_and_escapes_names() -> None:
     made = statistics("ours_1 & more", _rows({("x", "t1"): 0.5, ("y", "t1"): 0.7}), ["dice", "hd95_mm"], QUICK)
     table = score_table(made, "dice")
     assert r"\multicolumn{4}{l}{ours\_1 \& more, 2 cases} \\" in table
@@ -74,7 +74,7 @@ def test_a_latex_table_has_a_row_for_each_subset_and_escapes_names() -> None:
     assert r"T1 & -- & -- & 3.0 $\pm$ 0.0 [3.0, 3.0] \\" in score_table(made, "hd95_mm")
 
 
-def test_pooled_folds_are_an_evaluation_of_all_cases(tmp_path: Path) -> None:
+def test_pooled_folds_form_one_evaluation(tmp_path: Path) -> None:
     first = _evaluation(tmp_path / "fold0", {("x", "t1"): 0.2})
     second = _evaluation(tmp_path / "fold1", {("y", "t1"): 0.4, ("z", "t1"): 0.9}, sha="b")
     document = pool([first, second], tmp_path / "pooled")
@@ -93,7 +93,7 @@ def test_pooled_folds_are_an_evaluation_of_all_cases(tmp_path: Path) -> None:
         pool([first, second], tmp_path / "pooled")
 
 
-def test_folds_that_share_a_case_or_differ_in_policy_are_refused(tmp_path: Path) -> None:
+def test_rejects_folds_that_share_a_case_or_differ_in_policy(tmp_path: Path) -> None:
     first = _evaluation(tmp_path / "fold0", {("x", "t1"): 0.2})
     with pytest.raises(OptionError, match="The case x is in"):
         pool([first, _evaluation(tmp_path / "fold1", {("x", "t1"): 0.4})], tmp_path / "pooled")
@@ -101,7 +101,7 @@ def test_folds_that_share_a_case_or_differ_in_policy_are_refused(tmp_path: Path)
         pool([first, _evaluation(tmp_path / "fold2", {("y", "t1"): 0.4}, policy="skip")], tmp_path / "pooled")
 
 
-def test_the_command_writes_csv_and_latex(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_csv_and_latex(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [
         _evaluation(tmp_path / name, {(f"{name}1", "t1"): 0.5, (f"{name}2", "t1"): 0.7}) for name in ("fold0", "fold1")
     ]
@@ -117,7 +117,7 @@ def test_the_command_writes_csv_and_latex(tmp_path: Path, capsys: pytest.Capture
     assert "already exists" in capsys.readouterr().err
 
 
-def test_a_comparison_has_csv_and_latex_tables(tmp_path: Path) -> None:
+def test_comparison_has_csv_and_latex_tables(tmp_path: Path) -> None:
     a = _evaluation(tmp_path / "a_1", {("x", "t1"): 0.5, ("y", "t1"): 0.6})
     b = _evaluation(tmp_path / "b", {("x", "t1"): 0.6, ("y", "t1"): 0.7})
     compare(a, b, tmp_path / "out", QUICK)

@@ -1,4 +1,4 @@
-"""Fewer sequences replace more only where their expected Dice leads by the margin."""
+"""A smaller subset replaces a larger one only if its expected Dice leads by the margin."""
 
 import math
 from dataclasses import replace
@@ -22,13 +22,13 @@ def answer(subset, expected):
 
 
 @pytest.mark.parametrize(("margin", "chosen"), [(math.inf, PAIR), (0.1, PAIR), (0.05, ALONE), (0.0, ALONE)])
-def test_a_lead_of_eight_points_counts_from_a_margin_below(margin, chosen):
+def test_lead_of_eight_points_counts_for_smaller_margins(margin, chosen):
     """FLAIR alone leads by eight points. T2 and all four sequences are not among the sequences of the pair."""
     own = {one: answer(one, dice) for one, dice in ((PAIR, 0.6), (ALONE, 0.68), (OTHER, 0.9), (ALL_AVAILABLE, 0.95))}
     assert best_answer(own, PAIR, margin).subset == chosen
 
 
-def test_an_answer_without_an_outline_is_neither_replaced_nor_a_replacement():
+def test_empty_segmentation_is_neither_replaced_nor_a_replacement():
     own = {PAIR: answer(PAIR, math.nan), ALONE: answer(ALONE, 0.9)}
     assert best_answer(own, PAIR, 0.0).subset == PAIR
     own = {PAIR: answer(PAIR, 0.1), ALONE: replace(own[ALONE], expected_dice=math.nan)}

@@ -1,4 +1,4 @@
-"""The reliability plot places points by expected and true Dice, and is well-formed SVG."""
+"""The reliability plot places points by expected and true Dice and is well-formed SVG."""
 
 from xml.etree import ElementTree
 
@@ -8,8 +8,8 @@ from brats_mm.evaluation.trust_plot import reliability_svg
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_points_and_means_are_where_expected_and_true_dice_say():
-    """The first panel begins 46 pixels from the left, is 200 pixels wide, and ends 220 pixels from the top."""
+def test_points_and_means_are_at_expected_and_true_dice():
+    """The first panel starts 46 pixels from the left, is 200 pixels wide, and ends 220 pixels from the top."""
     drawn = reliability_svg({Region.WT: [(0.5, 0.25), (1.0, 0.0)]}, {Region.WT: [(0.25, 1.0), (0.75, 0.5)]})
     root = ElementTree.fromstring(drawn)
     paths = [element.get("d") for element in root.iter(f"{SVG}path")]
@@ -19,7 +19,7 @@ def test_points_and_means_are_where_expected_and_true_dice_say():
     assert circles == [("96.0", "20.0"), ("196.0", "120.0")]
 
 
-def test_every_region_has_its_panel_even_without_points():
+def test_every_region_has_a_panel_even_without_points():
     root = ElementTree.fromstring(reliability_svg({}, {}))
     words = [element.text for element in root.iter(f"{SVG}text")]
     assert [word for word in words if word in ("WT", "TC", "ET")] == ["WT", "TC", "ET"]

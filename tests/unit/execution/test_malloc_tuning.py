@@ -1,4 +1,4 @@
-"""Freed memory stays with the process in CPU training."""
+"""Freed memory stays with the process during CPU training."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def run(way: str) -> str:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_freed_block_stays_resident_only_from_the_request_to_its_end():
+def test_freed_block_stays_resident_only_while_tuned():
     """Runs in separate processes with untouched memory."""
     assert run("given back") == "False False False"
     if (kept := run("kept")) == "False False False":
@@ -38,7 +38,7 @@ def test_a_freed_block_stays_resident_only_from_the_request_to_its_end():
     assert kept == "True True False"
 
 
-def test_other_devices_are_left_alone():
+def test_other_devices_are_unchanged():
     assert not tune_malloc("meta")
     assert not restore_malloc("meta")
 
@@ -55,8 +55,8 @@ print(tuned, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of Linux")
-def test_inference_takes_few_pages_and_keeps_them():
-    """64 MiB are 16,384 small pages, asked for anew by each of four blocks, or at most once."""
+def test_inference_keeps_its_pages():
+    """64 MiB are 16,384 small pages. Four blocks request them each time without tuning, and at most once with it."""
     counts = {}
     for way in ("tuned", "plain"):
         script = subprocess.run([sys.executable, "-c", FAULTS, way], capture_output=True, text=True, check=True)

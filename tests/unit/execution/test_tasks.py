@@ -1,4 +1,4 @@
-"""How tasks are handed to workers, and what becomes of those whose worker is lost."""
+"""Dispatch of tasks to workers, and retries of tasks whose worker is lost."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Answer:
 
 
 class LossyEngine:
-    """Returns results in order, after losing the worker of each task `losses` times."""
+    """Return results in order, after losing the worker of each task `losses` times."""
 
     width, retries = 2, 2
 
@@ -41,14 +41,14 @@ class LossyEngine:
         return [Finished(task, Answer(task.name))]
 
 
-def test_each_task_is_returned_once_and_no_more_than_the_width_are_under_way():
+def test_each_task_returns_once_and_concurrency_is_limited():
     engine = LossyEngine()
     ended = list(run_tasks(engine, map(Sum, "abcde")))
     assert [(one.result.name, one.attempts) for one in ended] == [(name, 1) for name in "abcde"]
     assert engine.most == 2
 
 
-def test_a_lost_task_is_tried_alone_and_given_up_after_the_retries_of_its_engine():
+def test_lost_task_is_retried_alone_then_given_up():
     engine = LossyEngine(a=2, b=3)
     ended = {one.task.name: one for one in run_tasks(engine, map(Sum, "abc"))}
     assert (ended["a"].result.name, ended["a"].attempts) == ("a", 3)
@@ -77,18 +77,18 @@ def waiting(*tasks):
         (Sum("a"), [], None),
     ],
 )
-def test_the_least_busy_worker_with_room_gets_the_next_task(task, held, index):
+def test_least_busy_worker_gets_next_task(task, held, index):
     found = waiting(task).assign(held)
     assert found == (None if index is None else (index, task))
 
 
-def test_tasks_that_must_run_alone_go_first():
+def test_tasks_that_run_alone_go_first():
     tasks = waiting(Sum("a"), Sum("b", alone=True))
     assert tasks.assign([[]]) == (0, Sum("b", alone=True))
     assert tasks.assign([[]]) == (0, Sum("a"))
     assert tasks.assign([[]]) is None
 
 
-def test_the_end_of_a_process_in_words():
+def test_exit_codes_have_descriptions():
     assert describe_exit(-9) == "signal SIGKILL"
     assert describe_exit(3) == "exit code 3"

@@ -1,4 +1,4 @@
-"""MoMKE with hand-checked numbers: routers, mixed features, head, and number of passes."""
+"""MoMKE against hand-checked values: routers, mixed features, head, and number of passes."""
 
 import math
 
@@ -43,7 +43,7 @@ class Says(nn.Module):
 
 
 def by_hand() -> MoMKE:
-    """Experts 1 and 5; the first router weighs them 1 : 3, the second equally; the head adds z1 and 100 z2."""
+    """Experts 1 and 5. The first router weighs them 1 : 3, the second equally. The head adds z1 and 100 z2."""
     head = nn.Conv3d(2, 1, 1, bias=False)
     with torch.no_grad():
         head.weight.copy_(torch.tensor([1.0, 100.0]).reshape(1, 2, 1, 1, 1))
@@ -54,12 +54,12 @@ def by_hand() -> MoMKE:
 IMAGE = torch.tensor([2.0, 3.0]).reshape(1, 2, 1, 1, 1)
 
 
-def test_features_of_all_experts_are_mixed_by_the_modalitys_own_router():
-    """z1 = 2 (1/4 + 5 * 3/4) = 8; z2 = 3 (1/2 + 5/2) = 9."""
+def test_each_modality_mixes_expert_features_by_its_router():
+    """z1 = 2 (1/4 + 5 * 3/4) = 8 and z2 = 3 (1/2 + 5/2) = 9."""
     assert float(by_hand()(IMAGE, torch.tensor([[True, True]]))) == pytest.approx(908.0)
 
 
-def test_the_features_of_a_missing_modality_are_zeros():
+def test_features_of_missing_modality_are_zero():
     assert float(by_hand()(IMAGE, torch.tensor([[True, False]]))) == pytest.approx(8.0)
     assert float(by_hand()(IMAGE, torch.tensor([[False, True]]))) == pytest.approx(900.0)
 
@@ -71,7 +71,7 @@ def test_every_expert_runs_on_every_available_modality(available, passes):
     assert sum(expert.calls for expert in network.experts.values()) == passes
 
 
-def test_views_share_the_passes_and_are_those_of_separate_ones():
+def test_views_share_passes_and_match_separate_passes():
     network = by_hand()
     image = torch.randn(3, 2, 2, 2, 2)
     views = torch.tensor([[True, False], [True, True], [False, True]] * 2)
@@ -84,7 +84,7 @@ def test_views_share_the_passes_and_are_those_of_separate_ones():
         torch.testing.assert_close(together[rows], by_hand()(image, views[rows]))
 
 
-def test_the_preset_is_of_the_mixtures_size_and_ignores_what_is_missing():
+def test_preset_has_size_of_mixture_and_ignores_missing_channels():
     torch.manual_seed(0)
     network = momke().eval()
     assert 7.8e6 <= sum(parameter.numel() for parameter in network.parameters()) <= 7.9e6
@@ -96,12 +96,12 @@ def test_the_preset_is_of_the_mixtures_size_and_ignores_what_is_missing():
     assert result.shape == (1, 3, 64, 32, 32)
 
 
-def test_a_size_that_is_not_there():
+def test_rejects_unknown_size():
     with pytest.raises(OptionError, match="Choose one of light, full"):
         momke("huge")
 
 
-def test_constants_are_taken_off_the_logits_by_the_heads_bias():
+def test_offsets_are_subtracted_from_head_bias():
     network = MoMKE({"one": Times(1.0)}, {"one": Says(0.0)}, nn.Conv3d(1, 2, 1))
     image, available = torch.ones(1, 1, 1, 1, 1), torch.tensor([[True]])
     before = network(image, available)

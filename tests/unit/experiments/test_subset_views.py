@@ -1,4 +1,4 @@
-"""Availability sets drawn for training: which ones, how often, and their flags."""
+"""Subsets drawn for training: which ones, how often, and their flags."""
 
 from collections import Counter
 
@@ -17,30 +17,30 @@ def drawn(item: dict, sampler: str, times: int = 3000, **options: float) -> Coun
     return Counter(tuple(row) for row in transform(item)["available"].tolist())
 
 
-def test_uniform_draws_each_of_the_15_sets_alike():
+def test_uniform_draws_each_of_15_subsets_equally():
     counts = drawn(WHOLE, "uniform")
     assert len(counts) == 15
     assert max(counts.values()) < 1.4 * min(counts.values())
 
 
-def test_sets_are_drawn_from_what_a_case_has():
+def test_subsets_are_drawn_from_available_sequences():
     assert len(drawn(WITHOUT_T2, "uniform")) == 7
     assert not any(row[2] for row in drawn(WITHOUT_T2, "each"))
 
 
-def test_each_modality_is_dropped_with_its_chance_but_never_all():
+def test_modalities_are_dropped_independently_but_never_all():
     counts = drawn(WHOLE, "each", drop_prob=0.2)
     assert counts[True, True, True, True] / 3000 == pytest.approx(0.8**4 / (1 - 0.2**4), abs=0.03)
     assert (False, False, False, False) not in counts
 
 
-def test_one_drops_at_most_one():
+def test_one_drops_at_most_one_modality():
     counts = drawn(WHOLE, "one")
     assert {sum(row) for row in counts} == {3, 4}
     assert counts[True, True, True, True] / 3000 == pytest.approx(1 / 5, abs=0.03)
 
 
-def test_the_last_sequence_stays():
+def test_last_sequence_is_kept():
     alone = {"image": torch.ones(4, 1, 1, 1), "available": torch.tensor([False, True, False, False])}
     assert list(drawn(alone, "one", 20)) == [(False, True, False, False)]
 
@@ -49,7 +49,7 @@ def test_whole_drops_nothing():
     assert list(drawn(WITHOUT_T2, "whole", 20)) == [(True, True, False, True)]
 
 
-def test_the_image_stays_whole_and_what_was_there_stays_known():
+def test_image_and_original_availability_are_kept():
     made = RandSubsetsd(views=2).set_random_state(seed=1)(WITHOUT_T2)
     assert made["available"].shape == (2, 4)
     assert torch.equal(made["present"], WITHOUT_T2["available"])
@@ -60,6 +60,6 @@ def test_the_image_stays_whole_and_what_was_there_stays_known():
     ("options", "said"),
     [({"sampler": "some"}, "uniform, each, one, whole"), ({"views": 0}, "at least 1"), ({"drop_prob": 1}, "below 1")],
 )
-def test_settings_that_cannot_be(options, said):
+def test_rejects_invalid_settings(options, said):
     with pytest.raises(OptionError, match=said):
         RandSubsetsd(**options)

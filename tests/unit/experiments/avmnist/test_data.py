@@ -20,8 +20,8 @@ def files(tmp_path_factory):
     return write_avmnist_files(tmp_path_factory.mktemp("files"))
 
 
-def test_arrays_of_multibench(arrays):
-    """Every twelfth training sample is for validation; 112x112 spectrograms come down to 20x20."""
+def test_reads_multibench_arrays(arrays):
+    """Every twelfth training sample is for validation. Spectrograms of 112x112 are reduced to 20x20."""
     parts = {section: avmnist_items(arrays, section) for section in ("training", "validation", "testing")}
     assert {section: len(result) for section, result in parts.items()} == {
         "training": 22,
@@ -41,8 +41,8 @@ def test_arrays_of_multibench(arrays):
     assert sample["available"].tolist() == [True, True]
 
 
-def test_files_of_smil_pair_pictures_and_sounds_of_a_digit(files):
-    """Two pictures and three sounds a digit are two pairs."""
+def test_smil_files_pair_images_and_sounds_of_a_digit(files):
+    """Two images and three sounds of a digit give two pairs."""
     items = avmnist_items(files, "testing")
     assert len(items) == 20
     assert all(item["image"].parent.name == item["audio"].parent.name == str(item["label"]) for item in items)
@@ -52,12 +52,12 @@ def test_files_of_smil_pair_pictures_and_sounds_of_a_digit(files):
     assert sample["audio"].mean().item() == pytest.approx(0, abs=1e-4)
 
 
-def test_a_folder_of_neither_layout_is_described(tmp_path):
+def test_rejects_folder_of_other_layout(tmp_path):
     with pytest.raises(CaseError, match=r"neither image/train_data\.npy .* nor mnist/train"):
         avmnist_items(tmp_path, "training")
 
 
-def test_missing_arrays_and_unequal_ones_are_named(tmp_path):
+def test_reports_missing_and_unequal_arrays(tmp_path):
     write_avmnist_arrays(tmp_path, train=10, test=10, side=20)
     (tmp_path / "test_labels.npy").unlink()
     with pytest.raises(CaseError, match=r"has no .*test_labels\.npy"):
@@ -67,7 +67,7 @@ def test_missing_arrays_and_unequal_ones_are_named(tmp_path):
         avmnist_items(tmp_path, "training")
 
 
-def test_pictures_without_sounds_are_reported(tmp_path):
+def test_reports_images_without_sounds(tmp_path):
     (tmp_path / "mnist" / "train").mkdir(parents=True)
     with pytest.raises(CaseError, match="no folder sound_450/train"):
         avmnist_items(tmp_path, "training")
@@ -76,19 +76,19 @@ def test_pictures_without_sounds_are_reported(tmp_path):
         avmnist_items(tmp_path, "training")
 
 
-def test_an_unknown_section_names_the_choices(arrays):
+def test_unknown_section_error_lists_choices(arrays):
     with pytest.raises(OptionError, match=r"'test'\. Choose one of training, validation, testing"):
         avmnist_items(arrays, "test")
 
 
-def test_mel_bands_rise_to_one_and_cover_the_spectrum():
+def test_mel_bands_peak_at_one_and_cover_spectrum():
     bands = mel_bands(8000)
     assert bands.shape == (40, 257)
     assert bands.max() <= 1
     assert (np.diff(bands.argmax(axis=1)) >= 0).all()
 
 
-def test_tones_of_different_height_have_different_coefficients_and_loudness_does_not_matter():
+def test_coefficients_depend_on_pitch_not_loudness():
     time = np.arange(4000) / 8000
     low, high = (np.sin(2 * np.pi * pitch * time).astype(np.float32) for pitch in (300, 1500))
     assert mfcc(low, 8000).shape == (20, 20)
@@ -98,11 +98,11 @@ def test_tones_of_different_height_have_different_coefficients_and_loudness_does
     assert np.array_equal(first, later)
 
 
-def test_a_sound_shorter_than_a_frame_still_makes_a_picture():
+def test_sound_shorter_than_a_frame_gives_spectrogram():
     assert np.isfinite(mfcc(np.ones(10, np.float32), 8000)).all()
 
 
-def test_a_broken_recording_is_named(tmp_path):
+def test_error_names_broken_recording(tmp_path):
     (tmp_path / "7_theo_0.wav").write_bytes(b"no sound")
     with pytest.raises(InputError, match=r"7_theo_0\.wav cannot be read as a WAV file"):
         read_mfcc(tmp_path / "7_theo_0.wav")

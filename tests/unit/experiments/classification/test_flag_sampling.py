@@ -1,4 +1,4 @@
-"""Availability sets of any number of modalities."""
+"""Availability subsets of any number of modalities."""
 
 import pytest
 import torch
@@ -18,25 +18,25 @@ from brats_mm.experiments.classification.flag_sampling import (
 FIRST, SECOND, BOTH = (True, False), (False, True), (True, True)
 
 
-def test_two_modalities_have_three_sets_and_two_pairs():
+def test_two_modalities_have_three_subsets_and_two_pairs():
     assert set(flag_subsets(BOTH)) == {FIRST, SECOND, BOTH}
     assert set(nested_flags(BOTH)) == {(BOTH, FIRST), (BOTH, SECOND)}
 
 
-def test_four_modalities_have_15_sets_and_50_pairs():
+def test_four_modalities_have_15_subsets_and_50_pairs():
     assert len(flag_subsets((True,) * 4)) == 15
     assert len(nested_flags((True,) * 4)) == 50
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=5).filter(any).map(tuple))
-def test_pairs_nest_within_what_is_available(available):
+def test_pairs_are_nested_in_available_modalities(available):
     for more, fewer in nested_flags(available):
         assert any(fewer)
         assert more != fewer
         assert all(few <= much <= there for few, much, there in zip(fewer, more, available, strict=True))
 
 
-def test_a_drawn_pair_is_one_of_them_and_a_lone_modality_is_its_own_pair():
+def test_drawn_pair_is_valid_and_single_modality_pairs_with_itself():
     draw = RandPairOfFlagsd().set_random_state(seed=0)
     drawn = [draw({"available": torch.tensor(BOTH)}) for _ in range(200)]
     assert all(one["more"].tolist() == [list(BOTH)] for one in drawn)
@@ -46,7 +46,7 @@ def test_a_drawn_pair_is_one_of_them_and_a_lone_modality_is_its_own_pair():
     assert alone["more"].tolist() == alone["fewer"].tolist() == [list(SECOND)]
 
 
-def test_every_set_is_shown_and_sets_that_cannot_be_are_replaced():
+def test_every_subset_is_used_and_impossible_ones_are_replaced():
     shown = EveryFlagsd()({"available": torch.tensor(BOTH)})["available"]
     assert {tuple(flags) for flags in shown.tolist()} == {FIRST, SECOND, BOTH}
     assert EveryFlagsd()({"available": torch.tensor(FIRST)})["available"].tolist() == [list(FIRST)] * 3
@@ -57,13 +57,13 @@ def items(count, available=BOTH):
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.3, 0.5])
-def test_gaps_leave_the_papers_shares_of_a_modality(share):
+def test_gaps_keep_modality_shares_of_paper(share):
     kept = with_gaps(items(200), {"image": 1.0, "audio": share}, seed=1)
     assert len(having(kept, 1)) == round(200 * share)
     assert len(having(kept, 0)) == 200
 
 
-def test_gaps_follow_from_the_seed_and_leave_every_sample_a_modality():
+def test_gaps_repeat_with_seed_and_keep_one_modality_per_sample():
     shares = {"image": 0.5, "audio": 0.5}
     kept = with_gaps(items(100), shares, seed=1)
     assert kept == with_gaps(items(100), shares, seed=1)
@@ -72,6 +72,6 @@ def test_gaps_follow_from_the_seed_and_leave_every_sample_a_modality():
     assert all(item["available"] == FIRST for item in with_gaps(items(9, FIRST), {"image": 0.0, "audio": 1.0}))
 
 
-def test_a_share_above_one_is_refused():
+def test_rejects_share_above_one():
     with pytest.raises(OptionError, match=r"audio 30\. Each must be from 0 to 1"):
         with_gaps(items(2), {"image": 1.0, "audio": 30})

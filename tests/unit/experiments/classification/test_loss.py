@@ -1,4 +1,4 @@
-"""MoFe on cross-entropy with hand-checked numbers."""
+"""MoFe on cross-entropy against hand-checked values."""
 
 import math
 
@@ -16,8 +16,8 @@ HALF, QUARTER = [0.0, 0.0], [0.0, math.log(3)]
     [([HALF], [QUARTER], 0.0), ([QUARTER], [HALF], math.log(2)), ([QUARTER, HALF], [HALF, QUARTER], math.log(2) / 2)],
     ids=["in order", "out of order", "one of two"],
 )
-def test_the_hinge_is_of_each_samples_cross_entropy(more, fewer, hinge):
-    """A probability of 1/2 is ln 2, one of 1/4 ln 4; the hinge is ln 4 - ln 2 where more did worse."""
+def test_hinge_uses_cross_entropy_per_sample(more, fewer, hinge):
+    """Probabilities of 1/2 and 1/4 cost ln 2 and ln 4. The hinge is ln 4 - ln 2 where the larger subset is worse."""
     logits = torch.tensor(more + fewer)
     target = torch.zeros(len(logits), dtype=torch.long)
     task = math.log(2) + math.log(4)
@@ -25,8 +25,8 @@ def test_the_hinge_is_of_each_samples_cross_entropy(more, fewer, hinge):
     assert CrossEntropyMoFeLoss(10.0)(logits, target).item() == pytest.approx(task + 10 * hinge, abs=1e-5)
 
 
-def test_a_violated_hinge_pushes_the_view_with_fewer_up():
-    """Nothing is detached: its gradient is less than that of the task loss alone."""
+def test_violated_hinge_raises_loss_of_smaller_subset():
+    """Nothing is detached, so its gradient is less than that of the task loss alone."""
     target = torch.zeros(2, dtype=torch.long)
     gradients = []
     for weight in (0.0, 0.5):

@@ -7,20 +7,20 @@ from brats_mm.experiments.classification.subset_accuracy import accuracies, coun
 FIRST, SECOND, BOTH = (True, False), (False, True), (True, True)
 
 
-def test_accuracy_is_the_share_of_right_answers_under_each_set():
+def test_accuracy_is_share_of_right_answers_per_subset():
     assert accuracies({FIRST: [True, False, False, False], BOTH: [True, True], SECOND: []}) == {FIRST: 0.25, BOTH: 1.0}
 
 
-def test_the_rate_counts_pairs_in_which_the_larger_set_lost_a_right_answer():
-    """Four pairs (two a sample); in the first sample, both lost what the first modality alone had right."""
+def test_rate_counts_pairs_where_larger_subset_is_wrong():
+    """Of four pairs (two per sample), the two of the first sample lose the right answer of the first modality."""
     samples = [{FIRST: True, SECOND: False, BOTH: False}, {FIRST: True, SECOND: True, BOTH: True}]
     assert counter_intuitive_rate(samples) == 1 / 4
 
 
-def test_sets_that_do_not_nest_are_no_pair():
+def test_subsets_that_are_not_nested_are_no_pair():
     assert math.isnan(counter_intuitive_rate([{FIRST: True, SECOND: False}]))
 
 
-def test_of_three_modalities_pairs_reach_over_more_than_one():
+def test_pairs_may_differ_by_more_than_one_modality():
     """(1,0,0) < (1,1,1) is a pair as well."""
     assert counter_intuitive_rate([{(True, False, False): True, (True, True, True): False}]) == 1.0

@@ -1,4 +1,4 @@
-"""A budget of epochs or minutes: the learning rate that follows it, and the end of the run."""
+"""Budgets of epochs or minutes: the learning rate and the end of a run."""
 
 import math
 from typing import Any
@@ -30,8 +30,8 @@ def rate(optimizer: torch.optim.SGD) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
-def test_epochs_are_counted() -> None:
-    """Cosine: full, then (1 + cos(pi / 4)) / 2 and a half of it, nothing at the end."""
+def test_learning_rate_follows_epochs() -> None:
+    """Cosine: the full rate, then (1 + cos(pi / 4)) / 2 and half of it, and nothing at the end."""
     made, optimizer = schedule(epochs=4)
     rates = [rate(optimizer)]
     for _ in range(4):
@@ -42,7 +42,7 @@ def test_epochs_are_counted() -> None:
     assert made.spent == 1
 
 
-def test_minutes_are_counted_from_the_start_of_the_run() -> None:
+def test_minutes_count_from_start_of_run() -> None:
     clock = Clock()
     made, optimizer = schedule(clock, minutes=2, kind="poly")
     clock.now = 500.0
@@ -53,7 +53,7 @@ def test_minutes_are_counted_from_the_start_of_the_run() -> None:
     assert rate(optimizer) == pytest.approx(0.4 * 0.75**0.9)
 
 
-def test_a_resumed_run_continues_with_what_was_spent() -> None:
+def test_resumed_run_continues_with_spent_budget() -> None:
     clock = Clock()
     first, _ = schedule(clock, minutes=1)
     clock.now = 40.0
@@ -65,7 +65,7 @@ def test_a_resumed_run_continues_with_what_was_spent() -> None:
 
 
 def run(made: BudgetSchedule) -> int:
-    """Return the number of epochs of a trainer that would run much longer."""
+    """Number of epochs of a trainer that would run much longer."""
     trainer = Engine(lambda engine, batch: None)
     trainer.add_event_handler("EPOCH_COMPLETED", made.step)
     StopWhenSpent(made).attach(trainer)
@@ -73,10 +73,10 @@ def run(made: BudgetSchedule) -> int:
     return made.done
 
 
-def test_the_run_ends_with_the_epoch_that_spends_the_budget() -> None:
+def test_run_ends_after_epoch_that_spends_budget() -> None:
     class Ticking(Clock):
         def __call__(self) -> float:
-            self.now += 7.0  # a look at the clock every epoch
+            self.now += 7.0  # reads the clock once per epoch
             return self.now
 
     made, _ = schedule(Ticking(), minutes=0.5)
@@ -84,7 +84,7 @@ def test_the_run_ends_with_the_epoch_that_spends_the_budget() -> None:
     assert run(schedule(epochs=3)[0]) == 3
 
 
-def test_a_run_whose_budget_is_spent_does_nothing() -> None:
+def test_run_with_spent_budget_does_nothing() -> None:
     made, _ = schedule(epochs=3)
     made.load_state_dict({"done": 3, "seconds": 1.0})
     assert run(made) == 3
@@ -98,6 +98,6 @@ def test_a_run_whose_budget_is_spent_does_nothing() -> None:
         ({"epochs": 1, "kind": "x"}, "constant"),
     ],
 )
-def test_invalid_budgets_are_refused(budget: dict[str, Any], message: str) -> None:
+def test_rejects_invalid_budgets(budget: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         schedule(**budget)

@@ -51,13 +51,13 @@ def diary(monkeypatch):
     return done
 
 
-def test_experts_are_trained_once_then_all_runs(diary):
+def test_experts_are_trained_once_before_all_runs(diary):
     outcomes = list(on_ray.perform_with(LastFirstEngine(), experiment()))
     assert [outcome.run.method for outcome in outcomes] == ["a", "b", "c"], "in the order of the experiment"
     assert diary == ["expert", "c", "b", "a"], "in the order of the engine"
 
 
-def test_runs_whose_expert_failed_say_why_and_the_others_continue(diary, monkeypatch):
+def test_runs_of_failed_expert_report_reason_and_others_continue(diary, monkeypatch):
     def fail(expert):
         message = "No memory."
         raise TrainingError(message)
@@ -68,7 +68,7 @@ def test_runs_whose_expert_failed_say_why_and_the_others_continue(diary, monkeyp
     assert diary == ["c"]
 
 
-def test_a_run_whose_workers_die_fails_and_the_others_continue(diary):
+def test_run_fails_when_its_workers_die_and_others_continue(diary):
     outcomes = list(on_ray.perform_with(LastFirstEngine("b"), experiment()))
     assert [(outcome.run.method, bool(outcome.failure)) for outcome in outcomes] == [
         ("a", False),
@@ -78,7 +78,7 @@ def test_a_run_whose_workers_die_fails_and_the_others_continue(diary):
     assert "was lost 2 times (signal SIGKILL)" in outcomes[1].failure
 
 
-def test_without_a_cluster_the_error_says_what_to_start():
+def test_missing_cluster_error_names_command():
     pytest.importorskip("ray")
     with pytest.raises(OptionError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
         list(on_ray.perform_on_ray(experiment(), "127.0.0.1:1"))

@@ -19,8 +19,8 @@ def food(tmp_path):
     return write_food101(tmp_path / "food", train=40, test=6)
 
 
-def test_lists_give_classes_titles_and_what_is_missing(food):
-    """Every twentieth is for validation; the fifth has no picture, the sixth no title."""
+def test_lists_give_classes_titles_and_missing_modalities(food):
+    """Every twentieth sample is for validation. The fifth has no image, the sixth no title."""
     training = food101_items(food, "training")
     assert (len(training), len(food101_items(food, "validation"))) == (38, 2)
     assert training[0]["text"] == 'The best apple pie, "ever"', "a title with a comma and quotes"
@@ -28,7 +28,7 @@ def test_lists_give_classes_titles_and_what_is_missing(food):
     assert [training[at]["available"] for at in (3, 4, 5)] == [(True, True), (False, True), (True, False)]
 
 
-def test_pictures_may_be_in_one_folder_for_both_parts(food):
+def test_images_may_be_in_one_folder_for_both_parts(food):
     for split in ("train", "test"):
         for folder in (food / "images" / split).iterdir():
             target = food / "images" / folder.name
@@ -38,7 +38,7 @@ def test_pictures_may_be_in_one_folder_for_both_parts(food):
     assert food101_items(food, "testing")[0]["image"].parent == food / "images" / FOODS[0]
 
 
-def test_samples_become_tensors_with_zeros_for_what_is_missing(food):
+def test_samples_become_tensors_with_zeros_for_missing_modalities(food):
     training = food101_items(food, "training")
     load = LoadFoodd(LetterTokens(length=12), side=32)
     whole, without_picture, without_title = (load(training[at]) for at in (0, 4, 5))
@@ -49,8 +49,8 @@ def test_samples_become_tensors_with_zeros_for_what_is_missing(food):
     assert without_title["available"].tolist() == [True, False]
 
 
-def test_a_picture_is_cut_to_its_middle_and_normalised_as_imagenets(tmp_path):
-    """Grey of 124 is (124 / 255 - 0.485) / 0.229 in red; the white margins are cut away."""
+def test_image_is_centre_cropped_and_normalised_like_imagenet(tmp_path):
+    """Grey of 124 is (124 / 255 - 0.485) / 0.229 in red. The white margins are cropped."""
     picture = np.full((10, 30, 3), 255, np.uint8)
     picture[:, 8:22] = 124
     Image.fromarray(picture).save(tmp_path / "grey.png")
@@ -58,7 +58,7 @@ def test_a_picture_is_cut_to_its_middle_and_normalised_as_imagenets(tmp_path):
     torch.testing.assert_close(values[0], torch.full((10, 10), (124 / 255 - 0.485) / 0.229))
 
 
-def test_mirroring_is_left_to_right(food):
+def test_flip_is_left_to_right(food):
     image = torch.arange(6.0).reshape(1, 2, 3)
     seen = {
         tuple(RandMirrord().set_random_state(seed=seed)({"image": image})["image"].flatten().tolist())
@@ -67,7 +67,7 @@ def test_mirroring_is_left_to_right(food):
     assert seen == {(0, 1, 2, 3, 4, 5), (2, 1, 0, 5, 4, 3)}
 
 
-def test_absent_lists_and_pictures_are_reported(food, tmp_path):
+def test_reports_missing_lists_and_images(food, tmp_path):
     with pytest.raises(CaseError, match=r"train_titles\.csv cannot be read .* \(--dataset_dir\)"):
         food101_items(tmp_path, "training")
     (food / "images").rename(tmp_path / "elsewhere")
@@ -75,7 +75,7 @@ def test_absent_lists_and_pictures_are_reported(food, tmp_path):
         food101_items(food, "testing")
 
 
-def test_rows_that_are_short_and_classes_that_training_has_not_are_reported(food):
+def test_reports_short_rows_and_unknown_classes(food):
     listed = food / "texts" / "test_titles.csv"
     listed.write_text("a.jpg,A title,waffles\n")
     with pytest.raises(CaseError, match="class 'waffles', which train_titles"):
@@ -85,24 +85,24 @@ def test_rows_that_are_short_and_classes_that_training_has_not_are_reported(food
         food101_items(food, "testing")
 
 
-def test_a_broken_picture_is_named(tmp_path):
+def test_error_names_broken_image(tmp_path):
     (tmp_path / "dish.jpg").write_bytes(b"no picture")
     with pytest.raises(VolumeError, match=r"dish\.jpg cannot be read as an image"):
         read_picture(tmp_path / "dish.jpg", 8)
 
 
-def test_an_unknown_section_names_the_choices(food):
+def test_unknown_section_error_lists_choices(food):
     with pytest.raises(OptionError, match="Choose one of training, validation, testing"):
         food101_items(food, "train")
 
 
-def test_without_transformers_a_sentence_says_how_to_install_it(tmp_path, monkeypatch):
+def test_missing_transformers_error_names_package(tmp_path, monkeypatch):
     forbid(monkeypatch, "transformers")
     with pytest.raises(OptionError, match=r'pip install "brats-mm\[food101\]"'):
         BertTokens(tmp_path)
 
 
-def test_titles_become_word_pieces_of_one_length(tmp_path):
+def test_titles_become_word_pieces_of_fixed_length(tmp_path):
     pytest.importorskip("transformers")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "pie", "##s"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))

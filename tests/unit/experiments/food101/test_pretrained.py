@@ -21,7 +21,7 @@ def torchvision_or_skip():
 
 
 @pytest.mark.parametrize("library", ["torchvision", "transformers"])
-def test_without_its_library_an_expert_says_how_to_install_it(library, monkeypatch):
+def test_missing_library_error_names_package(library, monkeypatch):
     ordinary = builtins.__import__
 
     def refuse(name, *args, **kwargs):
@@ -36,7 +36,7 @@ def test_without_its_library_an_expert_says_how_to_install_it(library, monkeypat
         food101.expert(modality, inception_weights=None, bert_folder="bert")
 
 
-def test_a_text_expert_puts_a_linear_head_on_the_pooled_output():
+def test_text_expert_has_linear_head_on_pooled_output():
     torch.manual_seed(0)
     expert = TextExpert(LetterEncoder(), width=8, classes=5).eval()
     text = torch.ones(2, 2, 4, dtype=torch.long)
@@ -45,7 +45,7 @@ def test_a_text_expert_puts_a_linear_head_on_the_pooled_output():
     assert expert(text).shape == (2, 5)
 
 
-def test_bert_is_read_from_a_local_folder_and_nothing_else(tmp_path):
+def test_bert_is_read_only_from_local_folder(tmp_path):
     transformers = pytest.importorskip("transformers")
     shape = {
         "hidden_size": 8,
@@ -61,7 +61,7 @@ def test_bert_is_read_from_a_local_folder_and_nothing_else(tmp_path):
         bert_expert(tmp_path / "absent", classes=3)
 
 
-def test_inception_takes_over_all_but_the_heads_of_trained_weights(tmp_path):
+def test_inception_loads_trained_weights_except_heads(tmp_path):
     torchvision = torchvision_or_skip()
     trained = torchvision.models.Inception3(num_classes=7, aux_logits=True, init_weights=False)
     torch.save(trained.state_dict(), tmp_path / "inception.pth")
@@ -74,7 +74,7 @@ def test_inception_takes_over_all_but_the_heads_of_trained_weights(tmp_path):
         inception_expert(tmp_path / "other.pth", classes=3)
 
 
-def test_presets_of_avmnist():
+def test_avmnist_presets():
     network = avmnist.simmlm()
     assert list(network.experts) == ["image", "audio"]
     with pytest.raises(OptionError, match="Choose one of image, audio"):

@@ -17,7 +17,7 @@ def network() -> MaskedProjectionNetwork:
     )
 
 
-def test_a_batch_has_shown_and_available_modalities_by_view():
+def test_batch_has_shown_and_available_modalities_per_view():
     shown = torch.tensor([[[True, False], [False, True]], [[True, True], [True, False]]])  # (b v m)
     batch = {
         "image": torch.rand(2, 2, 4, 4, 4),
@@ -31,7 +31,7 @@ def test_a_batch_has_shown_and_available_modalities_by_view():
     assert present.tolist() == [[True, True], [True, False]] * 2
 
 
-def test_only_training_sees_what_the_alignment_compares():
+def test_only_training_returns_features_for_alignment():
     wrapped = AlignedTraining(network())
     image, shown = torch.rand(1, 4, 8, 4, 4), torch.tensor([[True, False, True, True]])
     logits, projected, real, masked = wrapped.train()(image, shown, torch.ones_like(shown))
@@ -40,6 +40,6 @@ def test_only_training_sees_what_the_alignment_compares():
     torch.testing.assert_close(wrapped.eval()(image, shown), logits)
 
 
-def test_checkpoints_hold_the_network_itself():
+def test_checkpoints_hold_unwrapped_network():
     inner = network()
     assert unwrap(AlignedTraining(inner)) is inner

@@ -1,4 +1,4 @@
-"""The alignment loss with hand-checked numbers."""
+"""The alignment loss against hand-checked values."""
 
 import pytest
 import torch
@@ -10,13 +10,13 @@ PROJECTED = torch.tensor([[[0.5, 3.0], [9.0, 9.0]], [[1.0, 1.0], [2.0, 0.0]]])
 REAL = torch.zeros(2, 2, 2)
 
 
-def test_smooth_l1_is_half_the_square_near_and_the_distance_less_a_half_far():
-    """(0.125 + 2.5) / 2 for the first; 0.5 + 0.75 for both of the second; averaged over the two samples."""
+def test_smooth_l1_by_hand():
+    """(0.125 + 2.5) / 2 for the first sample and 0.5 + 0.75 for the second, averaged over both."""
     masked = torch.tensor([[True, False], [True, True]])
     assert float(smooth_l1(PROJECTED, REAL, masked)) == pytest.approx((1.3125 + 0.5 + 0.75) / 2)
 
 
-def test_what_was_not_masked_does_not_count():
+def test_unmasked_modalities_do_not_count():
     assert float(smooth_l1(PROJECTED, REAL, torch.zeros(2, 2, dtype=torch.bool))) == 0
 
 
@@ -25,8 +25,8 @@ def answer(real: torch.Tensor) -> tuple:
     return torch.zeros(2, 3, 2, 2, 2), [PROJECTED, PROJECTED / PROJECTED], [real, real], masked
 
 
-def test_the_loss_adds_the_weighted_mean_over_scales_to_the_task():
-    """Scales: 1.28125 as above, and ones against zeros: 0.5 a masked modality, (0.5 + 1) / 2."""
+def test_loss_adds_weighted_mean_over_scales():
+    """The first scale gives 1.28125. The second, ones against zeros, gives 0.5 per masked modality: (0.5 + 1) / 2."""
     target = torch.ones(2, 3, 2, 2, 2)
     made = answer(REAL)
     made[1][1] = torch.ones_like(PROJECTED)
@@ -36,7 +36,7 @@ def test_the_loss_adds_the_weighted_mean_over_scales_to_the_task():
 
 
 @pytest.mark.parametrize("detach", [True, False])
-def test_targets_are_held_fixed_unless_requested_otherwise(detach):
+def test_targets_are_detached_by_default(detach):
     real = REAL.clone().requires_grad_()
     made = answer(real)
     made[1][1] = torch.ones_like(PROJECTED)
@@ -45,7 +45,7 @@ def test_targets_are_held_fixed_unless_requested_otherwise(detach):
     assert (real.grad is None) == detach
 
 
-def test_without_projections_it_is_the_task_loss():
+def test_without_projections_only_task_loss_remains():
     target = torch.ones(1, 3, 2, 2, 2)
     logits = torch.randn(1, 3, 2, 2, 2, generator=torch.Generator().manual_seed(0))
     made = (logits, [], [], torch.ones(1, 4, dtype=torch.bool))

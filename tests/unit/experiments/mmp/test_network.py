@@ -1,4 +1,4 @@
-"""MMP's network: input of the decoder, projections, and parts that do not run."""
+"""MMP's network: input of the decoder, projections, and parts that are skipped."""
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def test_complete_input_uses_real_features():
     assert float(by_hand(Guess())(IMAGE, torch.tensor([[True, True]]))) == 550.0
 
 
-def test_projected_features_take_the_place_of_the_masked_ones():
+def test_projected_features_replace_masked_ones():
     """20 + 0 (no projection of the finer scale) and 100 (2 + 5)."""
     assert float(by_hand(Guess())(IMAGE, FIRST_ONLY)) == 720.0
 
@@ -66,7 +66,7 @@ def test_without_projections_zeros_replace_missing_modalities():
     assert float(by_hand()(IMAGE, FIRST_ONLY)) == 220.0
 
 
-def test_the_answer_holds_real_features_of_what_was_masked_and_says_which():
+def test_output_holds_real_features_and_mask_of_masked_modalities():
     present = torch.tensor([[True, True]])
     logits, projected, real, masked = by_hand(Guess()).answer(IMAGE, FIRST_ONLY, present)
     assert float(logits) == 720.0
@@ -75,19 +75,19 @@ def test_the_answer_holds_real_features_of_what_was_masked_and_says_which():
     assert masked.tolist() == [[False, True]]
 
 
-def test_a_sequence_that_a_case_lacks_is_not_supervised():
+def test_sequence_missing_from_case_is_not_supervised():
     _, _, real, masked = by_hand(Guess()).answer(IMAGE, FIRST_ONLY, FIRST_ONLY)
     assert not masked.any()
     assert real[0].flatten().tolist() == [2.0, 0.0]
 
 
-def test_the_encoder_of_a_missing_modality_rests():
+def test_encoder_of_missing_modality_is_not_run():
     network = by_hand(Guess())
     network(IMAGE, torch.tensor([[True, False], [True, False]]))
     assert [encoder.calls for encoder in network.encoders.values()] == [1, 0]
 
 
-def test_the_preset_is_of_the_mixtures_size():
+def test_preset_has_size_of_mixture():
     parameters = sum(parameter.numel() for parameter in mmp().parameters())
     assert 7.8e6 <= parameters <= 8.3e6
     assert not mmp(projected_scales=0).projections
@@ -102,6 +102,6 @@ def test_the_preset_is_of_the_mixtures_size():
         ({"aggregated": 0}, "at least 1"),
     ],
 )
-def test_options_that_cannot_be(options, said):
+def test_rejects_invalid_options(options, said):
     with pytest.raises(OptionError, match=said):
         mmp(**options)

@@ -1,4 +1,4 @@
-"""Attention and projection with hand-checked numbers."""
+"""Attention and projection against hand-checked values."""
 
 import math
 
@@ -16,15 +16,15 @@ def without_gradients():
         yield
 
 
-def test_attention_is_the_softmax_of_scaled_products():
-    """Scores 0 and ln 3 after division by sqrt 4: shares 1/4 and 3/4."""
+def test_attention_is_softmax_of_scaled_products():
+    """Scores 0 and ln 3 after division by sqrt 4 give weights of 1/4 and 3/4."""
     query = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
     keys = torch.tensor([[0.0, 5.0, 0.0, 0.0], [2 * math.log(3), 0.0, 0.0, 0.0]])
     values = torch.tensor([[4.0], [8.0]])
     torch.testing.assert_close(attend(query, keys, values), torch.tensor([[7.0]]))
 
 
-def test_tokens_that_are_not_allowed_have_no_share():
+def test_masked_tokens_have_zero_weight():
     attended = attend(
         torch.ones(1, 2),
         torch.tensor([[9.0, 9.0], [0.0, 0.0]]),
@@ -34,8 +34,8 @@ def test_tokens_that_are_not_allowed_have_no_share():
     assert torch.equal(attended, torch.tensor([[1.0]]))
 
 
-def test_cross_attention_projects_queries_keys_values_and_what_comes_out():
-    """One head of width 1: scores 2 * (1, 3) * 0.5 = (1, 3) after weights; values 10 times the tokens, halved at last."""
+def test_cross_attention_projects_queries_keys_values_and_output():
+    """One head of width 1. Scores are 2 * (1, 3) * 0.5 = (1, 3). Values are 10 times the tokens, halved at the end."""
     layer = CrossAttention(1, heads=1)
     with torch.no_grad():
         for name, value in {"query": 2.0, "key": 0.5, "value": 10.0, "out": 0.5}.items():
@@ -48,8 +48,8 @@ def test_cross_attention_projects_queries_keys_values_and_what_comes_out():
     assert float(output) == pytest.approx(5 * ((1 - second) * 1 + second * 3), rel=1e-6)
 
 
-def test_heads_look_at_their_own_share_of_the_width():
-    """Two heads of width 1: each feature is mixed by its own scores."""
+def test_each_head_uses_its_part_of_the_width():
+    """With two heads of width 1, each feature is mixed by its own scores."""
     layer = CrossAttention(2, heads=2)
     with torch.no_grad():
         for name in ("query", "key", "value", "out"):
@@ -61,20 +61,20 @@ def test_heads_look_at_their_own_share_of_the_width():
     torch.testing.assert_close(output, torch.tensor([[[0.5, 1.0]]]))
 
 
-def test_aggregated_tokens_are_means_by_attention():
-    """Products of the query 2 with tokens 0 and ln 2 have shares 1 : 4; a query of zeros has the plain mean."""
+def test_aggregated_tokens_are_attention_means():
+    """Products of the query 2 with tokens 0 and ln 2 give weights 1 : 4. A query of zeros gives the plain mean."""
     tokens = torch.tensor([[[0.0], [math.log(2)]]])
     tokens_out = aggregate(torch.tensor([[2.0], [0.0]]), tokens)
     torch.testing.assert_close(tokens_out, math.log(2) * torch.tensor([[[0.8], [0.5]]]))
 
 
-def test_the_mean_is_over_what_is_available():
+def test_mean_is_over_available_modalities():
     tokens = torch.tensor([[[[2.0]], [[4.0]], [[90.0]]]])
     assert float(mean_of_available(tokens, torch.tensor([[True, True, False]]))) == 3.0
 
 
 def by_hand() -> Projection:
-    """Two modalities, one feature, one aggregated token; every weight a plain number."""
+    """Two modalities, one feature, one aggregated token, and simple numbers as weights."""
     layer = Projection(2, 1, aggregated=1, heads=1, hidden=1)
     with torch.no_grad():
         layer.queries.zero_()
@@ -106,8 +106,8 @@ def test_projected_tokens_by_hand():
     torch.testing.assert_close(made[0, 0, :, 0], torch.tensor([139.0, 145.0]))
 
 
-def test_two_available_modalities_are_related_by_their_scores():
-    """Three modalities, the last one masked: shares of the aggregated tokens 0 and ln 3 are 1 : 3 where P is 1."""
+def test_available_modalities_are_related_by_scores():
+    """Three modalities, the last one masked. The weights of the aggregated tokens 0 and ln 3 are 1 : 3 where P is 1."""
     layer = Projection(3, 1, aggregated=1, heads=1, hidden=1)
     with torch.no_grad():
         layer.queries.zero_()
@@ -115,7 +115,7 @@ def test_two_available_modalities_are_related_by_their_scores():
         for name in ("query", "key", "value", "out"):
             layer.relate[2].get_submodule(name).weight.fill_(1.0)
         layer.project[2][0].weight.copy_(torch.tensor([[0.0, 1.0]]))
-        layer.project[2][0].bias.fill_(20.0)  # far up, where GELU is the identity
+        layer.project[2][0].bias.fill_(20.0)  # large, where GELU is the identity
         layer.project[2][2].weight.fill_(1.0)
         layer.project[2][2].bias.fill_(-20.0)
     tokens = torch.tensor([[[[0.0]], [[math.log(3)]], [[8.0]]]])
@@ -125,7 +125,7 @@ def test_two_available_modalities_are_related_by_their_scores():
     assert float(made[0, 2]) == pytest.approx(1 + 0.75 * math.log(3), abs=1e-5)
 
 
-def test_what_is_masked_does_not_reach_the_projection():
+def test_masked_modalities_do_not_reach_projection():
     torch.manual_seed(0)
     layer = Projection(4, 8, aggregated=3, heads=2)
     tokens, available = torch.randn(2, 4, 5, 8), torch.tensor([[True, False, True, False], [False, False, False, True]])

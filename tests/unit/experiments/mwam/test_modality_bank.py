@@ -1,4 +1,4 @@
-"""The bank and the weights of MWAM with hand-checked numbers."""
+"""The bank and the weights of MWAM against hand-checked values."""
 
 import math
 
@@ -10,19 +10,19 @@ from brats_mm.experiments.mwam.modality_bank import ModalityBank, WeightSettings
 NAN = math.nan
 
 
-def test_weights_of_the_papers_defaults():
-    """1.5 - sigmoid(6 (T - 0.7)): 1.5 - 0.0148 at 0, 1 at 0.7, 1.5 - 0.8581 at 1, and 0.5 far above."""
+def test_weights_with_defaults_of_paper():
+    """1.5 - sigmoid(6 (T - 0.7)): 1.5 - 0.0148 at 0, 1 at 0.7, 1.5 - 0.8581 at 1, and 0.5 for large T."""
     weights = branch_weights(torch.tensor([0.0, 0.7, 1.0, 100.0]), WeightSettings())
     expected = [1.5 - 1 / (1 + math.exp(4.2)), 1.0, 1.5 - 1 / (1 + math.exp(-1.8)), 0.5]
     torch.testing.assert_close(weights, torch.tensor(expected))
 
 
-def test_without_beta_every_weight_is_alpha():
+def test_beta_of_zero_makes_every_weight_alpha():
     weights = branch_weights(torch.tensor([0.0, 5.0]), WeightSettings(alpha=1.0, beta=0.0))
     assert weights.tolist() == [1.0, 1.0]
 
 
-def test_the_bank_takes_the_first_ratio_unchanged_and_then_halves_the_way():
+def test_bank_starts_with_first_ratio_and_then_averages():
     bank = ModalityBank(2)
     bank.update(torch.tensor([4.0, 2.0]))
     assert bank.ratios.tolist() == [4.0, 2.0]
@@ -30,8 +30,8 @@ def test_the_bank_takes_the_first_ratio_unchanged_and_then_halves_the_way():
     assert bank.ratios.tolist() == [6.0, 1.0]
 
 
-def test_scores_are_the_batchs_ratios_over_the_mean_of_the_bank():
-    """Bank (6, 1) has the mean 3.5; the batch's (8, 0) score 8 / 3.5 and 0."""
+def test_scores_are_batch_ratios_over_mean_of_bank():
+    """The bank (6, 1) has a mean of 3.5. The batch's (8, 0) score 8 / 3.5 and 0."""
     bank = ModalityBank(2, WeightSettings(sigma=0.0))
     bank.update(torch.tensor([4.0, 2.0]))
     weights = bank.update(torch.tensor([8.0, 0.0]))
@@ -39,7 +39,7 @@ def test_scores_are_the_batchs_ratios_over_the_mean_of_the_bank():
     assert weights[0] < weights[1], "what is rich in low frequencies learns slower"
 
 
-def test_a_modality_that_no_sample_has_keeps_its_banked_ratio_and_does_not_get_the_largest_weight():
+def test_modality_missing_from_batch_keeps_banked_ratio():
     bank = ModalityBank(2, WeightSettings(sigma=0.0))
     bank.update(torch.tensor([4.0, 2.0]))
     weights = bank.update(torch.tensor([4.0, NAN]))
@@ -47,14 +47,14 @@ def test_a_modality_that_no_sample_has_keeps_its_banked_ratio_and_does_not_get_t
     torch.testing.assert_close(weights, branch_weights(torch.tensor([4 / 3, 2 / 3]), WeightSettings()))
 
 
-def test_a_modality_that_was_never_seen_has_weight_one_and_does_not_count_in_the_mean():
+def test_unseen_modality_has_weight_one_and_is_not_in_mean():
     bank = ModalityBank(3, WeightSettings(sigma=0.0))
     weights = bank.update(torch.tensor([3.0, NAN, 1.0]))
     assert weights[1] == 1.0
     torch.testing.assert_close(weights[[0, 2]], branch_weights(torch.tensor([1.5, 0.5]), WeightSettings()))
 
 
-def test_a_bank_continues_where_another_stopped():
+def test_bank_state_can_be_restored():
     one, two = ModalityBank(2), ModalityBank(2)
     one.update(torch.tensor([4.0, 2.0]))
     two.load_state_dict(one.state_dict())

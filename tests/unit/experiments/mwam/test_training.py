@@ -1,4 +1,4 @@
-"""MWAM in a trainer: the effect of each form on a step. Weights of one change nothing."""
+"""MWAM in a trainer: the effect of each form on a step."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def _batches(count: int = 3) -> list[dict[str, Tensor]]:
     made = []
     for _ in range(count):
         image = torch.randn(2, 4, 8, 8, 8, generator=generator)
-        image[:, 0] = image[:, 0].cumsum(dim=1).cumsum(dim=2)  # smooth: T1 dominates
+        image[:, 0] = image[:, 0].cumsum(dim=1).cumsum(dim=2)  # smooth, so T1 dominates
         image[1, 3] = 0.0
         made.append(
             {
@@ -75,7 +75,7 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("form", ["update", "gradient", "watch", ["update", "gradient"]])
-def test_with_weights_of_one_a_training_is_bit_for_bit_what_it_is_without(form: Any) -> None:
+def test_weights_of_one_give_bit_identical_training(form: Any) -> None:
     plain, weighed = _network(), _network()
     _trained(plain, epochs=2)
     _trained(weighed, Mwam(weighed, form=form, weights=ONES), epochs=2)
@@ -84,7 +84,7 @@ def test_with_weights_of_one_a_training_is_bit_for_bit_what_it_is_without(form: 
 
 
 @pytest.mark.parametrize("form", ["update", "gradient"])
-def test_a_weight_of_one_half_halves_a_step_of_sgd_in_the_experts_only(form: str) -> None:
+def test_weight_of_one_half_halves_sgd_step_of_experts_only(form: str) -> None:
     start = _weights(_network())
     moved = {}
     for factor in (1.0, 0.5):
@@ -111,8 +111,8 @@ class _LearningGate(nn.Module):
         return self.values.expand(image.shape[0], -1, -1)
 
 
-def test_under_adam_the_update_form_is_a_separate_learning_rate_and_the_gradient_form_does_nothing() -> None:
-    """AdamW with K = 1/2 in all experts: as at half the learning rate; gradients halved: as before."""
+def test_with_adam_update_form_scales_learning_rate_and_gradient_form_has_no_effect() -> None:
+    """With K = 1/2 in all experts, AdamW steps as with half the learning rate. Halved gradients have no effect."""
     results = {}
     for name, form, factor, rate in (
         ("plain", "watch", 1.0, 0.01),
@@ -129,7 +129,7 @@ def test_under_adam_the_update_form_is_a_separate_learning_rate_and_the_gradient
     assert not torch.allclose(results["update"], results["plain"], rtol=1e-4)
 
 
-def test_the_loss_form_adds_the_weighed_losses_of_the_experts_on_the_samples_that_have_them() -> None:
+def test_loss_form_adds_weighted_expert_losses() -> None:
     batch = _batches(1)[0]
     network = _network()
     losses = []
@@ -160,7 +160,7 @@ class _Losses:
         )
 
 
-def test_ratios_and_weights_are_logged_and_metrics_of_each_modality(caplog: pytest.LogCaptureFixture) -> None:
+def test_ratios_and_weights_are_logged_per_modality(caplog: pytest.LogCaptureFixture) -> None:
     network = _network()
     mwam = Mwam(network, ratio={"relative_sigma": 0.01})
     with caplog.at_level("INFO"):
@@ -172,7 +172,7 @@ def test_ratios_and_weights_are_logged_and_metrics_of_each_modality(caplog: pyte
     assert "Frequency ratios: t1 " in caplog.text
 
 
-def test_a_sequence_that_no_sample_has_gets_no_ratio_and_weight_one() -> None:
+def test_sequence_missing_from_batch_has_no_ratio_and_weight_one() -> None:
     batches = _batches()
     for batch in batches:
         batch["available"] = torch.tensor([[True, True, True, False]] * 2)
@@ -184,7 +184,7 @@ def test_a_sequence_that_no_sample_has_gets_no_ratio_and_weight_one() -> None:
     assert trainer.state.metrics["mwam_flair"] == 1.0
 
 
-def test_the_bank_is_part_of_the_state() -> None:
+def test_bank_is_part_of_state() -> None:
     network = _network()
     first, second = Mwam(network), Mwam(network)
     _trained(network, first)
@@ -193,7 +193,7 @@ def test_the_bank_is_part_of_the_state() -> None:
 
 
 def test_modalities_may_be_separate_tensors() -> None:
-    """As in avMNIST: two keys of the batch, pictures without a background."""
+    """As in avMNIST: two keys of the batch, and images without a background."""
     network = nn.ModuleDict({"experts": nn.ModuleDict({"image": nn.Linear(1, 1), "audio": nn.Linear(1, 1)})})
     mwam = Mwam(network, keys=["image", "audio"], inside="all", form="watch")
     engine = type("Engine", (), {})()
@@ -208,14 +208,14 @@ def test_modalities_may_be_separate_tensors() -> None:
     assert bool(mwam.bank.ratios.isfinite().all())
 
 
-def test_a_batch_that_does_not_say_what_is_available_is_refused() -> None:
+def test_rejects_batch_without_availability() -> None:
     batches = [{key: value for key, value in _batches(1)[0].items() if key != "available"}]
     network = _network()
     with pytest.raises(TrainingError, match="Add it to the keys of SelectItemsd"):
         _trained(network, Mwam(network), batches=batches)
 
 
-def test_what_was_there_before_dropping_goes_before_what_is_left() -> None:
+def test_ratios_use_availability_before_dropping() -> None:
     """Batches of MMP contain both, and ratios are computed on complete inputs."""
     batches = _batches(1)
     batches[0]["present"] = torch.tensor([[True] * 4, [True, True, True, False]])
@@ -225,11 +225,11 @@ def test_what_was_there_before_dropping_goes_before_what_is_left() -> None:
     assert {f"frm_{name}" for name in NAMES} <= trainer.state.metrics.keys()
 
 
-def test_branches_that_a_network_has_not_are_refused_with_those_that_it_has() -> None:
+def test_unknown_branches_error_lists_branches() -> None:
     with pytest.raises(OptionError, match="The DMoME has no branches 'encoders', only experts, gate, output_layer"):
         Mwam(_network(), branches="encoders")
 
 
-def test_unknown_forms_are_refused() -> None:
+def test_rejects_unknown_forms() -> None:
     with pytest.raises(OptionError, match=r"form is 'updates'\. Choose from update, gradient, loss, watch"):
         Mwam(_network(), form="updates")
