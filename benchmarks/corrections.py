@@ -2,16 +2,17 @@
 
 A small model is trained on heads with the usual contrast. The site's heads have a shifted one. In each round, labels of
 some cases are submitted, chosen by the lowest estimated Dice or at random, and the model is fine-tuned on all labels so
-far. Both arms are scored on the same test heads of the site. Training time is CPU time, so a busy machine changes
-nothing.
+far. Both ways are scored on the same test heads of the site. Random choices are repeated, and their mean is compared.
 
     python benchmarks/corrections.py -o corrections.json --plot docs/pictures/corrections.png
+
+A training is bounded by gradient steps and uses one thread, so the load of the machine does not change the scores.
 """
 
 import argparse
 import json
 import tempfile
-import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ from brats_mm.trust.case_dice import estimates_of
 
 SHAPE = (48, 56, 48)
 SIDE = 32
-ROUNDS = 3
 GATE = {"_target_": "brats_mm.networks.gating.UniformGate", "modalities": 4, "outputs": 3}
 NETWORK = {
     "_target_": "brats_mm.networks.dmome.DMoME",
@@ -51,26 +51,51 @@ NETWORK = {
 }
 
 
+class StepClock:
+    """Clock of a training that counts one second per gradient step.
+
+    `check` belongs to `Watch.check`, which the training calls once before each step.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def check(self) -> None:
+        """Count a step."""
+        self.steps += 1
+
+    def seconds(self) -> float:
+        """Return the steps so far as seconds."""
+        return float(self.steps)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the results")
     parser.add_argument("--plot", type=Path, help="picture of the results")
-    parser.add_argument("--minutes", type=float, default=1.0, help="CPU minutes of each fine-tuning")
-    parser.add_argument("--first-minutes", type=float, default=4.0, help="CPU minutes of the first training")
+    parser.add_argument("--steps", type=int, default=120, help="gradient steps of each fine-tuning")
+    parser.add_argument("--first-steps", type=int, default=500, help="gradient steps of the first training")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of corrections")
     parser.add_argument("--pool", type=int, default=8, help="heads of the site to choose from")
     parser.add_argument("--each", type=int, default=2, help="labels in each round")
     parser.add_argument("--test", type=int, default=3, help="test heads of the site")
-    options = machine.parse(parser)
+    parser.add_argument("--draws", type=int, default=2, help="repetitions of the random choice")
+    options = parser.parse_args()
+    if options.rounds * options.each > options.pool:
+        parser.error(
+            f"{options.rounds} rounds of {options.each} labels need a pool of {options.rounds * options.each}."
+        )
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        found = experiment(Path(folder), options)
-    options.output.write_text(json.dumps({"machine": options.machine, **found}, indent=1), encoding="utf-8")
+        result = experiment(Path(folder), options)
+    document = {"machine": machine.describe(), **result}
+    options.output.write_text(json.dumps(document, indent=1), encoding="utf-8")
     if options.plot is not None:
-        plot(found, options.plot)
+        plot(result, options.plot)
 
 
 def experiment(work: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the mean Dice on the test heads after each round, for both ways to choose."""
+    """Return the Dice on the test heads after each round: once for `uncertain`, and for each draw of `random`."""
     usual = [save(make_phantom(seed, SHAPE), work, f"usual-{seed}", gamma=1.0) for seed in range(4)]
     rng = np.random.default_rng(7)
     gammas = rng.uniform(1.5, 4.0, options.pool + options.test)
@@ -79,20 +104,35 @@ def experiment(work: Path, options: argparse.Namespace) -> dict[str, Any]:
         for number, gamma in enumerate(gammas)
     ]
     pool, test = site[: options.pool], site[options.pool :]
-    start = trained(work, "start", random_bundle(work / "random"), usual, test, options.first_minutes)
-    curves: dict[str, list[float]] = {}
-    for way in ("uncertain", "random"):
-        bundle, report = start
-        waiting, labelled = list(pool), []
-        curves[way] = [report["held_out"]["version"]["dice"]]
-        for number in range(ROUNDS):
-            chosen = choose(way, bundle, waiting, work, options.each, np.random.default_rng(number))
-            waiting = [case for case in waiting if case not in chosen]
-            labelled += chosen
-            bundle, report = trained(work, f"{way}-{number}", bundle, labelled, test, options.minutes)
-            curves[way].append(report["held_out"]["version"]["dice"])
-            print(way, number + 1, [case.name for case in chosen], curves[way][-1], flush=True)
-    return {"labels_each_round": options.each, "minutes": options.minutes, "dice": curves}
+    start, dice = trained(work, "start", random_bundle(work / "random"), usual, test, options.first_steps)
+    arms = [("uncertain", 0), *(("random", draw) for draw in range(options.draws))]
+    curves: dict[str, list[list[float]]] = {"uncertain": [], "random": []}
+    for way, draw in arms:
+        curve = [dice, *corrected(work, way, draw, start, pool, test, options)]
+        curves[way].append(curve)
+        print(way, draw, curve, flush=True)
+    settings = {name: getattr(options, name) for name in ("steps", "first_steps", "rounds", "pool", "each", "test")}
+    return {**settings, "dice": curves}
+
+
+def corrected(
+    work: Path,
+    way: str,
+    draw: int,
+    bundle: Path,
+    pool: Sequence[PlannedCase],
+    test: list[PlannedCase],
+    options: argparse.Namespace,
+) -> Iterator[float]:
+    """Yield the Dice after each round of one way to choose."""
+    rng = np.random.default_rng(draw)
+    waiting, labelled = list(pool), list[PlannedCase]()
+    for number in range(options.rounds):
+        chosen = choose(way, bundle, waiting, work, options.each, rng)
+        waiting = [case for case in waiting if case not in chosen]
+        labelled += chosen
+        bundle, dice = trained(work, f"{way}-{draw}-{number}", bundle, labelled, test, options.steps)
+        yield dice
 
 
 def save(phantom: Phantom, work: Path, name: str, *, gamma: float) -> PlannedCase:
@@ -125,17 +165,24 @@ def random_bundle(folder: Path) -> Path:
 
 
 def trained(
-    work: Path, name: str, parent: Path, cases: list[PlannedCase], test: list[PlannedCase], minutes: float
-) -> tuple[Path, dict[str, Any]]:
-    """Fine-tune a bundle, and return the new one with its report."""
+    work: Path, name: str, parent: Path, cases: list[PlannedCase], test: list[PlannedCase], steps: int
+) -> tuple[Path, float]:
+    """Fine-tune a bundle for a number of steps, and return the new one with its mean Dice on the test heads."""
     held_out = [replace(case, use="held_out") for case in test]
+    minutes = (steps - 0.5) / 60  # by `StepClock`. Half a step less, so that rounding adds none
     settings = FineTuning(minutes=minutes, side=SIDE, batch=1, learning_rate=3e-3 if name == "start" else 1e-3)
     plan = TrainingPlan(name, parent.name, settings, (*cases, *held_out))
-    watch = Watch(lambda: None, lambda stage, done, total: None, time.process_time)
+    clock = StepClock()
+    watch = Watch(clock.check, lambda stage, done, total: None, clock.seconds)
     output = work / "models" / name
     output.parent.mkdir(exist_ok=True)
     report = fine_tune(plan, work, model_options(parent), output, watch)
-    return output / BUNDLE, report
+    if report["steps"] != steps:
+        message = (
+            f"{name} took {report['steps']} steps instead of {steps}. The training no longer checks once per step."
+        )
+        raise RuntimeError(message)
+    return output / BUNDLE, float(report["held_out"]["version"]["dice"])
 
 
 def choose(
@@ -160,22 +207,25 @@ def model_options(bundle: Path) -> ModelOptions:
     return ModelOptions(bundle=bundle, device="cpu", backend="torch", window=64, overlap=0.0)
 
 
-def plot(found: dict[str, Any], path: Path) -> None:
-    """Draw both curves."""
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Draw the mean of each way, and each draw as a thin line."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
-    for way, values in found["dice"].items():
-        axes.plot(range(len(values)), values, marker="o", label=f"{way} cases")
-    axes.set_xticks(range(ROUNDS + 1))
-    axes.set_xlabel(f"rounds of {found['labels_each_round']} corrected labels")
-    axes.set_ylabel("mean Dice on test heads")
+    for (way, curves), colour in zip(result["dice"].items(), ("C0", "C1"), strict=True):
+        for curve in curves if len(curves) > 1 else ():
+            axes.plot(curve, color=colour, linewidth=0.8, alpha=0.4)
+        axes.plot(np.mean(curves, axis=0), color=colour, marker="o", label=f"{way} cases")
+    axes.set_xticks(range(result["rounds"] + 1))
+    axes.set_xlabel(f"rounds of {result['each']} corrected labels")
+    axes.set_ylabel(f"mean Dice on {result['test']} test heads")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=130)
+    plt.close(figure)
 
 
 if __name__ == "__main__":
