@@ -23,7 +23,13 @@ FUSED_FACTOR = 2
 
 
 def mmp(
-    size: str = "light", *, projected_scales: int = 1, aggregated: int = 16, heads: int = 4, hidden: int = 2
+    size: str = "light",
+    *,
+    projected_scales: int = 1,
+    aggregated: int = 16,
+    heads: int = 4,
+    hidden: int = 2,
+    projected_mean: bool = True,
 ) -> MaskedProjectionNetwork:
     """Build masked modality projection on encoders with a preset's widths.
 
@@ -35,6 +41,7 @@ def mmp(
         aggregated: number of aggregated tokens per modality. The paper's number is unknown.
         heads: heads of the cross-attention.
         hidden: hidden width of the MLP as a multiple of the token width.
+        projected_mean: whether the MLP sees the mean of the available features at a voxel, which is our addition.
 
     Raises:
         OptionError: the size is unknown, or the number of scales or heads is invalid.
@@ -54,7 +61,10 @@ def mmp(
     count = len(MODALITIES)
     return MaskedProjectionNetwork(
         {modality.value: Encoder(widths) for modality in MODALITIES},
-        [Projection(count, width, aggregated=aggregated, heads=heads, hidden=hidden) for width in projected],
+        [
+            Projection(count, width, aggregated=aggregated, heads=heads, hidden=hidden, mean=projected_mean)
+            for width in projected
+        ],
         Decoder(
             [count * width for width in widths],
             [DECODER_FACTOR * width for width in widths],

@@ -112,7 +112,14 @@ def test_ume_mma_has_no_gate() -> None:
 
 @pytest.mark.parametrize(
     ("name", "projections", "weight"),
-    [("mmp", 1, 0.2), ("mmp_skips", 3, 0.2), ("mmp_unaligned", 1, 0.0), ("mmp_dropout", 0, 0.0), ("mmp_plain", 0, 0.0)],
+    [
+        ("mmp", 1, 0.2),
+        ("mmp_skips", 3, 0.2),
+        ("mmp_without_mean", 1, 0.2),
+        ("mmp_unaligned", 1, 0.0),
+        ("mmp_dropout", 0, 0.0),
+        ("mmp_plain", 0, 0.0),
+    ],
 )
 def test_mmp_and_its_baselines_differ_in_projection_and_alignment(name: str, projections: int, weight: float) -> None:
     parser = _merged(name)
@@ -120,6 +127,14 @@ def test_mmp_and_its_baselines_differ_in_projection_and_alignment(name: str, pro
     loss = parser.get_parsed_content("loss")
     assert isinstance(loss, AlignedLoss)
     assert (loss.weight, loss.detach) == (weight, True)
+
+
+def test_one_ablation_of_mmp_leaves_out_the_mean_that_the_paper_does_not_have() -> None:
+    means = {
+        name: _merged(name).get_parsed_content("network_def").projections[0].mean
+        for name in ("mmp", "mmp_without_mean")
+    }
+    assert means == {"mmp": True, "mmp_without_mean": False}
 
 
 def test_methods_have_names_and_descriptions() -> None:

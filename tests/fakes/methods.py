@@ -25,13 +25,14 @@ def mixture(gate: str = "GatingNetwork") -> dict[str, Any]:
     }
 
 
-def mmp(projections: int) -> dict[str, Any]:
+def mmp(projections: int, *, mean: bool = True) -> dict[str, Any]:
     """Return the config of MMP with a number of projected scales."""
     projection = {
         "_target_": "brats_mm.experiments.mmp.projection.Projection",
         "modalities": 4,
         "aggregated": 2,
         "heads": 2,
+        "mean": mean,
     }
     decoder = {"_target_": "brats_mm.experiments.mmp.network.Decoder", "encoded": [8, 8, 16], "widths": [4, 4, 8]}
     return {
@@ -67,6 +68,7 @@ NETWORKS = {
     "mmp": mmp(1),
     "mmp_skips": mmp(3),
     "mmp_unaligned": mmp(1),
+    "mmp_without_mean": mmp(1, mean=False),
     "mmp_dropout": mmp(0),
     "mmp_plain": mmp(0),
     "early_fusion": early_fusion(),

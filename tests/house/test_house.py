@@ -43,6 +43,12 @@ def test_no_python_inside_bundles():
     assert not list((ROOT / "bundles").rglob("*.py"))
 
 
+def test_configs_name_entries_and_never_count_them():
+    """An entry such as `transforms::8` means another step once one is added before it."""
+    for path in (ROOT / "bundles").rglob("*.json"):
+        assert not re.search(r'::\d+(::|")', path.read_text(encoding="utf-8")), path
+
+
 def test_only_output_modules_print():
     for path in SOURCES:
         if path.name != "output.py":

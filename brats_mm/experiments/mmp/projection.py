@@ -10,7 +10,8 @@ again. Our choice for feature maps on one grid:
     spread      s(n) = softmax(m(n) C_i^T / sqrt d) C_i             m(n): mean of T_j(n) over available modalities
     project     T'_i(n) = MLP_i([m(n), s(n)])                       two layers with GELU
 
-m(n) provides the position, because the sequences of a case are registered. Windows may have any size. The cost n k d is
+m(n) provides the position, because the sequences of a case are registered. The paper's MLP sees related tokens only.
+`mean=False` gives it s(n) alone, and m(n) remains the query. Windows may have any size. The cost n k d is
 linear in the number of tokens.
 """
 
@@ -43,19 +44,30 @@ class Projection(nn.Module):
         aggregated: k, aggregated tokens per modality.
         heads: heads of the cross-attention.
         hidden: hidden features of the MLP, as a multiple of the width.
+        mean: whether the MLP sees the mean m(n) beside s(n).
 
     Shapes:
         tokens (b, m, n, d), of which unavailable modalities are ignored. available (b, m) booleans, at least one true
         per row. Output (b, m, n, d). Discard the tokens projected for available modalities.
     """
 
-    def __init__(self, modalities: int, width: int, *, aggregated: int = 16, heads: int = 4, hidden: int = 2) -> None:
+    def __init__(
+        self,
+        modalities: int,
+        width: int,
+        *,
+        aggregated: int = 16,
+        heads: int = 4,
+        hidden: int = 2,
+        mean: bool = True,
+    ) -> None:
         super().__init__()
+        self.mean = mean
         self.queries = nn.Parameter(INITIAL_SPREAD * torch.randn(modalities, aggregated, width))
         self.own = nn.Parameter(INITIAL_SPREAD * torch.randn(modalities, aggregated, width))
         self.relate = nn.ModuleList(CrossAttention(width, heads=heads) for _ in range(modalities))
         self.project = nn.ModuleList(
-            nn.Sequential(nn.Linear(2 * width, hidden * width), nn.GELU(), nn.Linear(hidden * width, width))
+            nn.Sequential(nn.Linear((1 + mean) * width, hidden * width), nn.GELU(), nn.Linear(hidden * width, width))
             for _ in range(modalities)
         )
 
@@ -69,5 +81,6 @@ class Projection(nn.Module):
         for index, (relate, project) in enumerate(zip(self.relate, self.project, strict=True)):
             query = self.own[index].expand(batch, -1, -1)
             summary = query + relate(query, pooled.reshape(batch, modalities * count, width), allowed)  # (b k d)
-            outputs.append(project(torch.cat([place, attend(place, summary, summary)], dim=2)))
+            spread = attend(place, summary, summary)  # (b n d)
+            outputs.append(project(torch.cat([place, spread], dim=2) if self.mean else spread))
         return torch.stack(outputs, dim=1)  # (b m n d)

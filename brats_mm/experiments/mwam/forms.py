@@ -13,6 +13,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
+from brats_mm.errors import OptionError
 from brats_mm.networks.mixing import split_views
 
 Weights = Callable[[], Mapping[str, float]]
@@ -91,17 +92,26 @@ class LossForm(Form):
     """Adds `sum_m K_m L(y, y_m)` to the loss, where y_m is the output of branch m (MWAM, loss form).
 
     Experts of a mixture of logits need no auxiliary heads. Their outputs are recorded in the forward pass. L(y, y_m)
-    covers only samples with modality m in at least one view.
+    covers only samples with modality m in at least one view. Probabilities and features are refused.
 
     Args:
         branches: the experts of a mixture of logits.
         weights: function that returns the current weights.
         network: the mixture, called with inputs and availability.
         task_loss: loss from logits and targets (b, c, ...) to a scalar.
+
+    Raises:
+        OptionError: the network does not mix logits.
     """
 
     def __init__(self, branches: Branches, weights: Weights, *, network: nn.Module, task_loss: nn.Module) -> None:
         super().__init__(branches, weights)
+        if not isinstance(getattr(network, "output_layer", None), nn.Identity):
+            message = (
+                f"MWAM's loss form needs branches that return logits, but this {type(network).__name__} mixes "
+                "probabilities or features. Set mwam_form to update, or use a network that mixes logits."
+            )
+            raise OptionError(message)
         self.task_loss = task_loss
         self._answers: dict[str, Tensor] = {}
         self._needed = torch.zeros(0, 0, dtype=torch.bool)

@@ -22,6 +22,8 @@ class WeightSettings:
         centre: gamma of the paper: the relative score with the weight alpha - beta / 2.
         momentum: w of the bank: `bank = w bank + (1 - w) ratio`, starting with the first ratio.
         sigma: constant added to the mean of the bank.
+        mean_one: divide the weights by their mean over the modalities seen so far. They then shift learning between
+            branches and leave its mean rate unchanged.
     """
 
     alpha: float | int = 1.5
@@ -30,6 +32,7 @@ class WeightSettings:
     centre: float | int = 0.7
     momentum: float | int = 0.5
     sigma: float | int = 1e-6
+    mean_one: bool = False
 
 
 def branch_weights(scores: Float[Tensor, " m"], settings: WeightSettings) -> Float[Tensor, " m"]:
@@ -65,7 +68,11 @@ class ModalityBank:
         averaged = momentum * self.ratios + (1 - momentum) * ratios
         self.ratios = torch.where(self.ratios.isnan(), ratios, torch.where(ratios.isnan(), self.ratios, averaged))
         current = torch.where(ratios.isnan(), self.ratios, ratios)
-        self.weights = branch_weights(current / (self.ratios.nanmean() + self.settings.sigma), self.settings)
+        weights = branch_weights(current / (self.ratios.nanmean() + self.settings.sigma), self.settings)
+        seen = ~self.ratios.isnan()
+        if self.settings.mean_one and bool(seen.any()):
+            weights = torch.where(seen, weights / weights[seen].mean(), weights)
+        self.weights = weights
         return self.weights
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -37,7 +37,8 @@ class Mwam:
     Ratios are computed on complete inputs, so sequences that are dropped for training must still be in the batch. Stage
     2 uses flags for that. The batch must also contain `available`, (b, m), so add it to the keys of `SelectItemsd`.
     `present` takes precedence if the batch has it. Each epoch logs the ratio and mean weight of each modality, as the
-    trainer's metrics `frm_<modality>` and `mwam_<modality>`.
+    trainer's metrics `frm_<modality>` and `mwam_<modality>`. `mwam_mean` is the mean over the modalities: the factor of
+    the branches' mean learning rate in the update form.
 
     Args:
         network: network with one named branch per modality, in the order of the inputs. It is not modified.
@@ -50,7 +51,7 @@ class Mwam:
         weights: fields of `WeightSettings`.
 
     Raises:
-        OptionError: an argument is unknown.
+        OptionError: an argument is unknown, or the loss form does not fit the network.
         TrainingError: (in training) the batch has no `available`.
     """
 
@@ -135,6 +136,7 @@ class Mwam:
         self._steps += 1
         self._weight_sums += self.bank.weights
         means = self._weight_sums / self._steps
+        engine.state.metrics["mwam_mean"] = float(means.mean())
         for at, name in enumerate(self.branches):
             engine.state.metrics[f"mwam_{name}"] = float(means[at])
             if not bool(self.bank.ratios[at].isnan()):
@@ -144,7 +146,10 @@ class Mwam:
         metrics = engine.state.metrics
         ratios = ", ".join(f"{name} {metrics.get(f'frm_{name}', float('nan')):.3g}" for name in self.branches)
         weights = ", ".join(f"{name} {metrics[f'mwam_{name}']:.3f}" for name in self.branches)
-        logger.info("Frequency ratios: %s; mean weights of the branches: %s.", ratios, weights)
+        logger.info(
+            "Frequency ratios: %s. Mean weights of the branches: %s, together %.3f.",
+            *(ratios, weights, metrics["mwam_mean"]),
+        )
 
 
 def _branches(network: nn.Module, name: str) -> dict[str, nn.Module]:

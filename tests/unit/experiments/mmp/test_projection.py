@@ -106,6 +106,19 @@ def test_projected_tokens_by_hand():
     torch.testing.assert_close(made[0, 0, :, 0], torch.tensor([139.0, 145.0]))
 
 
+def test_without_the_mean_the_position_reaches_the_mlp_by_the_query_alone():
+    """As above without m: 3 gelu(10 * 4.5) + 1 = 136 for both voxels, because only one related token is spread."""
+    whole = by_hand()
+    layer = Projection(2, 1, aggregated=1, heads=1, hidden=1, mean=False)
+    state = {name: value[:, 1:] if name.endswith("0.weight") else value for name, value in whole.state_dict().items()}
+    layer.load_state_dict(state)
+    tokens = torch.tensor([[[[50.0], [60.0]], [[1.0], [3.0]]]])
+
+    made = layer(tokens, torch.tensor([[False, True]]))
+
+    torch.testing.assert_close(made[0, 0, :, 0], torch.tensor([136.0, 136.0]))
+
+
 def test_available_modalities_are_related_by_scores():
     """Three modalities, the last one masked. The weights of the aggregated tokens 0 and ln 3 are 1 : 3 where P is 1."""
     layer = Projection(3, 1, aggregated=1, heads=1, hidden=1)

@@ -54,6 +54,17 @@ def test_unseen_modality_has_weight_one_and_is_not_in_mean():
     torch.testing.assert_close(weights[[0, 2]], branch_weights(torch.tensor([1.5, 0.5]), WeightSettings()))
 
 
+def test_weights_may_average_one_over_the_modalities_that_were_seen():
+    """They keep their ratio to each other, and a modality that was never seen has 1."""
+    ratios = torch.tensor([3.0, NAN, 1.0])
+    plain = ModalityBank(3, WeightSettings(sigma=0.0)).update(ratios)
+    even = ModalityBank(3, WeightSettings(sigma=0.0, mean_one=True)).update(ratios)
+    assert float(plain[[0, 2]].mean()) < 0.9
+    assert even.mean() == pytest.approx(1.0)
+    assert even[1] == 1.0
+    torch.testing.assert_close(even[0] / even[2], plain[0] / plain[2])
+
+
 def test_bank_state_can_be_restored():
     one, two = ModalityBank(2), ModalityBank(2)
     one.update(torch.tensor([4.0, 2.0]))

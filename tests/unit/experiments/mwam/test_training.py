@@ -14,6 +14,7 @@ from brats_mm.losses.mofe import PaperMoFeLoss
 from brats_mm.losses.segmentation import TaskLoss
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import UniformGate
+from brats_mm.networks.presets import simmlm
 from brats_mm.training.iteration import PairBatch, TrainingStep
 
 NAMES = ("t1", "t1ce", "t2", "flair")
@@ -169,6 +170,7 @@ def test_ratios_and_weights_are_logged_per_modality(caplog: pytest.LogCaptureFix
     assert {f"{kind}_{name}" for kind in ("frm", "mwam") for name in NAMES} <= metrics.keys()
     assert metrics["frm_t1"] == max(metrics[f"frm_{name}"] for name in NAMES)
     assert metrics["mwam_t1"] == min(metrics[f"mwam_{name}"] for name in NAMES)
+    assert metrics["mwam_mean"] == pytest.approx(sum(metrics[f"mwam_{name}"] for name in NAMES) / 4)
     assert "Frequency ratios: t1 " in caplog.text
 
 
@@ -228,6 +230,15 @@ def test_ratios_use_availability_before_dropping() -> None:
 def test_unknown_branches_error_lists_branches() -> None:
     with pytest.raises(OptionError, match="The DMoME has no branches 'encoders', only experts, gate, output_layer"):
         Mwam(_network(), branches="encoders")
+
+
+@pytest.mark.parametrize("level", ["probability", "feature"])
+def test_the_loss_form_refuses_a_mixture_of_anything_but_logits(level: str) -> None:
+    """Its task loss takes logits, and would take probabilities for logits without an error."""
+    network = simmlm("light", level=level)
+    with pytest.raises(OptionError, match="needs branches that return logits, but this DMoME mixes"):
+        Mwam(network, form=["gradient", "loss"])
+    Mwam(network, form="update")
 
 
 def test_rejects_unknown_forms() -> None:
