@@ -1,11 +1,12 @@
 """Check every case before training starts, so that all faults are reported at once."""
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from brats_mm.data.checked_nifti import load_checked
 from brats_mm.data.datalist import Item, resolved_item, section_entries
+from brats_mm.data.file_stamp import FileStamp, file_stamp
 from brats_mm.data.label_maps import named_scheme, read_label_values, with_schemes
 from brats_mm.data.split import patient_of
 from brats_mm.data.transforms import grid_of
@@ -59,6 +61,7 @@ def check_cases(
     A case is faulty if a file is missing, truncated or unreadable, a sequence is empty or the same file as another, the
     files have different grids, or the label map is missing or has values outside its label scheme. The list is faulty
     if it names a case twice, in one section or in both. Brains whose front and back appear exchanged give a warning.
+    A process reads each case once, unless its entry or one of its files changes.
 
     Args:
         dataset_dir: folder that the list's paths and case names are relative to.
@@ -115,9 +118,21 @@ def _findings(checked: Checked, needs: Sequence[str]) -> Findings:
     name = item["name"]
     if not all(item["image"].get(modality) for modality in needs):
         return Findings(name)
-    brains: list[Volume] = []
+    return _findings_of(json.dumps(item, sort_keys=True), tuple(map(file_stamp, _files_of(item))))
+
+
+@lru_cache(maxsize=8192)
+def _findings_of(entry: str, stamps: tuple[FileStamp, ...]) -> Findings:
+    """Check a case. Cached by its entry and its files, because each of the five trainings checks the same list."""
+    item: Item = json.loads(entry)
+    name, brains = item["name"], list[Volume]()
     faults = "; ".join(_item_faults(item, brains))
     return Findings(name, f"{name}: {faults}" if faults else None, any(_is_backwards(brain) for brain in brains))
+
+
+def _files_of(item: Item) -> list[str]:
+    """Return the files of a case, each once, the label map last."""
+    return list(dict.fromkeys([*item["image"].values(), *([item["label"]] if "label" in item else [])]))
 
 
 def _is_backwards(brain: Volume) -> bool:
@@ -173,7 +188,7 @@ def _item_faults(item: Item, brains: list[Volume]) -> Iterator[str]:
     if not item.get("volumes"):
         yield from _shared_files(item)
     grids: list[tuple[str, Any]] = []
-    for path in dict.fromkeys([*item["image"].values(), *([item["label"]] if "label" in item else [])]):
+    for path in _files_of(item):
         image, fault = _opened(Path(path), _axes_of(item, path))
         if fault:
             yield fault

@@ -7,7 +7,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from brats_mm.data import case_check
 from brats_mm.data.case_check import check_cases
+from brats_mm.data.checked_nifti import load_checked
 from brats_mm.errors import CaseError
 
 
@@ -150,3 +152,22 @@ def test_warns_of_brains_with_front_and_back_exchanged(
     assert "front and back" not in caplog.text
     with pytest.raises(CaseError, match="The orientation is 'SAR', but the header's is"):
         check_cases(tmp_path, _list(tmp_path, training=[{**front, "orientation": "SAR"}]), sections=["training"])
+
+
+def test_a_case_is_read_once_and_again_when_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five trainings check one list. The expert of T1 asks for its sequence, the mixture for none."""
+    opened: list[str] = []
+    monkeypatch.setattr(case_check, "load_checked", lambda path: (opened.append(path.name), load_checked(path))[1])
+    for name in ("a", "b"):
+        _case(tmp_path, name)
+    listed = _list(tmp_path, training=["a", "b"])
+    for needs in (["t1"], ["t2"], []):
+        assert check_cases(tmp_path, listed, sections=["training"], needs=needs) == 2
+    assert sorted(opened) == sorted(f"{name}-{part}.nii.gz" for name in "ab" for part in ("t1", "t2", "seg"))
+    _write(tmp_path / "b" / "b-t2.nii.gz", np.zeros((8, 8, 8), np.float32))
+    with pytest.raises(CaseError, match=r"1 of the 2 cases(.|\n)*b: b-t2.nii.gz is zero everywhere"):
+        check_cases(tmp_path, listed, sections=["training"])
+    assert len(opened) == 9
+    _case(tmp_path, "a", label=7)
+    with pytest.raises(CaseError, match=r"2 of the 2 cases(.|\n)*a-seg.nii.gz: the label map has the values 2, 7"):
+        check_cases(tmp_path, listed, sections=["training"])
