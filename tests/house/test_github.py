@@ -1,6 +1,9 @@
-"""Workflows, forms and nox sessions parse, agree with each other, and name existing files."""
+"""Workflows, forms, citation and nox sessions match their schemas, agree with each other, and name existing files."""
 
+import importlib.util
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,12 +12,26 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+FORMS = sorted((GITHUB / "ISSUE_TEMPLATE").glob("[!c]*.yml"))
+SCHEMAS = {
+    "github-workflows": WORKFLOWS,
+    "github-issue-forms": FORMS,
+    "github-issue-config": [GITHUB / "ISSUE_TEMPLATE" / "config.yml"],
+    "dependabot": [GITHUB / "dependabot.yml"],
+    "citation-file-format": [ROOT / "CITATION.cff"],
+}
+PROGRAMS = {"docker", "nox", "pip", "sudo"}
+"""Programs of a runner, or installed by an earlier step."""
+
 NOXFILE = (ROOT / ".ci" / "noxfile.py").read_text(encoding="utf-8")
 
 
+def jobs(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+
+
 def steps(path):
-    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
-    return [step for job in jobs.values() for step in job["steps"]]
+    return [step for job in jobs(path).values() for step in job["steps"]]
 
 
 def quoted(name):
@@ -29,7 +46,64 @@ def test_workflow_is_read_only_and_has_timeout(path):
     assert workflow["permissions"] == {"contents": "read"}
     for name, job in workflow["jobs"].items():
         assert job["runs-on"] == "ubuntu-latest"
-        assert "timeout-minutes" in job or name == "publish"
+        assert "timeout-minutes" in job, name
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_files_match_the_schema_that_they_are_read_by(schema):
+    checker = pytest.importorskip("check_jsonschema")
+    from click.testing import CliRunner
+
+    words = ["--builtin-schema", f"vendor.{schema}", *map(str, SCHEMAS[schema])]
+    checked = CliRunner().invoke(checker.main, words)
+    assert checked.exit_code == 0, checked.output
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_each_command_of_a_workflow_exists(path):
+    for step in steps(path):
+        for command in re.split(r"&&|\n", step.get("run", "")):
+            word = command.split()[0]
+            assert word in PROGRAMS or os.access(ROOT / word, os.X_OK), command
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_names_values_of_its_matrix_and_watches_files_that_exist(path):
+    for name, job in jobs(path).items():
+        matrix = job.get("strategy", {}).get("matrix", {})
+        assert set(re.findall(r"matrix\.(\w+)", str(job))) <= matrix.keys(), name
+    triggers = yaml.safe_load(path.read_text(encoding="utf-8"))[True]  # YAML reads the key `on` as true
+    for pattern in (triggers["pull_request"] or {}).get("paths", []):
+        assert any(ROOT.glob(pattern)), pattern
+
+
+def test_the_site_is_uploaded_from_where_it_is_built():
+    site = yaml.safe_load((ROOT / "docs" / "site" / "mkdocs.yml").read_text(encoding="utf-8"))["site_dir"]
+    (upload,) = [step for step in steps(GITHUB / "workflows" / "docs.yml") if "upload-pages" in step.get("uses", "")]
+    assert (ROOT / upload["with"]["path"]).resolve() == (ROOT / "docs" / "site" / site).resolve()
+
+
+def test_links_of_forms_lead_to_files_on_the_main_branch():
+    """A form is shown at OWNER/NAME/issues/new."""
+    links = [link for form in FORMS for link in re.findall(r"\]\(([^)]+)\)", form.read_text(encoding="utf-8"))]
+    assert links
+    for link in links:
+        assert link.startswith("../blob/main/"), link
+        assert (ROOT / link.removeprefix("../blob/main/")).is_file(), link
+
+
+def test_one_command_writes_the_address_of_the_repository_everywhere(tmp_path):
+    spec = importlib.util.spec_from_file_location("set_repository", ROOT / ".ci" / "set_repository.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    for name, *_ in tool.PLACES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for url in ("https://github.com/first/name", "https://github.com/second/name"):
+        tool.set_repository(tmp_path, url)
+    texts = {name: (tmp_path / name).read_text(encoding="utf-8") for name, *_ in tool.PLACES}
+    assert {name for name, text in texts.items() if "https://github.com/second/name" not in text} == set()
+    assert {name for name, text in texts.items() if re.search(r"first/name|example\.org", text)} == set()
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -56,7 +130,7 @@ def test_every_supported_python_and_pytorch_is_tested():
     assert oldest in torches
 
 
-@pytest.mark.parametrize("path", sorted((GITHUB / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
 def test_form_fields_have_unique_names(path):
     form = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert form["name"]
