@@ -48,9 +48,6 @@ def journey(page: Page, url: str, folder: Path, images: list[Path]) -> None:
     page.wait_for_selector("#run")
     picture(page, folder / "viewer-start.png")
     page.click("#run")
-    page.wait_for_selector(".stages .now")
-    page.wait_for_timeout(300)
-    picture(page, folder / "viewer-progress.png")
     page.wait_for_selector(".picture[data-state=ready]")
     result(page, folder)
 

@@ -1,0 +1,284 @@
+"""Draw the pictures of the documentation again. Each group of pictures has its own program, which this one calls.
+
+    python docs/tools/make_pictures.py --list
+    python docs/tools/make_pictures.py gallery icon
+    python docs/tools/make_pictures.py viewer slicer report --case CASE
+
+Show only cases whose licence allows to publish their images. The pages name case 00003 of BraTS 2021 (CC BY 4.0).
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "docs" / "pictures"
+BUNDLE = ROOT / "bundles" / "brats_mm_segmentation"
+SHOWN = ("t1ce", "flair")
+"""Sequences of the case in the pictures of viewer, Slicer and report. The others count as missing."""
+
+CLOSER = "3"
+"""Magnification of the close view in Slicer."""
+
+LONGEST_START_S = 300
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures that one program draws.
+
+    Attributes:
+        files: the pictures, relative to the repository.
+        needs: what it needs besides the installed package, in words.
+        draw: function that draws them.
+        programs: programs on the path.
+        modules: Python packages.
+        inputs: options of this command that it needs.
+    """
+
+    files: tuple[str, ...]
+    needs: str
+    draw: Callable[[argparse.Namespace], None]
+    programs: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+    def lacks(self, options: argparse.Namespace) -> list[str]:
+        """Return what is missing to draw it."""
+        lacking = [f"--{name}" for name in self.inputs if not getattr(options, name)]
+        lacking += [name for name in self.programs if shutil.which(name) is None]
+        return lacking + [name for name in self.modules if importlib.util.find_spec(name) is None]
+
+
+def main() -> int:
+    """Read the command line and draw the groups."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all that can be drawn)"
+    )
+    parser.add_argument("--list", action="store_true", help="list the groups with their pictures and needs, and stop")
+    parser.add_argument("--case", type=Path, help="folder of one case with T1ce and FLAIR")
+    parser.add_argument("--cases", type=Path, help="folder of labelled cases, for `failures`")
+    parser.add_argument(
+        "--show", action="append", metavar="CASE:SEQUENCES", help="rows of `failures`, such as A:t1+flair"
+    )
+    parser.add_argument("--evaluation", type=Path, help="result of `brats-mm evaluate`, for `trust`")
+    options = parser.parse_args()
+    if options.list:
+        for name, group in GROUPS.items():
+            print(f"{name}: {', '.join(group.files)}\n  needs {group.needs}")
+        return 0
+    unknown = sorted(set(options.groups) - GROUPS.keys())
+    if unknown:
+        parser.error(f"There is no group {', '.join(unknown)}. Choose from {known}.")
+    left_out = False
+    for name in options.groups or GROUPS:
+        lacking = GROUPS[name].lacks(options)
+        if lacking:
+            print(f"{name}: not drawn, lacks {', '.join(lacking)}")
+            left_out = left_out or name in options.groups
+            continue
+        print(f"{name}: drawing", flush=True)
+        GROUPS[name].draw(options)
+    return 2 if left_out else 0
+
+
+def run(*words: str | Path) -> None:
+    """Run a program in the top folder."""
+    subprocess.run([str(word) for word in words], cwd=ROOT, check=True)
+
+
+def python(script: str, *words: str | Path) -> None:
+    """Run a script of the repository."""
+    run(sys.executable, ROOT / script, *words)
+
+
+def brats_mm(*words: str | Path) -> None:
+    """Run a command of the installed package."""
+    run(sys.executable, "-m", "brats_mm.cli.main", *words)
+
+
+def shown_files(case: Path) -> dict[str, Path]:
+    """Return the files of the shown sequences of a case."""
+    from brats_mm.data.datalist import find_item
+
+    item = find_item(case.resolve())
+    images = item["image"] if item else {}
+    if not set(SHOWN) <= set(images):
+        message = f"{case} has no {' and '.join(SHOWN)}. Give a folder with both."
+        raise SystemExit(message)
+    return {name: Path(images[name]) for name in SHOWN}
+
+
+def segmented(case: Path, output: Path, *words: str) -> None:
+    """Segment the shown sequences of a case."""
+    named = [word for name, file in shown_files(case).items() for word in (f"--{name}", str(file))]
+    brats_mm("segment", *named, "-o", output, *words)
+
+
+def draw_viewer(options: argparse.Namespace) -> None:
+    """Take pictures of the browser viewer on a service of this checkout."""
+    with serving() as url:
+        python("apps/viewer/screenshots.py", url, PICTURES, *shown_files(options.case).values())
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """Start a service with an empty data folder, and stop it at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as data:
+        words = ["-m", "brats_mm.cli.main", "serve", "--port", str(port), "--data", data, "--quiet"]
+        service = subprocess.Popen([sys.executable, *words], cwd=ROOT)
+        try:
+            wait_for(url, service)
+            yield url
+        finally:
+            service.terminate()
+            service.wait()
+
+
+def wait_for(url: str, service: "subprocess.Popen[bytes]") -> None:
+    """Wait until a service answers."""
+    end = time.monotonic() + LONGEST_START_S
+    while not answers(url):
+        if service.poll() is not None or time.monotonic() > end:
+            message = f"The service at {url} did not start. Run `brats-mm serve` to see why."
+            raise SystemExit(message)
+        time.sleep(0.5)
+
+
+def answers(url: str) -> bool:
+    """Whether a service answers at an address."""
+    try:
+        urllib.request.urlopen(url, timeout=10).close()
+    except OSError:
+        return False
+    return True
+
+
+def draw_slicer(options: argparse.Namespace) -> None:
+    """Draw the scene of a case with the core of 3D Slicer."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "result"
+        segmented(options.case, output, "--scene")
+        scene = output / "scene.mrb"
+        python("apps/slicer/tools/draw_views.py", scene, "-o", PICTURES / "slicer-scene.jpg")
+        python("apps/slicer/tools/draw_views.py", scene, "-o", PICTURES / "slicer-close.jpg", "--closer", CLOSER)
+
+
+def draw_report(options: argparse.Namespace) -> None:
+    """Take pictures of the report page of a case, on the screen and printed."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "result"
+        segmented(options.case, output, "--report")
+        page, pdf, screen = (output / "report.html").as_uri(), Path(folder) / "report.pdf", Path(folder) / "screen.png"
+        chromium = ("chromium", "--headless", "--no-sandbox", "--hide-scrollbars")
+        run(*chromium, f"--screenshot={screen}", "--window-size=880,1864", page)
+        run(*chromium, f"--print-to-pdf={pdf}", "--no-pdf-header-footer", page)
+        run("pdftoppm", "-png", "-r", "66", pdf, Path(folder) / "page")
+        Image.open(screen).convert("RGB").save(PICTURES / "report_screen.jpg", quality=85)
+        sheets = [Image.open(path).convert("RGB") for path in sorted(Path(folder).glob("page-*.png"))[:3]]
+        gap = 4
+        printed = Image.new("RGB", (sum(sheet.width + gap for sheet in sheets) - gap, sheets[0].height), (90, 90, 90))
+        for number, sheet in enumerate(sheets):
+            printed.paste(sheet, (number * (sheet.width + gap), 0))
+        printed.save(PICTURES / "report_printed.jpg", quality=85)
+
+
+def draw_failures(options: argparse.Namespace) -> None:
+    """Draw failures of the shipped weights."""
+    rows = [word for one in options.show for word in ("--show", one)]
+    python("benchmarks/failure_pictures.py", options.cases, "-o", BUNDLE / "docs" / "failures.jpg", *rows, "--force")
+
+
+def draw_trust(options: argparse.Namespace) -> None:
+    """Write the trust profile, whose plot is a picture of docs/trust.md."""
+    words = ("--bundle", BUNDLE, "--page", ROOT / "docs" / "trust.md")
+    brats_mm("bundle", "trust-profile", options.evaluation, *words)
+
+
+def draw_corrections(_: argparse.Namespace) -> None:
+    """Run the experiment with corrected labels."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = Path(folder) / "corrections.json"
+        python("benchmarks/corrections.py", "-o", figures, "--plot", PICTURES / "corrections.png")
+
+
+def _in_docs(*names: str) -> tuple[str, ...]:
+    return tuple(f"docs/pictures/{name}" for name in names)
+
+
+SUBSETS = ("t1-t1ce-t2-flair", "t1ce-flair", "t2-flair", "t1ce", "flair")
+SCREENS = ("start", "light", "dark", "axial", "beside", "what-if", "tablet", "phone")
+
+GROUPS = {
+    "gallery": Group(
+        _in_docs(*(f"gallery-{name}.jpg" for name in SUBSETS)),
+        "nothing, and a few minutes. Also writes docs/gallery.md (docs/tools/make_gallery.py)",
+        lambda _: python("docs/tools/make_gallery.py"),
+    ),
+    "icon": Group(
+        ("apps/slicer/BratsMM/Resources/Icons/BratsMM.png",),
+        "nothing (apps/slicer/tools/draw_icon.py)",
+        lambda _: python("apps/slicer/tools/draw_icon.py"),
+    ),
+    "corrections": Group(
+        _in_docs("corrections.png"),
+        "nothing, and about ten minutes on one core (benchmarks/corrections.py)",
+        draw_corrections,
+    ),
+    "viewer": Group(
+        _in_docs(*(f"viewer-{name}.png" for name in SCREENS)),
+        "--case, playwright, chromium, and the built page (apps/viewer/screenshots.py)",
+        draw_viewer,
+        programs=("chromium",),
+        modules=("playwright", "brats_mm_service"),
+        inputs=("case",),
+    ),
+    "slicer": Group(
+        _in_docs("slicer-scene.jpg", "slicer-close.jpg"),
+        "--case, and slicer-core with Python 3.11 (apps/slicer/tools/draw_views.py)",
+        draw_slicer,
+        modules=("slicer",),
+        inputs=("case",),
+    ),
+    "report": Group(
+        _in_docs("report_screen.jpg", "report_printed.jpg"),
+        "--case, chromium, and pdftoppm of poppler-utils",
+        draw_report,
+        programs=("chromium", "pdftoppm"),
+        inputs=("case",),
+    ),
+    "failures": Group(
+        ("bundles/brats_mm_segmentation/docs/failures.jpg",),
+        "--cases and --show (benchmarks/failure_pictures.py)",
+        draw_failures,
+        inputs=("cases", "show"),
+    ),
+    "trust": Group(
+        _in_docs("trust_reliability.svg"),
+        "--evaluation. Also writes the trust profile and the tables of docs/trust.md (brats-mm bundle trust-profile)",
+        draw_trust,
+        inputs=("evaluation",),
+    ),
+}
+"""All pictures but raw_tcga.jpg, which was drawn by hand from the files of `brats-mm segment --keep-intermediate`."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
