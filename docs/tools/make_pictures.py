@@ -32,6 +32,9 @@ CLOSER = "3"
 
 LONGEST_START_S = 300
 
+BRATS_MM = (sys.executable, "-c", "from brats_mm.cli.main import entry; entry()")
+"""The command of the package that this Python has."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -63,9 +66,8 @@ class Group:
 def main() -> int:
     """Read the command line and draw the groups."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)} (default: all that can be drawn)"
-    )
+    known = ", ".join(GROUPS)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{known} (default: all that can be drawn)")
     parser.add_argument("--list", action="store_true", help="list the groups with their pictures and needs, and stop")
     parser.add_argument("--case", type=Path, help="folder of one case with T1ce and FLAIR")
     parser.add_argument("--cases", type=Path, help="folder of labelled cases, for `failures`")
@@ -105,7 +107,7 @@ def python(script: str, *words: str | Path) -> None:
 
 def brats_mm(*words: str | Path) -> None:
     """Run a command of the installed package."""
-    run(sys.executable, "-m", "brats_mm.cli.main", *words)
+    run(*BRATS_MM, *words)
 
 
 def shown_files(case: Path) -> dict[str, Path]:
@@ -140,8 +142,7 @@ def serving() -> Iterator[str]:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as data:
-        words = ["-m", "brats_mm.cli.main", "serve", "--port", str(port), "--data", data, "--quiet"]
-        service = subprocess.Popen([sys.executable, *words], cwd=ROOT)
+        service = subprocess.Popen([*BRATS_MM, "serve", "--port", str(port), "--data", data, "--quiet"], cwd=ROOT)
         try:
             wait_for(url, service)
             yield url
