@@ -1,4 +1,4 @@
-"""Following docs/add_output.md in a copy of the repository gives a passing test."""
+"""Following docs/add_output.md in a copy of the repository gives passing tests, types and style."""
 
 import os
 import re
@@ -13,7 +13,13 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("apps/service", "brats_mm", "bundles/brats_mm_segmentation", "tests", "pyproject.toml")
+COPIED = ("apps/service", "brats_mm", "bundles/brats_mm_segmentation", "docs", "tests", "README.md", "pyproject.toml")
+CHECKED = (
+    "tests/unit/outputs/test_npz.py",
+    "tests/unit/pipeline/test_request.py",
+    "tests/house/test_service_page.py::test_every_option_of_a_job_is_named",
+    "tests/house/test_house.py::test_the_reference_documents_every_option",
+)
 
 
 @pytest.fixture
@@ -28,26 +34,56 @@ def clone(tmp_path):
     return tmp_path
 
 
-def insert(path, line, block, *, before=False):
-    """Insert a block next to the only line with this start, with the same indentation."""
+def insert(path, line, block, *, before=False, places=1):
+    """Insert a block next to the lines with this start, with the same indentation."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    (at,) = [number for number, text in enumerate(lines) if text.strip().startswith(line)]
-    deep = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
-    lines.insert(at if before else at + 1, textwrap.indent(block.rstrip("\n"), deep))
+    at = [number for number, text in enumerate(lines) if text.strip().startswith(line)]
+    assert len(at) == places, f"{path.name} has {len(at)} lines that start with {line}"
+    for number in reversed(at):
+        deep = lines[number][: len(lines[number]) - len(lines[number].lstrip())]
+        lines.insert(number if before else number + 1, textwrap.indent(block.rstrip("\n"), deep))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_tutorial_adds_working_output(clone):
+def follow(clone):
+    """Do what the steps 1 to 4 say."""
     page = (ROOT / "docs" / "add_output.md").read_text(encoding="utf-8")
     field, name, writer, call, test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    reference, service, readme = re.findall(r"```markdown\n(.*?)```", page, re.DOTALL)
     options, results = (clone / "brats_mm" / place for place in ("domain/options.py", "outputs/results.py"))
     insert(options, "scene: bool = option(", field)
     insert(options, 'extra = {"preview.png"', name)
     (clone / "brats_mm" / "outputs" / "npz.py").write_text(writer, encoding="utf-8")
     insert(results, "if dicom is not None:", call, before=True)
     (clone / "tests" / "unit" / "outputs" / "test_npz.py").write_text(test, encoding="utf-8")
+    request = clone / "tests" / "unit" / "pipeline" / "test_request.py"
+    found, replacement = re.search(r"replace\s+`([^`]+)` by `([^`]+)`", page).groups()
+    text = request.read_text(encoding="utf-8")
+    assert text.count(found) == 1
+    request.write_text(text.replace(found, replacement), encoding="utf-8")
+    insert(clone / "docs" / "commands.md", "| `--scene` |", reference, places=2)
+    insert(clone / "docs" / "service.md", "| `preview`, ", service)
+    insert(clone / "README.md", "| `preview.png` |", readme, before=True)
+
+
+def test_tutorial_adds_working_output(clone):
+    follow(clone)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(clone), str(clone / "apps" / "service")])}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/outputs/test_npz.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CHECKED]
     done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert "1 passed" in done.stdout
+    assert " passed" in done.stdout
+
+
+def test_writer_of_tutorial_has_types_and_style(clone):
+    """It is what a contributor copies. Other modules are not followed, which would take minutes."""
+    follow(clone)
+    writer = "brats_mm/outputs/npz.py"
+    for words in (
+        ("mypy", "--strict", "--follow-imports=silent", "--config-file=", writer),
+        ("ruff", "check", writer, "brats_mm/domain/options.py", "brats_mm/outputs/results.py"),
+        ("ruff", "format", "--check", writer, "brats_mm/domain/options.py", "brats_mm/outputs/results.py"),
+    ):
+        command = [sys.executable, "-m", *words]
+        done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{words[0]}: {done.stdout}{done.stderr}"

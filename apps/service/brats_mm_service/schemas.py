@@ -27,6 +27,11 @@ _TYPES = {
 }
 
 
+_OTHER = "application/octet-stream"
+CONTENT_TYPES = tuple(dict.fromkeys((*(kind.partition(";")[0] for kind in _TYPES.values()), _OTHER)))
+"""Media types of results, without parameters."""
+
+
 def sentence(text: str) -> str:
     """Return a help text of the command line as a sentence."""
     return f"{text[0].upper()}{text[1:]}."
@@ -34,7 +39,7 @@ def sentence(text: str) -> str:
 
 def content_type(name: str) -> str:
     """Return the media type of a result."""
-    return next((kind for suffix, kind in _TYPES.items() if name.endswith(suffix)), "application/octet-stream")
+    return next((kind for suffix, kind in _TYPES.items() if name.endswith(suffix)), _OTHER)
 
 
 HTTP_OPTIONS = tuple(

@@ -19,7 +19,7 @@ from brats_mm_service.jobs.states import JobState
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import own_view
-from brats_mm_service.schemas import ALL_RESULTS, ResultBody, content_type
+from brats_mm_service.schemas import ALL_RESULTS, CONTENT_TYPES, ResultBody, content_type
 from brats_mm_service.service import Service
 
 PAGE_HEADERS = {
@@ -34,10 +34,7 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file",
-        "content": dict.fromkeys(
-            ("application/gzip", "application/x-nrrd", "application/zip", "image/png", "text/html", "application/json"),
-            _BINARY,
-        ),
+        "content": dict.fromkeys(CONTENT_TYPES, _BINARY),
     },
     206: {"description": "The requested part"},
     304: {"description": "Not modified"},
