@@ -1,6 +1,7 @@
 """Write lists of the cases of a folder for training, validation and testing."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from brats_mm.data.decathlon import DESCRIPTION, is_decathlon
 from brats_mm.data.label_maps import with_schemes
 from brats_mm.data.nnunet_raw import is_nnunet_raw, nnunet_items
 from brats_mm.data.split import read_names, validation_folds, validation_share
+from brats_mm.data.training_gaps import with_gaps
+from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError, OptionError, OutputError
 from brats_mm.outputs.folder import output_errors
 
@@ -49,6 +52,7 @@ def write_datalists(
     division: Division | None = None,
     *,
     label_scheme: str | None = None,
+    kept_shares: Mapping[Modality, float] | None = None,
     overwrite: bool = False,
 ) -> tuple[WrittenList, ...]:
     """Write a Decathlon-style list of a folder's cases. With folds, write one per fold, `<name>_fold0.json` and so on.
@@ -59,17 +63,22 @@ def write_datalists(
         output: the JSON file.
         division: by default, a fifth of the patients is for validation.
         label_scheme: scheme of all cases, see `domain.label_scheme`. None detects it from their names and values.
+        kept_shares: leave out a sequence of all but this share of the training cases (see `data.training_gaps`). The
+            seed of the division chooses the cases.
         overwrite: replace existing lists.
 
     Raises:
         CaseError: there is no case, a name is unknown, no case is left for training, or the label scheme cannot be
             detected.
-        OptionError: the division is contradictory or impossible.
+        OptionError: the division or a share is contradictory or impossible.
         OutputError: a list already exists or cannot be written.
     """
     root = dataset.expanduser()
     items = with_schemes(_items(root), label_scheme)
-    lists = _lists(root, items, division or Division())
+    division = division or Division()
+    lists = _lists(root, items, division)
+    for content in lists if kept_shares else ():
+        content["training"] = with_gaps(content["training"], kept_shares or {}, seed=division.seed)
     folded = len(lists) > 1
     paths = [output.with_name(f"{output.stem}_fold{fold}.json") if folded else output for fold in range(len(lists))]
     existing = [path for path in paths if path.exists() and not overwrite]

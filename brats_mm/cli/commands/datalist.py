@@ -20,7 +20,8 @@ def add(commands: Commands) -> None:
         "folder has one sub-folder per case as in BraTS, or nnU-Net's raw layout. Scans of one patient stay in one "
         "section.",
         epilog="examples:\n  brats-mm datalist CASES -o CASES/datalist.json --validation 0.2 --seed 1\n"
-        "  brats-mm datalist CASES -o CASES/datalist.json --split train.txt val.txt test.txt",
+        "  brats-mm datalist CASES -o CASES/datalist.json --split train.txt val.txt test.txt\n"
+        "  brats-mm datalist CASES -o CASES/few_t1ce.json --keep t1ce=0.1",
     )
     parser.add_argument(
         "dataset", type=Path, metavar="FOLDER", help="folder of cases, which the list's paths are relative to"
@@ -42,9 +43,16 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="text files with the names of training, validation and testing cases",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of a random share or of folds")
+    parser.add_argument("--seed", type=int, default=0, help="seed of a random share, of folds and of --keep")
     parser.add_argument(
         "--labels", metavar="SCHEME", help=f"label scheme of the cases (default: detect), one of {SCHEMES}"
+    )
+    parser.add_argument(
+        "--keep",
+        nargs="*",
+        default=[],
+        metavar="SEQUENCE=SHARE",
+        help="keep a sequence in this share of the training cases, such as t1ce=0.1, and leave it out of the others",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing lists")
     add_terminal_options(parser)
@@ -52,11 +60,17 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
+    from brats_mm.data.training_gaps import parse_shares
     from brats_mm.pipeline.datalists import Division, write_datalists
 
     division = Division(tuple(options.validation), options.folds, tuple(options.split), options.seed)
     datalists = write_datalists(
-        options.dataset, options.output, division, label_scheme=options.labels, overwrite=options.overwrite
+        options.dataset,
+        options.output,
+        division,
+        label_scheme=options.labels,
+        kept_shares=parse_shares(options.keep),
+        overwrite=options.overwrite,
     )
     for scheme in datalists[0].schemes:
         console.say(f"Label scheme {scheme}. {LabelScheme(scheme).note}".strip())

@@ -47,6 +47,14 @@ def test_named_cases_are_for_validation(root: Path, tmp_path: Path) -> None:
     assert _names(root, tmp_path / "elsewhere" / "list.json", "validation") == ["b", "d"]
 
 
+def test_a_sequence_may_be_kept_in_a_share_of_the_training_cases_only(root: Path) -> None:
+    words = ["datalist", str(root), "-o", str(root / "few.json"), "--validation", "e", "--keep", "flair=0.25", "-q"]
+    assert main(words) == 0
+    content = json.loads((root / "few.json").read_text())
+    assert sorted(len(item["image"]) for item in content["training"]) == [1, 1, 1, 2]
+    assert [len(item["image"]) for item in content["validation"]] == [2]
+
+
 def test_each_fold_gets_a_list(root: Path) -> None:
     written = write_datalists(root, root / "list.json", Division(folds=5, seed=3))
 

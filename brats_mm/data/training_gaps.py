@@ -1,0 +1,69 @@
+"""Leave out sequences of some training cases, to study training data in which a sequence is rare.
+
+SimMLM trains with a modality that only 5, 10, 20, 30 or 50 % of the samples have (supplement, figure A2).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from brats_mm.data.datalist import Item
+from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.sequence_names import modality_named
+from brats_mm.errors import OptionError
+
+
+def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float], *, seed: int = 0) -> list[Item]:
+    """Return cases of which some lack sequences.
+
+    With one seed, the cases that keep a sequence at a small share also keep it at every larger one, so results at
+    several shares are comparable. A case that would lose all its sequences keeps one of them.
+
+    Args:
+        items: cases, see `data.datalist.Item`. They are not modified.
+        shares: share of the cases with a sequence that keep it, 0 to 1. Other sequences are kept.
+        seed: seed of the choice.
+
+    Raises:
+        OptionError: a share is not from 0 to 1.
+    """
+    for modality, share in shares.items():
+        if not 0 <= share <= 1:
+            message = f"The share of cases that keep {modality.label} is {share:g}. Give a share from 0 to 1."
+            raise OptionError(message)
+    keeping = [set(item["image"]) for item in items]
+    for modality, share in shares.items():
+        having = [number for number, item in enumerate(items) if modality.value in item["image"]]
+        order = np.random.default_rng((seed, modality.channel)).permutation(having)
+        for number in order[round(share * len(having)) :]:
+            keeping[number].discard(modality.value)
+    rng = np.random.default_rng((seed, len(MODALITIES)))
+    for kept, item in zip(keeping, items, strict=True):
+        spare = rng.random(len(MODALITIES))  # drawn for every case, so that a share does not change the other cases
+        if not kept:
+            kept.add(max(item["image"], key=lambda name: spare[Modality(name).channel]))
+    return [_keeping(item, kept) for item, kept in zip(items, keeping, strict=True)]
+
+
+def parse_shares(words: Sequence[str]) -> dict[Modality, float]:
+    """Parse words such as `t1ce=0.1`.
+
+    Raises:
+        OptionError: a word has no known sequence or no number.
+    """
+    return dict(map(_parse_share, words))
+
+
+def _parse_share(word: str) -> tuple[Modality, float]:
+    name, _, share = word.partition("=")
+    modality = modality_named(name)
+    try:
+        return modality, float(share)
+    except ValueError as error:
+        message = f"{word!r} has no share. Give one such as {name}=0.1."
+        raise OptionError(message) from error
+
+
+def _keeping(item: Item, kept: set[str]) -> Item:
+    by_sequence = (key for key in ("image", "volumes") if key in item)
+    return {**item, **{key: {name: item[key][name] for name in item[key] if name in kept} for key in by_sequence}}
