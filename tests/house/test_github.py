@@ -62,7 +62,7 @@ def test_files_match_the_schema_that_they_are_read_by(schema):
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_each_command_of_a_workflow_exists(path):
     for step in steps(path):
-        for command in re.split(r"&&|\n", step.get("run", "")):
+        for command in filter(str.strip, re.split(r"&&|\n", step.get("run", ""))):
             word = command.split()[0]
             assert word in PROGRAMS or os.access(ROOT / word, os.X_OK), command
 
