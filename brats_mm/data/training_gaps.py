@@ -13,7 +13,7 @@ from brats_mm.domain.sequence_names import modality_named
 from brats_mm.errors import OptionError
 
 
-def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float], *, seed: int = 0) -> list[Item]:
+def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, seed: int = 0) -> list[Item]:
     """Return cases of which some lack sequences.
 
     With one seed, the cases that keep a sequence at a small share also keep it at every larger one, so results at

@@ -52,7 +52,7 @@ def write_datalists(
     division: Division | None = None,
     *,
     label_scheme: str | None = None,
-    kept_shares: Mapping[Modality, float] | None = None,
+    kept_shares: Mapping[Modality, float | int] | None = None,
     overwrite: bool = False,
 ) -> tuple[WrittenList, ...]:
     """Write a Decathlon-style list of a folder's cases. With folds, write one per fold, `<name>_fold0.json` and so on.
