@@ -17,8 +17,8 @@ COPIED = ("apps/service", "brats_mm", "bundles/brats_mm_segmentation", "docs", "
 CHECKED = (
     "tests/unit/outputs/test_npz.py",
     "tests/unit/pipeline/test_request.py",
-    "tests/house/test_service_page.py::test_every_option_of_a_job_is_named",
-    "tests/house/test_house.py::test_the_reference_documents_every_option",
+    "tests/house/test_service_page.py::test_every_job_option_is_documented",
+    "tests/house/test_house.py::test_reference_documents_every_option",
 )
 
 
@@ -60,6 +60,7 @@ def follow(clone):
     found, replacement = re.search(r"replace\s+`([^`]+)` by `([^`]+)`", page).groups()
     text = request.read_text(encoding="utf-8")
     assert text.count(found) == 1
+    assert f"def {re.search(r'`(test_http_[a-z_]+)`', page)[1]}(" in text
     request.write_text(text.replace(found, replacement), encoding="utf-8")
     insert(clone / "docs" / "commands.md", "| `--scene` |", reference, places=2)
     insert(clone / "docs" / "service.md", "| `preview`, ", service)
