@@ -27,7 +27,7 @@ FLAIR = frozenset({Modality.FLAIR})
 
 
 def mixture(wrap=lambda expert: expert, output_layer=None, outputs=3):
-    """Return a small mixture of U-Nets with six levels like the shipped ones, and random norms."""
+    """A small mixture of U-Nets with six levels like the shipped ones, and random norms."""
     torch.manual_seed(0)
     experts = {m.value: wrap(UNetExpert((2, 3, 4, 4, 4, 4))) for m in MODALITIES}
     network = DMoME(experts, GatingNetwork(modalities=4, outputs=outputs), output_layer)
@@ -60,8 +60,7 @@ def both(first, second, *shape):
         return mix(first, given, SUBSETS), mix(second, given, SUBSETS)
 
 
-def test_mixing_is_that_of_the_network(network):
-    """Mixing single parts equals the forward pass of the network."""
+def test_mixing_parts_matches_network(network):
     given = image(2, 4, 32, 64, 32)
     with torch.inference_mode():
         made = mix(TorchBackend(network, CPU), given, SUBSETS)
@@ -71,7 +70,7 @@ def test_mixing_is_that_of_the_network(network):
     torch.testing.assert_close(made[1].flatten(0, 1), weights)
 
 
-def test_mixing_with_weights_that_vary_over_space_is_that_of_the_network(network):
+def test_mixing_with_spatial_weights_matches_network(network):
     """The returned weights are the mean over the window."""
     torch.manual_seed(1)
     gate = SpatialGate(modalities=4, outputs=3, width=4)
@@ -86,8 +85,8 @@ def test_mixing_with_weights_that_vary_over_space_is_that_of_the_network(network
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 64, 32, 32), (2, 4, 48, 64, 32)])
-def test_openvino_says_what_pytorch_says(network, openvino, shape):
-    """Covers batches and sides that are odd multiples of 16."""
+def test_openvino_matches_pytorch(network, openvino, shape):
+    """Includes batches, and sides that are odd multiples of 16."""
     expected, made = both(TorchBackend(network, CPU), openvino(), *shape)
     torch.testing.assert_close(made[0], expected[0], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(made[1], expected[1])
@@ -98,7 +97,7 @@ def test_openvino_says_what_pytorch_says(network, openvino, shape):
     [(ProbabilityExpert, LogitOfProbability(), 3), (FeatureExpert, nn.Conv3d(2, 3, 1), 1)],
     ids=["probability", "feature"],
 )
-def test_other_levels_of_mixing_run_in_openvino_too(wrap, output_layer, outputs):
+def test_other_mixing_levels_run_in_openvino(wrap, output_layer, outputs):
     pytest.importorskip("openvino")
     from brats_mm.inference.openvino_backend import OpenVinoBackend
 
@@ -107,7 +106,7 @@ def test_other_levels_of_mixing_run_in_openvino_too(wrap, output_layer, outputs)
     torch.testing.assert_close(made[0], expected[0], rtol=2e-3, atol=2e-3)
 
 
-def test_autocast_stays_near(network):
+def test_autocast_is_close_to_float32(network):
     backend = TorchBackend(network, CPU, autocast=True)
     assert backend.precision == "bfloat16"
     expected, made = both(TorchBackend(network, CPU), backend, 1, 4, 64, 32, 32)
@@ -120,14 +119,14 @@ def contribution(backend):
         return backend.contribution(Modality.T1, image(1, 1, 64, 32, 32))
 
 
-def test_a_converted_expert_is_kept_and_used_again(openvino, tmp_path, monkeypatch):
+def test_converted_expert_is_cached(openvino, tmp_path, monkeypatch):
     first = contribution(openvino())
     assert [path.name.split("-")[0] for path in (tmp_path / "openvino").iterdir()] == ["t1"]
     monkeypatch.setattr("brats_mm.inference.openvino_backend.graph_of", None)
     torch.testing.assert_close(contribution(openvino()), first)
 
 
-def test_a_damaged_file_is_made_again(openvino, tmp_path, caplog):
+def test_damaged_cache_file_is_recreated(openvino, tmp_path, caplog):
     first = contribution(openvino())
     (kept,) = (tmp_path / "openvino").iterdir()
     good = kept.read_bytes()
@@ -142,7 +141,7 @@ def test_a_damaged_file_is_made_again(openvino, tmp_path, caplog):
         caplog.clear()
 
 
-def test_a_compilation_that_openvino_refuses_is_made_again(openvino, caplog):
+def test_compiled_model_rejected_by_openvino_is_recreated(openvino, caplog):
     backend = openvino()
     backend._cache.keep("t1", b"of another version")
     with caplog.at_level(logging.WARNING):
@@ -150,7 +149,7 @@ def test_a_compilation_that_openvino_refuses_is_made_again(openvino, caplog):
     assert "cannot be loaded" in caplog.text
 
 
-def test_a_cache_that_cannot_be_written_to_stops_nothing(network, tmp_path):
+def test_unwritable_cache_is_no_error(network, tmp_path):
     pytest.importorskip("openvino")
     from brats_mm.inference.openvino_backend import OpenVinoBackend
 
@@ -158,7 +157,7 @@ def test_a_cache_that_cannot_be_written_to_stops_nothing(network, tmp_path):
     assert contribution(OpenVinoBackend(network, weights_sha256="a", folder=tmp_path / "file")).isfinite().all()
 
 
-def test_other_weights_are_under_another_name(tmp_path):
+def test_other_weights_have_other_cache_name(tmp_path):
     one, other = (CompiledCache(tmp_path, (digest, "1")) for digest in ("a", "b"))
     one.keep("t1", b"compiled")
     assert one.load("t1") == b"compiled"
@@ -166,14 +165,14 @@ def test_other_weights_are_under_another_name(tmp_path):
     assert [path.name for path in (tmp_path / "openvino").iterdir()] == [one.path("t1").name]
 
 
-def test_the_cache_can_be_put_elsewhere(monkeypatch, tmp_path):
+def test_cache_folder_can_be_set(monkeypatch, tmp_path):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     assert cache_folder() == tmp_path
     monkeypatch.delenv(CACHE_VARIABLE)
     assert "brats-mm" in str(cache_folder())
 
 
-def test_auto_is_openvino_where_it_is_installed_and_knows_the_network(network, monkeypatch):
+def test_auto_is_openvino_if_installed_and_supported(network, monkeypatch):
     installed = importlib.util.find_spec("openvino") is not None
     assert choose_backend("auto", network, CPU).name == ("openvino" if installed else "torch")
     assert choose_backend("auto", tiny_mixture(), CPU).name == "torch"
@@ -182,7 +181,7 @@ def test_auto_is_openvino_where_it_is_installed_and_knows_the_network(network, m
     assert choose_backend("auto", network, CPU).name == "torch"
 
 
-def test_a_backend_that_cannot_run_says_why(network, monkeypatch):
+def test_unavailable_backend_reports_reason(network, monkeypatch):
     with pytest.raises(OptionError, match="Choose one of auto, torch, openvino"):
         choose_backend("onnx", network, CPU)
     with pytest.raises(OptionError, match="runs on the CPU"):
@@ -195,7 +194,7 @@ def test_a_backend_that_cannot_run_says_why(network, monkeypatch):
         choose_backend("openvino", network, CPU)
 
 
-def test_models_unused_for_long_are_deleted(tmp_path):
+def test_long_unused_models_are_deleted(tmp_path):
     old, used, new = (CompiledCache(tmp_path, (version,)) for version in ("0", "1", "2"))
     for cache in (old, used):
         cache.keep("t1", b"compiled")

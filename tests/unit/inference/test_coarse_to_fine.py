@@ -1,4 +1,4 @@
-"""The cross-sequence expert runs where the modality experts suspect tumour, and nowhere else."""
+"""The cross-sequence expert runs only where the modality experts suspect tumour."""
 
 import numpy as np
 import pytest
@@ -72,23 +72,23 @@ def run(net, model_input, subset=ALL, **settings):
     return run_windows(model_input, backend, WindowSettings(**settings), subsets=[subset])[subset]
 
 
-def test_inside_the_box_both_are_mixed_and_elsewhere_the_modality_experts_stand():
+def test_cross_expert_is_mixed_only_inside_box():
     net = network()
     result = run(net, given())
     weight = float(result.joint_weights[0])
-    assert weight == pytest.approx(1 / 5)  # a gate at its start weighs five experts alike
+    assert weight == pytest.approx(1 / 5)  # a new gate gives five experts the same weight
     assert result.logits[0, 65, 55, 50].item() == pytest.approx(0.8 * 4 + 0.2 * 10, abs=1e-4)
     assert result.logits[0, 5, 5, 5].item() == pytest.approx(-9)
 
 
-def test_without_suspicion_the_cross_sequence_expert_does_not_run():
+def test_cross_expert_does_not_run_without_suspicion():
     net = network()
     result = run(net, given(tumour=False))
     assert net.cross.seen == []
     assert bool((result.logits == -9).all())
 
 
-def test_flair_alone_never_runs_the_cross_sequence_expert():
+def test_cross_expert_never_runs_for_flair_alone():
     net = network()
     result = run(net, given(), frozenset({Modality.FLAIR}))
     assert net.cross.seen == []
@@ -97,7 +97,7 @@ def test_flair_alone_never_runs_the_cross_sequence_expert():
 
 
 @pytest.mark.parametrize("modality", [Modality.T1, Modality.T1CE, Modality.T2])
-def test_another_single_sequence_runs_the_cross_sequence_expert(modality):
+def test_cross_expert_runs_for_other_single_sequences(modality):
     net = network()
     result = run(net, given(), frozenset({modality}))
     alone = [one == modality for one in MODALITIES]
@@ -107,7 +107,7 @@ def test_another_single_sequence_runs_the_cross_sequence_expert(modality):
     assert result.logits[0, 65, 55, 50].item() == pytest.approx(0.5 * 4 + 0.5 * 10, abs=1e-4)
 
 
-def test_subsets_of_one_case_do_not_change_each_other():
+def test_subsets_of_one_case_are_independent():
     net, model_input = network(), given()
     alone, both = frozenset({Modality.FLAIR}), frozenset({Modality.T1CE, Modality.FLAIR})
     together = run_windows(model_input, TorchCrossSequenceBackend(net, CPU), WindowSettings(), subsets=[alone, both])
@@ -115,7 +115,7 @@ def test_subsets_of_one_case_do_not_change_each_other():
         assert torch.equal(together[subset].logits, run(net, model_input, subset).logits)
 
 
-def test_it_sees_the_subset_alone_with_its_availability():
+def test_cross_expert_sees_only_its_subset():
     net = network()
     run(net, given(), PAIR)
     ((shape, available, signal),) = net.cross.seen
@@ -124,12 +124,12 @@ def test_it_sees_the_subset_alone_with_its_availability():
     assert all(side % 16 == 0 for side in shape)
 
 
-def test_shares_of_the_modality_experts_sum_to_one():
+def test_weights_of_modality_experts_sum_to_one():
     result = run(network(), given(), PAIR)
     assert torch.allclose(result.weights.sum(dim=0), torch.ones(3))
 
 
-def test_the_box_is_widened_by_the_margin_and_to_the_smallest_side():
+def test_box_is_widened_by_margin_and_to_minimum_side():
     logits = torch.full((3, *SHAPE), -9.0)
     logits[2, 10:110, 50, 50] = 1
     box = suspicious_box(suspicious_voxels(logits, torch.ones(SHAPE, dtype=torch.bool)))
@@ -138,13 +138,13 @@ def test_the_box_is_widened_by_the_margin_and_to_the_smallest_side():
     assert all(start >= 0 and stop <= size for (start, stop), size in zip(box, SHAPE, strict=True))
 
 
-def test_suspicion_outside_the_brain_does_not_count():
+def test_suspicion_outside_brain_does_not_count():
     logits = torch.full((3, *SHAPE), 3.0)
     assert suspicious_box(suspicious_voxels(logits, torch.zeros(SHAPE, dtype=torch.bool))) is None
 
 
 @pytest.mark.parametrize("window", [(64, 64, 64), (96, 96, 96), (128, 128, 128)])
-def test_gate_weights_do_not_depend_on_the_window(window):
+def test_gate_weights_do_not_depend_on_window(window):
     torch.manual_seed(0)
     net = network()
     torch.nn.init.normal_(net.gate.linear.weight)
@@ -164,7 +164,7 @@ def test_progress_counts_every_pass():
 
 
 @pytest.mark.slow
-def test_openvino_answers_as_pytorch_does():
+def test_openvino_matches_pytorch():
     openvino = pytest.importorskip("brats_mm.inference.openvino_backend")
     torch.manual_seed(0)
     widths = (4, 6, 8)
@@ -185,7 +185,7 @@ def test_openvino_answers_as_pytorch_does():
     assert torch.allclose(*joint, atol=1e-3)
 
 
-def test_the_cross_sequence_expert_fades_towards_faces_inside_the_brain_box_only():
+def test_cross_expert_fades_only_towards_faces_inside_brain_box():
     profile = fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[:, 25, 40]
     assert profile[0] == 1
     assert profile[-1] == pytest.approx(1 / (FADE + 1))
@@ -195,7 +195,7 @@ def test_the_cross_sequence_expert_fades_towards_faces_inside_the_brain_box_only
     assert across[-1] == 1
 
 
-def test_the_cross_sequence_expert_takes_part_near_suspicious_voxels_only():
+def test_cross_expert_is_mixed_only_near_suspicious_voxels():
     voxels = torch.zeros(60, 40, 40, dtype=torch.bool)
     voxels[20, 20, 20] = True
     profile = near(voxels)[:, 20, 20]
@@ -207,18 +207,18 @@ def test_the_cross_sequence_expert_takes_part_near_suspicious_voxels_only():
     assert bool(near(torch.ones_like(voxels)).eq(1).all())
 
 
-def test_far_from_suspicion_inside_the_box_the_modality_experts_stand():
+def test_modality_experts_are_unchanged_far_from_suspicion():
     net, model_input = network(), given()
-    model_input.image[:, 100:104, 90:94, 100:104] = 9  # a second suspicious place widens the box
+    model_input.image[:, 100:104, 90:94, 100:104] = 9  # a second suspicious region widens the box
     result = run(net, model_input)
     assert result.logits[0, 102, 92, 102].item() == pytest.approx(0.8 * 4 + 0.2 * 10, abs=1e-4)
     assert result.logits[0, 85, 70, 80].item() == pytest.approx(-9)
 
 
-def test_the_fewer_of_scanned_and_covering_windows_are_taken():
+def test_uses_fewer_of_scanning_and_covering_windows():
     diagonal = torch.zeros(160, 160, 160, dtype=torch.bool)
     diagonal[:16, :16, :16] = diagonal[144:, 144:, 144:] = True
-    assert len(fine_windows(diagonal).places) == 2  # a scan of the whole takes two as well, and eight of a cross
+    assert len(fine_windows(diagonal).places) == 2  # scanning takes two windows here, and eight for a cross
     diagonal[:16, 144:, :16] = diagonal[72:88, 72:88, 72:88] = True
     assert len(fine_windows(diagonal).places) == 4
     small = torch.zeros(110, 90, 90, dtype=torch.bool)
@@ -228,7 +228,7 @@ def test_the_fewer_of_scanned_and_covering_windows_are_taken():
 
 
 @pytest.mark.slow
-def test_openvino_keeps_the_memory_of_one_expert_only():
+def test_openvino_keeps_memory_of_one_expert_only():
     openvino = pytest.importorskip("brats_mm.inference.openvino_backend")
     torch.manual_seed(0)
     experts = {modality.value: SubvoxelExpert((4, 6, 8)) for modality in MODALITIES}

@@ -28,13 +28,13 @@ def covered(grid, shape, margin):
     return inside
 
 
-def test_one_window_centred_on_a_small_part():
+def test_one_window_is_centred_on_small_part():
     grid = cover(mask((200, 200, 200), (slice(96, 104),) * 3), WINDOW, 16)
     assert grid.places == ((slice(52, 148),) * 3,)
     assert bool((grid.importance == 1).all())
 
 
-def test_two_distant_parts_take_two_windows_where_a_scan_takes_eight():
+def test_two_distant_parts_take_two_windows():
     voxels = mask((160, 160, 160), (slice(0, 16),) * 3, (slice(144, 160),) * 3)
     assert len(cover(voxels, WINDOW, 16).places) == 2
     full = torch.ones_like(voxels)
@@ -43,7 +43,7 @@ def test_two_distant_parts_take_two_windows_where_a_scan_takes_eight():
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("margin", [0, 16])
-def test_every_voxel_lies_inside_a_window_by_the_margin(seed, margin):
+def test_every_voxel_is_inside_a_window_by_the_margin(seed, margin):
     generator = torch.Generator().manual_seed(seed)
     shape = tuple(int(side) for side in torch.randint(60, 190, (3,), generator=generator))
     voxels = torch.rand(shape, generator=generator) > 0.9999
@@ -58,7 +58,7 @@ def test_every_voxel_lies_inside_a_window_by_the_margin(seed, margin):
     assert sum(grid.brain_shares) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_box_smaller_than_the_window_is_one_window_padded_to_a_multiple():
+def test_small_box_is_one_window_padded_to_multiple():
     grid = cover(mask((70, 80, 90), (slice(0, 70), slice(0, 80), slice(0, 90))), WINDOW, 16)
     assert grid.window == (80, 80, 96)
     assert len(grid.places) == 1

@@ -35,7 +35,7 @@ class Tripled(nn.Module):
 
 
 class PositionGate(nn.Module):
-    """Prefers T1 where the window's mean is high."""
+    """Prefer T1 where the window's mean is high."""
 
     def forward(self, image):
         values = torch.zeros(image.shape[0], 4, 3)
@@ -63,7 +63,7 @@ def run(given, settings, subsets=None, net=None, **options):
 
 @pytest.mark.parametrize("shape", [(20, 33, 50), (70, 64, 90), (100, 65, 64)])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
-def test_stitching_a_local_network_gives_what_it_says_of_the_whole(shape, overlap):
+def test_stitched_windows_of_local_network_match_whole_volume(shape, overlap):
     """Blending windows with equal predictions changes nothing, for any positions of the windows."""
     given = model_input(shape, FLAIR)
     made = run(given, WindowSettings(window=(64, 64, 64), overlap=overlap))[FLAIR]
@@ -71,14 +71,14 @@ def test_stitching_a_local_network_gives_what_it_says_of_the_whole(shape, overla
     torch.testing.assert_close(made.logits, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_windows_shrink_to_a_small_box_and_stay_multiples_of_16():
+def test_windows_shrink_to_small_box_in_multiples_of_16():
     made = run(model_input((20, 33, 50), FLAIR), WindowSettings())[FLAIR]
     assert made.window == (32, 48, 64)
     assert made.windows == 1
     assert run(model_input((20, 20, 20), FLAIR), WindowSettings())[FLAIR].window == (64, 32, 32)
 
 
-def test_windows_without_brain_are_not_run_and_count_as_background():
+def test_windows_without_brain_are_skipped_as_background():
     given = model_input((64, 64, 192), FLAIR)
     brain = given.brain.clone()
     brain[:, :, 64:] = False
@@ -88,7 +88,7 @@ def test_windows_without_brain_are_not_run_and_count_as_background():
     assert (made.logits[:, :, :, 64:] == BACKGROUND_LOGIT).all()
 
 
-def test_fifteen_subsets_at_once_equal_fifteen_runs():
+def test_fifteen_subsets_at_once_match_fifteen_runs():
     """Experts run once for all subsets, with the same result as separate runs."""
     everything = SUBSETS[-1]
     given = model_input((40, 70, 64), everything)
@@ -100,7 +100,7 @@ def test_fifteen_subsets_at_once_equal_fifteen_runs():
         torch.testing.assert_close(together[subset].weights, alone.weights)
 
 
-def test_case_weights_are_the_mean_of_the_weight_maps_over_the_brain():
+def test_case_weights_are_mean_of_weight_maps_over_brain():
     """The weights sum to 1 over the available sequences."""
     given = model_input((64, 64, 100), frozenset({Modality.T1, Modality.T2}))
     brain = given.brain.clone()
@@ -114,7 +114,7 @@ def test_case_weights_are_the_mean_of_the_weight_maps_over_the_brain():
     assert (made.weights[[1, 3]] == 0).all()
 
 
-def test_progress_counts_to_the_end_and_raising_stops_the_run():
+def test_progress_counts_to_end_and_raising_stops_run():
     """Raising from the callback cancels a run."""
     seen = []
     given = model_input((64, 64, 128), FLAIR)
@@ -128,7 +128,7 @@ def test_progress_counts_to_the_end_and_raising_stops_the_run():
         run(given, WindowSettings(window=(64, 64, 64)), on_window=stop)
 
 
-def test_progress_counts_the_passes_of_the_experts_that_run():
+def test_progress_counts_passes_of_running_experts():
     seen = []
     two = frozenset({Modality.T1, Modality.T2})
     run(model_input((64, 64, 64), two), WindowSettings(), on_window=lambda done, total: seen.append((done, total)))
@@ -146,7 +146,7 @@ def test_experts_of_missing_sequences_do_not_run():
 
 
 @pytest.mark.parametrize("batch", [2, 5])
-def test_windows_in_batches_give_what_windows_alone_give(batch):
+def test_batched_windows_match_single_windows(batch):
     given = model_input((64, 64, 140), SUBSETS[-1])
     settings = WindowSettings(window=(64, 64, 64), keep_weight_maps=True)
     alone = run(given, settings, net=network(PositionGate()))[given.available]
@@ -157,7 +157,7 @@ def test_windows_in_batches_give_what_windows_alone_give(batch):
     )
 
 
-def test_a_mirrored_view_is_turned_back_before_it_is_averaged():
+def test_flipped_view_is_flipped_back_before_averaging():
     """A local network predicts the same for both views."""
     given = model_input((64, 64, 100), FLAIR)
     settings = WindowSettings(window=(64, 64, 64))
@@ -166,7 +166,7 @@ def test_a_mirrored_view_is_turned_back_before_it_is_averaged():
     torch.testing.assert_close(mirrored.logits, plain.logits)
 
 
-def test_mirrored_views_are_averaged():
+def test_flipped_views_are_averaged():
     """For a network that distinguishes left and right, the result is the mean of both."""
 
     class Ramp(nn.Module):
@@ -178,17 +178,17 @@ def test_mirrored_views_are_averaged():
     assert (made.logits == 31.5).all()
 
 
-def test_a_closer_cut_makes_smaller_windows():
+def test_smaller_multiple_gives_smaller_windows():
     made = run(model_input((70, 90, 70), FLAIR), WindowSettings(multiple=8))[FLAIR]
     assert made.window == (72, 96, 72)
 
 
-def test_smaller_windows_follow_when_memory_runs_out():
+def test_window_sizes_after_out_of_memory():
     assert list(window_sizes((128, 128, 128))) == [(128,) * 3, (96,) * 3, (64,) * 3]
     assert list(window_sizes((192, 160, 64)))[1:] == [(128, 128, 64), (96, 96, 64), (64, 64, 64)]
 
 
-def test_beyond_the_brain_is_background_and_cavities_belong_to_it():
+def test_outside_brain_is_background_and_cavities_are_brain():
     """One voxel around the brain is kept, further ones are not. Cavities belong to the brain."""
     brain = torch.zeros(20, 20, 20, dtype=torch.bool)
     brain[5:15, 5:15, 5:15] = True

@@ -1,4 +1,4 @@
-"""Convolutions of a single window with oneDNN give the same result, and only on request."""
+"""oneDNN convolutions of single windows give the same result, and only on request."""
 
 import copy
 
@@ -33,7 +33,7 @@ def x86(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("x86")
-def test_the_answer_is_the_same(asked: list[int]) -> None:
+def test_result_is_unchanged(asked: list[int]) -> None:
     torch.manual_seed(0)
     plain = expert().eval().to(memory_format=torch.channels_last_3d)
     quick = with_onednn(copy.deepcopy(plain))
@@ -44,14 +44,14 @@ def test_the_answer_is_the_same(asked: list[int]) -> None:
         asked.clear()
         result = quick(image)
 
-    assert not asked  # PyTorch was left no choice
+    assert not asked  # PyTorch made no choice
     torch.testing.assert_close(result, wanted, atol=1e-4, rtol=1e-4)
     assert quick.state_dict().keys() == plain.state_dict().keys()
 
 
 @pytest.mark.usefixtures("x86")
 @pytest.mark.parametrize("case", ["two windows", "gradients", "autocast", "double precision"])
-def test_elsewhere_pytorch_chooses(asked: list[int], case: str) -> None:
+def test_pytorch_chooses_in_other_cases(asked: list[int], case: str) -> None:
     network = with_onednn(nn.Sequential(nn.Conv3d(1, 2, 3, padding=1)))
     image = torch.randn(2 if case == "two windows" else 1, 1, 8, 8, 8)
     if case == "double precision":
@@ -66,7 +66,7 @@ def test_elsewhere_pytorch_chooses(asked: list[int], case: str) -> None:
     assert asked == [len(image)]
 
 
-def test_other_processors_keep_what_they_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processors_are_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn.platform, "machine", lambda: "arm64")
     network = with_onednn(nn.Sequential(nn.Conv3d(1, 2, 3)))
 

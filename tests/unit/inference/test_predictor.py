@@ -1,4 +1,4 @@
-"""From a case to a prediction on its own grid."""
+"""Prediction of a case on its own grid."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ MODEL = ModelIdentity("fake", "0", "0" * 64, 0)
 
 
 class Bright(nn.Module):
-    """Predicts whole tumour above 1 standard deviation, core above 2, and enhancing tumour above 3."""
+    """Predict whole tumour above 1 standard deviation, core above 2, and enhancing tumour above 3."""
 
     def forward(self, x):
         return 20 * (x - torch.tensor([1.0, 2.0, 3.0])[:, None, None, None])
@@ -40,7 +40,7 @@ def predictor():
 
 @pytest.fixture
 def case():
-    """A 2 mm, LPS case: dim everywhere, with a bright blob of 4 voxels a side near one corner."""
+    """A 2 mm case with LPS axes: dim everywhere, with a bright blob of side 4 near one corner."""
     grid = Grid((32, 34, 36), np.array([[-2.0, 0, 0, 40], [0, -2, 0, 30], [0, 0, 2, -20], [0, 0, 0, 1]]))
     data = np.zeros(grid.shape, np.float32)
     data[2:-2, 2:-2, 2:-2] = 100 + np.random.default_rng(0).normal(0, 1, (28, 30, 32))
@@ -48,7 +48,7 @@ def case():
     return Case("case", dict.fromkeys(MODALITIES, Volume(data, grid)), grid)
 
 
-def test_the_tumour_is_where_it_was_in_the_input(predictor, case):
+def test_tumour_is_at_its_input_position(predictor, case):
     """Through flips and 2 mm resampling, on the input grid."""
     labels = predictor.predict(case).labels()
     assert labels.shape == case.grid.shape
@@ -58,7 +58,7 @@ def test_the_tumour_is_where_it_was_in_the_input(predictor, case):
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_every_subset_gives_a_whole_prediction(predictor, case, subset):
+def test_every_subset_gives_complete_prediction(predictor, case, subset):
     made = predictor.predict(replace(case, volumes={m: case.volumes[m] for m in subset}))
     assert made.case.available == subset
     for region in REGIONS:
@@ -71,7 +71,7 @@ def test_every_subset_gives_a_whole_prediction(predictor, case, subset):
     assert any("T1ce is missing" in warning for warning in made.warnings) == (Modality.T1CE not in subset)
 
 
-def test_foreground_temperature_moves_no_outline_on_another_grid(predictor, case):
+def test_foreground_temperature_keeps_outline_on_other_grid(predictor, case):
     """The model works at 1 mm and the case at 2 mm. The temperature divides the logit on the input grid."""
     plain = predictor.predict(case)
     unsure = SubsetCalibration(
@@ -82,19 +82,19 @@ def test_foreground_temperature_moves_no_outline_on_another_grid(predictor, case
     np.testing.assert_array_equal(made.labels(), plain.labels())
     before, after = (np.stack([one.probabilities[region] for region in REGIONS]) for one in (plain, made))
     np.testing.assert_array_equal(after[before <= 0.5], before[before <= 0.5])
-    inside = (before > 0.5) & (before < 0.99999)  # nearer to 1 a float32 has few digits left
+    inside = (before > 0.5) & (before < 0.99999)  # close to 1, float32 has few digits left
     assert inside.sum() > 10
     logits = np.log(before[inside] / (1 - before[inside]))
     np.testing.assert_allclose(after[inside], 1 / (1 + np.exp(-logits / 7)), rtol=1e-3)
 
 
-def test_volume_is_voxels_times_voxel_size(predictor, case):
-    """8 mm^3 a voxel."""
+def test_volume_is_number_of_voxels_times_voxel_size(predictor, case):
+    """8 mm^3 per voxel."""
     made = predictor.predict(case)
     assert made.volume_ml(Region.WT) == pytest.approx(made.mask(Region.WT).sum() * 0.008)
 
 
-def test_subsets_together_equal_subsets_apart(predictor, case):
+def test_all_subsets_at_once_match_separate_runs(predictor, case):
     """The sequences have the same brain mask, so the box is the same."""
     together = predictor.predict_subsets(case, SUBSETS)
     for subset in SUBSETS:
@@ -116,7 +116,7 @@ class Hungry(TorchBackend):
         return self
 
 
-def test_memory_that_runs_out_leads_to_smaller_windows_and_is_reported(predictor):
+def test_out_of_memory_reduces_windows_and_is_reported(predictor):
     grid = Grid((100, 40, 40), np.eye(4))
     data = np.random.default_rng(0).uniform(1, 2, grid.shape).astype(np.float32)
     long = Case("long", {Modality.T2: Volume(data, grid)}, grid)
@@ -138,18 +138,18 @@ class Fails(TorchBackend):
         return self
 
 
-def test_memory_that_never_suffices_is_an_error_with_advice(predictor, case):
+def test_insufficient_memory_is_an_error_with_advice(predictor, case):
     bottomless = Fails(predictor.network, torch.OutOfMemoryError())
     with pytest.raises(ResourceError, match="Close other programs"):
         replace(predictor, backend=bottomless).predict(case)
 
 
-def test_other_errors_are_not_taken_for_memory(predictor, case):
+def test_other_errors_are_not_treated_as_out_of_memory(predictor, case):
     broken = Fails(predictor.network, RuntimeError("a fault of ours"))
     with pytest.raises(RuntimeError, match="a fault of ours"):
         replace(predictor, backend=broken).predict(case)
 
 
-def test_the_prediction_says_what_ran_it(predictor, case):
+def test_prediction_records_device_and_backend(predictor, case):
     made = predictor.predict(case)
     assert (made.run.backend, made.run.precision, made.run.device) == ("torch", "float32", "cpu")

@@ -1,4 +1,4 @@
-"""From the input grid to the model grid and back without a shift."""
+"""Preparation to the model grid and back, without a shift."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_prepare_and_restore_are_exact_inverses_at_one_millimetre(name):
 
 
 @pytest.mark.parametrize("name", [name for name in ORIENTATIONS if name != "oblique"])
-def test_the_same_anatomy_gives_the_same_model_input_in_any_orientation(name):
+def test_model_input_does_not_depend_on_orientation(name):
     """A bright corner at the patient's right, front and top is at the RAS end of every axis."""
     affine = ORIENTATIONS[name]
     ras = head((24, 24, 24), np.eye(4))
@@ -57,22 +57,25 @@ def test_the_same_anatomy_gives_the_same_model_input_in_any_orientation(name):
     torch.testing.assert_close(turned.image, prepare(case_of(ras)).image, rtol=1e-5, atol=1e-5)
 
 
-def test_missing_channels_and_background_are_exact_zeros():
+def test_missing_channels_and_background_are_zero():
     made = prepare(case_of(head((24, 24, 24), np.eye(4)), Modality.T1CE))
     assert made.flags.tolist() == [False, True, False, False]
     assert (made.image[[0, 2, 3]] == 0).all()
     assert (made.image[1][~made.brain] == 0).all()
 
 
-def test_the_box_is_the_brain():
-    """Margins of 3 and 4 voxels are cut."""
+def test_box_is_tight_around_brain():
+    """Margins of 3 and 4 voxels are cropped."""
     made = prepare(case_of(head((24, 26, 28), np.eye(4))))
     assert tuple(made.brain.shape) == (17, 19, 21)
     assert made.placement.box == ((3, 20), (3, 22), (3, 24))
 
 
 def test_thick_slices_are_resampled_and_restored_to_their_grid():
-    """5 mm slices: the model sees 1 mm, the result lies on the input grid; a wide blob keeps its place and volume."""
+    """The model sees 1 mm, and the result is on the input grid of 5 mm slices.
+
+    A wide blob keeps its position and volume.
+    """
     grid = Grid((40, 40, 12), np.diag([0.9, 0.9, 5.0, 1]))
     x, y, z = np.meshgrid(
         *(np.arange(size) * step for size, step in zip(grid.shape, (0.9, 0.9, 5.0), strict=True)), indexing="ij"
@@ -86,8 +89,8 @@ def test_thick_slices_are_resampled_and_restored_to_their_grid():
     assert overlap > 0.95
 
 
-def test_intensity_scale_and_background_offset_do_not_matter():
-    """int16-like, float and shifted images give one model input."""
+def test_intensity_scale_and_background_offset_have_no_effect():
+    """int16-like, float and shifted images give the same model input."""
     volume = head((24, 24, 24), np.eye(4))
     shifted = Volume(volume.data * 0.01 - 7, volume.grid)
     assert shifted.background.value == pytest.approx(-7)
@@ -95,8 +98,8 @@ def test_intensity_scale_and_background_offset_do_not_matter():
 
 
 @pytest.mark.parametrize("noise", [1e-6, 1e-3, 1e-2])
-def test_noise_in_the_background_gives_the_same_brain_and_the_same_statistics(noise):
-    """Values are 100 to 200, so 1e-2 is a standard deviation of 2; noise of that size stays in the brain's own values."""
+def test_background_noise_keeps_brain_and_statistics(noise):
+    """Values are 100 to 200, so 1e-2 is a standard deviation of 2. The noise stays in the brain's own values."""
     volume = head((40, 40, 40), np.eye(4))
     rng = np.random.default_rng(1)
     blurred = np.where(volume.data == 0, rng.normal(0, noise * 200, volume.data.shape), volume.data)
@@ -106,8 +109,8 @@ def test_noise_in_the_background_gives_the_same_brain_and_the_same_statistics(no
 
 
 @pytest.mark.parametrize("value", [1e6, -1e6])
-def test_one_hot_voxel_does_not_flatten_the_image(value):
-    """Unclipped, one voxel of 1e6 among 35937 would make the standard deviation 5275 instead of 29."""
+def test_single_bright_voxel_does_not_flatten_image(value):
+    """Without clipping, one voxel of 1e6 among 35937 would give a standard deviation of 5275 instead of 29."""
     volume = head((40, 40, 40), np.eye(4))
     hot = volume.data.copy()
     hot[20, 20, 20] = value
@@ -118,15 +121,15 @@ def test_one_hot_voxel_does_not_flatten_the_image(value):
     assert difference.abs().max() < 0.15
 
 
-def test_clipping_the_brightest_hundredth_changes_little():
-    """Uniform values of 100 to 200: what was above 199 becomes 199."""
+def test_clipping_brightest_percent_changes_little():
+    """For uniform values of 100 to 200, those above 199 become 199."""
     volume = head((40, 40, 40), np.eye(4))
     made, clean = prepare(case_of(Volume(np.minimum(volume.data, 199), volume.grid))), prepare(case_of(volume))
     torch.testing.assert_close(made.image, clean.image, rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("spacing", [0.2, 40.0])
-def test_a_field_of_view_that_is_no_heads_is_refused(spacing):
+def test_rejects_field_of_view_that_is_no_head(spacing):
     volume = head((24, 24, 24), np.diag([spacing, spacing, spacing, 1]))
     with pytest.raises(VolumeError, match="Check the voxel size in the header"):
         prepare(case_of(volume))

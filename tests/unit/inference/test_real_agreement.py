@@ -1,4 +1,4 @@
-"""On real cases, the backends agree with each other, and the default with a plain loop over windows."""
+"""On real cases, the backends agree with each other, and the default agrees with a plain loop over windows."""
 
 from contextlib import suppress
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def cases(real_cases):
-    """Cases whose sequences share a grid. Others are refused before a backend runs."""
+    """Cases whose sequences share a grid. Others are rejected before a backend runs."""
     result = []
     for folder in sorted(real_cases.iterdir()):
         with suppress(GridError):
@@ -103,14 +103,14 @@ def test_backends_agree(cases, in_torch, in_openvino):
         one, other = in_torch.predict(case), in_openvino.predict(case)
         assert (one.run.backend, other.run.backend) == ("torch", "openvino")
         for region in REGIONS:
-            # Channels without signal have next to no variance, and normalising them enlarges rounding: each backend
+            # Channels without signal have almost no variance, and normalising them amplifies rounding. Each backend
             # is about as far from double precision (mean logit 0.004 to 0.015) as from the other.
             assert agreement(one.mask(region), other.mask(region)) >= 0.99
             difference = np.abs(one.probabilities[region] - other.probabilities[region]).mean()
             assert difference < (0.01 if bfloat16 else 1e-4)
 
 
-def test_the_default_agrees_with_the_plain_way(cases, in_torch, in_openvino):
+def test_default_agrees_with_plain_loop(cases, in_torch, in_openvino):
     assert in_torch.predictor.settings == WindowSettings()
     for case in cases:
         expected = plain(case, in_torch.predictor)

@@ -1,4 +1,4 @@
-"""Networks other than mixtures predict all sets at once and report no importance."""
+"""Networks other than mixtures predict all subsets at once and report no importance."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def case() -> Case:
     return Case("made", volumes, grid)
 
 
-def test_each_set_has_its_own_prediction_and_no_weights() -> None:
+def test_each_subset_has_its_prediction_and_no_weights() -> None:
     image = torch.arange(4.0).reshape(1, 4, 1, 1, 1).expand(2, 4, 2, 2, 2)
     logits, weights = predict_windows(SingleBackend(MeanOfShown().requires_grad_(False), CPU), image, SUBSETS)
     assert weights.shape == (15, 2, 0, 3)
@@ -63,7 +63,7 @@ def test_each_set_has_its_own_prediction_and_no_weights() -> None:
         assert float(logit.mean()) == pytest.approx(np.mean([modality.channel for modality in subset]))
 
 
-def test_progress_counts_the_sequences_wanted() -> None:
+def test_progress_counts_requested_subsets() -> None:
     reported: list[None] = []
     predict_windows(
         SingleBackend(MeanOfShown(), CPU), torch.ones(1, 4, 2, 2, 2), SUBSETS[:2], lambda: reported.append(None)
@@ -71,13 +71,13 @@ def test_progress_counts_the_sequences_wanted() -> None:
     assert len(reported) == 2
 
 
-def test_the_network_says_which_backend_runs_it() -> None:
+def test_network_determines_backend() -> None:
     assert isinstance(torch_backend(MeanOfShown(), CPU), SingleBackend)
     assert isinstance(torch_backend(tiny_mixture(), CPU), TorchBackend)
     assert isinstance(choose_backend("auto", MeanOfShown().eval(), CPU), SingleBackend)
 
 
-def test_a_prediction_holds_no_importance_and_says_so(case: Case) -> None:
+def test_prediction_has_no_importance_and_reports_it(case: Case) -> None:
     predictor = Predictor(MeanOfShown().eval().requires_grad_(False), MODEL, CPU)
     wanted: list[Availability] = [case.available, frozenset({Modality.T2})]
     for subset, prediction in predictor.predict_subsets(case, wanted).items():
@@ -87,7 +87,7 @@ def test_a_prediction_holds_no_importance_and_says_so(case: Case) -> None:
         assert WITHOUT_IMPORTANCE in prediction.warnings
 
 
-def test_results_say_that_importance_is_not_known(case: Case, tmp_path: Path) -> None:
+def test_results_state_that_importance_is_unknown(case: Case, tmp_path: Path) -> None:
     predictor = Predictor(MeanOfShown().eval().requires_grad_(False), MODEL, CPU)
     prediction = predictor.predict(case)
     options = OutputOptions(importance_maps=True, report=True)

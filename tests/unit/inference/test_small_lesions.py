@@ -1,4 +1,4 @@
-"""Small separate components are dropped from the labels, and their entropy is kept."""
+"""Small separate components are removed from the labels, and their entropy is kept."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def blank():
     return torch.full((3, 40, 40, 40), -5.0)
 
 
-def test_a_small_second_component_is_dropped_and_keeps_its_entropy():
+def test_small_second_component_is_removed_and_keeps_entropy():
     logits = blank()
     logits[WT, 2:12, 2:12, 2:12] = 3.0
     logits[WT, 30:35, 30:35, 30:35] = 2.0  # 125 mm3
@@ -24,14 +24,14 @@ def test_a_small_second_component_is_dropped_and_keeps_its_entropy():
     assert torch.equal(result.abs(), logits.abs())
 
 
-def test_the_limit_is_a_volume_not_a_number_of_voxels():
+def test_limit_is_a_volume_not_a_number_of_voxels():
     logits = blank()
     logits[WT, 2:12, 2:12, 2:12] = 3.0
     logits[WT, 30:35, 30:35, 30:35] = 2.0
     assert torch.equal(drop_small_lesions(logits, 8 * MM3), logits)
 
 
-def test_the_largest_component_stays_however_small_it_is():
+def test_largest_component_is_kept_whatever_its_size():
     logits = blank()
     logits[WT, 5, 5, 5:8] = 1.0
     logits[WT, 30, 30, 30:32] = 1.0
@@ -46,11 +46,11 @@ def test_corners_connect_voxels():
     assert torch.equal(drop_small_lesions(logits, MM3), logits)
 
 
-def test_an_inner_component_is_dropped_alone_and_an_outer_one_takes_the_inner_with_it():
+def test_removed_outer_component_removes_its_inner_ones():
     logits = blank()
     logits[:, 2:12, 2:12, 2:12] = 3.0
     logits[WT, 12:20, 2:12, 2:12] = 3.0
-    logits[ET, 18, 5, 5] = 2.0  # a speck of enhancement inside the whole tumour, apart from the core
+    logits[ET, 18, 5, 5] = 2.0  # a speck of enhancement inside the whole tumour, separate from the core
     logits[:, 30:33, 30:33, 30:33] = 1.0  # a small lesion with all regions
     result = drop_small_lesions(logits, MM3)
     assert result[WT, 18, 5, 5] == 3.0
@@ -59,14 +59,14 @@ def test_an_inner_component_is_dropped_alone_and_an_outer_one_takes_the_inner_wi
     assert [int((channel >= 0).sum()) for channel in result] == pytest.approx([1800, 1000, 1000])
 
 
-def test_a_logit_of_zero_ends_outside():
+def test_logit_of_zero_is_outside_after_removal():
     logits = blank()
     logits[WT, 2:12, 2:12, 2:12] = 3.0
     logits[WT, 30, 30, 30] = 0.0
     assert drop_small_lesions(logits, MM3)[WT, 30, 30, 30] < 0
 
 
-def test_the_input_is_not_changed_and_returned_when_nothing_is_dropped():
+def test_input_is_unchanged_and_returned_when_nothing_is_removed():
     logits = blank()
     assert drop_small_lesions(logits, MM3) is logits
     logits[WT, 2:12, 2:12, 2:12] = 3.0

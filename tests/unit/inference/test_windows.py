@@ -9,26 +9,26 @@ from brats_mm.inference.windows import clip_window, gaussian, plan_windows
 
 @pytest.mark.parametrize("size", [(64, 64, 64), (100, 65, 200), (40, 300, 130)])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
-def test_windows_are_where_monai_puts_them(size, overlap):
+def test_window_positions_match_monai(size, overlap):
     made = plan_windows(torch.ones(size, dtype=torch.bool), (64, 64, 64), overlap)
     padded = tuple(max(side, window) for side, window in zip(size, made.window, strict=True))
     step = tuple(int(side * (1 - overlap)) for side in made.window)
     assert list(made.places) == [tuple(place) for place in dense_patch_slices(padded, made.window, step)]
 
 
-def test_windows_count_as_monai_has_it():
+def test_window_weights_match_monai():
     expected = compute_importance_map((64, 96, 32), mode="gaussian", sigma_scale=0.125)
     made = gaussian((64, 96, 32))
     torch.testing.assert_close(made / made.max(), (expected / expected.max()).clamp(min=1e-3), rtol=1e-3, atol=2e-3)
 
 
-def test_windows_speak_for_all_of_the_brain():
+def test_windows_cover_all_of_the_brain():
     brain = torch.zeros(100, 130, 64, dtype=torch.bool)
     brain[20:90, 10:120] = True
     assert sum(plan_windows(brain, (64, 64, 64), 0.5).brain_shares) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_window_is_cut_to_the_box():
+def test_window_is_clipped_to_box():
     assert clip_window((128, 128, 128), (70, 90, 140)) == (80, 96, 128)
     assert clip_window((128, 128, 128), (70, 90, 128), 32) == (96, 96, 128)
     assert clip_window((128, 128, 128), (10, 10, 10)) == (64, 16, 16)

@@ -1,4 +1,4 @@
-"""BIDS datasets: a participant, session, run or acquisition is chosen by its label."""
+"""BIDS datasets: participant, session, run and acquisition are chosen by label."""
 
 import json
 
@@ -37,22 +37,22 @@ def named(dataset, wanted):
 
 
 @pytest.mark.parametrize("label", ["01", "sub-01"])
-def test_a_participant_is_chosen_with_or_without_its_entity(dataset, label):
+def test_participant_is_chosen_with_or_without_prefix(dataset, label):
     assert named(dataset, BidsFilter((label,))) == ["sub-01_ses-post", "sub-01_ses-pre"]
 
 
-def test_a_session_is_chosen(dataset):
+def test_session_is_chosen(dataset):
     assert named(dataset, BidsFilter(sessions=("pre",))) == ["sub-01_ses-pre"]
     assert named(dataset, BidsFilter(("02",), ("pre",))) == []
 
 
-def test_without_filters_all_sessions_are_there(dataset):
+def test_without_filters_all_sessions_are_listed(dataset):
     assert is_bids(dataset)
     assert named(dataset, None) == ["sub-01_ses-post", "sub-01_ses-pre", "sub-02"]
 
 
 @pytest.mark.parametrize("run", ["2", "02", "run-2"])
-def test_run_and_acquisition_choose_images(dataset, run):
+def test_run_and_acquisition_filter_images(dataset, run):
     """Images without the entity are kept, and runs are compared as numbers."""
     files = find_bids_case(dataset, BidsFilter(("01",), ("pre",), run, "mprage"))
     names = {m: path.rsplit("_ses-pre_")[-1] for m, path in files.paths.items()}
@@ -62,19 +62,19 @@ def test_run_and_acquisition_choose_images(dataset, run):
     assert files.ignored["sub-01_ses-pre_acq-se_T1w.nii.gz"] == "acq-mprage was requested"
 
 
-def test_two_images_of_a_sequence_ask(dataset):
+def test_two_images_of_a_sequence_need_a_choice(dataset):
     with pytest.raises(CaseError, match="several files match the same sequence: T1 could be"):
         find_bids_case(dataset, BidsFilter(("01",), ("pre",)))
 
 
-def test_one_session_is_needed(dataset):
+def test_segment_needs_one_session(dataset):
     with pytest.raises(CaseError, match=r"2 sessions match.*sub-01_ses-post, sub-01_ses-pre.*--participant"):
         one_session(dataset, BidsFilter(("01",)))
     with pytest.raises(CaseError, match=r"No session matches.*sub-01_ses-post, sub-01_ses-pre, sub-02"):
         one_session(dataset, BidsFilter(("03",)))
 
 
-def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
+def test_rejects_folder_that_is_no_dataset(tmp_path):
     (tmp_path / "t1.nii.gz").touch()
     with pytest.raises(OptionError, match="select from a BIDS dataset"):
         find_bids_case(tmp_path, BidsFilter(("01",)))
@@ -82,7 +82,7 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
         open_manifest(tmp_path, BidsFilter(("01",)))
 
 
-def test_a_cohort_takes_the_same_filters(dataset):
+def test_cohort_takes_same_filters(dataset):
     manifest = open_manifest(dataset, BidsFilter(sessions=("pre",), run="1", acquisition="mprage"))
     (case,) = manifest.cases()
 
@@ -92,7 +92,7 @@ def test_a_cohort_takes_the_same_filters(dataset):
     assert case.files[T1].endswith("acq-mprage_run-1_T1w.nii.gz")
 
 
-def test_a_session_with_ambiguous_images_is_a_failed_case(dataset):
+def test_session_with_ambiguous_images_is_a_failed_case(dataset):
     manifest = open_manifest(dataset, BidsFilter(("01",), ("pre",), run="1"))
     (case,) = manifest.cases()
 

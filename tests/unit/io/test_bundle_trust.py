@@ -1,4 +1,4 @@
-"""A bundle's configs may run known parts only, unless the user trusts the bundle."""
+"""Configs of a bundle may use only known components, unless the user trusts the bundle."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ MARK = "import pathlib; pathlib.Path({place!r}).touch()"
 
 
 def _harmful(place: Path) -> dict[str, dict]:
-    """Inference configs that make a file where MONAI evaluates them."""
+    """Inference configs that create a file if MONAI evaluates them."""
     code, conv = MARK.format(place=str(place)), {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 3}
     return {
         "system": {"network_def": {"_target_": "os.system", "command": f"touch {place}"}},
@@ -49,7 +49,7 @@ NAMES = list(_harmful(Path("x")))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_inference_config_with_unknown_code_is_refused_and_runs_nothing(name, tiny_bundle, tmp_path):
+def test_rejects_inference_config_with_unknown_code_without_running_it(name, tiny_bundle, tmp_path):
     mark = tmp_path / "mark"
     root = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     (root / "configs" / "inference.json").write_text(json.dumps(_harmful(mark)[name]))
@@ -58,7 +58,7 @@ def test_an_inference_config_with_unknown_code_is_refused_and_runs_nothing(name,
     assert not mark.exists()
 
 
-def test_the_message_says_what_is_unknown_and_what_to_do(tiny_bundle, tmp_path, capsys):
+def test_message_names_unknown_component_and_remedy(tiny_bundle, tmp_path, capsys):
     root = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     (root / "configs" / "inference.json").write_text('{"network_def": {"_target_": "os.system", "command": "true"}}')
     assert main(["doctor", "--bundle", str(root), "--data", str(tmp_path)]) == 1
@@ -67,11 +67,11 @@ def test_the_message_says_what_is_unknown_and_what_to_do(tiny_bundle, tmp_path, 
     assert "--trust-bundle" in message
 
 
-def test_a_trusted_bundle_may_name_any_code(tiny_bundle, tmp_path):
+def test_trusted_bundle_may_use_any_code(tiny_bundle, tmp_path):
     config = {"network_def": {"_target_": "collections.OrderedDict"}}
     root = shutil.copytree(tiny_bundle, tmp_path / "bundle")
     (root / "configs" / "inference.json").write_text(json.dumps(config))
-    with pytest.raises(BundleError, match="is a OrderedDict, not a torch module"):  # it was made
+    with pytest.raises(BundleError, match="is a OrderedDict, not a torch module"):  # the code was run
         load_network(open_bundle(root), trusted=True)
 
 
@@ -91,7 +91,7 @@ def test_weights_without_a_recorded_hash_need_trust(tiny_bundle, tmp_path):
     load_network(open_bundle(root), trusted=True)
 
 
-def test_shipped_configs_are_known_wherever_they_lie(tmp_path):
+def test_shipped_configs_are_known_in_any_folder(tmp_path):
     for source in default_bundle().parent.glob("*/configs"):
         shutil.copytree(source, tmp_path / source.parent.name / "configs")
         check_configs(open_bundle(tmp_path / source.parent.name))
@@ -107,7 +107,7 @@ def test_shipped_configs_are_known_wherever_they_lie(tmp_path):
     ],
     ids=["expression", "target", "another file", "metadata"],
 )
-def test_a_training_by_configs_with_unknown_code_is_refused(file, entry, tmp_path, capsys):
+def test_rejects_training_configs_with_unknown_code(file, entry, tmp_path, capsys):
     root = tmp_path / "bundle"
     shutil.copytree(default_bundle() / "configs", root / "configs")
     path = root / "configs" / file

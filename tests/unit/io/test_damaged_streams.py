@@ -26,7 +26,7 @@ def nifti_gz():
 
 
 def nifti_gz_with_more_behind():
-    """Readers that stop at the last voxel do not check the checksum."""
+    """A file with bytes after the voxels. Readers that stop at the last voxel skip the checksum."""
     return gzip.compress(nib.Nifti1Image(GREY, np.eye(4)).to_bytes() + bytes(5000), mtime=0), 0
 
 
@@ -52,7 +52,7 @@ def without_checksum_of(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bits", [0x01, 0x10, 0xFF])
 @pytest.mark.slow
-def test_every_tenth_byte_flipped(tmp_path, kind, bits):
+def test_flipped_byte_is_an_error(tmp_path, kind, bits):
     suffix, make = KINDS[kind]
     content, start = make()
     path = tmp_path / f"t1{suffix}"
@@ -71,13 +71,13 @@ def test_every_tenth_byte_flipped(tmp_path, kind, bits):
         except VolumeError as error:
             assert path.name in str(error)  # noqa: PT017
             refused += 1
-        else:  # the bits that fill the last byte of a stream mean nothing
+        else:  # the padding bits in the last byte of a stream have no meaning
             np.testing.assert_array_equal(volume.data, right)
     assert looked_at - refused <= 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_cut_at_each_tenth(tmp_path, kind):
+def test_truncated_file_is_an_error(tmp_path, kind):
     suffix, make = KINDS[kind]
     content, _ = make()
     path = tmp_path / f"t1{suffix}"
@@ -91,7 +91,7 @@ def test_cut_at_each_tenth(tmp_path, kind):
 
 
 @pytest.mark.parametrize("share", [0.5, 2])
-def test_a_whole_stream_of_the_wrong_length(tmp_path, share):
+def test_complete_stream_of_wrong_length_is_an_error(tmp_path, share):
     """Missing voxels must not be read as zeros."""
     head, end, _ = metaimage(compressed=True)
     packed = zlib.compress(bytes(int(2 * 990 * share)))

@@ -1,4 +1,4 @@
-"""Recognise the sequences of the files in a folder."""
+"""The sequences of the files in a folder are recognised."""
 
 import json
 
@@ -20,7 +20,7 @@ def folder_of(tmp_path, *names, case="case"):
 
 
 def found_in(folder):
-    """Sequence -> file name, in channel order."""
+    """File name by sequence, in channel order."""
     return {modality: path.rsplit("/", 1)[-1] for modality, path in find_case(folder).paths.items()}
 
 
@@ -35,7 +35,7 @@ CONVENTIONS = {
 
 
 @pytest.mark.parametrize("names", CONVENTIONS.values(), ids=CONVENTIONS.keys())
-def test_conventions(tmp_path, names):
+def test_recognises_naming_conventions(tmp_path, names):
     """All four sequences are recognised, and the case has the folder's name."""
     folder = folder_of(tmp_path, *names)
 
@@ -43,8 +43,8 @@ def test_conventions(tmp_path, names):
     assert find_case(folder).name == "case"
 
 
-def test_brats_2015_keeps_each_sequence_in_its_own_folder(tmp_path):
-    """The files, including the labels, are in sub-folders."""
+def test_reads_brats_2015_sub_folders(tmp_path):
+    """Each sequence and the labels have their own sub-folder."""
     names = [f"VSD.Brain.XX.O.MR_{word}.{n}" for n, word in enumerate(("T1", "T1c", "T2", "Flair"))]
     names.append("VSD.Brain_3more.XX.O.OT.9")
     case = find_case(folder_of(tmp_path, *(f"{name}/{name}.mha" for name in names)))
@@ -80,7 +80,7 @@ def test_labels_and_others_are_ignored_with_a_reason(tmp_path):
 
 
 @pytest.mark.parametrize("case", ["T1_study_007", "post_seg_3", "flair_gd_x"])
-def test_words_of_the_case_name_do_not_count(tmp_path, case):
+def test_common_prefix_is_ignored(tmp_path, case):
     """The common prefix of all names is the case's name."""
     names = [f"{case}_{word}.nii.gz" for word in ("t1", "t1ce", "t2", "flair")]
 
@@ -88,12 +88,12 @@ def test_words_of_the_case_name_do_not_count(tmp_path, case):
     assert list(found_in(folder_of(tmp_path, *names[2:3], "other.nii.gz", case=case)).values()) == names[2:3]
 
 
-def test_words_in_front_count_where_nothing_else_speaks(tmp_path):
-    """`t1` is in front of both, and is not a case name."""
+def test_prefix_counts_if_nothing_else_names_a_sequence(tmp_path):
+    """Both names start with `t1`, which is no case name."""
     assert found_in(folder_of(tmp_path, "t1_pre.nii", "t1_post.nii")) == {T1: "t1_pre.nii", T1CE: "t1_post.nii"}
 
 
-def test_channel_numbers_are_read_in_the_order_of_the_decathlon(tmp_path):
+def test_channel_numbers_follow_decathlon_order(tmp_path):
     """A note reports the order."""
     case = find_case(folder_of(tmp_path, *(f"BRATS_001_000{n}.nii.gz" for n in range(4))))
 
@@ -112,8 +112,8 @@ def test_channel_numbers_are_read_in_the_order_of_the_decathlon(tmp_path):
         {"modality": ["t1n", "t1c", "t2w", "t2f"]},
     ],
 )
-def test_channel_numbers_are_read_as_the_dataset_names_them(tmp_path, where, content):
-    """dataset.json of nnU-Net or the Decathlon, beside the files or up to two folders above."""
+def test_channel_numbers_follow_dataset_json(tmp_path, where, content):
+    """The dataset.json of nnU-Net or the Decathlon is next to the files or up to two folders above."""
     folder = folder_of(tmp_path / "set", *(f"case_000{n}.nii.gz" for n in (1, 3)), case="imagesTr/x")
     (folder / where / "dataset.json").write_text(json.dumps(content))
 
@@ -123,7 +123,7 @@ def test_channel_numbers_are_read_as_the_dataset_names_them(tmp_path, where, con
     assert "dataset.json: " in case.notes[0]
 
 
-def test_damaged_dataset_json_is_not_used(tmp_path):
+def test_damaged_dataset_json_is_ignored(tmp_path):
     """The Decathlon's order is assumed, with a note."""
     folder = folder_of(tmp_path, "case_0002.nii.gz")
     (folder / "dataset.json").write_text("{")
@@ -131,7 +131,7 @@ def test_damaged_dataset_json_is_not_used(tmp_path):
     assert "Decathlon" in find_case(folder).notes[0]
 
 
-def test_two_files_for_a_sequence(tmp_path):
+def test_rejects_two_files_for_a_sequence(tmp_path):
     """The message names both files and the options to choose."""
     folder = folder_of(tmp_path, "a_t1c.nii.gz", "b_t1gd.nii.gz", "a_t2.nii", "a_t2.nii.gz")
 
@@ -141,13 +141,13 @@ def test_two_files_for_a_sequence(tmp_path):
     assert "--t1, --t1ce, --t2, --flair" in str(caught.value)
 
 
-def test_name_with_two_sequences(tmp_path):
+def test_rejects_name_with_two_sequences(tmp_path):
     """The file may be T2 on the grid of T1, so it is an error."""
     with pytest.raises(CaseError, match=r"are ambiguous: t2_to_t1\.nii\.gz \(T1 or T2\)"):
         find_case(folder_of(tmp_path, "t1.nii.gz", "t2_to_t1.nii.gz"))
 
 
-def test_name_with_two_sequences_that_are_there_anyway(tmp_path):
+def test_ignores_name_with_two_sequences_that_have_files(tmp_path):
     """The file may be a difference of two sequences."""
     case = find_case(folder_of(tmp_path, "t1.nii.gz", "t1ce.nii.gz", "t1ce_minus_t1.nii.gz"))
 
@@ -163,19 +163,18 @@ def test_name_with_two_sequences_that_are_there_anyway(tmp_path):
         (("t1_seg.nii.gz",), "it holds t1_seg"),
     ],
 )
-def test_no_sequence(tmp_path, names, match):
+def test_rejects_folder_without_sequences(tmp_path, names, match):
     """The message describes the content and the names that would be recognised."""
     with pytest.raises(CaseError, match=f"No sequence was recognised .*{match}"):
         find_case(folder_of(tmp_path, *names))
 
 
-def test_empty_folder(tmp_path):
-    """The folder is empty."""
+def test_rejects_empty_folder(tmp_path):
     with pytest.raises(CaseError, match=r"No sequence was recognised .*; it is empty\."):
         find_case(tmp_path)
 
 
-def test_folder_of_cases(tmp_path):
+def test_rejects_folder_of_cases(tmp_path):
     """A frequent mistake has its own message."""
     for case in ("p1", "p2"):
         folder_of(tmp_path, f"{case}_t1.nii.gz", f"{case}_t2.nii.gz", case=case)
@@ -187,8 +186,8 @@ def test_folder_of_cases(tmp_path):
 @pytest.mark.parametrize(
     ("name", "match"), [("none", "does not exist"), ("file", "is a file"), ("x" * 300, "cannot|does not")]
 )
-def test_no_folder(tmp_path, name, match):
-    """Give a folder, or files by option."""
+def test_rejects_path_that_is_no_folder(tmp_path, name, match):
+    """The message asks for a folder, or for files by option."""
     (tmp_path / "file").touch()
 
     with pytest.raises(CaseError, match=rf"{match}.*Give the folder of one case.*--t1ce FILE"):
@@ -205,7 +204,7 @@ def test_no_folder(tmp_path, name, match):
         (("scan.nii.gz",), "scan"),
     ],
 )
-def test_name_of_files_given_by_option(tmp_path, names, expected):
+def test_case_name_of_files_given_by_option(tmp_path, names, expected):
     """The name is the common part of the file names, or else the folder's name."""
     paths = {(T1, FLAIR)[n]: tmp_path / "visit" / name for n, name in enumerate(names)}
 
@@ -214,13 +213,13 @@ def test_name_of_files_given_by_option(tmp_path, names, expected):
     assert explicit_case(paths).paths == {modality: str(path) for modality, path in paths.items()}
 
 
-def test_same_file_for_two_sequences(tmp_path):
-    """Under two spellings of its path."""
+def test_rejects_same_file_for_two_sequences(tmp_path):
+    """Also with two spellings of its path."""
     with pytest.raises(CaseError, match=r"a\.nii was given as T1 and as T2"):
         explicit_case({T1: tmp_path / "a.nii", T2: tmp_path / "x" / ".." / "a.nii"})
 
 
-def test_no_file_by_option():
+def test_rejects_no_files():
     """At least one is needed."""
     with pytest.raises(CaseError, match="No sequence was given"):
         explicit_case({})
@@ -235,7 +234,7 @@ def test_no_file_by_option():
         (("FLAIR_lesion.nii.gz", "t1.nii.gz"), r"FLAIR_lesion\.nii\.gz \(FLAIR or a lesion map\)"),
     ],
 )
-def test_an_ambiguous_name_asks(tmp_path, names, match):
+def test_ambiguous_name_needs_a_choice(tmp_path, names, match):
     """The message names the candidates and the options."""
     with pytest.raises(CaseError, match=rf"are ambiguous: {match}.*--t1, --t1ce, --t2, --flair"):
         find_case(folder_of(tmp_path, *names))
@@ -260,7 +259,7 @@ def test_the_reason_names_the_kind_if_no_image_is_left(tmp_path):
         find_case(folder_of(tmp_path, "T1_phase.nii.gz"))
 
 
-def test_an_original_is_taken_before_its_annotated_copy(tmp_path):
+def test_prefers_original_to_annotated_copy(tmp_path):
     """The reason names the original."""
     case = find_case(folder_of(tmp_path, "T1.nii.gz", "T1_annotated.nii.gz", "FLAIR_MPR.nii.gz"))
 

@@ -1,6 +1,6 @@
 """No NRRD or MetaImage header can open a file other than the named one or one in its folder.
 
-BRATS_MM_MUTATIONS says how many spoilt headers of each format are read (400 unless told; the slow test takes 10,000).
+BRATS_MM_MUTATIONS sets the number of corrupted headers per format (default: 400, and 10,000 in the slow test).
 """
 
 import bz2
@@ -24,7 +24,7 @@ SECRET = "secret.raw"
 
 
 class OpenedFiles:
-    """The names of files that Python opens, by its audit hook, while `names` is a list."""
+    """Names of the files that Python opens, recorded by an audit hook while `names` is a list."""
 
     def __init__(self):
         self.names = None
@@ -33,7 +33,7 @@ class OpenedFiles:
     def _hook(self, event, arguments):
         if self.names is None or event not in ("open", "os.listdir", "os.scandir", "socket.connect"):
             return
-        if not isinstance(arguments[0], int):  # a file that is open already
+        if not isinstance(arguments[0], int):  # a file descriptor
             self.names.append(str(arguments[0]))
 
 
@@ -76,7 +76,7 @@ ENDS = ("\n", "\r", "\r\n", "\x00\n", "\t\n", " \n", "\n\n", "\x0b\n", "\x1c\n",
 
 
 def injected(suffix, secret, chance):
-    """A line that names another file, spelled in one of many ways."""
+    """A line that names another file in one of many spellings."""
     name = chance.choice(
         [
             str(secret),
@@ -100,7 +100,7 @@ def injected(suffix, secret, chance):
 
 
 def spoilt(suffix, secret, chance):
-    """Return a file with one to four changes of its header, most of which name another file."""
+    """A file with one to four changes of its header, most of which name another file."""
     head, end, data = chance.choice(MADE[suffix])
     for _ in range(chance.randint(1, 4)):
         lines = head.split("\n")
@@ -122,7 +122,7 @@ def spoilt(suffix, secret, chance):
 
 
 def attack(tmp_path, count):
-    """Read `count` spoilt files of each format; returns how many were refused and how many were read."""
+    """Read `count` corrupted files of each format, and return how many were rejected and how many were read."""
     outside = tmp_path / "outside"
     folder = outside / "case"
     folder.mkdir(parents=True)
@@ -161,8 +161,8 @@ def test_no_header_of_ten_thousand_opens_another_file(tmp_path):
     assert refused > read > 0
 
 
-def test_the_judge_sees_what_is_opened(tmp_path):
-    """A header that names a file beside it, which may be read, is noticed."""
+def test_opened_files_are_detected(tmp_path):
+    """A header may name a file next to it, which is then recorded."""
     head, _, _ = nrrd("raw")
     (tmp_path / "t1.nhdr").write_text(f"{head}data file: voxels.raw\n")
     (tmp_path / "voxels.raw").write_bytes(RAW)
@@ -187,7 +187,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_known_attacks_are_refused(tmp_path, attack):
+def test_rejects_known_attacks(tmp_path, attack):
     """Each of them passed an earlier check that parsed headers differently from ITK."""
     suffix, line = ATTACKS[attack]
     secret = tmp_path / SECRET
@@ -201,7 +201,7 @@ def test_known_attacks_are_refused(tmp_path, attack):
 
 
 @pytest.mark.parametrize("suffix", MADE)
-def test_a_header_over_64_kib_is_refused(tmp_path, suffix):
+def test_rejects_header_over_64_kib(tmp_path, suffix):
     head, end, data = MADE[suffix][0]
     filler = "# " + "x" * 2**16 if suffix in (".nrrd", ".nhdr") else "Comment2 = " + "x" * 2**16
     path = tmp_path / f"t1{suffix}"
@@ -212,7 +212,7 @@ def test_a_header_over_64_kib_is_refused(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", MADE)
-def test_what_the_attacks_start_from_is_read(tmp_path, suffix):
+def test_unmodified_files_are_read(tmp_path, suffix):
     for head, end, data in MADE[suffix]:
         (tmp_path / f"t1{suffix}").write_bytes((head + end).encode() + data)
         volume = read_volume(tmp_path / f"t1{suffix}")

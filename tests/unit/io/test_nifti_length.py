@@ -1,4 +1,4 @@
-"""A NIfTI header is checked against the length of the file, without unpacking sound files."""
+"""NIfTI headers are checked against the length of the file, without unpacking intact files."""
 
 import gzip
 
@@ -18,22 +18,22 @@ def packed(tmp_path):
     return path
 
 
-def test_a_whole_file_is_good(packed):
+def test_complete_file_passes(packed):
     check_volume(packed)
 
 
-def test_a_file_that_is_cut_off_is_reported(packed):
+def test_truncated_file_is_reported(packed):
     packed.write_bytes(packed.read_bytes()[:-1000])
     with pytest.raises(VolumeError, match="truncated"):
         check_volume(packed)
 
 
-def test_a_file_with_more_behind_the_voxels_is_counted_and_good(packed):
+def test_file_with_bytes_after_voxels_passes(packed):
     packed.write_bytes(gzip.compress(gzip.decompress(packed.read_bytes()) + b"more"))
     check_volume(packed)
 
 
-def test_damage_behind_a_right_length_is_detected_by_reading(packed):
+def test_damage_with_right_length_is_detected_by_reading(packed):
     raw = bytearray(packed.read_bytes())
     raw[len(raw) // 2] ^= 0xFF
     packed.write_bytes(raw)

@@ -1,4 +1,4 @@
-"""NIfTI headers with one unusable field are repaired from the others and read with a note."""
+"""NIfTI headers with one unusable field are repaired from other fields and read with a note."""
 
 import gzip
 import struct
@@ -44,7 +44,7 @@ def volume(tmp_path, *changes):
     ],
     ids=["NaN", "infinite", "zero", "negative", "NaN sform", "flat", "NaN offset", "NaN turn", "long turn", "voxels"],
 )
-def test_the_rest_of_the_header_repairs_a_fault_with_a_note(tmp_path, changes, note):
+def test_fault_is_repaired_from_other_fields_with_note(tmp_path, changes, note):
     read = volume(tmp_path, *changes)
     np.testing.assert_array_equal(read.data, DATA)
     np.testing.assert_allclose(read.grid.affine, AFFINE, atol=1e-5)
@@ -52,14 +52,14 @@ def test_the_rest_of_the_header_repairs_a_fault_with_a_note(tmp_path, changes, n
 
 
 @pytest.mark.parametrize("changes", [[("<2h", 252, 9, 9)], [("<2h", 252, 0, 9)], [("<h", 252, 6)], [("<h", 252, -3)]])
-def test_an_unknown_code_still_says_that_there_is_a_matrix(tmp_path, changes):
-    """As nibabel reads it; a negative code says nothing."""
+def test_unknown_positive_code_keeps_its_matrix(tmp_path, changes):
+    """As in nibabel. A negative code means no matrix."""
     np.testing.assert_allclose(volume(tmp_path, *changes).grid.affine, AFFINE, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     "changes", [[("<f", 108, NAN)], [("<f", 108, 100.0)], [("<12f", 280, *[0] * 12), ("<3f", 256, NAN, NAN, NAN)]]
 )
-def test_what_nothing_settles_is_refused(tmp_path, changes):
+def test_rejects_faults_that_cannot_be_repaired(tmp_path, changes):
     with pytest.raises(VolumeError):
         volume(tmp_path, *changes)

@@ -1,4 +1,4 @@
-"""The volumes of a case are read together, and all faults are reported at once."""
+"""The volumes of a case are read together, and all faults are reported together."""
 
 import nibabel as nib
 import numpy as np
@@ -13,28 +13,28 @@ SHAPE = (12, 12, 12)
 
 
 def brain(seed):
-    """Return grey values in the middle, surrounded by zeros."""
+    """Grey values in the middle, surrounded by zeros."""
     data = np.zeros(SHAPE, np.float32)
     data[3:9, 3:9, 3:9] = np.random.default_rng(seed).uniform(50, 150, (6, 6, 6))
     return data
 
 
 def save(folder, name, data, affine=None):
-    """A NIfTI file with an sform."""
+    """Write a NIfTI file with an sform."""
     image = nib.Nifti1Image(data, np.eye(4) if affine is None else affine)
     image.set_sform(image.affine, 1)
     image.to_filename(folder / f"x_{name}.nii.gz")
 
 
 def shifted(offset_mm):
-    """Return a slightly shifted affine."""
+    """A slightly shifted affine."""
     affine = np.eye(4)
     affine[0, 3] = offset_mm
     return affine
 
 
-def test_case_is_read_on_the_grid_of_its_first_sequence(tmp_path):
-    """First in channel order; a shift below the tolerance is header noise."""
+def test_case_has_grid_of_first_sequence(tmp_path):
+    """First in channel order. A shift below the tolerance is header noise."""
     save(tmp_path, "flair", brain(1))
     save(tmp_path, "t1ce", brain(2), shifted(0.0005))
 
@@ -49,7 +49,7 @@ def test_case_is_read_on_the_grid_of_its_first_sequence(tmp_path):
 
 @pytest.mark.parametrize("offset_mm", [0.05, 0.3, 0.45])
 def test_shift_below_half_a_voxel_is_tolerated_and_reported(tmp_path, offset_mm):
-    """The voxels stay as they are."""
+    """The voxels are unchanged."""
     save(tmp_path, "t1", brain(1))
     save(tmp_path, "t2", brain(2), shifted(offset_mm))
 
@@ -61,7 +61,7 @@ def test_shift_below_half_a_voxel_is_tolerated_and_reported(tmp_path, offset_mm)
         read_case(find_case(tmp_path), tolerance=0.04)
 
 
-def test_another_axis_order_direction_or_crop_is_undone_exactly(tmp_path):
+def test_other_axis_order_direction_or_crop_is_reversed_exactly(tmp_path):
     """FLAIR is stored LPS and without its outer voxels."""
     save(tmp_path, "t1", brain(1))
     image = nib.Nifti1Image(brain(2), np.eye(4)).slicer[1:-1, 2:, :-1]
@@ -75,8 +75,8 @@ def test_another_axis_order_direction_or_crop_is_undone_exactly(tmp_path):
 
 
 @pytest.mark.parametrize("affine", [shifted(0.5), np.diag([-1.0, -1, 1, 1]), np.diag([1.0, 1, 1.05, 1])])
-def test_different_grids(tmp_path, affine):
-    """Each file's shape, spacing, orientation and offset, and what to do."""
+def test_rejects_different_grids(tmp_path, affine):
+    """The message has each file's shape, spacing, orientation and offset, and the remedy."""
     save(tmp_path, "t1", brain(1))
     save(tmp_path, "t2", brain(2), affine)
 
@@ -88,8 +88,8 @@ def test_different_grids(tmp_path, affine):
     assert "Register and resample them" in str(caught.value)
 
 
-def test_different_shapes(tmp_path):
-    """Said with both shapes; T2 has other spacing."""
+def test_rejects_different_shapes(tmp_path):
+    """The message has both shapes. T2 has another spacing."""
     save(tmp_path, "t1", brain(1))
     save(tmp_path, "t2", brain(2)[:, :, :-1], np.diag([1, 1, 12 / 11, 1]))
 
@@ -97,8 +97,8 @@ def test_different_shapes(tmp_path):
         read_case(find_case(tmp_path))
 
 
-def test_all_faults_are_reported_at_once(tmp_path):
-    """Two bad files and a grid that differs, in one error."""
+def test_all_faults_are_reported_together(tmp_path):
+    """Two invalid files and a different grid give one error."""
     save(tmp_path, "t1", brain(1) * 0)
     (tmp_path / "x_t1ce.nii.gz").write_bytes(b"nothing")
     save(tmp_path, "t2", brain(2))
@@ -110,8 +110,8 @@ def test_all_faults_are_reported_at_once(tmp_path):
     assert "have different grids: T2" in str(caught.value)
 
 
-def test_same_image_under_two_names(tmp_path):
-    """A copy with another name is found by its voxels."""
+def test_rejects_same_image_under_two_names(tmp_path):
+    """A copy with another name is recognised by its voxels."""
     save(tmp_path, "t1", brain(1))
     save(tmp_path, "t1ce", brain(1))
 
@@ -119,7 +119,7 @@ def test_same_image_under_two_names(tmp_path):
         read_case(find_case(tmp_path))
 
 
-def test_skull_is_reported(tmp_path):
+def test_warns_of_skull(tmp_path):
     """Most voxels are not background."""
     save(tmp_path, "flair", np.random.default_rng(1).uniform(1, 9, SHAPE).astype(np.float32))
 
@@ -129,15 +129,15 @@ def test_skull_is_reported(tmp_path):
 
 
 @pytest.mark.parametrize("background", [0, -3])
-def test_stripped_volume_needs_no_warning(tmp_path, background):
-    """Also where the background is not 0."""
+def test_stripped_volume_gives_no_warning(tmp_path, background):
+    """Also if the background is not 0."""
     save(tmp_path, "t1", brain(1) + background)
 
     assert read_case(find_case(tmp_path)).warnings == ()
 
 
-def test_header_warnings_name_the_sequence_and_not_the_file(tmp_path):
-    """Neither matrix has a code. A warning goes into the report, and a file can be named after a patient."""
+def test_header_warnings_name_sequence_not_file(tmp_path):
+    """Neither matrix has a code. Warnings are in the report, and a file can be named after a patient."""
     image = nib.Nifti1Image(brain(1), np.eye(4))
     image.set_sform(None)
     image.set_qform(None)
@@ -148,7 +148,7 @@ def test_header_warnings_name_the_sequence_and_not_the_file(tmp_path):
     assert warning.startswith("T1: the header does not define the position of the volume")
 
 
-def test_missing_file_given_by_option(tmp_path):
+def test_error_names_missing_file(tmp_path):
     """The message contains the path."""
     with pytest.raises(VolumeError, match=r"none\.nii does not exist"):
         read_case(explicit_case({T1: tmp_path / "none.nii"}))
@@ -161,7 +161,7 @@ def smooth(seed):
     return data
 
 
-def test_a_scaled_copy_given_as_another_sequence_is_reported(tmp_path):
+def test_warns_of_scaled_copy_under_other_name(tmp_path):
     save(tmp_path, "t1", smooth(1))
     save(tmp_path, "t2", np.where(smooth(1) > 0, smooth(1) * 3.7 + 20, 0).astype(np.float32))
     save(tmp_path, "flair", smooth(2))
@@ -171,8 +171,8 @@ def test_a_scaled_copy_given_as_another_sequence_is_reported(tmp_path):
     assert warning.startswith("T1 and T2 are the same image except for scale")
 
 
-def test_inverted_contrast_is_reported(tmp_path):
-    """A negative slope: the background of 0 is the brightest."""
+def test_warns_of_inverted_contrast(tmp_path):
+    """With a negative slope, the background of 0 is the brightest value."""
     save(tmp_path, "t1", -smooth(1))
 
     (warning,) = read_case(find_case(tmp_path)).warnings
@@ -180,7 +180,7 @@ def test_inverted_contrast_is_reported(tmp_path):
     assert warning.startswith("T1 is darker than its background almost everywhere")
 
 
-def test_a_soft_mask_given_as_a_sequence_is_reported(tmp_path):
+def test_warns_of_soft_mask_given_as_sequence(tmp_path):
     """The mask is 1 inside and lower at the edge."""
     mask = (smooth(1) > 0).astype(np.float32)
     mask[4], mask[27] = mask[4] * 0.3, mask[27] * 0.7

@@ -21,7 +21,7 @@ def labels():
     return data
 
 
-def test_a_map_stored_ras_beside_lps_images_is_the_same_map(tmp_path):
+def test_ras_map_is_reordered_to_lps_images(tmp_path):
     straight, turned = tmp_path / "lps.nii.gz", tmp_path / "ras.nii.gz"
     nib.save(nib.Nifti1Image(labels(), LPS), straight)
     nib.save(nib.as_closest_canonical(nib.Nifti1Image(labels(), LPS)), turned)
@@ -33,14 +33,14 @@ def test_a_map_stored_ras_beside_lps_images_is_the_same_map(tmp_path):
     assert bool(actual[Region.ET][6, 7, 4])
 
 
-def test_a_cropped_map_is_padded_with_background(tmp_path):
+def test_cropped_map_is_padded_with_background(tmp_path):
     nib.save(nib.Nifti1Image(labels(), LPS).slicer[2:-2, 3:, 1:], tmp_path / "cut.nii.gz")
     actual = read_reference(tmp_path / "cut.nii.gz", GRID)
     np.testing.assert_array_equal(actual[Region.WT], labels() > 0)
 
 
 @pytest.mark.parametrize("voxels", [0.5, 8.0])
-def test_a_map_between_voxels_or_that_would_be_cut_is_refused_with_both_geometries(tmp_path, voxels):
+def test_rejects_map_between_voxels_or_too_large(tmp_path, voxels):
     affine = LPS.copy()
     affine[:3, 3] += LPS[:3, 0] * voxels
     nib.save(nib.Nifti1Image(labels(), affine), tmp_path / "off.nii.gz")

@@ -35,7 +35,7 @@ def made(number, *, image="a", owner="ann", version=1, tag="final", content=None
     )
 
 
-def test_versions_count_for_each_owner_image_and_tag():
+def test_versions_count_per_owner_image_and_tag():
     there = [made(1), made(2, version=2), made(3, owner="bob"), made(4, tag="original")]
     assert next_version(there, "ann", "a", "final") == 3
     assert next_version(there, "bob", "a", "final") == 2
@@ -43,22 +43,22 @@ def test_versions_count_for_each_owner_image_and_tag():
     assert next_version(there, "ann", "b", "final") == 1
 
 
-def test_the_newest_version_of_each_label_counts():
+def test_newest_version_of_each_label_is_used():
     there = [made(2, version=2), made(1), made(3, image="b")]
     assert [one.id for one in latest(there)] == ["id2", "id3"]
 
 
-def test_two_peoples_labels_of_the_same_images_are_one_case():
+def test_labels_of_two_authors_for_same_images_are_one_case():
     there = [made(1, content="x"), made(2, owner="bob", image="mine", content="x"), made(3, image="b")]
     assert [one.id for one in usable_cases(there)] == ["id2", "id3"]
 
 
 @pytest.mark.parametrize("unusable", [{"tag": "original"}, {"sequences": False}])
-def test_unfinished_labels_and_images_of_unknown_sequence_are_not_trained_on(unusable):
+def test_unfinished_labels_and_unknown_sequences_are_not_trained_on(unusable):
     assert usable_cases([made(1, **unusable)]) == []
 
 
-def test_every_fourth_case_is_held_out_and_never_changes_its_role():
+def test_every_fourth_case_is_held_out_permanently():
     there = []
     for number in range(12):
         content = f"case-{number}"
@@ -69,14 +69,14 @@ def test_every_fourth_case_is_held_out_and_never_changes_its_role():
     assert role_of_case(there, "case-4") is Role.TRAINING
 
 
-def test_a_correction_is_unchanged_by_its_json_form():
+def test_correction_round_trips_through_json():
     one = made(1)
     assert from_json(json.loads(json.dumps(to_json(one)))) == one
     predicted = Correction(**{**vars(one), "prediction": CorrectedPrediction("job", "m", "1.0", "ff")})
     assert from_json({**json.loads(json.dumps(to_json(predicted))), "of_a_later_version": 1}) == predicted
 
 
-def test_the_store_keeps_every_version_and_shows_each_owner_their_own(tmp_path):
+def test_store_keeps_every_version_and_filters_by_owner(tmp_path):
     store = CorrectionStore(tmp_path / "corrections")
     for number, owner in enumerate(("ann", "ann", "bob")):
         incoming = tmp_path / f"incoming-{number}"
@@ -98,7 +98,7 @@ def test_the_store_keeps_every_version_and_shows_each_owner_their_own(tmp_path):
     assert [one.owner for one in store.all()] == ["ann", "bob"]
 
 
-def test_half_a_correction_and_a_damaged_one_do_not_count(tmp_path):
+def test_ignores_incomplete_and_damaged_corrections(tmp_path):
     store = CorrectionStore(tmp_path)
     (tmp_path / "owner" / "half").mkdir(parents=True)
     (tmp_path / "owner" / "damaged").mkdir()

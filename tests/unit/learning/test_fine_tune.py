@@ -1,4 +1,4 @@
-"""A short fine-tuning of a tiny bundle: a new version with its held-out scores, stopped when it is told to."""
+"""A short fine-tuning of a tiny bundle gives a new version with held-out scores, and can be cancelled."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ def watch(check=lambda: None, progress=lambda stage, done, total: None):
 
 
 @pytest.mark.slow
-def test_the_result_is_a_new_bundle_with_scores_of_both_versions(plan, tiny_bundle, tmp_path):
+def test_result_is_new_bundle_with_scores_of_both_versions(plan, tiny_bundle, tmp_path):
     stages = []
     options = ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
     before = (tiny_bundle / "models" / "model.pt").read_bytes()
@@ -79,7 +79,7 @@ def test_the_result_is_a_new_bundle_with_scores_of_both_versions(plan, tiny_bund
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attempt-1"]
 
 
-def test_a_cancelled_training_leaves_no_bundle(plan, tiny_bundle, tmp_path):
+def test_cancelled_training_leaves_no_bundle(plan, tiny_bundle, tmp_path):
     calls = []
 
     def check():
@@ -94,7 +94,7 @@ def test_a_cancelled_training_leaves_no_bundle(plan, tiny_bundle, tmp_path):
     assert not (tmp_path / "attempt-1-training").exists()
 
 
-def test_a_step_lowers_the_loss_of_a_mixture():
+def test_step_lowers_loss_of_mixture():
     torch.manual_seed(0)
     network = tiny_mixture()
     image, target = torch.randn(2, 4, 64, 64, 64), torch.zeros(2, 3, 64, 64, 64)
@@ -112,19 +112,19 @@ def test_a_step_lowers_the_loss_of_a_mixture():
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_a_plan_is_unchanged_by_its_file(plan, tmp_path):
+def test_plan_round_trips_through_file(plan, tmp_path):
     shutil.copy(plan / "plan.json", tmp_path)
     assert read_plan(tmp_path) == read_plan(plan)
 
 
-def test_replayed_cases_make_up_half_of_the_crops():
+def test_replayed_cases_give_half_of_the_crops():
     cases = [PlannedCase(str(number), use, {}, "") for number, use in enumerate(["training", REPLAY, REPLAY])]
     plan = TrainingPlan("v", "p", FineTuning(), tuple(cases))
     assert plan.case_weights() == [0.5, 0.25, 0.25]
     assert TrainingPlan("v", "p", FineTuning(), tuple(cases[:1])).case_weights() == [1.0]
 
 
-def test_too_few_cases_are_refused_and_the_held_out_ones_are_few():
+def test_rejects_too_few_cases_and_limits_held_out_cases():
     with pytest.raises(OptionError, match="There are 1"):
         choose_cases([made(1)])
     many = [made(number, image=str(number), role=Role.HELD_OUT if number else Role.TRAINING) for number in range(12)]
@@ -132,13 +132,13 @@ def test_too_few_cases_are_refused_and_the_held_out_ones_are_few():
 
 
 @pytest.mark.parametrize("settings", [FineTuning(minutes=0), FineTuning(minutes=31), FineTuning(side=72)])
-def test_settings_out_of_range_are_refused(settings):
+def test_rejects_settings_out_of_range(settings):
     with pytest.raises(OptionError, match="Give"):
         check_settings(settings, 30)
 
 
 @pytest.mark.slow
-def test_of_the_shipped_network_only_the_cross_sequence_expert_learns(tmp_path):
+def test_only_cross_expert_of_shipped_network_is_trained(tmp_path):
     torch.manual_seed(0)
     network = cross_sequence()
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -1,4 +1,4 @@
-"""A corrected label map is read on the grid of its image, and refused in one sentence if it does not fit."""
+"""Corrected label maps are read on the grid of their image, or rejected in one sentence."""
 
 import nibabel as nib
 import numpy as np
@@ -24,7 +24,7 @@ def some_labels():
     return labels
 
 
-def test_values_one_to_three_keep_their_meaning(tmp_path):
+def test_values_one_to_three_are_kept(tmp_path):
     assert np.array_equal(read_correction(saved(tmp_path, some_labels()), GRID, {}), some_labels())
 
 
@@ -37,14 +37,14 @@ def test_named_labels_are_translated(tmp_path):
     assert (read[1, 1, 1], read[2, 2, 2], read[3, 3, 3]) == (3, 2, 1)
 
 
-def test_a_map_stored_the_other_way_round_is_turned(tmp_path):
+def test_map_with_reversed_axis_is_reordered(tmp_path):
     turned = np.diag([-2.0, 1.0, 1.0, 1.0])
-    turned[0, 3] = 14.0  # the first axis runs backwards from its last voxel
+    turned[0, 3] = 14.0  # the first axis is reversed
     path = saved(tmp_path, some_labels()[::-1], turned)
     assert np.array_equal(read_correction(path, GRID, {}), some_labels())
 
 
-def test_a_larger_map_on_the_same_lattice_is_cut_if_no_label_is_lost(tmp_path):
+def test_larger_map_on_same_lattice_is_cropped_if_no_label_is_lost(tmp_path):
     larger = np.zeros((8, 9, 12), np.uint8)
     larger[:, :, :10] = some_labels()
     assert np.array_equal(read_correction(saved(tmp_path, larger), GRID, {}), some_labels())
@@ -61,12 +61,12 @@ def test_a_larger_map_on_the_same_lattice_is_cut_if_no_label_is_lost(tmp_path):
         (np.ones((8, 9, 11), np.uint8), GridError, "is on a different grid than the images"),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path, labels, error, words):
+def test_rejects_maps_that_do_not_fit(tmp_path, labels, error, words):
     with pytest.raises(error, match=words):
         read_correction(saved(tmp_path, labels), GRID, {})
 
 
-def test_a_damaged_file_is_refused(tmp_path):
+def test_rejects_damaged_file(tmp_path):
     path = saved(tmp_path, some_labels())
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match="damaged or truncated"):
@@ -82,7 +82,7 @@ def test_a_damaged_file_is_refused(tmp_path):
         (["edema"], "lacks a name or an integer idx"),
     ],
 )
-def test_names_that_say_nothing_are_refused(entries, words):
+def test_rejects_unknown_label_names(entries, words):
     with pytest.raises(OptionError, match=words):
         values_by_name(entries)
 

@@ -1,4 +1,4 @@
-"""Labelled cases that a site replays: which folders count, and how they are spread."""
+"""Labelled cases that a site replays: accepted folders and choice of cases."""
 
 import shutil
 
@@ -14,7 +14,7 @@ def case(root, name, *files):
         (root / name / file).write_bytes(b"x")
 
 
-def test_a_case_has_sequences_and_one_label(tmp_path):
+def test_case_needs_sequences_and_one_label(tmp_path):
     case(tmp_path, "a", "a-t1c.nii.gz", "a-t2f.nii.gz", "a-seg.nii.gz")
     case(tmp_path, "unlabelled", "b-t1c.nii.gz")
     case(tmp_path, "two-labels", "c-t1c.nii.gz", "c-seg.nii.gz", "c_seg.nii")
@@ -25,14 +25,14 @@ def test_a_case_has_sequences_and_one_label(tmp_path):
     assert found.label == tmp_path / "a" / "a-seg.nii.gz"
 
 
-def test_many_cases_are_spread_over_their_names(tmp_path):
+def test_many_cases_are_sampled_evenly_by_name(tmp_path):
     for number in range(9):
         case(tmp_path, f"case-{number}", "x-t1c.nii.gz", "x-seg.nii.gz")
     assert [one.name for one in replay_cases(tmp_path, 3)] == ["case-0", "case-3", "case-6"]
     assert len(replay_cases(tmp_path, 20)) == 9
 
 
-def test_a_folder_without_a_labelled_case_is_refused(tmp_path):
+def test_rejects_folder_without_labelled_case(tmp_path):
     with pytest.raises(CaseError, match="no labelled case to replay"):
         replay_cases(tmp_path, 3)
     shutil.rmtree(tmp_path)

@@ -1,4 +1,4 @@
-"""Scores of predictions against corrected labels, with values counted by hand."""
+"""Scores of predictions against corrected labels, with hand-checked values."""
 
 import numpy as np
 
@@ -14,14 +14,14 @@ def bar(start, stop, value):
     return labels
 
 
-def test_half_an_overlap_has_dice_one_half():
+def test_half_overlap_has_dice_one_half():
     """The distances of four voxels to the other bar are 0, 0, 1 and 2 mm, so their 95th percentile is 1.85 mm."""
     scores = score_prediction(bar(0, 4, 2), bar(2, 6, 2), GRID)
     assert scores["wt"] == {"dice": 0.5, "hd95_mm": 1.85, "predicted_ml": 0.008, "corrected_ml": 0.008}
     assert scores["et"] == {"dice": 1.0, "hd95_mm": 0.0, "predicted_ml": 0.0, "corrected_ml": 0.0}
 
 
-def test_means_leave_out_what_is_undefined():
+def test_means_skip_undefined_scores():
     one = score_prediction(bar(0, 4, 2), bar(2, 6, 2), GRID)
     other = score_prediction(bar(2, 6, 2), bar(2, 6, 2), GRID)
     assert mean_scores([one, other])["wt"]["dice"] == 0.75
@@ -30,7 +30,7 @@ def test_means_leave_out_what_is_undefined():
     assert mean_dice(one) == round((0.5 + 1.0 + 1.0) / 3, 4)
 
 
-def test_scores_are_summed_up_by_model_version():
+def test_scores_are_summarised_by_model_version():
     one = score_prediction(bar(0, 4, 2), bar(2, 6, 2), GRID)
     other = score_prediction(bar(2, 6, 2), bar(2, 6, 2), GRID)
     first, second = summary_by_version([("1.0", one), ("1.1", other), ("1.0", other)])

@@ -1,4 +1,4 @@
-"""A site's bundle fine-tunes on the site's labels with MONAI's own tools, alone and together with another site."""
+"""A site's bundle fine-tunes on its labels with MONAI's tools, alone and together with another site."""
 
 import json
 
@@ -53,7 +53,7 @@ def sites(tiny_bundle, tmp_path):
     ]
 
 
-def test_train_json_of_the_site_names_its_cases_and_starts_from_the_weights_of_the_parent(tiny_bundle, tmp_path):
+def test_site_train_json_names_cases_and_starts_from_parent_weights(tiny_bundle, tmp_path):
     folder = tmp_path / "cases"
     site = write_site_bundle(plan_of(folder, 3), folder, Bundle(tiny_bundle), tmp_path / "site", {"epochs": 7})
     assert checked_hash(site) == checked_hash(Bundle(tiny_bundle))
@@ -68,7 +68,7 @@ def test_train_json_of_the_site_names_its_cases_and_starts_from_the_weights_of_t
         write_site_bundle(plan_of(tmp_path / "other", 3), folder, Bundle(tiny_bundle), tmp_path / "site")
 
 
-def test_of_the_shipped_network_only_the_cross_sequence_expert_is_trained(tmp_path):
+def test_only_cross_expert_of_shipped_network_is_trained(tmp_path):
     folder = tmp_path / "cases"
     site = write_site_bundle(plan_of(folder, 3), folder, Bundle(default_bundle()), tmp_path / "site", {"device": "cpu"})
     parser = ConfigParser()
@@ -82,7 +82,7 @@ def test_of_the_shipped_network_only_the_cross_sequence_expert_is_trained(tmp_pa
     assert all(torch.equal(value, stored[name].float()) for name, value in network.state_dict().items())
 
 
-def test_a_plan_of_stored_corrections_names_files_in_the_store(tmp_path):
+def test_plan_of_stored_corrections_names_files_in_store(tmp_path):
     store = CorrectionStore(tmp_path / "store")
     with pytest.raises(OptionError, match="needs two corrected cases"):
         plan_of_corrections(store, "0.8.0+site.1", "0.8.0")
@@ -96,7 +96,7 @@ def test_a_plan_of_stored_corrections_names_files_in_the_store(tmp_path):
 
 
 @pytest.mark.slow
-def test_monai_runs_the_training_and_the_result_becomes_a_version(sites, tiny_bundle, tmp_path):
+def test_monai_runs_training_and_result_becomes_a_version(sites, tiny_bundle, tmp_path):
     workflow = ConfigWorkflow(str(sites[0].root / "configs" / "train.json"), workflow_type="train", logging_file=False)
     workflow.initialize()
     workflow.run()
@@ -113,7 +113,7 @@ def test_monai_runs_the_training_and_the_result_becomes_a_version(sites, tiny_bu
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:executing the bundle config")
-def test_averaging_the_weights_of_two_sites_lowers_the_loss_of_both(sites):
+def test_averaged_weights_of_two_sites_lower_loss_of_both(sites):
     clients = [MonaiAlgo(bundle_root=str(site.root), local_epochs=1) for site in sites]
     for client, name in zip(clients, "ab", strict=True):
         client.initialize(extra={ExtraItems.CLIENT_NAME: name})

@@ -1,4 +1,4 @@
-"""Versions of a site's model: names, activation, rolling back, and what a kill or a damaged bundle leaves."""
+"""Versions of a site's model: names, activation, rollback, and leftovers of interrupted trainings."""
 
 import pytest
 
@@ -25,13 +25,13 @@ def versions(tmp_path):
     return made
 
 
-def test_names_count_up_and_keep_the_version_of_the_installed_model():
+def test_names_count_up_from_installed_version():
     assert next_version("0.7.0", []) == "0.7.0+site.1"
     assert next_version("0.7.0+site.4", ["0.7.0+site.4", "0.7.0+site.2"]) == "0.7.0+site.5"
     assert next_version("0.8.0", ["0.7.0+site.9"]) == "0.8.0+site.10"
 
 
-def test_rolling_back_walks_through_what_was_active():
+def test_rollback_follows_activation_history():
     state = ActiveModel().activated("a").activated("b").activated("b")
     assert state == ActiveModel("b", (BASE, "a"))
     assert state.rolled_back() == ActiveModel("a", (BASE,))
@@ -40,7 +40,7 @@ def test_rolling_back_walks_through_what_was_active():
         ActiveModel().rolled_back()
 
 
-def test_a_new_version_is_not_active_until_it_is_asked_for(versions, tmp_path):
+def test_new_version_is_inactive_until_activated(versions, tmp_path):
     assert versions.active_bundle() is None
     assert versions.names() == ["0.7.0+site.1", "0.7.0+site.2"]
     versions.activate("0.7.0+site.2")
@@ -50,7 +50,7 @@ def test_a_new_version_is_not_active_until_it_is_asked_for(versions, tmp_path):
     assert again.active_bundle() is None
 
 
-def test_the_name_of_a_version_leads_nowhere_else(versions, tmp_path):
+def test_rejects_version_names_that_are_paths(versions, tmp_path):
     for name in ("0.9", "..", "../new-1", ACTIVE, ""):
         with pytest.raises(OptionError, match="There is no version"):
             versions.activate(name)
@@ -58,19 +58,19 @@ def test_the_name_of_a_version_leads_nowhere_else(versions, tmp_path):
         versions.adopt(bundle(tmp_path / "odd"), "../odd")
 
 
-def test_a_damaged_version_cannot_be_activated(versions, tmp_path):
+def test_damaged_version_cannot_be_activated(versions, tmp_path):
     (tmp_path / "models" / "0.7.0+site.1" / "models" / "model.pt").write_bytes(b"other")
     with pytest.raises(BundleError, match="do not match the recorded hash"):
         versions.activate("0.7.0+site.1")
     assert versions.active() == ActiveModel()
 
 
-def test_a_second_attempt_replaces_what_the_first_left(versions, tmp_path):
+def test_second_attempt_replaces_leftovers_of_first(versions, tmp_path):
     versions.adopt(bundle(tmp_path / "again", b"newer"), "0.7.0+site.1")
     assert (tmp_path / "models" / "0.7.0+site.1" / "models" / "model.pt").read_bytes() == b"newer"
 
 
-def test_without_a_readable_record_the_base_is_active(versions, tmp_path):
+def test_base_is_active_without_readable_record(versions, tmp_path):
     (tmp_path / "models" / ACTIVE).write_text("{", encoding="utf-8")
     assert versions.active() == ActiveModel()
     (tmp_path / "models" / ACTIVE).write_text('{"version": "gone", "earlier": []}', encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Deep supervision weighs decoder levels by halves against pooled masks."""
+"""Deep supervision halves the weight of each coarser decoder level and pools the masks."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from brats_mm.losses.deep_supervision import LevelsLoss
 from brats_mm.losses.segmentation import TaskLoss
 
 
-def test_one_level_is_the_task_loss() -> None:
+def test_single_level_is_the_task_loss() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 3, 4, 4, 4, generator=generator)
     target = (torch.rand(2, 3, 4, 4, 4, generator=generator) > 0.5).to(torch.uint8)
@@ -15,7 +15,7 @@ def test_one_level_is_the_task_loss() -> None:
     assert torch.equal(LevelsLoss()([logits], target), TaskLoss()(logits, target))
 
 
-def test_levels_count_one_and_a_half_of_their_sum_on_masks_pooled_by_maximum() -> None:
+def test_level_weights_are_normalised_and_masks_max_pooled() -> None:
     target = torch.zeros(1, 1, 4, 4, 4)
     target[..., 0, 0, 0] = 1
     pooled = torch.zeros(1, 1, 2, 2, 2)

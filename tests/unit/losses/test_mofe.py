@@ -1,4 +1,4 @@
-"""Both forms of MoFe against hand-checked numbers, with a gradient only on violation."""
+"""Both forms of MoFe against hand-checked values, with a gradient only on violation."""
 
 import pytest
 import torch
@@ -21,41 +21,41 @@ def _terms(dice: list[list[float]], bce: list[list[float]]) -> TaskTerms:
     return TaskTerms(torch.tensor(dice), torch.tensor(bce))
 
 
-# One sample, two regions. With more: Dice 0.5 and 0.2, cross-entropy 0.3 and 0.4. With fewer: 0.4 and 0.6, 0.5 and 0.1.
+# One sample, two regions. Larger subset: Dice 0.5 and 0.2, cross-entropy 0.3 and 0.4. Smaller: 0.4, 0.6, 0.5 and 0.1.
 MORE = _terms([[0.5, 0.2]], [[0.3, 0.4]])
 FEWER = _terms([[0.4, 0.6]], [[0.5, 0.1]])
 
 
-def test_the_paper_ranks_whole_task_losses() -> None:
-    """L+ = (0.8 + 0.6) / 2 = 0.7 and L- = (0.9 + 0.7) / 2 = 0.8: in order, nothing to pay; swapped, 0.1."""
+def test_paper_form_ranks_whole_task_losses() -> None:
+    """L+ = (0.8 + 0.6) / 2 = 0.7 and L- = (0.9 + 0.7) / 2 = 0.8. In order, the term is 0. Swapped, it is 0.1."""
     assert paper_ranking(MORE, FEWER).item() == pytest.approx(0.0)
     assert paper_ranking(FEWER, MORE).item() == pytest.approx(0.1)
 
 
-def test_the_paper_adds_both_task_losses_and_a_tenth_of_the_ranking() -> None:
+def test_paper_form_adds_both_task_losses_and_a_tenth_of_ranking() -> None:
     assert paper_loss(MORE, FEWER).item() == pytest.approx(1.5)
     assert paper_loss(FEWER, MORE).item() == pytest.approx(1.5 + 0.1 * 0.1)
 
 
-def test_the_paper_ranks_each_sample_by_itself() -> None:
-    """Violated by 1 in the first sample and kept by 2 in the second: the mean of the hinges is 0.5, not 0."""
+def test_paper_form_ranks_each_sample_separately() -> None:
+    """The first sample violates the order by 1, the second keeps it by 2. The mean of the hinges is 0.5, not 0."""
     more = _terms([[1.0], [0.0]], [[0.0], [0.0]])
     fewer = _terms([[0.0], [2.0]], [[0.0], [0.0]])
 
     assert paper_ranking(more, fewer).item() == pytest.approx(0.5)
 
 
-def test_the_released_code_ranks_dice_and_cross_entropy_apart() -> None:
-    """Dice violated by 0.1 in the first region, cross-entropy by 0.3 in the second: means 0.05 and 0.15."""
+def test_released_form_ranks_dice_and_cross_entropy_separately() -> None:
+    """Dice is violated by 0.1 in the first region, cross-entropy by 0.3 in the second: means 0.05 and 0.15."""
     assert released_ranking(MORE, FEWER).item() == pytest.approx(0.2)
 
 
-def test_the_released_code_takes_the_mean_of_the_task_losses() -> None:
-    """(0.7 + 0.8) / 2 + 0.1 * 0.2; per unit of task loss its lambda counts double."""
+def test_released_form_averages_task_losses() -> None:
+    """(0.7 + 0.8) / 2 + 0.1 * 0.2. Relative to the task loss, its lambda counts double."""
     assert released_loss(MORE, FEWER).item() == pytest.approx(0.77)
 
 
-def test_no_gradient_where_the_order_holds() -> None:
+def test_no_gradient_when_order_holds() -> None:
     more, fewer = torch.tensor([0.2], requires_grad=True), torch.tensor([0.5], requires_grad=True)
     hinge(more, fewer).sum().backward()
 
@@ -65,7 +65,7 @@ def test_no_gradient_where_the_order_holds() -> None:
     assert fewer.grad.item() == 0
 
 
-def test_a_violation_pulls_more_down_and_pushes_fewer_up() -> None:
+def test_violation_lowers_larger_and_raises_smaller_subset_loss() -> None:
     more, fewer = torch.tensor([0.5], requires_grad=True), torch.tensor([0.2], requires_grad=True)
     hinge(more, fewer).sum().backward()
 
@@ -76,7 +76,7 @@ def test_a_violation_pulls_more_down_and_pushes_fewer_up() -> None:
 
 
 @pytest.mark.parametrize(("module", "form"), [(PaperMoFeLoss, paper_loss), (ReleasedMoFeLoss, released_loss)])
-def test_modules_take_stacked_views_first_half_more(module: type[torch.nn.Module], form: object) -> None:
+def test_modules_take_stacked_views_with_larger_subsets_first(module: type[torch.nn.Module], form: object) -> None:
     generator = torch.Generator().manual_seed(3)
     more, fewer = torch.randn(2, 2, 3, 4, 4, 4, generator=generator)
     target = (torch.rand(2, 3, 4, 4, 4, generator=generator) > 0.5).float()
@@ -88,7 +88,7 @@ def test_modules_take_stacked_views_first_half_more(module: type[torch.nn.Module
 
 
 @pytest.mark.parametrize("module", [PaperMoFeLoss, ReleasedMoFeLoss])
-def test_equal_views_pay_no_ranking(module: type[torch.nn.Module]) -> None:
+def test_equal_views_have_no_ranking_loss(module: type[torch.nn.Module]) -> None:
     generator = torch.Generator().manual_seed(4)
     view = torch.randn(1, 3, 4, 4, 4, generator=generator)
     target = torch.ones(2, 3, 4, 4, 4)
@@ -97,7 +97,7 @@ def test_equal_views_pay_no_ranking(module: type[torch.nn.Module]) -> None:
 
 
 @given(st.floats(0, 5), st.floats(0, 5))
-def test_the_hinge_is_never_negative_and_zero_when_in_order(more: float, fewer: float) -> None:
+def test_hinge_is_never_negative_and_zero_in_order(more: float, fewer: float) -> None:
     value = hinge(torch.tensor([more]), torch.tensor([fewer])).item()
 
     assert value >= 0

@@ -1,4 +1,4 @@
-"""The labelled table of header combinations: accuracy over all, and no mistake where the verdict is confident."""
+"""Classification of a labelled table of header combinations: accuracy, and no error where the verdict is confident."""
 
 import csv
 import sys
@@ -61,15 +61,15 @@ def said(verdict: Verdict) -> str:
     return verdict.modality.label if verdict.modality else "other"
 
 
-def test_the_table_is_large_and_has_no_row_twice() -> None:
+def test_table_is_large_and_has_no_duplicates() -> None:
     table = [tuple(row.values()) for row in rows()]
 
     assert 150 <= len(table) == len(set(table))
     assert {"Siemens", "GE", "Philips", "Canon"} <= {row[0] for row in table}
 
 
-def test_confident_verdicts_are_always_right_and_nearly_all_others_too(capsys: pytest.CaptureFixture[str]) -> None:
-    """`other?T2` in the table: the row is doubtful on purpose, and must not be decided with confidence as anything else."""
+def test_confident_verdicts_are_always_right_and_most_others_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows labelled `other?T2` are ambiguous on purpose: `other` and `T2` both count as right."""
     right, confident, wrong, table = 0, 0, [], list(rows())
     for row in table:
         verdict = classify(facts_of(row))
@@ -90,7 +90,7 @@ def test_confident_verdicts_are_always_right_and_nearly_all_others_too(capsys: p
     assert confident / len(table) >= 0.85
 
 
-def test_every_verdict_has_evidence_in_sentences() -> None:
+def test_every_verdict_has_evidence() -> None:
     for row in rows():
         verdict = classify(facts_of(row))
 
@@ -99,14 +99,14 @@ def test_every_verdict_has_evidence_in_sentences() -> None:
         assert 0 <= verdict.confidence <= 1
 
 
-def test_a_reformat_names_its_source() -> None:
+def test_reformat_names_its_source() -> None:
     row = next(row for row in rows() if row["description"] == "t1_mprage_KM_MPR_tra")
     verdict = classify(facts_of(row))
 
     assert (verdict.modality, verdict.underlying) == (None, Modality.T1CE)
 
 
-def test_timing_against_words_is_left_to_the_user() -> None:
+def test_conflict_of_timing_and_description_is_left_to_user() -> None:
     verdict = classify(HeaderFacts(description="T1", scanning_sequence=("SE",), echo_ms=100.0, repetition_ms=4500.0))
 
     assert verdict.confidence < 0.5

@@ -1,4 +1,4 @@
-"""From DICOM files to volumes: geometry, encodings, several volumes in a series, and faults."""
+"""Reading DICOM files as volumes: geometry, encodings, several volumes per series, and faults."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def grey(shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> np.ndarray:
 
 
 def oblique(angles: tuple[float, float, float], spacing: tuple[float, float, float], lean: float = 0.0) -> np.ndarray:
-    """An RAS affine: turned by Euler angles, its third axis leaning in the plane by `lean`."""
+    """An RAS affine rotated by Euler angles, with its third axis sheared in the plane by `lean`."""
     turned = nib.eulerangles.euler2mat(*angles)
     affine = np.eye(4)
     affine[:3, :3] = turned * np.asarray(spacing)
@@ -77,7 +77,7 @@ def rewritten(path: Path, **changes: object) -> None:
     lean=st.sampled_from((0.0, 0.3)),
     is_enhanced=st.booleans(),
 )
-def test_any_oblique_volume_comes_back_where_it_was(
+def test_oblique_volumes_round_trip(
     tmp_path_factory: pytest.TempPathFactory,
     angles: tuple[float, float, float],
     spacing: tuple[float, float, float],
@@ -93,7 +93,7 @@ def test_any_oblique_volume_comes_back_where_it_was(
         write_series(folder, data, affine)
     result = read_series_folder(folder)
 
-    # The slices may come in the opposite order; each voxel must lie where it lay.
+    # Slices may be in the opposite order, but each voxel must keep its position.
     turned = np.linalg.inv(affine) @ result.grid.affine
     flip = turned[2, 2] < 0
     expected = data[:, :, ::-1] if flip else data
@@ -103,7 +103,7 @@ def test_any_oblique_volume_comes_back_where_it_was(
     assert np.allclose(result.grid.affine, affine @ back, atol=1e-3)
 
 
-def test_rescaling_counts_slice_by_slice(tmp_path: Path) -> None:
+def test_rescale_is_applied_per_slice(tmp_path: Path) -> None:
     data = grey()
     slices = make_slices(data * 2 - 100, AXIAL, SeriesFacts(slope=2.0, intercept=-100.0))
     for index, one in enumerate(slices):
@@ -115,7 +115,7 @@ def test_rescaling_counts_slice_by_slice(tmp_path: Path) -> None:
     assert np.allclose(result.data, data * factors - 100)
 
 
-def test_frames_of_an_enhanced_image_have_their_own_rescales(tmp_path: Path) -> None:
+def test_rescale_is_applied_per_frame_of_enhanced_images(tmp_path: Path) -> None:
     data = grey()
     path = write_enhanced(tmp_path / "image.dcm", data, AXIAL)
     dataset = pydicom.dcmread(path)
@@ -130,7 +130,7 @@ def test_frames_of_an_enhanced_image_have_their_own_rescales(tmp_path: Path) -> 
     assert np.allclose(read_series_folder(tmp_path).data, data * (0.5 + np.arange(SHAPE[2])) - 7)
 
 
-def test_signed_voxels_keep_their_sign(tmp_path: Path) -> None:
+def test_signed_voxels_keep_sign(tmp_path: Path) -> None:
     data = grey() - 1500
     write_series(tmp_path, data, AXIAL, SeriesFacts(signed=True))
 
@@ -139,7 +139,7 @@ def test_signed_voxels_keep_their_sign(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("encoding", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
 def test_compressed_images_are_decoded(tmp_path: Path, encoding: str, syntax: str) -> None:
-    """GDCM writes them here as well; lossless, so that the voxels must be equal."""
+    """GDCM writes them losslessly, so the voxels must be equal."""
     import itk
 
     data = grey()
@@ -193,7 +193,7 @@ def test_images_that_pydicom_compresses_are_decoded(tmp_path: Path, syntax: UID)
 
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
 def test_big_endian_images_are_read(tmp_path: Path, enhanced: bool) -> None:
-    """Retired from the standard, but old archives hold them."""
+    """Retired from the standard, but present in old archives."""
     data = grey()
     made = [make_enhanced(data, AXIAL, SeriesFacts())] if enhanced else make_slices(data, AXIAL, SeriesFacts())
     for index, one in enumerate(made):
@@ -206,7 +206,7 @@ def test_big_endian_images_are_read(tmp_path: Path, enhanced: bool) -> None:
 
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
 def test_lossy_jpeg_is_read_and_reported(tmp_path: Path, enhanced: bool) -> None:
-    """Eight bits; a smooth image differs by no more than two grey values."""
+    """With eight bits, a smooth image differs by at most two grey values."""
     i, j, k = np.indices(SHAPE)
     data = np.rint(100 + 60 * np.sin(i / 5) + 40 * np.cos(j / 4) + 5 * k)
     made = [make_enhanced(data, AXIAL, SeriesFacts())] if enhanced else make_slices(data, AXIAL, SeriesFacts())
@@ -231,7 +231,7 @@ def jpeg(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def test_slices_are_put_in_order_by_position_not_by_name_or_number(tmp_path: Path) -> None:
+def test_slices_are_sorted_by_position(tmp_path: Path) -> None:
     data = grey()
     paths = write_series(tmp_path, data, AXIAL)
     for index, path in enumerate(paths):
@@ -253,7 +253,7 @@ def test_one_missing_slice_is_interpolated_and_reported(tmp_path: Path) -> None:
     assert np.allclose(result.data[:, :, 4], (data[:, :, 3] + data[:, :, 5]) / 2)
 
 
-def test_many_missing_slices_are_refused(tmp_path: Path) -> None:
+def test_rejects_many_missing_slices(tmp_path: Path) -> None:
     paths = write_series(tmp_path, grey(), AXIAL)
     for path in paths[3:6]:
         path.unlink()
@@ -262,7 +262,7 @@ def test_many_missing_slices_are_refused(tmp_path: Path) -> None:
         read_series_folder(tmp_path)
 
 
-def test_uneven_slices_are_refused(tmp_path: Path) -> None:
+def test_rejects_uneven_slices(tmp_path: Path) -> None:
     paths = write_series(tmp_path, grey(), AXIAL)
     rewritten(paths[5], ImagePositionPatient=[20.0, -35.5, 28.6])
 
@@ -270,7 +270,7 @@ def test_uneven_slices_are_refused(tmp_path: Path) -> None:
         read_series_folder(tmp_path)
 
 
-def test_copies_of_files_count_once(tmp_path: Path) -> None:
+def test_duplicate_files_count_once(tmp_path: Path) -> None:
     data = grey()
     for path in write_series(tmp_path, data, AXIAL)[:3]:
         (tmp_path / f"copy_{path.name}").write_bytes(path.read_bytes())
@@ -280,7 +280,7 @@ def test_copies_of_files_count_once(tmp_path: Path) -> None:
     assert np.array_equal(read_series(series).data, data)
 
 
-def test_two_images_in_one_place_are_reported(tmp_path: Path) -> None:
+def test_reports_two_images_at_one_position(tmp_path: Path) -> None:
     data = grey()
     path = write_series(tmp_path, data, AXIAL)[2]
     again = pydicom.dcmread(path)
@@ -295,7 +295,7 @@ def test_two_images_in_one_place_are_reported(tmp_path: Path) -> None:
     assert np.array_equal(read_series(series).data, data)
 
 
-def test_a_series_of_two_echoes_is_two_volumes(tmp_path: Path) -> None:
+def test_series_with_two_echoes_is_two_volumes(tmp_path: Path) -> None:
     first, second = grey(), grey(seed=1)
     facts = SeriesFacts("PD+T2", repetition_ms=3500.0, echo_ms=14.0)
     write_series(tmp_path, first, AXIAL, facts)
@@ -309,7 +309,7 @@ def test_a_series_of_two_echoes_is_two_volumes(tmp_path: Path) -> None:
     assert np.array_equal(read_series(series[1]).data, second)
 
 
-def test_three_orientations_of_a_localiser_are_three_volumes(tmp_path: Path) -> None:
+def test_localiser_with_three_orientations_is_three_volumes(tmp_path: Path) -> None:
     facts = SeriesFacts("localizer", scanning_sequence="GR", echo_ms=4.0, repetition_ms=8.6)
     for index, angles in enumerate(((0, 0, 0), (0, np.pi / 2, 0), (0, 0, np.pi / 2))):
         for number, one in enumerate(make_slices(grey((18, 14, 3)), oblique(angles, (2, 2, 10)), facts)):
@@ -321,7 +321,7 @@ def test_three_orientations_of_a_localiser_are_three_volumes(tmp_path: Path) -> 
     assert {one.verdict.kind for one in series} == {"localiser"}
 
 
-def test_time_points_become_one_time_series(tmp_path: Path) -> None:
+def test_time_points_form_one_time_series(tmp_path: Path) -> None:
     facts = SeriesFacts("dyn", scanning_sequence="GR", echo_ms=2.0, repetition_ms=5.0)
     for time in range(6):
         for index, one in enumerate(make_slices(grey((8, 8, 8), time), AXIAL, facts)):
@@ -351,7 +351,7 @@ def test_missing_geometry_is_reported(tmp_path: Path, keyword: str) -> None:
         read_series_folder(tmp_path)
 
 
-def test_one_slice_is_no_volume(tmp_path: Path) -> None:
+def test_single_slice_is_no_volume(tmp_path: Path) -> None:
     for path in write_series(tmp_path, grey(), AXIAL)[1:]:
         path.unlink()
 
@@ -359,7 +359,7 @@ def test_one_slice_is_no_volume(tmp_path: Path) -> None:
         read_series_folder(tmp_path)
 
 
-def test_truncated_and_foreign_files_are_passed_over_and_reported(tmp_path: Path) -> None:
+def test_truncated_and_other_files_are_skipped_and_reported(tmp_path: Path) -> None:
     paths = write_series(tmp_path, grey(), AXIAL)
     paths[0].write_bytes(paths[0].read_bytes()[:-200])
     paths[9].write_bytes(paths[9].read_bytes()[:300])
@@ -374,7 +374,7 @@ def test_truncated_and_foreign_files_are_passed_over_and_reported(tmp_path: Path
     assert sum(count for count, _ in scanned.ignored.values()) == 4
 
 
-def test_a_deflated_header_is_not_inflated(tmp_path: Path) -> None:
+def test_deflated_header_is_not_inflated(tmp_path: Path) -> None:
     path = write_series(tmp_path, grey(), AXIAL)[0]
     image = pydicom.dcmread(path)
     image.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
@@ -394,7 +394,7 @@ def test_files_without_preamble_are_read(tmp_path: Path) -> None:
     assert len(scan(tmp_path).studies[0].series[0].layout.slices) == SHAPE[2]
 
 
-def test_several_studies_need_a_choice_and_can_be_named(tmp_path: Path) -> None:
+def test_several_studies_need_a_choice(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AXIAL, SeriesFacts(study="one"))
     write_series(tmp_path / "b", grey(), AXIAL, SeriesFacts(study="two"))
     scanned = scan(tmp_path)
@@ -407,7 +407,7 @@ def test_several_studies_need_a_choice_and_can_be_named(tmp_path: Path) -> None:
         one_study(scanned, "nonsense")
 
 
-def test_several_patients_are_reported_without_their_names(tmp_path: Path) -> None:
+def test_several_patients_are_reported_without_names(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AXIAL, SeriesFacts(study="one", patient="Alpha"))
     write_series(tmp_path / "b", grey(), AXIAL, SeriesFacts(study="two", patient="Beta"))
 
@@ -416,7 +416,7 @@ def test_several_patients_are_reported_without_their_names(tmp_path: Path) -> No
     assert "Alpha" not in str(reported.value)
 
 
-def test_two_patients_in_one_study_are_refused(tmp_path: Path) -> None:
+def test_rejects_two_patients_in_one_study(tmp_path: Path) -> None:
     write_series(tmp_path, grey(), AXIAL, SeriesFacts(patient="Alpha"))
     write_series(tmp_path, grey(), AXIAL, SeriesFacts("other", number=2, patient="Beta"))
 
@@ -424,14 +424,14 @@ def test_two_patients_in_one_study_are_refused(tmp_path: Path) -> None:
         one_study(scan(tmp_path))
 
 
-def test_a_folder_without_dicom_is_reported(tmp_path: Path) -> None:
+def test_reports_folder_without_dicom(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
 
     with pytest.raises(CaseError, match="holds no DICOM image"):
         scan(tmp_path)
 
 
-def test_folders_of_one_series_each_are_a_case_read_side_by_side(tmp_path: Path) -> None:
+def test_folders_with_one_series_each_are_read_in_parallel(tmp_path: Path) -> None:
     """Runs in a separate process, because ITK loads modules on first use, here in several threads at once."""
     for seed, name in enumerate(("t1", "t2", "flair")):
         write_series(tmp_path / name, grey(seed=seed), AXIAL, SeriesFacts(number=seed + 1))
@@ -446,7 +446,7 @@ def test_folders_of_one_series_each_are_a_case_read_side_by_side(tmp_path: Path)
     assert done.stdout.strip() == "3", done.stderr
 
 
-def test_two_series_are_not_one_sequence(tmp_path: Path) -> None:
+def test_rejects_two_series_for_one_sequence(tmp_path: Path) -> None:
     write_series(tmp_path, grey(), AXIAL)
     write_series(tmp_path, grey(seed=1), AXIAL, with_number(SeriesFacts(), 2))
 
@@ -454,14 +454,14 @@ def test_two_series_are_not_one_sequence(tmp_path: Path) -> None:
         read_series_folder(tmp_path)
 
 
-def test_a_dicomdir_is_an_index_and_no_image(tmp_path: Path) -> None:
+def test_dicomdir_is_an_index_not_an_image(tmp_path: Path) -> None:
     from pydicom.fileset import FileSet
 
     index = FileSet()
     for path in write_series(tmp_path / "from", grey(), AXIAL):
         index.add(path)
     index.write(tmp_path / "disc")
-    index._stage["t"].cleanup()  # pydicom leaves its staging folder to the garbage collector, which warns
+    index._stage["t"].cleanup()  # pydicom leaves its staging folder to the garbage collector, which emits a warning
     scanned = scan(tmp_path / "disc")
 
     assert len(scanned.studies[0].series[0].layout.slices) == SHAPE[2]

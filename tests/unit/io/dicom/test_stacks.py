@@ -1,4 +1,4 @@
-"""Sort the slices of a series into volumes."""
+"""Slices of a series are sorted into volumes."""
 
 from pathlib import Path
 
@@ -32,56 +32,56 @@ def test_slices_with_slightly_different_echo_times_are_one_volume():
     assert stack.notes == ("its 22 slices differ in echo time (10 to 10.4 ms) and are used as one volume",)
 
 
-def test_slices_that_differ_in_image_type_are_one_volume():
+def test_slices_with_different_image_types_are_one_volume():
     (stack,) = stacks_of([one(6.0 * z, z, kind=(*M, "NORM") if z < 5 else M) for z in range(22)])
 
     assert len(stack.slices) == 22
     assert stack.notes == ("its 22 slices differ in image type and are used as one volume",)
 
 
-def test_an_interleaved_piece_is_no_volume_of_thick_slices():
-    """Three slices of the second echo time are lost. The first echo alone would pass for a volume of 12 mm slices."""
+def test_incomplete_interleaved_echo_is_no_thick_slice_volume():
+    """Three slices of the second echo are lost. The first echo alone would look like a volume of 12 mm slices."""
     slices = [one(6.0 * z, z, echo=10 + 0.2 * (z % 2)) for z in range(22) if z % 2 == 0 or z < 15]
 
     assert sizes(slices) == [18]
     assert "3 of its 21 slices are missing" in lay_out(stacks_of(slices)[0].slices).fault
 
 
-def test_a_stray_slice_beside_a_whole_volume_is_kept_apart():
-    """At an odd distance, and of another type: a reference slice, for example."""
+def test_stray_slice_is_separate_from_complete_volume():
+    """At another distance and of another type, for example a reference slice."""
     slices = [one(5.0 * z, z) for z in range(20)] + [one(213.7, 99, kind=(*M, "OTHER"))]
 
     assert sorted(sizes(slices)) == [1, 20]
 
 
-def test_two_echoes_in_the_same_places_stay_two_volumes():
+def test_two_echoes_at_same_positions_are_two_volumes():
     slices = [one(5.0 * z, z, echo=echo) for z in range(20) for echo in (14.0, 98.0)]
 
     assert sizes(slices) == [20, 20]
 
 
-def test_two_echoes_that_jitter_stay_two_volumes():
+def test_two_echoes_with_jitter_are_two_volumes():
     slices = [one(5.0 * z, z, echo=echo + 0.2 * (z % 2)) for z in range(20) for echo in (14.0, 98.0)]
 
     assert sizes(slices) == [20, 20]
 
 
-def test_blocks_with_different_echoes_stay_apart():
-    """Proton density below, T2 above: two images, although their places do not overlap."""
+def test_blocks_with_different_echoes_are_separate():
+    """Proton density below and T2 above are two images, although their positions do not overlap."""
     slices = [one(5.0 * z, z, echo=14.0 if z < 10 else 98.0) for z in range(20)]
 
     assert sizes(slices) == [10, 10]
 
 
 @pytest.mark.parametrize("kind", ["P", "ADC", "MIP"])
-def test_another_kind_of_image_is_never_joined(kind):
+def test_other_image_types_are_never_merged(kind):
     slices = [one(5.0 * z, z, kind=M if z % 2 else ("ORIGINAL", "PRIMARY", kind)) for z in range(20)]
 
     assert sizes(slices) == [10, 10]
 
 
 @pytest.mark.parametrize("noise", [1e-6, 1e-4, 2e-3])
-def test_noise_in_orientation_and_position_splits_nothing(noise):
+def test_noise_in_orientation_and_position_does_not_split_volume(noise):
     slices = [
         one(5.0 * z, z, along=(1.0, noise * (z % 2), 0.0), position_mm=(-100.0 + noise * (z % 3), -100.0, 5.0 * z))
         for z in range(20)
@@ -90,7 +90,7 @@ def test_noise_in_orientation_and_position_splits_nothing(noise):
     assert sizes(slices) == [20]
 
 
-def test_noise_in_position_does_not_hide_two_images_in_one_place():
+def test_noise_in_position_does_not_hide_two_images_at_one_position():
     slices = [one(5.0 * z, z, position_mm=(-100.0, -100.0, 5.0 * z)) for z in range(20)]
     slices += [one(5.0 * z, 50 + z, position_mm=(-100.0, -100.0, 5.0 * z + 0.04), acquisition=2) for z in range(20)]
 
@@ -104,7 +104,7 @@ def test_interleaved_acquisitions_are_one_volume():
     assert sizes(slices) == [20]
 
 
-def test_a_long_time_series_says_that_its_first_volume_is_shown():
+def test_long_time_series_notes_use_of_first_volume():
     (stack,) = stacks_of([one(5.0 * z, z, temporal=time) for time in range(6) for z in range(10)])
 
     assert (len(stack.slices), stack.repeats) == (10, 6)
