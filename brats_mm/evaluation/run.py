@@ -29,6 +29,7 @@ from brats_mm.evaluation.tables import (
     write_document,
     write_parquet_beside,
 )
+from brats_mm.io.bundle import sha256_of
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.outputs.folder import OutputFolder, output_errors
@@ -169,13 +170,13 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
 
 
 def _identity(case: LabelledCase) -> dict[str, Any]:
-    """Identify a case by its name, sequences, label scheme and file sizes."""
+    """Identify a case by its name, sequences, label scheme and the content of its files."""
     files = [Path(case.files.paths[modality]) for modality in ordered(frozenset(case.files.paths))]
     return {
         "name": case.files.name,
         "sequences": subset_name(frozenset(case.files.paths)),
         "labels": case.scheme.value if case.scheme else None,
-        "bytes": [path.stat().st_size if path.is_file() else None for path in (*files, case.label)],
+        "sha256": [sha256_of(path) if path.is_file() else None for path in (*files, case.label)],
     }
 
 

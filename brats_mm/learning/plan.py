@@ -120,6 +120,12 @@ def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTE
     if settings.side % 16 or not 64 <= settings.side <= 128:
         message = f"side is {settings.side}. Give a multiple of 16 from 64 to 128."
         raise OptionError(message)
+    if not 0 < settings.learning_rate <= 1:  # false for NaN, too
+        message = f"learning_rate is {settings.learning_rate:g}. Give a number above 0, up to 1."
+        raise OptionError(message)
+    if not 0 <= settings.seed < 2**32:
+        message = "seed is too large or negative. Give 0 to 4294967295."
+        raise OptionError(message)
     return settings
 
 

@@ -7,9 +7,11 @@
 
 import hashlib
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from brats_mm.io.durable import sync, write_json
@@ -63,7 +65,11 @@ class CorrectionStore:
         return [correction for correction in self.all(owner) if (correction.image, correction.tag) == (image, tag)]
 
     def change(self, correction: Correction) -> None:
-        """Replace the record of a correction. Its files are unchanged."""
+        """Replace the record of a correction. Its files are unchanged.
+
+        Raises:
+            FileNotFoundError: it was deleted meanwhile.
+        """
         with self._lock:
             write_json(to_json(correction), self.folder(correction) / DOCUMENT)
 
@@ -82,7 +88,12 @@ class CorrectionStore:
 
     def used_bytes(self, owner: str) -> int:
         """Return the disk space of an owner's corrections."""
-        return sum(path.lstat().st_size for path in (self.root / _hash(owner)).rglob("*"))
+        total = 0
+        for folder, _, names in os.walk(self.root / _hash(owner)):  # skips what is deleted meanwhile, unlike rglob
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += Path(folder, name).lstat().st_size
+        return total
 
 
 def _hash(text: str) -> str:

@@ -146,7 +146,8 @@ class ModelVersions:
             raise BundleError(message)
         if folder is not None:
             checked_hash(Bundle(folder))
-        return self._store(self.active().activated(version))
+        with self._lock:
+            return self._store(self.active().activated(version))
 
     def roll_back(self) -> ActiveModel:
         """Activate the version that was active before.
@@ -154,11 +155,11 @@ class ModelVersions:
         Raises:
             OptionError: no other version was active before.
         """
-        return self._store(self.active().rolled_back())
+        with self._lock:
+            return self._store(self.active().rolled_back())
 
     def _store(self, state: ActiveModel) -> ActiveModel:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._lock:
-            write_json({"version": state.version, "earlier": state.earlier}, self._root / ACTIVE)
-            sync(self._root)
+        write_json({"version": state.version, "earlier": state.earlier}, self._root / ACTIVE)
+        sync(self._root)
         return state

@@ -118,6 +118,14 @@ def test_kept_study_is_served_as_zip_that_can_be_resubmitted(client):
     until(lambda: not list((client.service.queue.files.root / "incoming").iterdir()))
 
 
+def test_a_job_without_identity_warns_of_what_pictures_still_show(client):
+    files = study((grey(), AFFINE, TYPICAL["t2"]))
+    plain = client.post("/v1/jobs", files=files, data={"options": '{"dicom": true}'}).json()
+    bare = client.post("/v1/jobs", files=files, data={"options": '{"dicom": true, "deidentify": true}'}).json()
+    said = "burned-in annotations and the face"
+    assert [any(said in note for note in job["notes"]) for job in (plain, bare)] == [False, True]
+
+
 def test_study_that_was_not_kept_is_not_served(client):
     files = study((grey(), AFFINE, TYPICAL["t2"]))
     job = ended(client, client.post("/v1/jobs", files=files).json()["id"])

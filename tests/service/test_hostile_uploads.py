@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from brats_mm_service.settings import UploadLimits
-from tests.fakes.serving import serving, small_settings
+from brats_mm_service.uploads import multipart
+from tests.fakes.serving import serving, small_settings, until
 
 MIB = 2**20
 
@@ -271,3 +272,41 @@ def test_nearly_full_disk_is_reported_before_upload(tmp_path, good):
         answer = client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", good)})
         assert answer.status_code == 507
         assert "disk is nearly full" in answer.json()["detail"]
+
+
+def test_a_disk_that_fills_during_the_upload_ends_it(tmp_path, monkeypatch):
+    """Several uploads together can need more than was free when each began."""
+    free = iter([2**40, 2**40, 0])
+    usage = multipart.shutil.disk_usage(tmp_path)._replace
+    monkeypatch.setattr(multipart.shutil, "disk_usage", lambda _: usage(free=next(free, 0)))
+    sent = 0
+
+    def body():
+        nonlocal sent
+        yield b'--x\r\nContent-Disposition: form-data; name="t1"; filename="a.nii.gz"\r\n\r\n'
+        for _ in range(256):
+            sent += 1
+            yield bytes(MIB)
+
+    with serving(small_settings(tmp_path, uploads=UploadLimits(free_bytes=1))) as client:
+        with suppress(httpx.TransportError):  # the service may close before all is sent
+            answer = client.post(
+                "/v1/jobs", content=body(), headers={"Content-Type": "multipart/form-data; boundary=x"}
+            )
+            assert (answer.status_code, "nearly full" in answer.json()["detail"]) == (507, True)
+        until(lambda: not list((tmp_path / "incoming").iterdir()))
+        print(f"{sent} of 256 MiB were sent")  # noqa: T201
+        assert not client.get("/v1/jobs").json()["jobs"]
+
+
+@pytest.mark.parametrize("kind", ["long", "many"])
+def test_headers_of_parts_have_a_limit(client, kind):
+    line = b"X-Name: " + b"a" * (200_000 if kind == "long" else 10) + b"\r\n"
+    head = b'--x\r\nContent-Disposition: form-data; name="t1"; filename="a"\r\n' + line * (
+        1 if kind == "long" else 20_000
+    )
+    answer = client.post(
+        "/v1/jobs", content=head + b"\r\nx\r\n--x--\r\n", headers={"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert answer.status_code in (400, 413), answer.text
+    assert not list((client.service.queue.files.root / "incoming").iterdir())

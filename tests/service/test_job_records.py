@@ -193,6 +193,17 @@ def test_full_disk_while_accepting_leaves_nothing(queue, monkeypatch):
     assert not list((queue.files.root / "incoming").iterdir())
 
 
+def test_an_upload_is_on_the_disk_before_its_job_is_accepted(queue, monkeypatch):
+    from brats_mm_service.jobs import files
+
+    done, sync, add = [], files.sync, queue.records.add
+    monkeypatch.setattr(files, "sync", lambda path: (done.append(path.name), sync(path)))
+    monkeypatch.setattr(queue.records, "add", lambda *arguments: (done.append("accepted"), add(*arguments))[1])
+    submitted(queue, "one")
+    assert done[-1] == "accepted"
+    assert {"t1.nii.gz", "one", "jobs"} <= set(done), "the file, its folder, and the folder of all jobs"
+
+
 def test_removal_waits_for_removal_in_other_thread(queue, monkeypatch):
     """Otherwise, files of a deleted job would remain on the disk for a moment."""
     submitted(queue, "one")

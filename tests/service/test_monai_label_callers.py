@@ -8,11 +8,14 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 from brats_mm.domain.volume import Grid
+from brats_mm.io.volume import read_stored
 from brats_mm_service.viewer.cases import ServerCases
 from brats_mm_service.viewer.label_files import BAND_NATS, LabelForm, ViewerModel, entropy_bands, nrrd_bytes
 from brats_mm_service.viewer.store import MOST_OF_A_KIND, Item, Kind, ViewerStore
+from tests.fakes.dicom_series import TYPICAL, make_slices
 from tests.fakes.monai_label_client import real_client
 from tests.fakes.serving import LONGEST_S, serving, small_settings, until
 from tests.fakes.step_gate import StepGate
@@ -141,6 +144,55 @@ def test_disconnected_viewer_cancels_its_job(tmp_path, made_head):
             viewer.sendall(f"POST /infer/brats_mm HTTP/1.1\r\n{head}\r\n".encode() + request.read())
             until(lambda: [job["state"] for job in http.get("/v1/jobs").json()["jobs"]] == ["running"])
         until(lambda: http.get("/v1/jobs").json()["jobs"][0]["state"] == "cancelled")
+
+
+@pytest.mark.parametrize("path", ["/batch/infer/brats_mm", "/infer/deepedit", "/wsi/infer/brats_mm", "/train/deepedit"])
+def test_what_is_not_supported_is_404(guarded, path):
+    guarded.trainer = guarded.service.tokens.create("tom", ("jobs:read", "jobs:write", "models:write"))[1]
+    assert guarded.post(path, headers=bearer(guarded.trainer)).status_code == 404
+
+
+def test_scribbles_are_ignored_whatever_they_are(tmp_path, made_head):
+    """The client sends them as the part `label`."""
+    with serving(small_settings(tmp_path)) as http:
+        image = ("flair.nii.gz", flair(made_head))
+        path = "/infer/brats_mm?output=json"
+        without = http.post(path, files={"file": image}).json()
+        for scribbles in (made_label(made_head), b"no image", b""):
+            files = {"file": image, "label": ("scribbles_t1.nii.gz", scribbles)}
+            answer = http.post(path, files=files).json()
+            assert answer["job"] == without["job"], "the same case, so it is not computed again"
+            assert answer["sequences_found"] == ["flair"]
+        upload = http.service.queue.files.root / "jobs" / without["job"].rpartition("/")[2]
+        assert not list(upload.rglob("*scribbles*"))
+
+
+def test_a_case_on_the_server_can_be_a_link_named_as_ohif_names_its_series(tmp_path, made_head):
+    uid = "1.2.826.0.1.3680043.8.498.1"
+    store = tmp_path / "store"
+    (store / "case-7").mkdir(parents=True)
+    (store / "case-7" / "flair.nii.gz").write_bytes(flair(made_head))
+    (store / uid).symlink_to("case-7")
+    with serving(small_settings(tmp_path / "data", datastore=store)) as http:
+        answer = http.post(f"/infer/brats_mm?image={uid}&output=json")
+        assert (answer.status_code, answer.json()["sequences_found"]) == (200, ["flair"])
+
+
+def test_voxels_of_a_series_that_simpleitk_converts_come_back_in_the_order_of_its_slices(tmp_path):
+    """OHIF copies the voxels of a label to the series without looking at its geometry."""
+    data = np.random.default_rng(0).integers(0, 4, (7, 6, 5)).astype(float)
+    (tmp_path / "series").mkdir()
+    slices = make_slices(data, np.diag([-1.0, -1.0, 5.0, 1.0]), TYPICAL["t2"])
+    for number, one in enumerate(slices):
+        one.save_as(tmp_path / "series" / f"{number}.dcm", enforce_file_format=True)
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "series")))
+    SimpleITK.WriteImage(reader.Execute(), str(tmp_path / "t2.nrrd"))
+    volume = read_stored(tmp_path / "t2.nrrd")
+    given = nrrd_bytes(volume.data.astype(np.uint8), volume.grid, LabelForm(".nrrd", "uint16", compressed=False))
+    voxels = np.frombuffer(given.partition(b"\n\n")[2], "<u2")
+    in_order = sorted(slices, key=lambda one: float(one.ImagePositionPatient[2]))
+    assert voxels.tolist() == np.stack([one.pixel_array for one in in_order]).ravel().tolist()
 
 
 def test_failed_job_responds_with_its_message(tmp_path, made_head):

@@ -19,7 +19,12 @@ from tests.fakes.stopwatch import stopwatch
 pytestmark = pytest.mark.slow
 
 OUTAGE_S = float(os.environ.get("BRATS_MM_OUTAGE_S", "1"))
-RECORDS = ("start_next", "finish", "fail", "get", "cancel", "requeue", "in_states", "waiting")
+RECORDS = (
+    "start_next", "finish", "fail", "get", "cancel", "requeue", "in_states", "waiting", "add", "check_room", "by_key",
+    "ids", "trainings", "has_segmentations", "counts", "page", "delete", "expire",
+)  # fmt: skip
+ALWAYS_CALLED = ("start_next", "get", "finish", "fail", "add", "check_room", "ids", "trainings")
+"""Calls that every job, submission or sweep makes."""
 WRITES = ("publish", "adopt", "clear_attempts", "clear_attempt", "drop_upload", "remove", "incoming")
 
 
@@ -84,7 +89,7 @@ def jobs_through(tmp_path, made_head, outage, behaviour=None, *, is_called=True)
 def test_every_accepted_job_ends_after_record_outage(tmp_path, made_head, monkeypatch, name):
     behaviour = {"steps": 3, "pause_s": 0.2, "fail": "bad-volume"} if name == "fail" else None
     outage = Outage(monkeypatch, JobRecords, name, locked)
-    is_called = name in ("start_next", "get", "finish", "fail")
+    is_called = name in ALWAYS_CALLED
     seconds, states = jobs_through(tmp_path, made_head, outage, behaviour, is_called=is_called)
     print(f"{name}: {outage.failed} calls failed, {len(states)} jobs ended within {seconds:.1f} s")  # noqa: T201
     assert set(states) <= {"done", "failed"}

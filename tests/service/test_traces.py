@@ -106,11 +106,14 @@ def test_deleted_job_leaves_no_text_of_dicom_headers(tmp_path, caplog, fail):
     assert CANARY[:16] not in " ".join(str(vars(record)) for record in ours)
 
 
-def test_disk_use_per_caller_is_limited(tmp_path, made_head):
+@pytest.mark.parametrize("fail", [None, "bad-volume"])
+def test_disk_use_per_caller_is_limited(tmp_path, made_head, fail):
+    """Kept uploads of failed jobs count, too."""
     volume = (made_head / "BraTS-GLI-00000-000-t1c.nii.gz").read_bytes()
     limits = QueueLimits(kept_bytes_per_caller=1000)
-    with serving(small_settings(tmp_path, queue=limits)) as client:
-        job = client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", volume)}).json()["id"]
+    with serving(small_settings(tmp_path, queue=limits), behaviour={"fail": fail}) as client:
+        options = {"options": '{"keep_upload": true}'}
+        job = client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", volume)}, data=options).json()["id"]
         ended(client, job)
         full = client.post("/v1/jobs", files={"t1ce": ("a.nii.gz", volume)})
         assert (full.status_code, full.json()["type"]) == (507, "urn:brats-mm:problem:quota")

@@ -419,6 +419,20 @@ def test_interrupted_evaluation_needs_resume_or_restart(stopped, three):
         evaluate(labelled_cases(three), stopped, unsure(), again)
 
 
+def test_a_stopped_evaluation_is_not_mixed_with_an_edited_case(stopped, three):
+    label = three / "one" / "one_seg.nii.gz"
+    image = nib.load(label)
+    labels = np.zeros(image.shape, np.uint8)
+    before = label.stat()
+    nib.save(nib.Nifti1Image(labels, image.affine), label)
+    with label.open("r+b") as edited:
+        edited.truncate(before.st_size)
+    os.utime(label, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert label.stat().st_size == before.st_size
+    with pytest.raises(OptionError, match="another list of cases"):
+        evaluate(labelled_cases(three), stopped, unsure(), replace(FEW, resume=True))
+
+
 def test_restart_drops_interrupted_evaluation(stopped, three):
     seen: list[str] = []
     anew = replace(FEW, overwrite=True)

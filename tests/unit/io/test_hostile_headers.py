@@ -1,6 +1,6 @@
 """No NRRD or MetaImage header can open a file other than the named one or one in its folder.
 
-BRATS_MM_MUTATIONS sets the number of corrupted headers per format (default: 400, and 10,000 in the slow test).
+BRATS_MM_MUTATIONS sets the number of corrupted headers of the slow test (default: 10,000). The quick one takes 400.
 """
 
 import bz2
@@ -16,7 +16,7 @@ import pytest
 from brats_mm.errors import VolumeError
 from brats_mm.io.volume import check_volume, read_volume
 
-MUTATIONS = int(os.environ.get("BRATS_MM_MUTATIONS", "400"))
+MUTATIONS = int(os.environ.get("BRATS_MM_MUTATIONS", "10000"))
 SHAPE = (9, 10, 11)
 GREY = np.random.default_rng(3).integers(0, 500, SHAPE).astype("<i2")
 RAW = GREY.tobytes(order="F")
@@ -149,15 +149,17 @@ def attack(tmp_path, count):
 
 
 def test_no_header_opens_another_file(tmp_path):
-    refused, read = attack(tmp_path, MUTATIONS // 4)
+    refused, read = attack(tmp_path, 100)
 
     assert refused > read > 0
 
 
 @pytest.mark.slow
 def test_no_header_of_ten_thousand_opens_another_file(tmp_path):
-    refused, read = attack(tmp_path, max(10_000, MUTATIONS) // 2)  # two formats, each attached and detached
+    each = MUTATIONS // len(MADE)
+    refused, read = attack(tmp_path, each)
 
+    print(f"{each * len(MADE)} headers, each read twice: {refused} refused, {read} read, 0 opened another file")  # noqa: T201
     assert refused > read > 0
 
 

@@ -37,7 +37,9 @@ def test_rejects_thousands_of_other_files_quickly(name, content, what, tmp_path)
     start = time.process_time()
     with pytest.raises(ZipError, match=what):
         unpack(archive, tmp_path / "out")
-    assert time.process_time() - start < CPU_S
+    took_s = time.process_time() - start
+    print(f"{COUNT} files: {took_s:.1f} s of processor time")  # noqa: T201
+    assert took_s < CPU_S
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -47,7 +49,9 @@ def test_thousands_of_dicom_files_take_seconds(tmp_path):
     unpacked = unpack(archive, tmp_path / "out")
     with pytest.raises(CaseError, match=f"{COUNT} of its files: it is not a DICOM image"):
         scan(unpacked.folder)
-    assert time.process_time() - start < CPU_S
+    took_s = time.process_time() - start
+    print(f"{COUNT} DICOM files: {took_s:.1f} s of processor time")  # noqa: T201
+    assert took_s < CPU_S
 
 
 def test_files_next_to_dicom_are_reported_and_not_unpacked(tmp_path):

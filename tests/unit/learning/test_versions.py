@@ -1,5 +1,8 @@
 """Versions of a site's model: names, activation, rollback, and leftovers of interrupted trainings."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from brats_mm.errors import BundleError, OptionError
@@ -75,3 +78,20 @@ def test_base_is_active_without_readable_record(versions, tmp_path):
     assert versions.active() == ActiveModel()
     (tmp_path / "models" / ACTIVE).write_text('{"version": "gone", "earlier": []}', encoding="utf-8")
     assert versions.active() == ActiveModel()
+
+
+def test_threads_that_activate_versions_lose_none_of_the_history(tmp_path):
+    names = [f"0.7.0+site.{number}" for number in range(1, 9)]
+    versions = ModelVersions(tmp_path / "models")
+    for name in names:
+        versions.adopt(bundle(tmp_path / f"new-{name}"), name)
+    start = threading.Barrier(len(names))
+
+    def activate(name):
+        start.wait()
+        versions.activate(name)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(activate, names))
+    state = versions.active()
+    assert sorted([*state.earlier, state.version]) == sorted([BASE, *names])

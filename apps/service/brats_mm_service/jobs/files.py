@@ -7,6 +7,7 @@ jobs/<id>/result/     a finished result: a renamed attempt
 trash/<id>.<random>/  being deleted, with the ID of the job or the name of the upload
 """
 
+import os
 import secrets
 import shutil
 import time
@@ -55,6 +56,10 @@ class JobFiles:
     def all_results(self, job_id: str) -> Path:
         """Return the zip of all results, created on first request."""
         return self.root / "jobs" / job_id / "all.zip"
+
+    def kept_study(self, job_id: str) -> Path:
+        """Return the zip of the kept DICOM series, created on first request."""
+        return self.root / "jobs" / job_id / "study.zip"
 
     def adopt(self, incoming: Path, job_id: str) -> None:
         """Turn a received upload into the upload of a job, durably."""
@@ -163,7 +168,8 @@ def manifest(folder: Path) -> tuple[ResultFile, ...]:
 def folder_bytes(folder: Path) -> int:
     """Return the total size of all files below a folder."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.lstat().st_size
+    for place, _, names in os.walk(folder):  # skips what is deleted meanwhile, unlike rglob
+        for name in names:
+            with suppress(OSError):
+                total += Path(place, name).lstat().st_size
     return total

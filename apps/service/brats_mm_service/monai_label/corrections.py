@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,10 @@ from brats_mm.learning.corrections import (
 from brats_mm.learning.label_map import values_by_name
 from brats_mm.learning.store import LABELS, PREDICTION
 from brats_mm_service.auth.callers import Caller
+from brats_mm_service.bodies import json_object
 from brats_mm_service.jobs.model import Job
 from brats_mm_service.logs import log
-from brats_mm_service.monai_label.forms import json_object
-from brats_mm_service.monai_label.images import ImageFiles, ViewerImages
+from brats_mm_service.monai_label.images import ImageFiles, ViewerImages, no_image
 from brats_mm_service.monai_label.job_images import finished_job, is_raw, reference_file
 from brats_mm_service.monai_label.jobs import result_json
 from brats_mm_service.problems import Problem
@@ -36,6 +37,10 @@ from brats_mm_service.uploads.multipart import Form
 from brats_mm_service.viewer.intake import link_or_copy, plain_name
 
 _LONGEST_AUTHOR = 120
+MOST_INFO_BYTES = 128 * 1024
+"""Largest information of a viewer about an image or a label, as JSON."""
+MOST_LABELS = 5000
+"""Most labels of a caller. Each submission reads the records of all."""
 
 
 class ViewerCorrections:
@@ -65,7 +70,13 @@ class ViewerCorrections:
             raise Problem("bad-request", "No label map was sent. Send it as the part 'label'.")
         file = form.files[0]
         params = json_object(form.texts.get("params"), "params")
-        sequences, main = _link_images(_with_modality(files, job), folder)
+        if len(self._store.all(caller.name)) >= MOST_LABELS:
+            message = f"You already have {MOST_LABELS} labels, the maximum of this service. Delete some first."
+            raise Problem("too-many", message)
+        try:
+            sequences, main = _link_images(_with_modality(files, job), folder)
+        except FileNotFoundError as error:  # deleted meanwhile
+            raise no_image(image) from error
         stored = self._service.checker.store_label(file, folder, main, _named(params))
         prediction = self._copy_prediction(job, folder)
         scores = {} if prediction is None else self._scores(folder)
@@ -106,11 +117,7 @@ class ViewerCorrections:
         versions = self._store.of_image(caller.name, image, tag)
         correction = next((candidate for candidate in reversed(versions) if version in (None, candidate.version)), None)
         if correction is None:
-            version_text = "" if version is None else f" in version {version}"
-            raise Problem(
-                "not-found",
-                f"{image[:80]!r} has no label with the tag {tag!r}{version_text}. Check the tag and the version.",
-            )
+            raise _no_label(image, tag, version)
         return correction
 
     def file(self, correction: Correction, *, as_sent: bool = True) -> Path:
@@ -126,15 +133,19 @@ class ViewerCorrections:
     def merge_info(self, caller: Caller, image: str, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
         """Merge information into the newest version of a label, and return it."""
         correction = self.get(caller, image, tag)
-        merged = {**correction.info, **info}
-        self._store.change(replace(correction, info=merged))
+        merged = merge_info(correction.info, info)
+        try:
+            self._store.change(replace(correction, info=merged))
+        except FileNotFoundError as error:
+            raise _no_label(image, tag) from error
         return merged
 
     def score_again(self, caller: Caller) -> None:
         """Score the caller's final labels that have a prediction and no scores yet."""
         for correction in self._store.all(caller.name):
             if correction.tag == FINAL and correction.prediction is not None and not correction.scores:
-                self._store.change(replace(correction, scores=self._scores(self._store.folder(correction))))
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    self._store.change(replace(correction, scores=self._scores(self._store.folder(correction))))
 
     def _files(self, caller: Caller, image: str, job: Job | None) -> ImageFiles:
         """Return the images of a label. Raw scans are left out, because the model is trained on preprocessed ones."""
@@ -171,6 +182,26 @@ class ViewerCorrections:
         except (Problem, OSError) as fault:
             log("label_not_scored", level="warning", error=type(fault).__name__)
             return {}
+
+
+def merge_info(known: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a viewer's information with that of a further request.
+
+    Raises:
+        Problem: both together are too large.
+    """
+    merged = {**known, **added}
+    if len(json.dumps(merged)) > MOST_INFO_BYTES:
+        message = f"The information is larger than {MOST_INFO_BYTES:,} bytes, the maximum of this service. Send less."
+        raise Problem("too-large", message)
+    return merged
+
+
+def _no_label(image: str, tag: str, version: int | None = None) -> Problem:
+    which = "" if version is None else f" in version {version}"
+    return Problem(
+        "not-found", f"{image[:80]!r} has no label with the tag {tag!r}{which}. Check the tag and the version."
+    )
 
 
 def _named(params: Mapping[str, Any]) -> dict[int, int]:

@@ -17,12 +17,12 @@ from starlette.responses import FileResponse
 
 from brats_mm.learning.corrections import FINAL
 from brats_mm_service.auth.callers import Caller
-from brats_mm_service.monai_label.corrections import ViewerCorrections
+from brats_mm_service.bodies import json_object
+from brats_mm_service.monai_label.corrections import ViewerCorrections, merge_info
 from brats_mm_service.monai_label.forms import (
     VIEWER_PROBLEMS,
     form_body,
     incoming,
-    json_object,
     receive_viewer_form,
     shown,
 )
@@ -232,8 +232,11 @@ def _merge_info(images: ViewerImages, caller: Caller, item_id: str, form: Form) 
     item = images.store.get(caller.name, Kind.IMAGE, item_id)
     if item is None:
         raise no_image(item_id)
-    info = {**item.info, **json_object(form.texts.get("info"), "info")}
-    images.store.change(caller.name, Kind.IMAGE, replace(item, info=info))
+    info = merge_info(item.info, json_object(form.texts.get("info"), "info"))
+    try:
+        images.store.change(caller.name, Kind.IMAGE, replace(item, info=info))
+    except FileNotFoundError as error:
+        raise no_image(item_id) from error
     return info
 
 

@@ -1,17 +1,15 @@
 """Receive forms of viewers, within the same limits as other uploads."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
 from brats_mm_service.auth.callers import Caller
-from brats_mm_service.problems import Problem
+from brats_mm_service.bodies import small_form
 from brats_mm_service.routes.documented import Answers, problems
 from brats_mm_service.routes.jobs import check_room, too_many
 from brats_mm_service.service import Service
@@ -52,54 +50,6 @@ async def receive_viewer_form(
             return await receive_form(request, folder, service.settings.uploads, files=files, texts=texts)
     except NoSlot as full:
         raise too_many(service, str(full)) from full
-
-
-async def small_form(request: Request, most: int, seconds: float) -> dict[str, str]:
-    """Return the fields of a url-encoded body. Empty for another content type.
-
-    Args:
-        request: request whose body has not been read.
-        most: largest size in bytes.
-        seconds: time limit for the body.
-
-    Raises:
-        Problem: the body is too large, or too slow.
-    """
-    try:
-        body = await asyncio.wait_for(_body(request, most), seconds)
-    except asyncio.TimeoutError as error:
-        message = f"The body did not arrive within {seconds:g} s. Send the request again."
-        raise Problem("upload-timeout", message, {"Connection": "close"}) from error
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        return {}
-    try:
-        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
-    except ValueError as error:
-        raise Problem("bad-request", "The body has too many fields.") from error
-
-
-async def _body(request: Request, most: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise Problem("too-large", f"The body is larger than {most:,} bytes, the maximum of this service.")
-    return bytes(body)
-
-
-def json_object(text: str | None, name: str) -> dict[str, Any]:
-    """Parse a field that contains a JSON object.
-
-    Raises:
-        Problem: the field is not a JSON object.
-    """
-    try:
-        document = json.loads(text) if text and text.strip() else {}
-    except (ValueError, RecursionError) as error:
-        raise Problem("bad-option", f"The field {name!r} is not JSON. Send a JSON object.") from error
-    if not isinstance(document, dict):
-        raise Problem("bad-option", f"The field {name!r} must be a JSON object.")
-    return document
 
 
 def form_body(*files: str, texts: Collection[str] = (), many: bool = False, required: bool = False) -> dict[str, Any]:

@@ -73,7 +73,14 @@ class ViewerImages:
         Raises:
             Problem: there are no sequences, or the sequence of the only volume is unknown.
         """
-        modality_named = modality_of(modality)
+        try:
+            return self._gather(caller, form, folder, image, session_id, modality_of(modality))
+        except FileNotFoundError as error:  # deleted meanwhile
+            raise no_session() if session_id else no_image(image) from error
+
+    def _gather(
+        self, caller: Caller, form: Form, folder: Path, image: str, session_id: str, modality_named: Modality | None
+    ) -> SortedUpload:
         upload = next((file for file in form.files if file.field == "file"), None)
         _drop(form, keep=upload)
         if session_id:
@@ -274,6 +281,7 @@ def about_label(correction: Correction) -> dict[str, Any]:
     """Return the information about a label for its owner."""
     predicted = correction.prediction
     return {
+        **correction.info,
         "name": correction.name,
         "ts": int(correction.created),
         "version": correction.version,
@@ -284,7 +292,6 @@ def about_label(correction: Correction) -> dict[str, Any]:
         "volumes_ml": dict(correction.volumes_ml),
         "prediction": None if predicted is None else asdict(predicted),
         "scores": {region: dict(values) for region, values in correction.scores.items()},
-        **correction.info,
     }
 
 

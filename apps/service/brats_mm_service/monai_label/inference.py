@@ -20,15 +20,14 @@ from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.auth.tokens import MODELS
+from brats_mm_service.bodies import json_object, small_form
 from brats_mm_service.jobs.model import Job
 from brats_mm_service.monai_label.forms import (
     VIEWER_PROBLEMS,
     form_body,
     incoming,
-    json_object,
     receive_viewer_form,
     shown,
-    small_form,
 )
 from brats_mm_service.monai_label.images import STRATEGIES, ViewerImages
 from brats_mm_service.monai_label.jobs import ViewerJobs, result_json

@@ -16,6 +16,7 @@ from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job
 from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.problems import Problem, not_found
+from brats_mm_service.routes.about import base_version
 from brats_mm_service.routes.jobs import too_many
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import SortedUpload, new_job
@@ -65,7 +66,7 @@ class ViewerJobs:
             earlier = queue.records.by_key(caller.name, key)
             if earlier is None:
                 break
-            if earlier.state in OPEN or earlier.state is JobState.DONE:
+            if earlier.state in OPEN or self._is_current(earlier):
                 return earlier
             key = None
         new = new_job(caller.name, DEFAULT_REQUEST, upload, key=key)
@@ -73,6 +74,15 @@ class ViewerJobs:
             return queue.submit(new, folder)[0]
         except QueueFull as full:
             raise too_many(self._service, str(full)) from full
+
+    def _is_current(self, job: Job) -> bool:
+        """Whether a job is done, by the active version. While it waited, another may have been activated."""
+        if job.state is not JobState.DONE:
+            return False
+        active = self._service.models.active().version
+        model = result_json(self._service.queue.files.result(job.id), "report.json").get("model")
+        computed_by = model.get("version") if isinstance(model, Mapping) else None
+        return computed_by in (None, base_version(self._service) if active == BASE else active)
 
     async def _wait(self, request: Request, job: Job) -> Job:
         queue = self._service.queue

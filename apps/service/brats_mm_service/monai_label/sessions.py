@@ -62,7 +62,10 @@ def router(service: Service) -> APIRouter:
         """Return a session. 404 once it has ended."""
         item = _get_session(images, caller, session_id)
         if update_ts:
-            item = images.store.change(caller.name, Kind.SESSION, item)
+            try:
+                item = images.store.change(caller.name, Kind.SESSION, item)
+            except FileNotFoundError as error:
+                raise no_session() from error
         return _file(images, caller, item) if image else _shown(item)
 
     @routes.delete("/{session_id}", summary="MONAI Label: end a session", responses=shown(_EXAMPLE))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from brats_mm.errors import BratsMMError, OptionError
@@ -26,6 +26,7 @@ from brats_mm.learning.store import LABELS
 from brats_mm.learning.versions import BASE, next_version
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.auth.tokens import MODELS
+from brats_mm_service.bodies import small_json
 from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job, NewJob
 from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.jobs.states import OPEN, JobState
@@ -47,7 +48,13 @@ _STATUS = {
     JobState.FAILED: "ERROR",
 }
 _EXAMPLE = {"id": "h7Qe0m3Jx2vYb1kT9sWcRz5a", "model": TRAINABLE, "status": "RUNNING", "version": "0.7.0+site.1"}
-Params = Annotated[dict[str, Any] | None, Body(description="minutes, and further fields of the viewer")]
+_PARAMS: dict[str, Any] = {
+    "requestBody": {
+        "required": False,
+        "description": "minutes, and further fields of the viewer",
+        "content": {"application/json": {"schema": {"type": "object"}, "example": {"minutes": 20}}},
+    }
+}
 
 
 def router(service: Service) -> APIRouter:
@@ -73,20 +80,24 @@ def router(service: Service) -> APIRouter:
         return [_shown(service, job) for job in jobs] if all else _shown(service, jobs[-1])
 
     @routes.post("/", include_in_schema=False)
-    @routes.post("/{model}", summary="MONAI Label: train on the submitted labels", responses=shown(_EXAMPLE))
-    async def start(
-        caller: Annotated[Caller, trainer], model: str = TRAINABLE, params: Params = None
-    ) -> dict[str, Any]:
+    @routes.post(
+        "/{model}",
+        summary="MONAI Label: train on the submitted labels",
+        openapi_extra=_PARAMS,
+        responses=shown(_EXAMPLE),
+    )
+    async def start(request: Request, caller: Annotated[Caller, trainer], model: str = TRAINABLE) -> dict[str, Any]:
         """Start a fine-tuning of the active version on the final labels of all callers.
 
         The result is a new version, which is not active. One training waits or runs at a time.
         """
         if model != TRAINABLE:
             raise Problem("not-found", f"The model {model[:40]!r} cannot be trained. Train {TRAINABLE}.")
+        params = await small_json(request, service.settings)
 
         def start_alone() -> Job:
             with starting:
-                return _start(service, caller, params or {})
+                return _start(service, caller, params)
 
         return _shown(service, await run_in_threadpool(start_alone))
 
@@ -143,7 +154,7 @@ def _settings(service: Service, params: Mapping[str, Any]) -> FineTuning:
         )
     except OptionError as error:
         raise Problem("bad-option", str(error)) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Problem("bad-option", "minutes, side, learning_rate, batch and seed must be numbers.") from error
 
 
@@ -155,7 +166,10 @@ def _gather(service: Service, folder: Path, version: str, parent: str, settings:
         replayed = [] if replay is None else replay_cases(replay, MOST_REPLAYED)
     except BratsMMError as error:
         raise Problem(kind_of(error), str(error)) from error
-    cases = [_linked(service, correction, folder) for correction in corrections]
+    try:
+        cases = [_linked(service, correction, folder) for correction in corrections]
+    except FileNotFoundError as error:
+        raise Problem("not-ready", "A label was deleted meanwhile. Start the training again.") from error
     cases += [_linked_replay(correction, folder, number) for number, correction in enumerate(replayed)]
     return TrainingPlan(version, parent, settings, tuple(cases))
 

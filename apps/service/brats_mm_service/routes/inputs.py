@@ -1,5 +1,6 @@
 """Serve the kept input images of a job, so that viewers can show results on them."""
 
+import secrets
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
-from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from brats_mm_service.auth.callers import Caller
@@ -76,10 +76,10 @@ def router(service: Service) -> APIRouter:
         if not job.keep_upload or not folders:
             message = "There is no such study. Only jobs with DICOM series and keep_upload keep one."
             raise Problem("not-found", message)
-        path = service.queue.files.incoming() / STUDY
-        _zip(folders, path)
-        cleanup = BackgroundTask(service.queue.files.discard, path.parent)
-        return FileResponse(path, media_type="application/zip", filename=STUDY, background=cleanup)
+        path = service.queue.files.kept_study(job.id)
+        if not path.is_file():
+            _zip(folders, path)
+        return FileResponse(path, media_type="application/zip", filename=STUDY)
 
     @routes.get(
         "/{sequence}",
@@ -101,11 +101,19 @@ def router(service: Service) -> APIRouter:
 
 
 def _zip(folders: Sequence[Path], path: Path) -> None:
-    """Pack folders without compression, which gains little on DICOM."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
-        for folder in folders:
-            for file in sorted(folder.iterdir()):
-                packed.write(file, f"{folder.name}/{file.name}")
+    """Pack folders without compression, which gains little on DICOM.
+
+    The zip stays with the job, so that readers who stall do not make further copies.
+    """
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as packed:
+            for folder in folders:
+                for file in sorted(folder.iterdir()):
+                    packed.write(file, f"{folder.name}/{file.name}")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _is_kept(service: Service, job: Job, name: str) -> bool:

@@ -2,14 +2,15 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brats_mm.errors import BratsMMError, OptionError
 from brats_mm.learning.versions import BASE
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.auth.tokens import MODELS
+from brats_mm_service.bodies import small_json
 from brats_mm_service.logs import log
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.routes.about import base_version
@@ -23,6 +24,14 @@ class ActiveBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: str = Field(description="a version of the list, or base", max_length=100)
+
+
+_ACTIVE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": ActiveBody.model_json_schema(), "example": {"version": BASE}}},
+    }
+}
 
 
 class VersionBody(BaseModel):
@@ -54,9 +63,19 @@ def router(service: Service) -> APIRouter:
         """List the model that the service was started with, and the versions that were trained here."""
         return _versions(service)
 
-    @routes.put("/active", summary="Segment with another version from now on", responses=problems(401, 403, 404, 422))
-    async def activate(body: ActiveBody, caller: Annotated[Caller, chooser]) -> VersionsBody:
+    @routes.put(
+        "/active",
+        summary="Segment with another version from now on",
+        openapi_extra=_ACTIVE,
+        responses=problems(400, 401, 403, 404, 408, 413, 422),
+    )
+    async def activate(request: Request, caller: Annotated[Caller, chooser]) -> VersionsBody:
         """Check the version's weights and load it after the current job. It applies to all callers."""
+        document = await small_json(request, service.settings)
+        try:
+            body = ActiveBody.model_validate(document)
+        except ValidationError as error:
+            raise Problem("bad-option", 'Send the version to activate as {"version": "base"}.') from error
         return await run_in_threadpool(_change, service, body.version)
 
     @routes.post(

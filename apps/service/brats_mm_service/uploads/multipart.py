@@ -20,6 +20,8 @@ from brats_mm_service.settings import MIB, UploadLimits
 
 _FLUSH_BYTES = MIB
 _LONGEST_NAME = 255
+_LARGEST_HEADERS = 64 * 1024
+"""Most bytes of the headers of all parts, which are in memory."""
 _DISK_CHECK_BYTES = 16 * MIB
 _BEHIND = 4
 """Number of chunks that may wait to be hashed and written."""
@@ -86,6 +88,7 @@ class _Receiver:
         self._folder, self._limits = folder, limits
         self._file_fields, self._text_fields = files, texts
         self._header = (bytearray(), bytearray())
+        self._header_bytes = 0
         self._parts = 0
         self._open: list[IO[bytes]] = []
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="upload")  # one thread keeps the order of the pieces
@@ -99,8 +102,8 @@ class _Receiver:
         """Return the callbacks that the parser expects."""
         return {
             "on_part_begin": self._begin,
-            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+            "on_header_field": lambda data, start, end: self._header_piece(0, data[start:end]),
+            "on_header_value": lambda data, start, end: self._header_piece(1, data[start:end]),
             "on_header_end": self._header_done,
             "on_headers_finished": self._headers_done,
             "on_part_data": self._data,
@@ -115,6 +118,13 @@ class _Receiver:
                 "too-large", f"The body has more than {self._limits.parts} parts, the maximum of this service."
             )
         self.part = _Part()
+
+    def _header_piece(self, which: int, data: bytes) -> None:
+        self._header_bytes += len(data)
+        if self._header_bytes > _LARGEST_HEADERS:
+            message = f"The parts have more than {_LARGEST_HEADERS:,} bytes of headers, the maximum of this service."
+            raise Problem("too-large", message)
+        self._header[which].extend(data)
 
     def _header_done(self) -> None:
         assert self.part is not None

@@ -93,9 +93,14 @@ class ViewerStore:
         return item if item is not None and not self._is_over(item) else None
 
     def change(self, owner: str, kind: Kind, item: Item) -> Item:
-        """Store the changes of an item and its last use."""
+        """Store the changes of an item and its last use.
+
+        Raises:
+            FileNotFoundError: it was deleted meanwhile.
+        """
         used = replace(item, used=self._now())
-        _write(self.folder(owner, kind, item.id), used)
+        with self._lock:
+            _write(self.folder(owner, kind, item.id), used)
         return used
 
     def all(self, owner: str, kind: Kind) -> list[Item]:
@@ -105,7 +110,8 @@ class ViewerStore:
 
     def remove(self, owner: str, kind: Kind, item_id: str) -> None:
         """Delete an item with its files."""
-        self._files.discard(self.folder(owner, kind, item_id))
+        with self._lock:
+            self._files.discard(self.folder(owner, kind, item_id))
 
     def folder(self, owner: str, kind: Kind, item_id: str) -> Path:
         """Return the folder of an item's files."""

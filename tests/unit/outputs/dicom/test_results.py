@@ -65,8 +65,9 @@ def test_results_reference_series_with_their_voxels(source, tmp_path):
 
 def test_deidentified_results_have_no_names_uids_or_dates_of_patient(source, tmp_path):
     pytest.importorskip("dicomanonymizer")
-    wanted = DicomOutput({Modality.T1CE: source}, deidentify=True)
+    wanted = DicomOutput({Modality.T1CE: source}, deidentify=True, rtstruct=True)
     made = written(tmp_path / "a", prediction_of(source), wanted)
+    assert "dicom/structures.dcm" in made
     image = source.images[0]
     for name, one in made.items():
         content = (tmp_path / "a" / name).read_bytes()

@@ -1,0 +1,104 @@
+"""Read small bodies within limits, after the caller is known, and parse JSON strictly.
+
+No route leaves its body to FastAPI, which reads bodies of any size into memory, before it checks the token.
+"""
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from brats_mm_service.problems import Problem
+from brats_mm_service.settings import Settings
+
+DEEPEST = 20
+"""Most levels of a JSON document."""
+
+
+async def small_form(request: Request, most: int, seconds: float) -> dict[str, str]:
+    """Return the fields of a url-encoded body. Empty for another content type.
+
+    Args:
+        request: request whose body has not been read.
+        most: largest size in bytes.
+        seconds: time limit for the body.
+
+    Raises:
+        Problem: the body is too large, or too slow.
+    """
+    body = await _small_body(request, most, seconds)
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return {}
+    try:
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50))
+    except ValueError as error:
+        raise Problem("bad-request", "The body has too many fields.") from error
+
+
+async def small_json(request: Request, settings: Settings) -> dict[str, Any]:
+    """Return the JSON object in a body. Empty for an empty body.
+
+    Raises:
+        Problem: the body is too large or too slow, or not a JSON object.
+    """
+    body = await _small_body(request, settings.uploads.text_bytes, settings.connections.body_s)
+    return _parsed(body.decode("utf-8", "replace"), "The body")
+
+
+def json_object(text: str | None, name: str) -> dict[str, Any]:
+    """Parse a field that contains a JSON object.
+
+    Raises:
+        Problem: the field is not a JSON object that can be stored and returned as JSON.
+    """
+    return _parsed(text or "", f"The field {name!r}")
+
+
+async def _small_body(request: Request, most: int, seconds: float) -> bytes:
+    try:
+        return await asyncio.wait_for(_body(request, most), seconds)
+    except asyncio.TimeoutError as error:
+        message = f"The body did not arrive within {seconds:g} s. Send the request again."
+        raise Problem("upload-timeout", message, {"Connection": "close"}) from error
+
+
+async def _body(request: Request, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            message = f"The body is larger than {most:,} bytes, the maximum of this service."
+            raise Problem("too-large", message, {"Connection": "close"})
+    return bytes(body)
+
+
+def _parsed(text: str, subject: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text) if text.strip() else {}
+        is_shallow = _is_shallow(document)
+        if is_shallow:
+            # Infinity, NaN and halves of surrogate pairs cannot be returned as JSON.
+            json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Problem("bad-option", f"{subject} is not JSON. Send a JSON object.") from error
+    if not isinstance(document, dict):
+        raise Problem("bad-option", f"{subject} must be a JSON object.")
+    if not is_shallow:
+        raise Problem("bad-option", f"{subject} is nested in more than {DEEPEST} levels. Send a flatter object.")
+    return document
+
+
+def _is_shallow(document: Any) -> bool:
+    level = [document]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return True
+    return not any(isinstance(one, (dict, list)) for one in level)
