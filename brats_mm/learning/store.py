@@ -82,6 +82,13 @@ class CorrectionStore:
             )  # remove the record first, so that the correction no longer counts
             shutil.rmtree(folder, ignore_errors=True)
 
+    def sweep(self) -> None:
+        """Delete the rest of corrections whose deletion was interrupted: folders without a record."""
+        with self._lock:
+            for folder in self.root.glob("*/*"):
+                if not (folder / DOCUMENT).exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+
     def folder(self, correction: Correction) -> Path:
         """Return the folder of a correction's files."""
         return self.root / _hash(correction.owner) / correction.id

@@ -130,3 +130,13 @@ def test_a_prediction_of_a_job_that_was_deleted_meanwhile_is_not_noted(tmp_path)
         client.service.predictions.note("local", CANARY, "deleted")
         assert client.service.predictions.job_of("local", CANARY) is None
         assert held_by(tmp_path) == []
+
+
+def test_what_interrupted_deletions_left_is_removed_by_the_sweep(tmp_path):
+    (tmp_path / "corrections" / "owner" / "half-deleted").mkdir(parents=True)
+    (tmp_path / "corrections" / "owner" / "half-deleted" / "t1.nii.gz").write_text(CANARY)
+    with serving(small_settings(tmp_path)):
+        (tmp_path / "trash" / "job.1").mkdir()
+        (tmp_path / "trash" / "job.1" / "t1.nii.gz").write_text(CANARY)
+        until(lambda: not (tmp_path / "trash" / "job.1").exists())
+        until(lambda: not (tmp_path / "corrections" / "owner" / "half-deleted").exists())

@@ -97,6 +97,8 @@ class Service:
             lambda: self.transfers.forget(retention.record_s),
             lambda: self.predictions.forget(retention.result_s + retention.record_s),
             self.viewer_store.sweep,
+            self.corrections.sweep,
+            self.queue.files.empty_trash,
             self.database.erase_log,
         )
         while not self.stopping.wait(retention.sweep_s):

@@ -116,6 +116,10 @@ class JobFiles:
         for folder in (self.root / "jobs").iterdir():
             if folder.name not in job_ids:
                 self._trash(folder, folder.name)
+        self.empty_trash()
+
+    def empty_trash(self) -> None:
+        """Remove what an interrupted or failed deletion has left."""
         for folder in (self.root / "trash").iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
