@@ -79,7 +79,7 @@ def test_the_configuration_of_nginx_passes_on_what_the_service_needs():
         "a TLS server does not start without"
     )
     largest = int(values["client_max_body_size"][0].removesuffix("g")) * GIB
-    assert largest >= UploadLimits().file_bytes
+    assert largest >= UploadLimits().total_bytes
     ((path, inner),) = [(words, inner) for name, words, inner in server if name == "location"]
     passed = {name: words for name, words, _ in inner}
     assert path == ["/"]

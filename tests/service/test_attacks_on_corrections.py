@@ -1,6 +1,6 @@
 """Hostile callers of the correction loop: bodies before the token is known, poisonous JSON, names, races, ownership.
 
-BRATS_MM_RACES sets the number of requests per thread in the races (default: 15).
+BRATS_MM_RACES sets the number of requests per thread in the races (default: 10).
 """
 
 import errno
@@ -21,12 +21,12 @@ from brats_mm.io.bundle import default_bundle
 from brats_mm.learning import store
 from brats_mm_service.app import ROUTERS
 from brats_mm_service.monai_label import corrections, training
-from brats_mm_service.routes import inputs
+from brats_mm_service.routes import inputs, stored_file
 from brats_mm_service.workers.process_memory import resident_bytes
 from tests.fakes.serving import ended, serving, small_settings, two_files
 from tests.fakes.viewer_results import make_results
 
-RACES = int(os.environ.get("BRATS_MM_RACES", "15"))
+RACES = int(os.environ.get("BRATS_MM_RACES", "10"))
 MIB = 2**20
 
 
@@ -370,6 +370,53 @@ def test_images_that_are_sent_used_and_deleted_at_once_cause_no_error(http, made
     )
     print(f"{len(statuses)} requests: { ({one: statuses.count(one) for one in sorted(set(statuses))}) }")  # noqa: T201
     assert set(statuses) <= {200, 404, 429}
+
+
+@pytest.mark.slow
+def test_jobs_that_are_sent_read_and_deleted_at_once_cause_no_error(http, made_head):
+    files, options = two_files(made_head), {"options": '{"keep_upload": true}'}
+    jobs = ["none"]
+
+    def send(_):
+        answer = http.post("/v1/jobs", files=files, data=options)
+        jobs.append(answer.json().get("id", "none"))
+        return answer.status_code
+
+    statuses = hammer(
+        send,
+        send,
+        lambda _: http.delete(f"/v1/jobs/{jobs[-1]}").status_code,
+        lambda _: http.get(f"/v1/jobs/{jobs[-1]}/results/segmentation.nii.gz").status_code,
+        lambda _: http.get(f"/v1/jobs/{jobs[-1]}/results/all.zip").status_code,
+        lambda _: http.get(f"/v1/jobs/{jobs[-1]}/inputs/t1ce").status_code,
+        lambda _: http.get(f"/v1/jobs/{jobs[-1]}/inputs").status_code,
+        lambda _: http.get("/v1/jobs").status_code,
+    )
+    print(f"{len(statuses)} requests: { ({one: statuses.count(one) for one in sorted(set(statuses))}) }")  # noqa: T201
+    assert set(statuses) <= {200, 202, 204, 404, 409, 429}
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "while it is sent"])
+def test_a_file_that_is_deleted_meanwhile_is_404_or_sent_as_a_whole(http, made_head, monkeypatch, when):
+    data = label(made_head)
+    assert submit(http, data, image="case-2").status_code == 200
+    real, store = stored_file.os.open, http.service.corrections
+
+    def opening(path, *arguments):
+        if when == "before it is opened":
+            store.remove(store.of_image("local", "case-2", "final")[-1])
+        handle = real(path, *arguments)
+        store.remove(store.of_image("local", "case-2", "final")[-1])
+        return handle
+
+    monkeypatch.setattr(
+        stored_file.os, "open", lambda path, *rest: (opening if "label" in str(path) else real)(path, *rest)
+    )
+    answer = http.get("/datastore/label?label=case-2")
+    if when == "while it is sent":
+        assert (answer.status_code, answer.content) == (200, data)
+    else:
+        assert (answer.status_code, "deleted meanwhile" in answer.json()["detail"]) == (404, True)
 
 
 def test_a_label_that_is_deleted_while_a_training_begins_is_a_conflict(http, made_head, monkeypatch):

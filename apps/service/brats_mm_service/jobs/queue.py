@@ -21,7 +21,7 @@ from brats_mm_service.jobs.records import JobRecords
 from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
-from brats_mm_service.problems import Problem, problem_body
+from brats_mm_service.problems import Problem, not_found, problem_body
 from brats_mm_service.settings import QueueLimits, Retention
 
 _CANCEL_WAIT_S = 1.8
@@ -213,11 +213,13 @@ class JobQueue:
         """Return the path of a result after checking its hash. Fails the job if it differs.
 
         Raises:
-            Problem: the file is missing or damaged.
+            Problem: the file is missing or damaged, or the job was deleted meanwhile.
         """
         file, path = job.result(name), self.files.result(job.id) / name
         if file is not None and self.files.matches(path, file):
             return path
+        if self.records.get(job.id) is None:
+            raise not_found()
         detail = "A result of this job was damaged or lost on the service's disk. Submit the case again."
         if self.records.spoil(job.id, problem_body("damaged", detail)):
             self.metrics.failures.labels("damaged").inc()

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from starlette.responses import FileResponse
 
 from brats_mm.learning.corrections import FINAL
 from brats_mm_service.auth.callers import Caller
@@ -29,6 +28,7 @@ from brats_mm_service.monai_label.forms import (
 from brats_mm_service.monai_label.images import ViewerImages, about_label, no_image
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import Answers
+from brats_mm_service.routes.stored_file import StoredFile
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.multipart import Form
 from brats_mm_service.viewer.intake import plain_name
@@ -90,20 +90,24 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages, corre
             item = await run_in_threadpool(_keep_image, images, caller, form, folder, image)
         return {"image": item.id}
 
-    @routes.get("/image", summary="MONAI Label: an image's file", response_class=FileResponse, responses=_FILE)
+    @routes.get("/image", summary="MONAI Label: an image's file", response_class=StoredFile, responses=_FILE)
     @routes.head("/image", include_in_schema=False)
     def image_file(
         image: ImageId,
         caller: Annotated[Caller, reader],
         check_sum: Annotated[str, Query(max_length=200)] = "",
         modality: Annotated[str, Query(max_length=20, description="which sequence of a case")] = "",
-    ) -> FileResponse:
+    ) -> StoredFile:
         """Serve an image. For a case, this is the first or the named sequence."""
         path = images.file_of(caller, image, modality)
-        if check_sum and not _has_sum(path, check_sum):
+        try:
+            matches = not check_sum or _has_sum(path, check_sum)
+        except FileNotFoundError:  # deleted meanwhile
+            matches = False
+        if not matches:
             raise no_image(image)
         name = path.name if image in path.name else f"{plain_name(image)}_{path.name}"
-        return FileResponse(path, media_type="application/octet-stream", filename=name)
+        return StoredFile(path, media_type="application/octet-stream", filename=name)
 
     @routes.delete("/", summary="MONAI Label: delete an uploaded image")
     @routes.delete("/image", summary="MONAI Label: delete an uploaded image")
@@ -169,15 +173,15 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
             correction = await run_in_threadpool(corrections.submit, caller, form, folder, image, tag or FINAL)
         return {"image": image, "label": image, "version": correction.version}
 
-    @routes.get("/label", summary="MONAI Label: a label's file", response_class=FileResponse, responses=_FILE)
+    @routes.get("/label", summary="MONAI Label: a label's file", response_class=StoredFile, responses=_FILE)
     @routes.head("/label", include_in_schema=False)
     def label_file(
         label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL, version: Version = None
-    ) -> FileResponse:
+    ) -> StoredFile:
         """Serve a label as submitted."""
         path = corrections.file(corrections.get(caller, label, tag or FINAL, version))
         name = f"{plain_name(label)}{path.name.removeprefix('label')}"
-        return FileResponse(path, media_type="application/octet-stream", filename=name)
+        return StoredFile(path, media_type="application/octet-stream", filename=name)
 
     @routes.delete("/label", summary="MONAI Label: delete a label")
     def removed(

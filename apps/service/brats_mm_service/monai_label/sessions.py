@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, form_body, incoming, receive_viewer_form, shown
 from brats_mm_service.monai_label.images import ViewerImages, no_session
+from brats_mm_service.routes.stored_file import StoredFile
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.multipart import Form
 from brats_mm_service.viewer.intake import plain_name
@@ -100,7 +101,7 @@ def _get_session(images: ViewerImages, caller: Caller, session_id: str) -> Item:
 
 def _file(images: ViewerImages, caller: Caller, item: Item) -> Response:
     path = images.store.folder(caller.name, Kind.SESSION, item.id) / item.main_file
-    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+    return StoredFile(path, media_type="application/octet-stream", filename=path.name)
 
 
 def _shown(item: Item) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
-from starlette.responses import FileResponse
 
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job
-from brats_mm_service.problems import Problem
+from brats_mm_service.problems import Problem, not_found
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import own_view
+from brats_mm_service.routes.stored_file import StoredFile
 from brats_mm_service.schemas import STUDY, path_of
 from brats_mm_service.service import Service
 
@@ -51,21 +51,24 @@ def router(service: Service) -> APIRouter:
         """Return the kept inputs. Empty if none are kept."""
         job = own_view(service, job_id, caller).job
         folder = service.queue.files.upload(job.id)
-        return [
-            KeptBody(
-                sequence=sequence,
-                name=name,
-                size=(folder / name).stat().st_size,
-                href=f"{path_of(job.id)}/inputs/{sequence}",
-            )
-            for sequence, name in job.sequences.items()
-            if _is_kept(service, job, name)
-        ]
+        try:
+            return [
+                KeptBody(
+                    sequence=sequence,
+                    name=name,
+                    size=(folder / name).stat().st_size,
+                    href=f"{path_of(job.id)}/inputs/{sequence}",
+                )
+                for sequence, name in job.sequences.items()
+                if _is_kept(service, job, name)
+            ]
+        except FileNotFoundError as error:  # deleted meanwhile
+            raise not_found() from error
 
     @routes.get(
         f"/{STUDY}",
         summary="The DICOM series of a job that was sent with keep_upload, as one zip",
-        response_class=FileResponse,
+        response_class=StoredFile,
         responses=problems(401, 403, 404) | {200: _FILE},
     )
     def study(job_id: str, caller: Annotated[Caller, reader]) -> Response:
@@ -77,14 +80,17 @@ def router(service: Service) -> APIRouter:
             message = "There is no such study. Only jobs with DICOM series and keep_upload keep one."
             raise Problem("not-found", message)
         path = service.queue.files.kept_study(job.id)
-        if not path.is_file():
-            _zip(folders, path)
-        return FileResponse(path, media_type="application/zip", filename=STUDY)
+        try:
+            if not path.is_file():
+                _zip(folders, path)
+        except FileNotFoundError as error:  # deleted meanwhile
+            raise not_found() from error
+        return StoredFile(path, media_type="application/zip", filename=STUDY)
 
     @routes.get(
         "/{sequence}",
         summary="One image of a job that was sent with keep_upload",
-        response_class=FileResponse,
+        response_class=StoredFile,
         responses=problems(401, 403, 404) | {200: _FILE},
     )
     def one(job_id: str, sequence: str, caller: Annotated[Caller, reader]) -> Response:
@@ -95,7 +101,7 @@ def router(service: Service) -> APIRouter:
             message = "There is no such image. Only jobs with keep_upload keep their images, as long as their results."
             raise Problem("not-found", message)
         path = service.queue.files.upload(job.id) / name
-        return FileResponse(path, media_type="application/octet-stream", filename=name)
+        return StoredFile(path, media_type="application/octet-stream", filename=name)
 
     return routes
 

@@ -10,15 +10,15 @@ from datetime import datetime, timezone
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
-from starlette.responses import FileResponse
 
 from brats_mm.io.bundle import sha256_of
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job, ResultFile
 from brats_mm_service.jobs.states import JobState
-from brats_mm_service.problems import Problem
+from brats_mm_service.problems import Problem, not_found
 from brats_mm_service.routes.documented import problems
 from brats_mm_service.routes.jobs import own_view
+from brats_mm_service.routes.stored_file import StoredFile
 from brats_mm_service.schemas import ALL_RESULTS, CONTENT_TYPES, ResultBody, content_type
 from brats_mm_service.service import Service
 
@@ -56,11 +56,11 @@ def router(service: Service) -> APIRouter:
         job = _finished(service, job_id, caller)
         return [ResultBody.of(job.id, file) for file in job.results]
 
-    @routes.head("/{name}", include_in_schema=False, response_class=FileResponse)
+    @routes.head("/{name}", include_in_schema=False, response_class=StoredFile)
     @routes.get(
         "/{name}",
         summary=f"One result by its name, or {ALL_RESULTS} for all of them",
-        response_class=FileResponse,
+        response_class=StoredFile,
         responses=_FILE | problems(400, 401, 403, 404, 409, 410, 416),
     )
     def one(
@@ -73,7 +73,10 @@ def router(service: Service) -> APIRouter:
     ) -> Response:
         """Serve a result. Supports `Range`, `If-Range` and `If-None-Match`. The entity tag is the verified SHA-256."""
         job = _finished(service, job_id, caller)
-        file = _zip(service, job) if name == ALL_RESULTS else job.result(name)
+        try:
+            file = _zip(service, job) if name == ALL_RESULTS else job.result(name)
+        except FileNotFoundError as error:  # deleted meanwhile
+            raise not_found() from error
         if file is None:
             choices = ", ".join([*(one.name for one in job.results), ALL_RESULTS])
             raise Problem("not-found", f"This job has no such result. It has {choices}.")
@@ -85,7 +88,7 @@ def router(service: Service) -> APIRouter:
         if name.endswith(".html"):
             headers |= PAGE_HEADERS
         disposition = "inline" if name.endswith(".html") else "attachment"
-        return FileResponse(
+        return StoredFile(
             path, headers=headers, media_type=content_type(name), filename=name, content_disposition_type=disposition
         )
 

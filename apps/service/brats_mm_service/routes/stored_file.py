@@ -1,0 +1,30 @@
+"""Serve files that another request can delete meanwhile."""
+
+import os
+from typing import Any
+
+from fastapi.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
+from starlette.types import Receive, Scope, Send
+
+from brats_mm_service.problems import Problem
+
+
+class StoredFile(FileResponse):
+    """A file that is opened before the response starts.
+
+    If it is deleted before, the response is a 404. If it is deleted afterwards, it is still served as a whole.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        try:
+            handle = await run_in_threadpool(os.open, self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise Problem("not-found", "This file was deleted meanwhile.") from error
+        try:
+            path: Any = f"/dev/fd/{handle}"
+            self.path = path
+            await super().__call__(scope, receive, send)
+        finally:
+            os.close(handle)
