@@ -42,8 +42,11 @@ def datastore(tmp_path_factory, made_head):
 
 
 @pytest.fixture(scope="module")
-def http(tmp_path_factory, datastore):
-    with serving(small_settings(tmp_path_factory.mktemp("data"), datastore=datastore)) as client:
+def http(tmp_path_factory, datastore, made_head):
+    affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine
+    results = make_results(tmp_path_factory.mktemp("made") / "results", affine)
+    settings = small_settings(tmp_path_factory.mktemp("data"), datastore=datastore)
+    with serving(settings, behaviour={"results": str(results)}) as client:
         yield client
 
 
@@ -400,18 +403,19 @@ def test_jobs_that_are_sent_read_and_deleted_at_once_cause_no_error(http, made_h
 def test_a_file_that_is_deleted_meanwhile_is_404_or_sent_as_a_whole(http, made_head, monkeypatch, when):
     data = label(made_head)
     assert submit(http, data, image="case-2").status_code == 200
-    real, store = stored_file.os.open, http.service.corrections
+    real, store = os.open, http.service.corrections
 
-    def opening(path, *arguments):
-        if when == "before it is opened":
+    def opening(path, *arguments, **named):
+        if "label" not in str(path):
+            return real(path, *arguments, **named)
+        if when == "while it is sent":
+            handle = real(path, *arguments, **named)
             store.remove(store.of_image("local", "case-2", "final")[-1])
-        handle = real(path, *arguments)
+            return handle
         store.remove(store.of_image("local", "case-2", "final")[-1])
-        return handle
+        return real(path, *arguments, **named)
 
-    monkeypatch.setattr(
-        stored_file.os, "open", lambda path, *rest: (opening if "label" in str(path) else real)(path, *rest)
-    )
+    monkeypatch.setattr(stored_file.os, "open", opening)
     answer = http.get("/datastore/label?label=case-2")
     if when == "while it is sent":
         assert (answer.status_code, answer.content) == (200, data)

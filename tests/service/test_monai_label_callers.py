@@ -19,6 +19,7 @@ from tests.fakes.dicom_series import TYPICAL, make_slices
 from tests.fakes.monai_label_client import real_client
 from tests.fakes.serving import LONGEST_S, serving, small_settings, until
 from tests.fakes.step_gate import StepGate
+from tests.fakes.viewer_results import make_results
 
 
 def flair(made_head):
@@ -152,9 +153,16 @@ def test_what_is_not_supported_is_404(guarded, path):
     assert guarded.post(path, headers=bearer(guarded.trainer)).status_code == 404
 
 
-def test_scribbles_are_ignored_whatever_they_are(tmp_path, made_head):
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory, made_head):
+    """What the stand-in of the worker gives as results."""
+    affine = nib.load(made_head / "BraTS-GLI-00000-000-t2f.nii.gz").affine
+    return {"results": str(make_results(tmp_path_factory.mktemp("made") / "results", affine))}
+
+
+def test_scribbles_are_ignored_whatever_they_are(tmp_path, made_head, computed):
     """The client sends them as the part `label`."""
-    with serving(small_settings(tmp_path)) as http:
+    with serving(small_settings(tmp_path), behaviour=computed) as http:
         image = ("flair.nii.gz", flair(made_head))
         path = "/infer/brats_mm?output=json"
         without = http.post(path, files={"file": image}).json()
@@ -167,13 +175,13 @@ def test_scribbles_are_ignored_whatever_they_are(tmp_path, made_head):
         assert not list(upload.rglob("*scribbles*"))
 
 
-def test_a_case_on_the_server_can_be_a_link_named_as_ohif_names_its_series(tmp_path, made_head):
+def test_a_case_on_the_server_can_be_a_link_named_as_ohif_names_its_series(tmp_path, made_head, computed):
     uid = "1.2.826.0.1.3680043.8.498.1"
     store = tmp_path / "store"
     (store / "case-7").mkdir(parents=True)
     (store / "case-7" / "flair.nii.gz").write_bytes(flair(made_head))
     (store / uid).symlink_to("case-7")
-    with serving(small_settings(tmp_path / "data", datastore=store)) as http:
+    with serving(small_settings(tmp_path / "data", datastore=store), behaviour=computed) as http:
         answer = http.post(f"/infer/brats_mm?image={uid}&output=json")
         assert (answer.status_code, answer.json()["sequences_found"]) == (200, ["flair"])
 
