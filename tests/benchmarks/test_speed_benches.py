@@ -10,8 +10,11 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import cuda_inference
 import files_to_files
+import fine_windows
 import roofline
 import training_step
+
+from brats_mm.inference import coarse_to_fine
 
 
 def test_operations_of_convolutions_are_two_per_weight_and_voxel():
@@ -81,3 +84,11 @@ def test_pytorch_norm_computes_the_same_logits():
     crop = torch.randn(1, 1, 64, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(training_step.with_pytorch_norm(expert)(crop), expert(crop), rtol=1e-4, atol=1e-4)
+
+
+def test_other_fine_windows_apply_only_inside_the_context():
+    voxels = torch.ones(200, 120, 120, dtype=torch.bool)
+    shipped = len(coarse_to_fine.fine_windows(voxels).places)
+    with fine_windows.fine_windows(240, 0.0):
+        assert len(coarse_to_fine.fine_windows(voxels).places) == 1
+    assert len(coarse_to_fine.fine_windows(voxels).places) == shipped > 1
