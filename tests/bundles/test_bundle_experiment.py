@@ -216,24 +216,24 @@ def test_command_rewrites_tables_of_finished_experiment(
         (folder / name).unlink()
     for config in folder.rglob("config.json"):
         config.write_text(config.read_text().replace(str(done[0].resolve()), str(folder.resolve())))
-    words = ["experiment", str(methods), "--dataset-dir", str(cases), "--datalist", str(cases / "datalist.json")]
+    arguments = ["experiment", str(methods), "--dataset-dir", str(cases), "--datalist", str(cases / "datalist.json")]
 
-    assert main([*words, "-o", str(folder), "--epochs", "3", "--reference", "mmp"]) == 0
+    assert main([*arguments, "-o", str(folder), "--epochs", "3", "--reference", "mmp"]) == 0
 
     assert "Differences from MMP" in capsys.readouterr().out
     assert (folder / "runs.csv").is_file()
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["nothing_such"], "one of the bundle.s methods: cross_sequence, early_fusion, ladder, mmp"),
         (["mmp", "{own}"], "Several methods are named mmp"),
     ],
 )
-def test_rejects_invalid_methods(words: list[str], message: str, methods: Path) -> None:
+def test_rejects_invalid_methods(arguments: list[str], message: str, methods: Path) -> None:
     with pytest.raises(OptionError, match=message):
-        read_methods([word.format(own=methods) for word in words], open_bundle(None))
+        read_methods([word.format(own=methods) for word in arguments], open_bundle(None))
 
 
 def test_shipped_experiment_files_are_valid() -> None:

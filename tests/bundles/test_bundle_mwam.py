@@ -59,10 +59,10 @@ def test_ratios_are_logged_and_resumed_training_restores_bank(
     half = _last(tmp_path / "resumed")
     _run(tiny, cases, tmp_path / "resumed", MWAM, resume="true", **FINER)
 
-    straight, resumed = _last(tmp_path / "straight"), _last(tmp_path / "resumed")
-    assert not torch.equal(half["mwam"]["ratios"], straight["mwam"]["ratios"])
-    torch.testing.assert_close(resumed["mwam"]["ratios"], straight["mwam"]["ratios"], equal_nan=True)
-    for name, value in straight["network"].items():
+    uninterrupted, resumed = _last(tmp_path / "straight"), _last(tmp_path / "resumed")
+    assert not torch.equal(half["mwam"]["ratios"], uninterrupted["mwam"]["ratios"])
+    torch.testing.assert_close(resumed["mwam"]["ratios"], uninterrupted["mwam"]["ratios"], equal_nan=True)
+    for name, value in uninterrupted["network"].items():
         torch.testing.assert_close(resumed["network"][name], value)
     assert "Frequency ratios: t1 " in caplog.text
     assert 0.5 <= trainer.state.metrics["mwam_t1"] <= 1.5

@@ -69,11 +69,11 @@ def test_two_epochs_and_two_resumed_epochs_equal_four(
     torch.rand(5)  # independent of other random draws in between
     _run(_workflow(tiny, cases, tmp_path / "resumed", stage, **settings, resume="true"))
 
-    straight, resumed = (torch.load(tmp_path / run / file, weights_only=True) for run in ("straight", "resumed"))
+    uninterrupted, resumed = (torch.load(tmp_path / run / file, weights_only=True) for run in ("straight", "resumed"))
     assert (half["epoch"], resumed["epoch"]) == (2, 4)
     assert _flat(half["network"]) != _flat(resumed["network"])
     for part in ("network", "average", "optimizer", "lr_scheduler", "best", "seed"):
-        assert _flat(resumed[part]) == pytest.approx(_flat(straight[part]), abs=1e-6), part
+        assert _flat(resumed[part]) == pytest.approx(_flat(uninterrupted[part]), abs=1e-6), part
     assert resumed["best"]["score"] > 0
 
 
@@ -92,7 +92,7 @@ def test_non_finite_loss_ends_run_and_keeps_last_checkpoint(cases: Path, tiny: d
     trainer = workflow.parser.get_parsed_content("train::trainer")
 
     @trainer.on(Events.EPOCH_STARTED(once=2))
-    def spoil(engine: Any) -> None:
+    def corrupt(engine: Any) -> None:
         engine.loss_function = lambda levels, target: levels[0].sum() * float("nan")
 
     with pytest.raises(TrainingError, match=r"loss is nan in epoch 2, step 2, on (one, two|two, one)"):
@@ -125,10 +125,10 @@ def test_faulty_cases_are_reported_before_training_unless_check_is_disabled(
     listed.write_text('{"training": ["one", "absent"], "validation": ["nobody"]}')
 
     _workflow(tiny, cases, tmp_path, datalist=str(listed), check_cases="false").initialize()
-    with pytest.raises(Exception, match=r"initialize|case_check") as caught:
+    with pytest.raises(Exception, match=r"initialize|case_check") as error:
         _workflow(tiny, cases, tmp_path, datalist=str(listed)).initialize()
 
-    cause: BaseException = caught.value
+    cause: BaseException = error.value
     while cause.__cause__ is not None:
         cause = cause.__cause__
     assert isinstance(cause, CaseError)

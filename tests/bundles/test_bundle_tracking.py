@@ -72,10 +72,10 @@ def test_progress_bar_is_one_override(
 
 
 def test_rejects_float16_on_cpu(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"mixed_precision|instantiate") as caught:
+    with pytest.raises(Exception, match=r"mixed_precision|instantiate") as error:
         fire.Fire(run, command=_command(cases, tiny, tmp_path, "--precision", "float16"))
 
-    cause: BaseException = caught.value
+    cause: BaseException = error.value
     while cause.__cause__ is not None:
         cause = cause.__cause__
     assert "Use --precision bfloat16" in str(cause)

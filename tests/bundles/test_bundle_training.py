@@ -82,10 +82,10 @@ def test_mixture_without_experts_names_training_command(cases: Path, tiny: dict[
     mixture = _workflow("train", tiny, dataset_dir=str(cases), output_dir=str(tmp_path))
     mixture.initialize()
 
-    with pytest.raises(Exception, match="instantiate") as caught:
+    with pytest.raises(Exception, match="instantiate") as error:
         mixture.run()
 
-    cause = caught.value
+    cause = error.value
     while cause.__cause__ is not None:
         cause = cause.__cause__
     assert isinstance(cause, BundleError)

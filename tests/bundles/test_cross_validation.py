@@ -25,8 +25,8 @@ def test_two_folds_are_pooled_and_second_call_changes_nothing(
     entries = [{"name": name, "fold": fold, **_files(cases / name)} for name, fold in _FOLDS.items()]
     listed.write_text(json.dumps({"training": entries}))
     out = tmp_path / "out"
-    words = ["cross-validate", str(cases), "-o", str(out), "--datalist", str(listed), "--device", "cpu", "--json"]
-    assert main([*words, "--set", *QUICK]) == 0
+    arguments = ["cross-validate", str(cases), "-o", str(out), "--datalist", str(listed), "--device", "cpu", "--json"]
+    assert main([*arguments, "--set", *QUICK]) == 0
     summary = json.loads(capsys.readouterr().out)
 
     assert summary["cases"] == 3
@@ -39,7 +39,7 @@ def test_two_folds_are_pooled_and_second_call_changes_nothing(
     assert identity.spacing_mm == 4.0
 
     written = (out / "fold0" / "bundle" / "models" / "model.pt").stat().st_mtime_ns
-    assert main([*words, "--set", *QUICK]) == 0
+    assert main([*arguments, "--set", *QUICK]) == 0
     assert json.loads(capsys.readouterr().out) == summary
     assert (out / "fold0" / "bundle" / "models" / "model.pt").stat().st_mtime_ns == written
 

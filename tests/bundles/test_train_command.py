@@ -45,15 +45,15 @@ def test_one_command_trains_four_experts_and_mixture(
 
     names = {path.name for path in models.glob("*.pt")}
     assert names >= {"model.pt", *(f"expert_{name}.pt" for name in ("t1", "t1ce", "t2", "flair"))}
-    said = capsys.readouterr().out
-    assert "Settings of the expert of T1ce" in said
-    assert "* ranking_weight = 0.2" in said
-    assert "  patience = 0" in said
+    message = capsys.readouterr().out
+    assert "Settings of the expert of T1ce" in message
+    assert "* ranking_weight = 0.2" in message
+    assert "  patience = 0" in message
     assert "experts.t1.stem.conv1.weight" in torch.load(models / "model.pt", weights_only=True)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         (["leaning_rate=0.1"], "error: Unknown settings: leaning_rate (did you mean learning_rate?)"),
         (["epochs=0"], "error: epochs is 0 but must be 1 or more"),
@@ -62,20 +62,20 @@ def test_one_command_trains_four_experts_and_mixture(
     ],
 )
 def test_error_is_one_line(
-    cases: Path, small: list[str], tmp_path: Path, settings: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    cases: Path, small: list[str], tmp_path: Path, settings: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", str(cases), "-o", str(tmp_path), *small, "--stage", "experts", "--modality", "t1", "-q"]
-    assert main([*words, "--set", *QUICK, *settings]) in (1, 2)
+    arguments = ["train", str(cases), "-o", str(tmp_path), *small, "--stage", "experts", "--modality", "t1", "-q"]
+    assert main([*arguments, "--set", *QUICK, *settings]) in (1, 2)
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
-    assert errors[0].startswith(said)
+    assert errors[0].startswith(message)
 
 
 def test_dry_run_checks_and_trains_nothing(
     cases: Path, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--dry-run", "--json", "-q"]
-    assert main([*words, "--set", *QUICK]) == 0
+    arguments = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--dry-run", "--json", "-q"]
+    assert main([*arguments, "--set", *QUICK]) == 0
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert list(document) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
     assert document["mixture"]["spacing_mm"] == 4.0
@@ -85,9 +85,9 @@ def test_dry_run_checks_and_trains_nothing(
 def test_estimate_measures_stages_and_data_and_writes_nothing(
     cases: Path, small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--estimate"]
+    arguments = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--estimate"]
     settings = ["--set", *QUICK, "epochs=200", "val_interval=10"]
-    assert main([*words, "--json", *settings]) == 0
+    assert main([*arguments, "--json", *settings]) == 0
     made: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert list(made["trainings"]) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
     assert (made["data"]["training_cases"], made["data"]["validation_cases"]) == (2, 1)
@@ -101,7 +101,7 @@ def test_estimate_measures_stages_and_data_and_writes_nothing(
     assert made["hours"] > 200 * mixture["step_s"] / 3600
     assert not (tmp_path / "models").exists()
 
-    assert main([*words, "--stage", "mixture", *settings]) == 0
-    said = capsys.readouterr().out
-    assert "Data: 2 cases for training, 1 for validation." in said
-    assert "for 200 epochs of 1 steps." in said
+    assert main([*arguments, "--stage", "mixture", *settings]) == 0
+    message = capsys.readouterr().out
+    assert "Data: 2 cases for training, 1 for validation." in message
+    assert "for 200 epochs of 1 steps." in message

@@ -125,7 +125,7 @@ def test_resume_applies_new_learning_rate_from_first_epoch(cases: Path, tiny: di
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ({"leaning_rate": 0.1}, r"Unknown settings: leaning_rate \(did you mean learning_rate\?\)"),
         ({"epoch": 3}, r"epoch \(did you mean epochs\?\)"),
@@ -139,14 +139,14 @@ def test_resume_applies_new_learning_rate_from_first_epoch(cases: Path, tiny: di
     ],
 )
 def test_rejects_unknown_settings_and_impossible_values_at_start(
-    cases: Path, tiny: dict[str, Any], tmp_path: Path, override: dict[str, Any], said: str
+    cases: Path, tiny: dict[str, Any], tmp_path: Path, override: dict[str, Any], message: str
 ) -> None:
     workflow = _workflow(tiny, cases, tmp_path)
     workflow.parser.update(override)
     with pytest.raises(Exception, match="evaluate") as caught:
         workflow.initialize()
     assert isinstance(_cause(caught.value), OptionError)
-    with pytest.raises(OptionError, match=said):
+    with pytest.raises(OptionError, match=message):
         raise _cause(caught.value)
 
 

@@ -80,11 +80,11 @@ def test_writer_of_tutorial_has_types_and_style(clone):
     """It is what a contributor copies. Other modules are not followed, which would take minutes."""
     follow(clone)
     writer = "brats_mm/outputs/npz.py"
-    for words in (
+    for arguments in (
         ("mypy", "--strict", "--follow-imports=silent", "--config-file=", writer),
         ("ruff", "check", writer, "brats_mm/domain/options.py", "brats_mm/outputs/results.py"),
         ("ruff", "format", "--check", writer, "brats_mm/domain/options.py", "brats_mm/outputs/results.py"),
     ):
-        command = [sys.executable, "-m", *words]
+        command = [sys.executable, "-m", *arguments]
         done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{words[0]}: {done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{arguments[0]}: {done.stdout}{done.stderr}"

@@ -21,8 +21,17 @@ RUN = "from brats_mm.cli.main import entry; entry()"
 
 
 def run(root: Path, program: str) -> "subprocess.CompletedProcess[str]":
-    words = ["experiment", "experiment.json", "--dataset-dir", "cases", "--datalist", "cases/list.json", "-o", "out"]
-    command = [sys.executable, "-W", "ignore", "-c", program, *words, "--epochs", str(EPOCHS)]
+    arguments = [
+        "experiment",
+        "experiment.json",
+        "--dataset-dir",
+        "cases",
+        "--datalist",
+        "cases/list.json",
+        "-o",
+        "out",
+    ]
+    command = [sys.executable, "-W", "ignore", "-c", program, *arguments, "--epochs", str(EPOCHS)]
     environment = {**os.environ, "PYTHONPATH": str(Path(brats_mm.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         command, cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False

@@ -88,9 +88,9 @@ def _own_address():
         return str(way.getsockname()[0])
 
 
-def run(environment, *words, command=ENTRY):
+def run(environment, *arguments, command=ENTRY):
     done = subprocess.run(
-        [*command, *map(str, words)],
+        [*command, *map(str, arguments)],
         env=environment,
         capture_output=True,
         text=True,
@@ -136,10 +136,10 @@ def test_guard_records_lookups_and_connections(guarded):
     assert len(attempts(log).splitlines()) == 3
 
 
-@pytest.mark.parametrize("words", [["info"], ["doctor"]])
-def test_info_and_doctor_make_no_connections(guarded, words):
+@pytest.mark.parametrize("arguments", [["info"], ["doctor"]])
+def test_info_and_doctor_make_no_connections(guarded, arguments):
     environment, log = guarded
-    run(environment, *words)
+    run(environment, *arguments)
 
     assert attempts(log) == ""
 
@@ -172,8 +172,10 @@ def test_serve_makes_no_connections(guarded, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["serve", "--port", str(port), "--data", str(tmp_path / "data"), "--min-free-gib", "0"]
-    server = subprocess.Popen([*ENTRY, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    arguments = ["serve", "--port", str(port), "--data", str(tmp_path / "data"), "--min-free-gib", "0"]
+    server = subprocess.Popen(
+        [*ENTRY, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         end = time.monotonic() + 300
         while not _is_ready(port):
@@ -212,9 +214,9 @@ def test_train_makes_no_connections(guarded, tmp_path):
     configs = ROOT / "bundles" / "brats_mm_segmentation" / "configs"
     files = [str(configs / "train.json"), str(configs / "pretrain_expert.json"), str(tiny)]
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(files)]
-    words = ["--dataset_dir", tmp_path / "cases", "--output_dir", tmp_path / "models", "--logging_file", "False"]
-    words += ["--device", "cpu", "--epochs", "1", "--val_interval", "1", "--spacing_mm", "4.0", "--modality", "t1"]
-    words += ["--window", "[64,32,32]", "--validation_window", "[64,32,32]", "--mlflow", tmp_path / "tracked"]
-    run(environment, *words, command=command)
+    arguments = ["--dataset_dir", tmp_path / "cases", "--output_dir", tmp_path / "models", "--logging_file", "False"]
+    arguments += ["--device", "cpu", "--epochs", "1", "--val_interval", "1", "--spacing_mm", "4.0", "--modality", "t1"]
+    arguments += ["--window", "[64,32,32]", "--validation_window", "[64,32,32]", "--mlflow", tmp_path / "tracked"]
+    run(environment, *arguments, command=command)
 
     assert attempts(log) == ""

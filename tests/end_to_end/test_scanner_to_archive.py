@@ -56,9 +56,9 @@ def reference(done):
     """Headers of the reference series by SOP Instance UID."""
     report = json.loads((done / "result" / "report.json").read_text("utf-8"))
     assert report["preparation"]["kind"] == "raw"
-    wanted = TYPICAL[report["preparation"]["reference"]].series_uid
+    requested = TYPICAL[report["preparation"]["reference"]].series_uid
     result = [pydicom.dcmread(path) for path in (done / "study").iterdir()]
-    return {str(one.SOPInstanceUID): one for one in result if one.SeriesInstanceUID == wanted}
+    return {str(one.SOPInstanceUID): one for one in result if one.SeriesInstanceUID == requested}
 
 
 @pytest.fixture(scope="module")

@@ -255,7 +255,7 @@ def test_killed_and_resumed_training_ends_like_uninterrupted_one(
 
     assert min(rest) == int(str(reached)) + 1, "it resumes and does not restart"
     assert rest == pytest.approx({epoch: mixtures["ranked"][epoch] for epoch in rest}, abs=1e-4)
-    straight, resumed = (place.last(name)["network"] for name in ("ranked", "broken"))
-    assert straight.keys() == resumed.keys()
-    for name, value in straight.items():
+    uninterrupted, resumed = (place.last(name)["network"] for name in ("ranked", "broken"))
+    assert uninterrupted.keys() == resumed.keys()
+    for name, value in uninterrupted.items():
         torch.testing.assert_close(resumed[name], value, rtol=0, atol=1e-5, msg=name)

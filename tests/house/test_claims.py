@@ -41,10 +41,10 @@ def test_accuracy_matches_model_card():
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["claim"][:40])
 def test_claim_has_existing_command_and_date(claim):
-    words = [word for word in shlex.split(claim["command"]) if not re.match(r"BRATS_MM_\w+=", word)]
-    if words[0] == "brats-mm":
-        assert make_parser().parse_args(words[1:]).command
-    for word in words:
+    arguments = [word for word in shlex.split(claim["command"]) if not re.match(r"BRATS_MM_\w+=", word)]
+    if arguments[0] == "brats-mm":
+        assert make_parser().parse_args(arguments[1:]).command
+    for word in arguments:
         if word.startswith(("tests/", "benchmarks/", "docker/")):
             assert (ROOT / word).is_file(), word
     assert isinstance(claim["date"], datetime.date)

@@ -54,8 +54,8 @@ def test_files_match_the_schema_that_they_are_read_by(schema):
     checker = pytest.importorskip("check_jsonschema")
     from click.testing import CliRunner
 
-    words = ["--builtin-schema", f"vendor.{schema}", *map(str, SCHEMAS[schema])]
-    checked = CliRunner().invoke(checker.main, words)
+    arguments = ["--builtin-schema", f"vendor.{schema}", *map(str, SCHEMAS[schema])]
+    checked = CliRunner().invoke(checker.main, arguments)
     assert checked.exit_code == 0, checked.output
 
 
@@ -109,12 +109,12 @@ def test_one_command_writes_the_address_of_the_repository_everywhere(tmp_path):
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_workflow_runs_existing_files_and_sessions(path):
     for step in steps(path):
-        words = step.get("run", "").split()
-        for word in words:
+        arguments = step.get("run", "").split()
+        for word in arguments:
             if re.match(r"(\.ci|docker)/", word):
                 assert (ROOT / word).is_file(), word
-        if words[:1] == ["nox"]:
-            session = re.sub(r"-\$\{\{.*", "", words[words.index("-s") + 1].strip('"'))
+        if arguments[:1] == ["nox"]:
+            session = re.sub(r"-\$\{\{.*", "", arguments[arguments.index("-s") + 1].strip('"'))
             assert f"\ndef {session}(session: nox.Session" in NOXFILE
 
 

@@ -185,8 +185,10 @@ def test_orthanc_responds_at_addresses_of_ohif_configuration(tmp_path):
         assert result["0020000D"]["Value"] == [study]
         (one, *_) = archive.get(f"{about['wadoRoot']}/studies/{study}/metadata").json()
         series, image = (one[tag]["Value"][0] for tag in ("0020000E", "00080018"))
-        asked = f"requestType=WADO&contentType=application/dicom&studyUID={study}&seriesUID={series}&objectUID={image}"
-        answer = archive.get(f"{about['wadoUriRoot']}?{asked}")
+        requested = (
+            f"requestType=WADO&contentType=application/dicom&studyUID={study}&seriesUID={series}&objectUID={image}"
+        )
+        answer = archive.get(f"{about['wadoUriRoot']}?{requested}")
         assert answer.status_code == 200
         (tmp_path / "got.dcm").write_bytes(answer.content)
         assert pydicom.dcmread(tmp_path / "got.dcm").SOPInstanceUID == image

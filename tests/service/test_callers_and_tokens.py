@@ -162,7 +162,7 @@ def test_access_token_of_issuer_identifies_caller(accepting, issuer):
     assert accepting.asked == ["https://id.example/.well-known/openid-configuration", "https://id.example/keys"]
 
 
-def test_rejects_access_tokens_for_other_audiences(accepting, issuer):
+def test_rejects_invalid_access_tokens(accepting, issuer):
     sign = issuer[1]
     for changes in (
         {"exp": time.time() - 3600},

@@ -76,7 +76,7 @@ KINDS = {
 }
 
 
-def spoilt(content, head, chance):
+def corrupted(content, head, chance):
     """Return content with one to eight random changes, mostly in the header, or for zip files in the directory."""
     raw = bytearray(content)
     for _ in range(chance.randint(1, 8)):
@@ -112,15 +112,15 @@ def test_damaged_file_is_accepted_or_rejected_with_error(kind, tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         path = folder / "part-1"
-        path.write_bytes(content if number == 0 else spoilt(content, head, chance))
+        path.write_bytes(content if number == 0 else corrupted(content, head, chance))
         file = ReceivedFile(field, name, path, path.stat().st_size, sha256_of(path))
         problem = None
         try:
             upload = sort_upload((file,), folder, LIMITS)
             for stored in upload.sequences.values():
                 read_volume(folder / stored)  # as in the worker
-        except Problem as told:
-            problem = told
+        except Problem as reported:
+            problem = reported
         except InputError:  # rejected by the worker, so the job fails with this message
             refused += 1
         if problem is not None:
@@ -139,7 +139,7 @@ def test_damaged_files_never_cause_server_errors(tmp_path):
     with serving(small_settings(tmp_path)) as client:
         for number in range(max(20, MUTATIONS // 4)):
             field, name, make, head = KINDS[chance.choice(list(KINDS))]
-            answer = client.post("/v1/jobs", files={field: (name, spoilt(make(), head, chance))})
+            answer = client.post("/v1/jobs", files={field: (name, corrupted(make(), head, chance))})
             assert answer.status_code in (202, 400, 413, 415, 422, 429), (number, answer.text)
             assert "Traceback" not in answer.text
         assert client.get("/healthz").status_code == 200

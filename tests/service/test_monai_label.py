@@ -124,13 +124,13 @@ def test_entropy_is_second_model_with_bands_and_reuses_job(client, http, made_he
     bands = SimpleITK.GetArrayFromImage(same_grid(result, made_head)).T
     stored = http.get(params["results"]["entropy.nii.gz"]).content
     entropy = nib.Nifti1Image.from_bytes(__import__("gzip").decompress(stored)).get_fdata()
-    sure = [
+    confident = [
         entropy < 0.198,
         (entropy > 0.199) & (entropy < 0.422),
         (entropy > 0.424) & (entropy < 0.61),
         entropy > 0.612,
     ]
-    for band, voxels in enumerate(sure):
+    for band, voxels in enumerate(confident):
         assert set(np.unique(bands[voxels])) <= {band}
 
 
@@ -143,9 +143,9 @@ def test_sent_volume_is_recognised_by_name(client, made_head):
 def test_volume_without_recognised_name_needs_modality(client, client_module, made_head, tmp_path):
     plain = tmp_path / "tmpq1x8.nii.gz"
     shutil.copy(volume(made_head), plain)
-    with pytest.raises(client_module.MONAILabelClientException) as refused:
+    with pytest.raises(client_module.MONAILabelClientException) as error:
         client.infer("brats_mm", "", dict(SLICER), file=str(plain))
-    assert "The sequence of this volume is unknown" in refused.value.msg
+    assert "The sequence of this volume is unknown" in error.value.msg
     _, params = client.infer("brats_mm", "", {**SLICER, "modality": "t1ce"}, file=str(plain))
     assert params["sequences_found"] == ["t1ce"]
 
@@ -261,9 +261,9 @@ def test_unknown_models_and_sessions_return_404(client, client_module):
 
 
 def test_request_without_image_names_what_to_send(client, client_module):
-    with pytest.raises(client_module.MONAILabelClientException) as refused:
+    with pytest.raises(client_module.MONAILabelClientException) as error:
         client.infer("brats_mm", "", {})
-    assert "Name one with `image`, a session with `session_id`, or send a `file`" in refused.value.msg
+    assert "Name one with `image`, a session with `session_id`, or send a `file`" in error.value.msg
 
 
 def ohif_parts(answer):

@@ -57,17 +57,17 @@ def test_malformed_keys_raise_no_traceback(monkeypatch, answer):
 def test_unknown_key_does_not_delay_known_keys(monkeypatch):
     issuer = oidc.OidcIssuer(OidcSettings("https://id.example", "brats-mm", jwks="https://id.example/keys"))
     issuer._keys, issuer._fetched = {"known": "key"}, time.monotonic() - 60
-    asked, answer = threading.Event(), threading.Event()
+    requested, answer = threading.Event(), threading.Event()
 
     def fetch():
-        asked.set()
+        requested.set()
         answer.wait(LONGEST_S)
         return {"known": "key"}
 
     monkeypatch.setattr(issuer, "_fetch", fetch)
     stalled = threading.Thread(target=issuer._key, args=("unknown",))
     stalled.start()
-    assert asked.wait(LONGEST_S)
+    assert requested.wait(LONGEST_S)
     assert issuer._key("known") == "key"
     assert stalled.is_alive(), "the issuer has not answered yet"
     answer.set()

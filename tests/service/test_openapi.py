@@ -21,8 +21,8 @@ def test_every_route_has_summary_and_example(client):
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert operation["summary"], (method, path)
-            answers = operation["responses"]
-            shown = [content for answer in answers.values() for content in answer.get("content", {}).values()]
+            responses = operation["responses"]
+            shown = [content for answer in responses.values() for content in answer.get("content", {}).values()]
             assert any("example" in one for one in shown), (method, path)
     form = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert set(form["schema"]["properties"]) == {"t1", "t1ce", "t2", "flair", "case", "options"}

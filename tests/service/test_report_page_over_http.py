@@ -13,23 +13,23 @@ def client(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def answers(client, made_head):
+def responses(client, made_head):
     job = ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])
     results = {one["name"]: one for one in job["results"]}
     assert results["report.html"]["content_type"].startswith("text/html")
     return {name: client.get(one["href"]) for name, one in results.items()}
 
 
-def test_browser_shows_page_inline(answers):
-    answer = answers["report.html"]
+def test_browser_shows_page_inline(responses):
+    answer = responses["report.html"]
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["content-disposition"].startswith("inline")
-    assert answers["report.json"].headers["content-disposition"].startswith("attachment")
+    assert responses["report.json"].headers["content-disposition"].startswith("attachment")
     assert "A page." in answer.text
 
 
-def test_policy_allows_only_own_styles_and_pictures(answers):
-    policy = dict(part.strip().partition(" ")[::2] for part in answers["report.html"].headers[_CSP].split(";"))
+def test_policy_allows_only_own_styles_and_pictures(responses):
+    policy = dict(part.strip().partition(" ")[::2] for part in responses["report.html"].headers[_CSP].split(";"))
     assert policy["default-src"] == policy["form-action"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
     assert policy["style-src"] == "'unsafe-inline'"
     assert policy["img-src"] == "data:"
@@ -37,8 +37,8 @@ def test_policy_allows_only_own_styles_and_pictures(answers):
     assert "script-src" not in policy
 
 
-def test_other_results_keep_the_strict_policy(answers):
-    assert answers["preview.png"].headers[_CSP] == "default-src 'none'; frame-ancestors 'none'"
+def test_other_results_keep_the_strict_policy(responses):
+    assert responses["preview.png"].headers[_CSP] == "default-src 'none'; frame-ancestors 'none'"
 
 
 _CSP = "content-security-policy"

@@ -112,11 +112,11 @@ def test_kept_job_accepts_correction_from_module(made_head, tmp_path):
         from brats_mm_service.viewer.label_files import LabelForm, nrrd_bytes
 
         (folder / LABEL_FILE).write_bytes(nrrd_bytes(labels, grid, LabelForm(".nrrd")))
-        told = []
-        run = Run(Submission(place, job, "Dr Ann", told.append), {}, folder).start()
+        reported = []
+        run = Run(Submission(place, job, "Dr Ann", reported.append), {}, folder).start()
         assert run.join(600)
         assert run.news()[-1] == Done(folder)
-        assert told == ["Version 1 is stored. Dice of the result against it: WT 1.00, TC 1.00, ET 1.00."]
+        assert reported == ["Version 1 is stored. Dice of the result against it: WT 1.00, TC 1.00, ET 1.00."]
         about = http.get(f"/datastore/label/info?label={job}").json()
         assert (about["author"], about["sequences"], about["trainable"]) == ("Dr Ann", ["t1ce"], True)
 
@@ -144,5 +144,5 @@ def test_shows_service_error_and_asks_consent_for_other_machine(tmp_path):
 
 
 def test_label_not_used_for_training_reports_reason():
-    said = outcome({"version": 2}, {"scores": {"et": {"dice": None}}, "trainable": False})
-    assert said == "Version 2 is stored. The model is not trained on it, because these are raw scans."
+    message = outcome({"version": 2}, {"scores": {"et": {"dice": None}}, "trainable": False})
+    assert message == "Version 2 is stored. The model is not trained on it, because these are raw scans."

@@ -29,7 +29,7 @@ def test_two_equal_candidates_are_left_to_user():
 
 
 @pytest.mark.parametrize(
-    ("dicom", "sequence", "said"),
+    ("dicom", "sequence", "message"),
     [
         ({"SeriesDescription": "t2_flair_tra"}, Sequence.FLAIR, "SeriesDescription"),
         ({"ProtocolName": "T1 3D", "ContrastBolusAgent": "Gadovist"}, Sequence.T1CE, "ProtocolName"),
@@ -43,11 +43,11 @@ def test_two_equal_candidates_are_left_to_user():
         ({"EchoTime": "3.2", "ContrastBolusAgent": "Dotarem"}, Sequence.T1CE, "and contrast"),
     ],
 )
-def test_dicom_fields_decide_when_name_does_not(dicom, sequence, said):
+def test_dicom_fields_decide_when_name_does_not(dicom, sequence, message):
     """The description takes precedence over echo, repetition and inversion time."""
     guesses = guess([Loaded("a", "12: series", dicom)])
     assert guesses[sequence].key == "a"
-    assert said in guesses[sequence].reason
+    assert message in guesses[sequence].reason
 
 
 def test_contrast_agent_turns_t1_into_t1ce():

@@ -162,14 +162,15 @@ def test_same_volume_for_two_sequences_cannot_run(panel):
 
 
 @pytest.mark.parametrize(
-    ("end", "said"), [(Failed("The grids differ."), "The grids differ."), (Cancelled(), "Cancelled. Nothing was kept.")]
+    ("end", "message"),
+    [(Failed("The grids differ."), "The grids differ."), (Cancelled(), "Cancelled. Nothing was kept.")],
 )
-def test_end_of_run_is_reported(panel, end, said):
+def test_end_of_run_is_reported(panel, end, message):
     """Afterwards the panel can start another run."""
     panel.run = SimpleNamespace(news=lambda: [Progress("Reading", 0.1), end])
     panel.onTimer()
     assert panel.run is None
-    assert panel.ui.messageLabel.text == said
+    assert panel.ui.messageLabel.text == message
     assert panel.ui.runButton.enabled
 
 
@@ -227,9 +228,9 @@ def test_correction_needs_kept_job_author_and_confirmation(panel):
 
 
 @pytest.mark.parametrize(
-    ("end", "said"), [(Done(Path()), "Version 1 is stored."), (Failed("The grids differ."), "The grids differ.")]
+    ("end", "message"), [(Done(Path()), "Version 1 is stored."), (Failed("The grids differ."), "The grids differ.")]
 )
-def test_correction_is_submitted_in_background(panel, end, said):
+def test_correction_is_submitted_in_background(panel, end, message):
     kept_result(panel, "abc")
     panel.ui.authorEdit.text, panel.ui.checkedBox.checked = "Dr Ann", True
     submitted = []
@@ -244,7 +245,7 @@ def test_correction_is_submitted_in_background(panel, end, said):
     assert submitted == [("abc", "Dr Ann", "the service", "edited")]
     assert not panel.ui.submitButton.enabled
     panel.onTimer()
-    assert panel.ui.correctionLabel.text == said
+    assert panel.ui.correctionLabel.text == message
     assert panel.submission is None
 
 

@@ -104,10 +104,10 @@ def test_run_submits_follows_fetches_and_deletes(inputs, out):
 
 def test_leave_one_out_is_sent_only_on_request(inputs, out):
     """A service of an earlier version does not support the option."""
-    for wanted in (False, True):
+    for requested in (False, True):
         service = FakeService()
-        ServiceRunner(Place(HERE), service, leave_one_out=wanted).run(inputs, out, lambda progress: None, Stop())
-        assert (b'"leave_one_out": true' in service.sent) == wanted
+        ServiceRunner(Place(HERE), service, leave_one_out=requested).run(inputs, out, lambda progress: None, Stop())
+        assert (b'"leave_one_out": true' in service.sent) == requested
 
 
 def test_file_names_are_not_sent(inputs, out):

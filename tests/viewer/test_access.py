@@ -7,13 +7,13 @@ def focused(page):
     return page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
 
 
-def press_until(page, wanted, key="Tab", most=60):
+def press_until(page, requested, key="Tab", most=60):
     """Press a key until an element has the focus, and check that the focus is visible."""
     for _ in range(most):
         page.keyboard.press(key)
-        if focused(page) == wanted:
+        if focused(page) == requested:
             return
-    message = f"{wanted!r} cannot be reached with {key}"
+    message = f"{requested!r} cannot be reached with {key}"
     raise AssertionError(message)
 
 

@@ -158,7 +158,9 @@ def test_progress_bar_grows_and_is_full_only_at_end(page_service, open_tab, made
         tab.page.click("#run")
         seen = []
         for stage in ["Reading", *(f"Segmenting part {part} of 4" for part in (1, 2, 3, 4)), "Writing"]:
-            tab.until(lambda wanted=stage: " ".join(tab.page.locator(".stages .now").inner_text().split()) == wanted)
+            tab.until(
+                lambda requested=stage: " ".join(tab.page.locator(".stages .now").inner_text().split()) == requested
+            )
             seen.append(tab.page.locator("progress").evaluate("bar => bar.value"))
             gate.open(len(seen))
         tab.shown()

@@ -14,7 +14,7 @@ def test_cohort_runs_once_and_failed_case_sets_exit_code(made_head, tiny_bundle,
     for name in ("a", "b"):
         shutil.copytree(made_head, tmp_path / "in" / name)
     (tmp_path / "in" / "empty").mkdir()
-    words = [
+    arguments = [
         "cohort",
         str(tmp_path / "in"),
         "-o",
@@ -24,8 +24,8 @@ def test_cohort_runs_once_and_failed_case_sets_exit_code(made_head, tiny_bundle,
         "--device",
         "cpu",
     ]
-    words += ["--no-preview", "--table", "csv", "--window", "64", "--backend", "torch"]
-    assert main([*words, "--json"]) == 2
+    arguments += ["--no-preview", "--table", "csv", "--window", "64", "--backend", "torch"]
+    assert main([*arguments, "--json"]) == 2
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"total": 3, "done": 2, "skipped": 0, "failed": 1, "lost": 0}
     assert "warning: empty failed: " in captured.err
@@ -33,12 +33,12 @@ def test_cohort_runs_once_and_failed_case_sets_exit_code(made_head, tiny_bundle,
         assert [row["case"] for row in csv.DictReader(stream)] == ["a", "b"]
     assert (tmp_path / "out" / "cases" / "a" / "segmentation.nii.gz").is_file()
     shutil.rmtree(tmp_path / "in" / "empty")
-    assert main(words) == 0
+    assert main(arguments) == 0
     assert "0 cases done, 2 done before, 0 failed." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["--workers", "0"], "--workers is 0. It must be at least 1."),
         (["--window", "65"], "The window side is 65"),
@@ -46,9 +46,9 @@ def test_cohort_runs_once_and_failed_case_sets_exit_code(made_head, tiny_bundle,
         ([], "There is no manifest nowhere."),
     ],
 )
-def test_rejects_impossible_options_first(words, said, tmp_path, capsys):
-    assert main(["cohort", "nowhere", "-o", str(tmp_path / "out"), *words]) == 2
-    assert said in capsys.readouterr().err
+def test_rejects_impossible_options_first(arguments, message, tmp_path, capsys):
+    assert main(["cohort", "nowhere", "-o", str(tmp_path / "out"), *arguments]) == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -36,7 +36,7 @@ BROKEN = {
 }
 
 
-def spoil(path, tag, vr, value):
+def corrupt(path, tag, vr, value):
     """Write an element into a file as raw bytes, replacing an element with the same tag."""
     dataset = pydicom.dcmread(path)
     number = pydicom.tag.Tag(int.from_bytes(tag[:2], "little"), int.from_bytes(tag[2:], "little"))
@@ -52,7 +52,7 @@ def spoilt_series(folder, what):
     data = np.random.default_rng(0).integers(1, 999, (12, 10, 8))
     with without_warnings():
         for path in write_series(folder, data, np.diag([-1.0, -1.0, 3.0, 1.0]), facts):
-            spoil(path, *what)
+            corrupt(path, *what)
     return data
 
 
@@ -62,9 +62,9 @@ def test_objects_from_broken_header_log_nothing(tmp_path, what, deidentify, capl
     caplog.set_level(logging.DEBUG)
     data = spoilt_series(tmp_path / "series", what)
     source = headers_in(tmp_path / "series")
-    wanted = DicomOutput(inputs={Modality.T1CE: source}, deidentify=deidentify)
+    requested = DicomOutput(inputs={Modality.T1CE: source}, deidentify=deidentify)
     with OutputFolder(tmp_path / "out") as out:
-        write_dicom(prediction_on(source.grid, data, (Modality.T1CE,)), out, wanted)
+        write_dicom(prediction_on(source.grid, data, (Modality.T1CE,)), out, requested)
     message = capfd.readouterr()
     assert NAME not in message.out + message.err + caplog.text
     assert not [one for one in recwarn if NAME in str(one.message)]
@@ -83,12 +83,12 @@ def test_error_messages_of_dicom_writers_are_not_shown(tmp_path, monkeypatch):
     data = spoilt_series(tmp_path / "series", BROKEN["a sex"])
     source = headers_in(tmp_path / "series")
     monkeypatch.setattr("brats_mm.outputs.dicom.segmentation_object.make_segmentation", refuse)
-    wanted = DicomOutput(inputs={Modality.T1CE: source})
+    requested = DicomOutput(inputs={Modality.T1CE: source})
     with (
         pytest.raises(VolumeError, match="DICOM results cannot be created") as caught,
         OutputFolder(tmp_path / "o") as out,
     ):
-        write_dicom(prediction_on(source.grid, data, (Modality.T1CE,)), out, wanted)
+        write_dicom(prediction_on(source.grid, data, (Modality.T1CE,)), out, requested)
     assert NAME not in "".join(traceback.format_exception(caught.value))
 
 
@@ -105,10 +105,10 @@ def test_inspect_and_segment_print_and_write_no_name(tiny_bundle, tmp_path, capf
     with without_warnings():
         for path in tmp_path.rglob("*.dcm"):
             for what in BROKEN.values():
-                spoil(path, *what)
+                corrupt(path, *what)
     assert main(["inspect", str(tmp_path / "study")]) == 0
-    words = ["--bundle", str(tiny_bundle), "--window", "64", "--device", "cpu", "--prepared", "--dicom", "--report"]
-    assert main(["segment", str(tmp_path / "study"), "-o", str(tmp_path / "out"), *words]) == 0
+    arguments = ["--bundle", str(tiny_bundle), "--window", "64", "--device", "cpu", "--prepared", "--dicom", "--report"]
+    assert main(["segment", str(tmp_path / "study"), "-o", str(tmp_path / "out"), *arguments]) == 0
     message = capfd.readouterr()
     for text in (message.out, message.err, caplog.text, *(str(one.message) for one in recwarn)):
         assert NAME not in text
@@ -131,6 +131,6 @@ def test_suppression_ends_with_last_nested_block(tmp_path):
 def test_broken_header_is_read_without_log(tmp_path, recwarn):
     (path,) = write_series(tmp_path, np.ones((8, 8, 1)), np.diag([-1.0, -1, 5, 1]))
     with without_warnings():
-        spoil(path, *BROKEN["a name for a birth date"])
+        corrupt(path, *BROKEN["a name for a birth date"])
     read_header(path)
     assert not recwarn.list

@@ -27,7 +27,7 @@ def study(tmp_path_factory):
 
 def test_objects_are_written_and_only_they_hold_names(study, tiny_bundle, tmp_path, capsys, caplog, recwarn):
     out = tmp_path / "out"
-    words = [
+    arguments = [
         "segment",
         str(study),
         "-o",
@@ -39,7 +39,7 @@ def test_objects_are_written_and_only_they_hold_names(study, tiny_bundle, tmp_pa
         "--window",
         "64",
     ]
-    assert main([*words, "--device", "cpu", "--prepared"]) == 0
+    assert main([*arguments, "--device", "cpu", "--prepared"]) == 0
     segmentation = pydicom.dcmread(out / "dicom" / "segmentation.dcm")
     assert segmentation.PatientName == "Zwackelmann^Petronella"
     message = capsys.readouterr()
@@ -52,21 +52,29 @@ def test_objects_are_written_and_only_they_hold_names(study, tiny_bundle, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "said"),
     [
         (["--dicom"], "DICOM results need a DICOM series"),
         (["--deidentify"], "Add dicom"),
     ],
 )
-def test_missing_requirements_are_reported_before_loading(head_folder, tmp_path, capsys, words, said):
-    assert main(["segment", str(head_folder), "-o", str(tmp_path / "out"), *words]) == 2
+def test_missing_requirements_are_reported_before_loading(head_folder, tmp_path, capsys, arguments, said):
+    assert main(["segment", str(head_folder), "-o", str(tmp_path / "out"), *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_study_uses_its_own_reference(study, tmp_path, capsys):
-    words = ["segment", str(study), "-o", str(tmp_path / "out"), "--dicom", "--dicom-reference", str(study / "t1ce")]
-    assert main(words) == 2
+    arguments = [
+        "segment",
+        str(study),
+        "-o",
+        str(tmp_path / "out"),
+        "--dicom",
+        "--dicom-reference",
+        str(study / "t1ce"),
+    ]
+    assert main(arguments) == 2
     assert "--reference t1ce" in capsys.readouterr().err
 
 
@@ -83,8 +91,8 @@ def test_other_results_are_kept_when_dicom_results_fail(study, tiny_bundle, tmp_
         parametric_map, "make_entropy_map", lambda f, s, p: refuse() if f.entropy.any() else tried(f, s, p)
     )
     out = tmp_path / "out"
-    words = ["segment", str(study), "-o", str(out), "--dicom", "--bundle", str(tiny_bundle), "--window", "64"]
-    assert main([*words, "--device", "cpu", "--prepared"]) == 2
+    arguments = ["segment", str(study), "-o", str(out), "--dicom", "--bundle", str(tiny_bundle), "--window", "64"]
+    assert main([*arguments, "--device", "cpu", "--prepared"]) == 2
     report = json.loads((out / "report.json").read_text())
     assert report["dicom_results_written"] is False
     assert report["warnings"][-1].startswith("The DICOM results were not written.")

@@ -9,8 +9,8 @@ from brats_mm.execution import ray_cluster
 from brats_mm.execution.ray_cluster import ActorShare
 
 
-def settings_of(*words):
-    return serve._settings(make_parser().parse_args(["serve", *words]))
+def settings_of(*arguments):
+    return serve._settings(make_parser().parse_args(["serve", *arguments]))
 
 
 def test_default_is_one_local_process():

@@ -79,8 +79,8 @@ def test_rejects_invalid_manifests(tmp_path):
     one_case = tmp_path / "case"
     one_case.mkdir()
     (one_case / "t1.nii.gz").touch()
-    spoilt = tmp_path / "spoilt.parquet"
-    spoilt.write_bytes(b"PAR1 nothing")
+    corrupted = tmp_path / "spoilt.parquet"
+    corrupted.write_bytes(b"PAR1 nothing")
     strange = tmp_path / "strange.csv"
     strange.write_text("id,path\n1,a\n")
     latin = tmp_path / "latin.csv"
@@ -90,7 +90,7 @@ def test_rejects_invalid_manifests(tmp_path):
         Path("nowhere.csv"): "There is no manifest",
         one_case: "it is one case",
         one_case / "t1.nii.gz": "is not a manifest",
-        spoilt: "is not a valid Parquet table",
+        corrupted: "is not a valid Parquet table",
         strange: "has the columns id, path",
         latin: "cannot be read",
         tmp_path / "none": "lists no case",

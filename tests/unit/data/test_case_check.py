@@ -56,10 +56,10 @@ def test_every_faulty_case_is_reported_with_its_fault(tmp_path: Path) -> None:
         validation=["cut_off", "moved", listed],
     )
 
-    with pytest.raises(CaseError, match="7 of the 8 cases") as caught:
+    with pytest.raises(CaseError, match="7 of the 8 cases") as error:
         check_cases(tmp_path, datalist)
 
-    message = str(caught.value)
+    message = str(error.value)
     assert "odd_label: odd_label-seg.nii.gz: the label map has the values 2, 7, but labels are 0 to 4" in message
     assert "other_shape: other_shape-t2.nii.gz does not have the grid of other_shape-t1.nii.gz" in message
     assert "no_label: the case has no label map" in message
@@ -87,11 +87,11 @@ def test_truncated_and_empty_images_are_found(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
     _write(tmp_path / "empty" / "empty-t2.nii.gz", np.zeros((8, 8, 8), np.float32))
 
-    with pytest.raises(CaseError, match="2 of the 3 cases") as caught:
+    with pytest.raises(CaseError, match="2 of the 3 cases") as error:
         check_cases(tmp_path, _list(tmp_path, training=["sound", "cut", "empty"]), sections=["training"])
 
-    assert "cut-t1.nii.gz is truncated or damaged" in str(caught.value)
-    assert "empty-t2.nii.gz is zero everywhere. Remove the sequence from the list" in str(caught.value)
+    assert "cut-t1.nii.gz is truncated or damaged" in str(error.value)
+    assert "empty-t2.nii.gz is zero everywhere. Remove the sequence from the list" in str(error.value)
 
 
 def test_rejects_repeated_cases_and_files(tmp_path: Path) -> None:
@@ -99,11 +99,11 @@ def test_rejects_repeated_cases_and_files(tmp_path: Path) -> None:
         _case(tmp_path, name)
     twin = {"name": "twin", "image": {"t1": "b/b-t1.nii.gz", "t1ce": "b/b-t1.nii.gz"}, "label": "b/b-seg.nii.gz"}
 
-    with pytest.raises(CaseError) as caught:
+    with pytest.raises(CaseError) as error:
         check_cases(tmp_path, _list(tmp_path, training=["a", "b", twin], validation=["a"]))
 
-    assert "a: the list names it 2 times (training, validation)" in str(caught.value)
-    assert "twin: b-t1.nii.gz is listed as t1 and t1ce" in str(caught.value)
+    assert "a: the list names it 2 times (training, validation)" in str(error.value)
+    assert "twin: b-t1.nii.gz is listed as t1 and t1ce" in str(error.value)
 
 
 def test_warns_of_patient_in_training_and_validation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

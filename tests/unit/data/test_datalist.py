@@ -110,7 +110,7 @@ def test_cases_without_needed_sequence_are_skipped(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "section", "error", "said"),
+    ("content", "section", "error", "message"),
     [
         ({"training": ["absent"]}, "training", CaseError, "names the case absent"),
         ({"training": ["unlabelled"]}, "training", CaseError, "have no label map: unlabelled"),
@@ -119,9 +119,9 @@ def test_cases_without_needed_sequence_are_skipped(root: Path) -> None:
         ({"training": [{"image": {"pd": "x"}, "label": "y"}]}, "training", CaseError, "sequences named pd"),
     ],
 )
-def test_rejects_faulty_lists(root: Path, content: object, section: str, error: type[Exception], said: str) -> None:
+def test_rejects_faulty_lists(root: Path, content: object, section: str, error: type[Exception], message: str) -> None:
     (root / "list.json").write_text(json.dumps(content))
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         training_items(root, root / "list.json", section)
 
 

@@ -77,15 +77,15 @@ def test_files_with_too_few_volumes_are_reported_before_training(root: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"modality": {}}, "which sequence each volume is: it has no modality"),
         ({"modality": {"0": "MRI"}}, r"which sequence each volume is: 0 \(MRI\)"),
         ({"labels": {"1": "tumour"}}, "does not say which label is oedema"),
     ],
 )
-def test_rejects_incomplete_list(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(CaseError, match=said):
+def test_rejects_incomplete_list(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(CaseError, match=message):
         with_volumes(DESCRIPTION["training"][0], {**DESCRIPTION, **changed}, Path("dataset.json"))
 
 

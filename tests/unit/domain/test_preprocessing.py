@@ -66,7 +66,7 @@ def test_good_registration_gives_no_warning():
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ({"covered": 0.3}, "covers only 30% of the head"),
         ({"head_overlap": 0.6}, "overlap only with a Dice of 0.60"),
@@ -78,8 +78,8 @@ def test_good_registration_gives_no_warning():
         ({"shift_mm": 90.0}, "90 mm"),
     ],
 )
-def test_each_measure_can_give_a_warning(fault, said):
-    assert said in " ".join(registration_warnings(replace(GOOD, **fault)))
+def test_each_measure_can_give_a_warning(fault, message):
+    assert message in " ".join(registration_warnings(replace(GOOD, **fault)))
 
 
 def test_axes_of_oblique_grid_are_distinguished():

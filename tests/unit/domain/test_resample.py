@@ -49,8 +49,8 @@ def test_background_stays_zero():
 
 
 @pytest.mark.parametrize(
-    ("size", "spacing", "wanted", "expected"),
+    ("size", "spacing", "requested", "expected"),
     [(240, 1.0, 2.0, 120), (155, 1.0, 2.0, 78), (155, 1.01, 1.0, 155), (24, 5.5, 1.0, 132)],
 )
-def test_shape_follows_spacing(size, spacing, wanted, expected):
-    assert resampled_side(size, spacing, wanted) == expected
+def test_shape_follows_spacing(size, spacing, requested, expected):
+    assert resampled_side(size, spacing, requested) == expected

@@ -43,6 +43,6 @@ def test_empty_volume_has_part_of_one_voxel_and_stays_empty():
 def test_half_covered_voxels_are_kept_on_both_sides(flip):
     """Resampling 155 to 78 gives exact halves, which rounding could move to either side."""
     volume = (np.random.default_rng(0).random((31, 31, 31)) > 0.5).astype(np.float32)
-    straight = resample_signal(volume, (16, 16, 16))
+    uninterrupted = resample_signal(volume, (16, 16, 16))
     turned = np.flip(resample_signal(np.ascontiguousarray(np.flip(volume, flip)), (16, 16, 16)), flip)
-    assert np.array_equal(straight != 0, turned != 0)
+    assert np.array_equal(uninterrupted != 0, turned != 0)

@@ -75,10 +75,10 @@ def test_command_scores_label_maps_and_reports_missing_ones(
     cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _predicted(tmp_path / "other", _labels(1, 2, 3))
-    words = ["evaluate", str(cases), "-o", str(tmp_path / "out"), "--no-plots"]
-    assert main([*words, "--predictions", str(tmp_path / "other")]) == 0
+    arguments = ["evaluate", str(cases), "-o", str(tmp_path / "out"), "--no-plots"]
+    assert main([*arguments, "--predictions", str(tmp_path / "other")]) == 0
     assert (tmp_path / "out" / "cases.csv").is_file()
-    assert main([*words, "--overwrite", "--predictions", str(cases)]) == 2
+    assert main([*arguments, "--overwrite", "--predictions", str(cases)]) == 2
     assert "has no prediction of one" in capsys.readouterr().err
     with pytest.raises(CaseError, match="no folder"):
         label_maps(tmp_path / "absent")

@@ -105,15 +105,15 @@ def test_command_writes_csv_and_latex(tmp_path: Path, capsys: pytest.CaptureFixt
     folders = [
         _evaluation(tmp_path / name, {(f"{name}1", "t1"): 0.5, (f"{name}2", "t1"): 0.7}) for name in ("fold0", "fold1")
     ]
-    words = ["tables", *map(str, folders), "-o", str(tmp_path / "out"), "--score", "dice"]
-    assert main([*words, "--pool", str(tmp_path / "pooled"), "--json"]) == 0
+    arguments = ["tables", *map(str, folders), "-o", str(tmp_path / "out"), "--score", "dice"]
+    assert main([*arguments, "--pool", str(tmp_path / "pooled"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["evaluation"] == "pooled"
     with (tmp_path / "out" / "statistics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     (row,) = (row for row in rows if row["sequences"] == "t1")
     assert (row["cases"], row["mean"], row["sd"]) == ("4", "0.6", "0.11547")
     assert "pooled, 4 cases" in (tmp_path / "out" / "dice.tex").read_text()
-    assert main(words) == 2
+    assert main(arguments) == 2
     assert "already exists" in capsys.readouterr().err
 
 

@@ -21,7 +21,7 @@ def test_points_and_means_are_at_expected_and_true_dice():
 
 def test_every_region_has_a_panel_even_without_points():
     root = ElementTree.fromstring(reliability_svg({}, {}))
-    words = [element.text for element in root.iter(f"{SVG}text")]
-    assert [word for word in words if word in ("WT", "TC", "ET")] == ["WT", "TC", "ET"]
-    assert words.count("expected Dice") == 3
+    arguments = [element.text for element in root.iter(f"{SVG}text")]
+    assert [word for word in arguments if word in ("WT", "TC", "ET")] == ["WT", "TC", "ET"]
+    assert arguments.count("expected Dice") == 3
     assert not list(root.iter(f"{SVG}circle"))

@@ -57,9 +57,9 @@ def test_image_and_original_availability_are_kept():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [({"sampler": "some"}, "uniform, each, one, whole"), ({"views": 0}, "at least 1"), ({"drop_prob": 1}, "below 1")],
 )
-def test_rejects_invalid_settings(options, said):
-    with pytest.raises(OptionError, match=said):
+def test_rejects_invalid_settings(options, message):
+    with pytest.raises(OptionError, match=message):
         RandSubsetsd(**options)

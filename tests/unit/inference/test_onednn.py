@@ -40,12 +40,12 @@ def test_result_is_unchanged(asked: list[int]) -> None:
     image = torch.randn(1, 1, 64, 64, 32)
 
     with torch.inference_mode():
-        wanted = plain(image)
+        requested = plain(image)
         asked.clear()
         result = quick(image)
 
     assert not asked  # PyTorch made no choice
-    torch.testing.assert_close(result, wanted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(result, requested, atol=1e-4, rtol=1e-4)
     assert quick.state_dict().keys() == plain.state_dict().keys()
 
 

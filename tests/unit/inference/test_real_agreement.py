@@ -65,7 +65,7 @@ def plain(case, predictor):
     given = prepare(case, predictor.model.spacing_mm)
     network, shape = predictor.network, given.brain.shape
     side = clip_window((256, 256, 256), shape, COARSE_MULTIPLE, LATTICE * STRIDE)
-    room = [wanted - have for wanted, have in zip(side, shape, strict=True)]
+    room = [requested - have for requested, have in zip(side, shape, strict=True)]
     image = functional.pad(given.image, [0, room[2], 0, room[1], 0, room[0]])
     available = torch.tensor([flags(case.available)])
     weights = network.weights_of(thumbnail(given.image[None]), available)[0]

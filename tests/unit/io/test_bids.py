@@ -32,8 +32,8 @@ def dataset(tmp_path):
     return tmp_path
 
 
-def named(dataset, wanted):
-    return [one.name for one in bids_sessions(dataset, wanted)]
+def named(dataset, requested):
+    return [one.name for one in bids_sessions(dataset, requested)]
 
 
 @pytest.mark.parametrize("label", ["01", "sub-01"])

@@ -108,9 +108,11 @@ def test_segment_accepts_4d_file(tmp_path, head_folder, tiny_bundle):
     names = {m: nib.load(path) for m, path in recognise(head_folder).paths.items()}
     data = np.stack([np.asarray(names[m].dataobj) for m in (FLAIR, T1, T1CE, T2)], axis=-1)
     nib.Nifti1Image(data, names[T1].affine).to_filename(tmp_path / "case.nii.gz")
-    words = ["segment", str(tmp_path / "case.nii.gz"), "-o", str(tmp_path / "out"), "--channels", "decathlon"]
+    arguments = ["segment", str(tmp_path / "case.nii.gz"), "-o", str(tmp_path / "out"), "--channels", "decathlon"]
 
-    assert main([*words, "--bundle", str(tiny_bundle), "--window", "64", "--device", "cpu", "-q", "--no-preview"]) == 0
+    assert (
+        main([*arguments, "--bundle", str(tiny_bundle), "--window", "64", "--device", "cpu", "-q", "--no-preview"]) == 0
+    )
     assert json.loads((tmp_path / "out" / "report.json").read_text())["sequences_found"] == [
         "t1",
         "t1ce",

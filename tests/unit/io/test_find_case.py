@@ -135,10 +135,10 @@ def test_rejects_two_files_for_a_sequence(tmp_path):
     """The message names both files and the options to choose."""
     folder = folder_of(tmp_path, "a_t1c.nii.gz", "b_t1gd.nii.gz", "a_t2.nii", "a_t2.nii.gz")
 
-    with pytest.raises(CaseError, match="several files") as caught:
+    with pytest.raises(CaseError, match="several files") as error:
         find_case(folder)
-    assert "T1ce could be a_t1c.nii.gz or b_t1gd.nii.gz; T2 could be a_t2.nii or a_t2.nii.gz" in str(caught.value)
-    assert "--t1, --t1ce, --t2, --flair" in str(caught.value)
+    assert "T1ce could be a_t1c.nii.gz or b_t1gd.nii.gz; T2 could be a_t2.nii or a_t2.nii.gz" in str(error.value)
+    assert "--t1, --t1ce, --t2, --flair" in str(error.value)
 
 
 def test_rejects_name_with_two_sequences(tmp_path):

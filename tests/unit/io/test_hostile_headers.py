@@ -99,7 +99,7 @@ def injected(suffix, secret, chance):
     return chance.choice(["", "\r", "#\r", "x:=y\r", "\x00", "\t"]) + lead + chance.choice([" ", "", "\t"]) + name
 
 
-def spoilt(suffix, secret, chance):
+def corrupted(suffix, secret, chance):
     """A file with one to four changes of its header, most of which name another file."""
     head, end, data = chance.choice(MADE[suffix])
     for _ in range(chance.randint(1, 4)):
@@ -134,7 +134,7 @@ def attack(tmp_path, count):
     for suffix in MADE:
         path = folder / f"t1{suffix}"
         for _ in range(count):
-            path.write_bytes(spoilt(suffix, secret, chance))
+            path.write_bytes(corrupted(suffix, secret, chance))
             for look in (read_volume, lambda place: check_volume(place, one_file=True)):
                 OPENED.names = []
                 try:

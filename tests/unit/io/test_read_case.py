@@ -80,12 +80,12 @@ def test_rejects_different_grids(tmp_path, affine):
     save(tmp_path, "t1", brain(1))
     save(tmp_path, "t2", brain(2), affine)
 
-    with pytest.raises(GridError, match="have different grids") as caught:
+    with pytest.raises(GridError, match="have different grids") as error:
         read_case(find_case(tmp_path))
     assert "T1 (x_t1.nii.gz) has 12 x 12 x 12 voxels of 1 x 1 x 1 mm, orientation RAS, offset (0, 0, 0) mm" in str(
-        caught.value
+        error.value
     )
-    assert "Register and resample them" in str(caught.value)
+    assert "Register and resample them" in str(error.value)
 
 
 def test_rejects_different_shapes(tmp_path):
@@ -104,10 +104,10 @@ def test_all_faults_are_reported_together(tmp_path):
     save(tmp_path, "t2", brain(2))
     save(tmp_path, "flair", brain(3), shifted(5.5))
 
-    with pytest.raises(VolumeError, match=r"x_t1\.nii\.gz is 0 everywhere") as caught:
+    with pytest.raises(VolumeError, match=r"x_t1\.nii\.gz is 0 everywhere") as error:
         read_case(find_case(tmp_path))
-    assert "x_t1ce.nii.gz is not a NIfTI volume" in str(caught.value)
-    assert "have different grids: T2" in str(caught.value)
+    assert "x_t1ce.nii.gz is not a NIfTI volume" in str(error.value)
+    assert "have different grids: T2" in str(error.value)
 
 
 def test_rejects_same_image_under_two_names(tmp_path):

@@ -22,11 +22,11 @@ def labels():
 
 
 def test_ras_map_is_reordered_to_lps_images(tmp_path):
-    straight, turned = tmp_path / "lps.nii.gz", tmp_path / "ras.nii.gz"
-    nib.save(nib.Nifti1Image(labels(), LPS), straight)
+    uninterrupted, turned = tmp_path / "lps.nii.gz", tmp_path / "ras.nii.gz"
+    nib.save(nib.Nifti1Image(labels(), LPS), uninterrupted)
     nib.save(nib.as_closest_canonical(nib.Nifti1Image(labels(), LPS)), turned)
     assert nib.aff2axcodes(nib.load(turned).affine) == ("R", "A", "S")
-    expected, actual = read_reference(straight, GRID), read_reference(turned, GRID)
+    expected, actual = read_reference(uninterrupted, GRID), read_reference(turned, GRID)
     for region in Region:
         np.testing.assert_array_equal(actual[region], expected[region])
     assert int(actual[Region.ET].sum()) == 1

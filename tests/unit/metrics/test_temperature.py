@@ -47,8 +47,8 @@ def test_three_voxels_by_hand():
 
 
 def test_ignores_certain_voxels_and_bounds_search():
-    sure = count_logits(np.array([1e-6, 1 - 1e-6], np.float32), np.array([False, True]))
-    assert best_temperature([sure], 0.0) == (1.0, 0.0)
+    confident = count_logits(np.array([1e-6, 1 - 1e-6], np.float32), np.array([False, True]))
+    assert best_temperature([confident], 0.0) == (1.0, 0.0)
     wrong = count_logits(np.full(9, 0.9, np.float32), np.zeros(9, bool))
     assert best_temperature([wrong], 0.0)[0] == pytest.approx(TEMPERATURES[1], rel=0.01)
 

@@ -78,9 +78,9 @@ def test_single_modality_equals_its_expert(avmnist, inputs):
 
 
 def test_missing_modality_content_has_no_effect(avmnist, inputs):
-    spoilt = [inputs[0], torch.full_like(inputs[1], float("nan"))]
+    corrupted = [inputs[0], torch.full_like(inputs[1], float("nan"))]
     available = torch.tensor([FIRST] * 3)
-    assert torch.equal(avmnist(spoilt, available), avmnist(inputs, available))
+    assert torch.equal(avmnist(corrupted, available), avmnist(inputs, available))
 
 
 def test_views_match_separate_passes_and_run_each_expert_once(avmnist, inputs):

@@ -41,9 +41,11 @@ def test_values_and_gradients_match_pytorch(shape, layout):
     upstream = torch.randn(shape)
     result, expected = norm(x), reference(x, norm)
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
-    wanted = (x, norm.weight, norm.bias)
+    requested = (x, norm.weight, norm.bias)
     for ours, theirs in zip(
-        torch.autograd.grad(result, wanted, upstream), torch.autograd.grad(expected, wanted, upstream), strict=True
+        torch.autograd.grad(result, requested, upstream),
+        torch.autograd.grad(expected, requested, upstream),
+        strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 

@@ -94,10 +94,10 @@ def test_single_modality_equals_its_expert(small, image, modality):
 def test_missing_channel_content_has_no_effect(small, image, subset):
     """Not even NaN."""
     available = torch.tensor([flags(subset)] * 2)
-    spoilt = image.clone()
-    spoilt[~available] = float("nan")
+    corrupted = image.clone()
+    corrupted[~available] = float("nan")
     assert torch.equal(
-        small(spoilt, available), small(image.masked_fill(~available[..., None, None, None], 0), available)
+        small(corrupted, available), small(image.masked_fill(~available[..., None, None, None], 0), available)
     )
 
 

@@ -58,7 +58,7 @@ def test_save_replaces_results_only_with_overwrite(prediction, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"sceen": True}, "sceen.*It takes labels, probabilities, masks, importance_maps"),
         ({"dicom": True}, "segment --dicom"),
@@ -67,8 +67,8 @@ def test_save_replaces_results_only_with_overwrite(prediction, tmp_path):
         ({"leave_one_out": True}, "leave_one_out=True to Segmenter.predict"),
     ],
 )
-def test_rejects_options_that_save_cannot_apply(prediction, tmp_path, options, said):
-    with pytest.raises(OptionError, match=said):
+def test_rejects_options_that_save_cannot_apply(prediction, tmp_path, options, message):
+    with pytest.raises(OptionError, match=message):
         prediction.save(tmp_path / "result", **options)
     assert not (tmp_path / "result").exists()
 

@@ -125,8 +125,8 @@ def test_bundle_takes_network_and_description_from_training_configs(tmp_path: Pa
     torch.save(momke().state_dict(), tmp_path / "model.pt")
     config = default_bundle() / "configs" / "methods" / "momke.json"
 
-    words = ["bundle", "create", str(tmp_path / "model.pt"), "-o", str(tmp_path / "mine"), "--config", str(config)]
-    assert main([*words, "--quiet"]) == 0
+    arguments = ["bundle", "create", str(tmp_path / "model.pt"), "-o", str(tmp_path / "mine"), "--config", str(config)]
+    assert main([*arguments, "--quiet"]) == 0
 
     network, identity = load_network(open_bundle(tmp_path / "mine"))
     assert type(network) is type(momke())
@@ -206,8 +206,8 @@ def test_several_checkpoints_are_averaged(checkpoint: Path, tmp_path: Path) -> N
     state = torch.load(checkpoint, weights_only=True)
     torch.save({name: value + 1 for name, value in state.items()}, tmp_path / "other.pt")
 
-    words = ["bundle", "create", str(checkpoint), str(tmp_path / "other.pt"), "-o", str(tmp_path / "mine")]
-    assert main(words) == 0
+    arguments = ["bundle", "create", str(checkpoint), str(tmp_path / "other.pt"), "-o", str(tmp_path / "mine")]
+    assert main(arguments) == 0
 
     packed = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)
     for name, value in state.items():
@@ -235,7 +235,7 @@ def test_command_calibrates_each_subset(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = [
+    arguments = [
         "bundle",
         "create",
         str(checkpoint),
@@ -245,6 +245,6 @@ def test_command_calibrates_each_subset(
         str(tmp_path / "cases"),
         option,
     ]
-    assert main(words) == 0
+    assert main(arguments) == 0
     assert message in capsys.readouterr().out
     assert (tmp_path / "mine" / "models" / "calibration.json").is_file()

@@ -55,8 +55,8 @@ def test_ensemble_needs_two_bundles_of_one_voxel_size(members: list[Path], tmp_p
 def test_command_creates_ensemble_and_does_not_overwrite(
     members: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["bundle", "ensemble", *map(str, members), "-o", str(tmp_path / "both"), "--trust-bundle"]
-    assert main([*words, "--json"]) == 0
+    arguments = ["bundle", "ensemble", *map(str, members), "-o", str(tmp_path / "both"), "--trust-bundle"]
+    assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["folder"] == str(tmp_path / "both")
     with pytest.raises(OutputError, match="already holds a bundle"):
         create_ensemble([open_bundle(path) for path in members], tmp_path / "both", version="1")

@@ -48,8 +48,8 @@ def test_named_cases_are_for_validation(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_sequence_may_be_kept_in_a_share_of_the_training_cases_only(root: Path) -> None:
-    words = ["datalist", str(root), "-o", str(root / "few.json"), "--validation", "e", "--keep", "flair=0.25", "-q"]
-    assert main(words) == 0
+    arguments = ["datalist", str(root), "-o", str(root / "few.json"), "--validation", "e", "--keep", "flair=0.25", "-q"]
+    assert main(arguments) == 0
     content = json.loads((root / "few.json").read_text())
     assert sorted(len(item["image"]) for item in content["training"]) == [1, 1, 1, 2]
     assert [len(item["image"]) for item in content["validation"]] == [2]
@@ -74,15 +74,15 @@ def test_list_with_fold_numbers_gets_a_list_per_fold(root: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("folds", "said"),
+    ("folds", "message"),
     [([0, 1, None], "1 of its 3 training cases have no fold"), ([0, 0, 0], "it has only one fold")],
 )
-def test_rejects_list_without_two_folds(tmp_path: Path, folds: list[int | None], said: str) -> None:
+def test_rejects_list_without_two_folds(tmp_path: Path, folds: list[int | None], message: str) -> None:
     entries = [
         {**_entry(name), **({} if fold is None else {"fold": fold})} for name, fold in zip("abc", folds, strict=True)
     ]
     (tmp_path / "folds.json").write_text(json.dumps({"training": entries}))
-    with pytest.raises(CaseError, match=said):
+    with pytest.raises(CaseError, match=message):
         write_fold_lists(tmp_path / "folds.json", tmp_path / "list.json")
 
 
@@ -128,7 +128,7 @@ def test_rejects_case_in_two_name_lists(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("division", "error", "said"),
+    ("division", "error", "message"),
     [
         (Division(validation=("0.2",), folds=3), OptionError, "exclude each other"),
         (Division(validation=("1.5",)), OptionError, r"is 1\.5\. It must be between 0 and 1"),
@@ -138,8 +138,8 @@ def test_rejects_case_in_two_name_lists(root: Path, tmp_path: Path) -> None:
         (Division(files=(Path("x"),)), CaseError, "The list of names x cannot be read"),
     ],
 )
-def test_rejects_impossible_splits(root: Path, division: Division, error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said):
+def test_rejects_impossible_splits(root: Path, division: Division, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         write_datalists(root, root / "list.json", division)
 
 

@@ -48,8 +48,8 @@ def thick(head_folder):
 
 def test_registers_different_grids_and_writes_results_on_reference_grid(segmenter, thick, tmp_path):
     out = tmp_path / "out"
-    wanted = {"probabilities": True, "importance_maps": True, "reference": "flair", "keep_intermediate": True}
-    made = segment(make_request(thick, out, **wanted), segmenter)
+    requested = {"probabilities": True, "importance_maps": True, "reference": "flair", "keep_intermediate": True}
+    made = segment(make_request(thick, out, **requested), segmenter)
     given = nib.load(thick["flair"])
     for path in out.glob("*.nii.gz"):
         image = nib.load(path)
@@ -132,11 +132,11 @@ def test_labels_and_entropy_follow_from_probabilities_on_reference_grid(segmente
 def test_prepared_input_is_bit_identical(segmenter, head_folder):
     files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
     seen = segmenter.predict(files)
-    straight = segmenter.predict(files, prepared=True)
+    uninterrupted = segmenter.predict(files, prepared=True)
     for region in REGIONS:
-        np.testing.assert_array_equal(seen.probabilities[region], straight.probabilities[region])
+        np.testing.assert_array_equal(seen.probabilities[region], uninterrupted.probabilities[region])
     assert seen.case.preparation.steps == ()
-    assert seen.case.warnings == straight.case.warnings
+    assert seen.case.warnings == uninterrupted.case.warnings
     assert seen.case.grid is seen.case.volumes[Modality.T1CE].grid
 
 
@@ -173,7 +173,7 @@ def test_batch_of_raw_cases_is_on_reference_grids(segmenter, thick, tmp_path):
 def test_brain_mask_makes_images_on_one_grid_prepared_input(segmenter, head_folder, tmp_path):
     """Noise stands for tissue outside the brain. With the mask, the result equals that of the stripped images."""
     files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
-    straight = segmenter.predict(files)
+    uninterrupted = segmenter.predict(files)
     mask = None
     for name, path in list(files.items()):
         image = nib.load(path)
@@ -190,7 +190,7 @@ def test_brain_mask_makes_images_on_one_grid_prepared_input(segmenter, head_fold
     outside = ~np.asarray(mask)
     assert all(not volume.data[outside].any() for volume in made.case.volumes.values())
     for region in REGIONS:
-        np.testing.assert_allclose(made.probabilities[region], straight.probabilities[region], atol=0.05)
+        np.testing.assert_allclose(made.probabilities[region], uninterrupted.probabilities[region], atol=0.05)
 
 
 def test_rejects_brain_mask_on_other_grid_for_prepared_input_and_empty_mask_always(segmenter, head_folder, tmp_path):

@@ -128,10 +128,10 @@ def test_lps_becomes_ras():
     ],
 )
 def test_invalid_images_raise_same_errors_as_files(segmenter, image, sentence):
-    with pytest.raises(VolumeError) as refused:
+    with pytest.raises(VolumeError) as error:
         segmenter.predict(t1=image)
-    assert sentence in str(refused.value)
-    assert "t1" in str(refused.value)
+    assert sentence in str(error.value)
+    assert "t1" in str(error.value)
 
 
 def test_rejects_unsupported_input_type(segmenter):

@@ -149,9 +149,9 @@ def test_sequence_options_select_series_of_study():
     ],
 )
 def test_invalid_requests_raise_one_sentence(options, sentence):
-    with pytest.raises(OptionError) as refused:
+    with pytest.raises(OptionError) as error:
         make_request(**options)
-    assert sentence in str(refused.value)
+    assert sentence in str(error.value)
 
 
 def test_in_memory_images_have_no_json_form():

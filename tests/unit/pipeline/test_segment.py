@@ -50,7 +50,7 @@ def test_predict_from_paths_writes_nothing(segmenter, head_folder):
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ({"tta": True}, "does not take tta, because the model is loaded"),
         ({"window": 64}, "does not take window, because the model is loaded"),
@@ -59,8 +59,8 @@ def test_predict_from_paths_writes_nothing(segmenter, head_folder):
         ({"keep_intermediate": True}, "writes no files, so it does not take keep_intermediate"),
     ],
 )
-def test_rejects_options_that_predict_ignores(segmenter, head_folder, option, said):
-    with pytest.raises(OptionError, match=said):
+def test_rejects_options_that_predict_ignores(segmenter, head_folder, option, message):
+    with pytest.raises(OptionError, match=message):
         segmenter.predict(two(head_folder), **option)
 
 
@@ -164,7 +164,7 @@ def test_rejects_weights_with_other_hash(tiny_bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("corrupt", "sentence"),
     [
         (lambda root: (root / "models" / "model.pt").unlink(), "has no weights"),
         (lambda root: (root / "configs" / "metadata.json").unlink(), "is not a model bundle"),
@@ -173,12 +173,12 @@ def test_rejects_weights_with_other_hash(tiny_bundle, tmp_path):
         (lambda root: (root / "configs" / "inference.json").write_text("{}"), "does not describe a network"),
     ],
 )
-def test_incomplete_bundle_error_names_missing_files(tiny_bundle, tmp_path, spoil, sentence):
+def test_incomplete_bundle_error_names_missing_files(tiny_bundle, tmp_path, corrupt, sentence):
     import shutil
 
     broken = tmp_path / "bundle_segmentation"
     shutil.copytree(tiny_bundle, broken)
-    spoil(broken)
+    corrupt(broken)
     with pytest.raises(BundleError, match=sentence):
         Segmenter.from_bundle(broken)
 

@@ -34,13 +34,13 @@ def test_finds_brain_in_all_sequences_and_in_one(head):
 
 def test_orientation_does_not_matter(head):
     images = {modality: volume.data for modality, volume in head.images.items()}
-    straight = extract_brain(images, head.grid).mask
+    uninterrupted = extract_brain(images, head.grid).mask
     turned = {modality: np.ascontiguousarray(image.transpose(2, 0, 1)[::-1]) for modality, image in images.items()}
     affine = head.grid.affine[:, [2, 0, 1, 3]] @ np.diag([-1.0, 1, 1, 1])
     affine[:3, 3] -= affine[:3, 0] * (head.grid.shape[2] - 1)
     x, y, z = head.grid.shape
     mask = extract_brain(turned, Grid((z, x, y), affine)).mask
-    np.testing.assert_array_equal(mask[::-1].transpose(1, 2, 0), straight)
+    np.testing.assert_array_equal(mask[::-1].transpose(1, 2, 0), uninterrupted)
 
 
 def test_finds_head_outline(head):

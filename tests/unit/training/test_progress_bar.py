@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "stream", "shown"),
+    ("requested", "stream", "shown"),
     [
         ("auto", Terminal(), True),
         ("auto", io.StringIO(), False),
@@ -26,10 +26,10 @@ class Terminal(io.StringIO):
     ],
 )
 def test_bar_is_shown_on_terminals_or_on_request(
-    wanted: bool | str, stream: io.StringIO, shown: bool, monkeypatch: pytest.MonkeyPatch
+    requested: bool | str, stream: io.StringIO, shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    assert bar_shown(wanted, stream=stream) is shown
+    assert bar_shown(requested, stream=stream) is shown
 
 
 def test_only_first_process_shows_bar(monkeypatch: pytest.MonkeyPatch) -> None:

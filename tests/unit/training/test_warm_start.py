@@ -116,9 +116,9 @@ def test_experts_can_come_from_whole_mixture(tmp_path: Path) -> None:
 
     mixture = with_experts(_mixture(), tmp_path / "model.pt")
 
-    wanted = given.experts.state_dict()
+    requested = given.experts.state_dict()
     for name, value in mixture.experts.state_dict().items():
-        assert torch.equal(value, wanted[name].half().float())
+        assert torch.equal(value, requested[name].half().float())
 
 
 def test_encoders_start_from_expert_encoders(folder: Path) -> None:
@@ -146,12 +146,12 @@ def test_expert_continues_from_mixture_or_own_checkpoint(folder: Path) -> None:
     given = _mixture()
     torch.save(given.state_dict(), folder / "model.pt")
 
-    for path, wanted in (
+    for path, requested in (
         ("model.pt", given.get_submodule("experts.t1ce").state_dict()),
         ("expert_t1ce.pt", torch.load(folder / "expert_t1ce.pt", weights_only=True)),
     ):
         started = with_weights(UNetExpert([2, 2]), folder / path, "t1ce").state_dict()
-        assert all(torch.equal(value, wanted[name]) for name, value in started.items())
+        assert all(torch.equal(value, requested[name]) for name, value in started.items())
 
 
 def test_rejects_mixture_without_expert(tmp_path: Path) -> None:

@@ -84,9 +84,11 @@ def test_good_cases_gain_less_when_labelled_cases_do():
 def test_left_out_estimates_use_other_cases():
     records = made_records(10)
     odd = [replace(one, dice=0.0) if one.case == "case3" else one for one in records]
-    answers = [one for one in predict_left_out(odd).predictions if one.case == "case3" and one.subset == ALL_AVAILABLE]
-    assert len(answers) == 3
-    assert all(one.expected_dice > 0.5 and one.mean_dice > 0.5 for one in answers)
+    responses = [
+        one for one in predict_left_out(odd).predictions if one.case == "case3" and one.subset == ALL_AVAILABLE
+    ]
+    assert len(responses) == 3
+    assert all(one.expected_dice > 0.5 and one.mean_dice > 0.5 for one in responses)
 
 
 def test_left_out_gains_are_exact_when_all_cases_agree():

@@ -104,8 +104,8 @@ def test_missing_transformers_error_names_package(tmp_path, monkeypatch):
 
 def test_titles_become_word_pieces_of_fixed_length(tmp_path):
     pytest.importorskip("transformers")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "pie", "##s"]
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    arguments = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "pie", "##s"]
+    (tmp_path / "vocab.txt").write_text("\n".join(arguments))
     result = BertTokens(tmp_path, length=6)("Apple pies")
     assert result.tolist() == [[2, 5, 6, 7, 3, 0], [1, 1, 1, 1, 1, 0]]
     with pytest.raises(BundleError, match=r"no vocab\.txt"):

@@ -94,7 +94,7 @@ def test_preset_has_size_of_mixture():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"size": "huge"}, "Choose one of light, full"),
         ({"projected_scales": 7}, "has 6 scales"),
@@ -102,6 +102,6 @@ def test_preset_has_size_of_mixture():
         ({"aggregated": 0}, "at least 1"),
     ],
 )
-def test_rejects_invalid_options(options, said):
-    with pytest.raises(OptionError, match=said):
+def test_rejects_invalid_options(options, message):
+    with pytest.raises(OptionError, match=message):
         mmp(**options)

@@ -57,7 +57,7 @@ def facts_of(row: dict[str, str]) -> HeaderFacts:
     return facts
 
 
-def said(verdict: Verdict) -> str:
+def message(verdict: Verdict) -> str:
     return verdict.modality.label if verdict.modality else "other"
 
 
@@ -74,16 +74,16 @@ def test_confident_verdicts_are_always_right_and_most_others_too(capsys: pytest.
     for row in table:
         verdict = classify(facts_of(row))
         expected = row["expected"].split("?")
-        ok = said(verdict) in expected
+        ok = message(verdict) in expected
         right += ok
         confident += verdict.is_confident
         if not ok:
             wrong.append(
-                (verdict.is_confident, row["vendor"], row["description"], row["expected"], said(verdict), verdict)
+                (verdict.is_confident, row["vendor"], row["description"], row["expected"], message(verdict), verdict)
             )
-    said_of_all = f"DICOM series: {right} of {len(table)} right ({right / len(table):.1%}), {confident} confident"
+    summary = f"DICOM series: {right} of {len(table)} right ({right / len(table):.1%}), {confident} confident"
     with capsys.disabled():
-        sys.stdout.write("\n" + "\n".join([said_of_all, *(f"  wrong: {one}" for one in wrong)]) + "\n")
+        sys.stdout.write("\n" + "\n".join([summary, *(f"  wrong: {one}" for one in wrong)]) + "\n")
 
     assert [one for one in wrong if one[0]] == []
     assert right / len(table) >= 0.97

@@ -21,10 +21,10 @@ AXIAL = turned((0, 1, 2), (-1, -1, 1))
 PRESETS = replace(TYPICAL["t1ce"], extra={"PatientName": "Zwackelmann", "InstitutionName": "St. Elsewhere"})
 
 
-def written(folder, prediction, wanted):
+def written(folder, prediction, requested):
     with OutputFolder(folder) as out:
-        write_dicom(prediction, out, wanted)
-    names = [f"{wanted.folder}{name}.dcm" for name in ("segmentation", "entropy", "report")]
+        write_dicom(prediction, out, requested)
+    names = [f"{requested.folder}{name}.dcm" for name in ("segmentation", "entropy", "report")]
     return {name: pydicom.dcmread(folder / name) for name in names}
 
 
@@ -38,14 +38,14 @@ def prediction_of(source):
 
 
 def test_equal_results_have_equal_uids_and_different_results_differ(source, tmp_path):
-    prediction, wanted = prediction_of(source), DicomOutput({Modality.T1CE: source})
-    first = written(tmp_path / "a", prediction, wanted)
-    second = written(tmp_path / "b", prediction, wanted)
+    prediction, requested = prediction_of(source), DicomOutput({Modality.T1CE: source})
+    first = written(tmp_path / "a", prediction, requested)
+    second = written(tmp_path / "b", prediction, requested)
     corrected = SubsetCalibration(
         1, {prediction.case.available: dict.fromkeys(REGIONS, Correction(foreground_temperature=2.0))}
     )
     others = [
-        written(tmp_path / name, replace(prediction, model=replace(prediction.model, **change)), wanted)
+        written(tmp_path / name, replace(prediction, model=replace(prediction.model, **change)), requested)
         for name, change in (("c", {"weights_sha256": "cd" * 32}), ("d", {"calibration": corrected}))
     ]
     uids = [{one.SOPInstanceUID for one in made.values()} for made in (first, second, *others)]
@@ -65,8 +65,8 @@ def test_results_reference_series_with_their_voxels(source, tmp_path):
 
 def test_deidentified_results_have_no_names_uids_or_dates_of_patient(source, tmp_path):
     pytest.importorskip("dicomanonymizer")
-    wanted = DicomOutput({Modality.T1CE: source}, deidentify=True, rtstruct=True)
-    made = written(tmp_path / "a", prediction_of(source), wanted)
+    requested = DicomOutput({Modality.T1CE: source}, deidentify=True, rtstruct=True)
+    made = written(tmp_path / "a", prediction_of(source), requested)
     assert "dicom/structures.dcm" in made
     image = source.images[0]
     for name, one in made.items():
@@ -82,7 +82,7 @@ def test_deidentified_results_have_no_names_uids_or_dates_of_patient(source, tmp
     assert len({one.PatientID for one in made.values()}) == 1
     segmentation, report = made["dicom/segmentation.dcm"], made["dicom/report.dcm"]
     assert segmentation.SOPInstanceUID in str(report)
-    again = written(tmp_path / "b", prediction_of(source), wanted)
+    again = written(tmp_path / "b", prediction_of(source), requested)
     assert again["dicom/segmentation.dcm"].StudyInstanceUID != segmentation.StudyInstanceUID
     assert source.images[0].PatientName == "Zwackelmann"
 

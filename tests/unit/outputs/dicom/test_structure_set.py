@@ -55,10 +55,10 @@ def test_contours_hold_exactly_voxels_of_each_region(name, enhanced, tmp_path):
     made = make_structure_set(findings, source, Provenance("k"))
     made.save_as(tmp_path / "structures.dcm", enforce_file_format=True)
     read = pydicom.dcmread(tmp_path / "structures.dcm")
-    wanted = {1: findings.labels > 0, 2: np.isin(findings.labels, (1, 3)), 3: findings.labels == 3}
+    requested = {1: findings.labels > 0, 2: np.isin(findings.labels, (1, 3)), 3: findings.labels == 3}
     names = [one.ROIName for one in read.StructureSetROISequence]
     assert names == [region.label.capitalize() for region in (Region.WT, Region.TC, Region.ET)]
-    for number, mask in wanted.items():
+    for number, mask in requested.items():
         assert mask.any()
         np.testing.assert_array_equal(rasterised(read, number, source.grid), mask)
 

@@ -56,8 +56,8 @@ def report():
 
 def test_volume_range_follows_uncertainty(report):
     whole = report["regions"]["wt"]
-    sure, likely, possible = 12**3 * 0.008, 12 * 12 * 18 * 0.008, 12 * 12 * 22 * 0.008
-    assert whole["volume_range_ml"] == pytest.approx([sure, possible])
+    confident, likely, possible = 12**3 * 0.008, 12 * 12 * 18 * 0.008, 12 * 12 * 22 * 0.008
+    assert whole["volume_range_ml"] == pytest.approx([confident, possible])
     assert whole["volume_ml"] == pytest.approx(likely)
     assert report["regions"]["et"]["volume_range_ml"] == [0.0, 0.0]
     assert "0.75" in report["volume_range_meaning"]

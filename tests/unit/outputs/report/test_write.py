@@ -126,7 +126,7 @@ def test_rejects_result_of_other_version(result):
 
 def test_command_prints_page_path_and_writes_given_name(result, made_head, tmp_path, capsys):
     page = tmp_path / "pages" / "case7.html"
-    words = ["report", str(result), "--case", str(made_head), "--name", "Case <7>", "-o", str(page), "--json"]
-    assert main(words) == 0
+    arguments = ["report", str(result), "--case", str(made_head), "--name", "Case <7>", "-o", str(page), "--json"]
+    assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == {"page": str(page)}
     assert "Case &lt;7&gt;" in page.read_text()

@@ -88,7 +88,7 @@ def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         (("--minutes", "0"), "positive"),
         (("--side", "50"), "multiple of 16"),
@@ -100,9 +100,9 @@ def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_p
         (("--pretrain-section", "testing"), "--pretrain-minutes"),
     ],
 )
-def test_rejects_wrong_options_before_reading(option, said, tmp_path, capsys):
+def test_rejects_wrong_options_before_reading(option, message, tmp_path, capsys):
     assert main(["train-cross", str(tmp_path / "none.json"), "-o", str(tmp_path / "out"), *option]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.fixture
