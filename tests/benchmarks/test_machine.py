@@ -13,9 +13,9 @@ FOLDER = Path(machine.__file__).parent
 
 
 def parser():
-    made = argparse.ArgumentParser()
-    made.add_argument("--rounds", type=int, default=3)
-    return made
+    result = argparse.ArgumentParser()
+    result.add_argument("--rounds", type=int, default=3)
+    return result
 
 
 def test_rejects_busy_machine_unless_forced(monkeypatch, capsys):

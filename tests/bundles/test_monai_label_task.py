@@ -59,14 +59,14 @@ def _infer(bundle: Path, image: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("image", ["one", "one/one-t1ce.nii.gz"])
 def test_case_folder_and_single_file_match_library_label_map(bundle: Path, cases: Path, image: str) -> None:
-    made = _infer(bundle, str(cases / image))
+    result = _infer(bundle, str(cases / image))
     case = load_case(cases / image)
     windows = WindowSettings((64, 64, 64))
     segmenter = Segmenter.from_bundle(bundle, device="cpu", backend="torch", settings=windows, trust_bundle=True)
-    written = made["pred"]
+    written = result["pred"]
     assert written.shape == case.grid.shape, "a file of a label map has three axes"
     assert np.allclose(written.affine, case.grid.affine)
     expected = segmenter.predictor.predict(case).labels()
     # The task keeps the network's memory layout, so logits near 0 are rounded differently.
     assert (written.numpy() != expected).mean() < 0.001
-    assert torch.equal(torch.as_tensor(made["segmentation"]), torch.as_tensor(written))
+    assert torch.equal(torch.as_tensor(result["segmentation"]), torch.as_tensor(written))

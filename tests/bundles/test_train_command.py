@@ -88,17 +88,17 @@ def test_estimate_measures_stages_and_data_and_writes_nothing(
     arguments = ["train", str(cases), "-o", str(tmp_path / "models"), *small, "--estimate"]
     settings = ["--set", *QUICK, "epochs=200", "val_interval=10"]
     assert main([*arguments, "--json", *settings]) == 0
-    made: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert list(made["trainings"]) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
-    assert (made["data"]["training_cases"], made["data"]["validation_cases"]) == (2, 1)
-    assert made["data"]["cases_with_sequence"] == {"t1": 3, "t1ce": 3, "t2": 2, "flair": 3}
-    assert made["trainings"]["expert of T2"]["training_cases"] == 1
-    assert made["device"]["device"] == "cpu"
-    mixture = made["trainings"]["mixture"]
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert list(result["trainings"]) == ["expert of T1", "expert of T1ce", "expert of T2", "expert of FLAIR", "mixture"]
+    assert (result["data"]["training_cases"], result["data"]["validation_cases"]) == (2, 1)
+    assert result["data"]["cases_with_sequence"] == {"t1": 3, "t1ce": 3, "t2": 2, "flair": 3}
+    assert result["trainings"]["expert of T2"]["training_cases"] == 1
+    assert result["device"]["device"] == "cpu"
+    mixture = result["trainings"]["mixture"]
     assert (mixture["epochs"], mixture["steps_per_epoch"]) == (200, 1)
     assert mixture["step_s"] > 0
     assert mixture["validation_s"] > 0
-    assert made["hours"] > 200 * mixture["step_s"] / 3600
+    assert result["hours"] > 200 * mixture["step_s"] / 3600
     assert not (tmp_path / "models").exists()
 
     assert main([*arguments, "--stage", "mixture", *settings]) == 0

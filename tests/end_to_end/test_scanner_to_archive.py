@@ -32,13 +32,13 @@ def multi_grid_case(folder: Path) -> dict[Modality, Path]:
 def export(folder: Path, files: dict[Modality, Path]) -> None:
     """Write classic MR files in one folder, in random order, with uninformative names."""
     folder.mkdir()
-    made = []
+    actual = []
     for modality, path in files.items():
         image = nib.load(path)
         facts = replace(TYPICAL[modality.value], extra={"PatientName": NAME})
-        made += make_slices(np.asarray(image.dataobj), image.affine, facts)
-    for number, index in enumerate(np.random.default_rng(0).permutation(len(made))):
-        made[index].save_as(folder / f"IM{number:05d}", enforce_file_format=True)
+        actual += make_slices(np.asarray(image.dataobj), image.affine, facts)
+    for number, index in enumerate(np.random.default_rng(0).permutation(len(actual))):
+        actual[index].save_as(folder / f"IM{number:05d}", enforce_file_format=True)
 
 
 @pytest.fixture(scope="module")

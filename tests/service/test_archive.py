@@ -24,12 +24,12 @@ NAME = "Zwackelmann^Petronella"
 def datasets(study):
     """Two sequences of a synthetic head, and a localiser."""
     head = make_phantom(3, (56, 64, 48))
-    made = []
+    actual = []
     for modality, volume in head.images.items():
         if modality.value in ("t1ce", "flair"):
             facts = replace(TYPICAL[modality.value], study=study, extra={"PatientName": NAME})
-            made += make_slices(np.clip(np.rint(volume.data), 0, 4000), volume.grid.affine, facts)
-    return made
+            actual += make_slices(np.clip(np.rint(volume.data), 0, 4000), volume.grid.affine, facts)
+    return actual
 
 
 def send(archive, study):

@@ -150,9 +150,9 @@ def accepting(issuer, monkeypatch):
         return {"jwks_uri": "https://id.example/keys"} if url.endswith("configuration") else {"keys": [issuer[0]]}
 
     monkeypatch.setattr("brats_mm_service.auth.oidc._document", document)
-    made = OidcIssuer(OidcSettings("https://id.example", "brats-mm"))
-    made.asked = asked
-    return made
+    result = OidcIssuer(OidcSettings("https://id.example", "brats-mm"))
+    result.asked = asked
+    return result
 
 
 def test_access_token_of_issuer_identifies_caller(accepting, issuer):

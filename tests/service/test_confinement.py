@@ -44,14 +44,14 @@ def test_job_can_access_only_its_folder(tmp_path):
     header = f"NDims = 3\nDimSize = 8 8 8\nElementType = MET_UCHAR\nElementDataFile = {other / 't1.raw'}\n"
     (own / "upload" / "t1.mha").write_text(header)
     others = [other / "t1.raw", tmp_path / "records.sqlite3", "/etc/passwd", "/proc/self/environ"]
-    made = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", PROBE, str(own), *map(str, others)],
         capture_output=True,
         text=True,
         check=True,
         timeout=600,
     )
-    document = json.loads(made.stdout.splitlines()[-1])
+    document = json.loads(result.stdout.splitlines()[-1])
     assert document.pop("own") == "open"
     assert set(document.values()) == {"refused"}, document
     assert len(document) == len(others) + 3

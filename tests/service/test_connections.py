@@ -42,9 +42,9 @@ def test_caller_is_served_among_idle_and_slow_connections(tmp_path):
 
 def test_idle_connections_are_closed(tmp_path):
     limits = ConnectionLimits(waiting_s=1.0, body_s=1.0)
-    with serving(small_settings(tmp_path, connections=limits)) as client, crowd(client.base_url.port, 12) as made:
+    with serving(small_settings(tmp_path, connections=limits)) as client, crowd(client.base_url.port, 12) as result:
         start = time.monotonic()
-        until(lambda: all(_is_closed(one) for one in made))
+        until(lambda: all(_is_closed(one) for one in result))
         print(f"12 connections closed after {time.monotonic() - start:.1f} s")  # noqa: T201
 
 
@@ -60,8 +60,8 @@ def test_incomplete_form_times_out(tmp_path):
 
 def test_oldest_waiting_connection_is_closed_for_new_ones(tmp_path):
     limits = ConnectionLimits(waiting=4, waiting_per_peer=3)
-    with serving(small_settings(tmp_path, connections=limits)) as client, crowd(client.base_url.port, 8) as made:
-        until(lambda: sum(_is_closed(one) for one in made) >= 5)
+    with serving(small_settings(tmp_path, connections=limits)) as client, crowd(client.base_url.port, 8) as result:
+        until(lambda: sum(_is_closed(one) for one in result) >= 5)
         assert client.get("/healthz").status_code == 200
 
 

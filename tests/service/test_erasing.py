@@ -33,9 +33,9 @@ def new_job(name, number=0):
 
 @pytest.fixture
 def database(tmp_path):
-    made = Database(tmp_path / "records.sqlite3")
-    yield made
-    made.close()
+    result = Database(tmp_path / "records.sqlite3")
+    yield result
+    result.close()
 
 
 def reading(folder):

@@ -59,10 +59,10 @@ def metaimage():
 
 def archive():
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr("case/a_t1.nii.gz", gzip.compress(nifti()))
-        made.writestr("case/a_flair.nii", nifti())
-        made.writestr("case/notes.txt", "x")
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as result:
+        result.writestr("case/a_t1.nii.gz", gzip.compress(nifti()))
+        result.writestr("case/a_flair.nii", nifti())
+        result.writestr("case/notes.txt", "x")
     return packed.getvalue()
 
 

@@ -128,11 +128,11 @@ def test_same_key_returns_same_job_which_runs_once(client, made_head):
 
 
 def test_job_list_is_paged_and_newest_first(client, made_head):
-    made = [client.post("/v1/jobs", files=two_files(made_head)).json()["id"] for _ in range(3)]
+    result = [client.post("/v1/jobs", files=two_files(made_head)).json()["id"] for _ in range(3)]
     first = client.get("/v1/jobs", params={"limit": 2}).json()
     second = client.get(first["next"]).json()
-    assert [job["id"] for job in first["jobs"]] == [made[2], made[1]]
-    assert second["jobs"][0]["id"] == made[0]
+    assert [job["id"] for job in first["jobs"]] == [result[2], result[1]]
+    assert second["jobs"][0]["id"] == result[0]
     assert client.get("/v1/jobs", params={"cursor": "zzzz"}).status_code == 400
 
 

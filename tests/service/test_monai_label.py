@@ -162,14 +162,14 @@ def test_slicer_workflow_uploads_under_node_name_then_infers(client, made_head, 
 
 
 def test_session_of_one_file_is_created_and_removed(client, client_module, made_head):
-    made = client.create_session(str(volume(made_head, "t2f")))
-    assert made["session_info"]["meta"]["sequences"] == ["flair"]
-    assert client.get_session(made["session_id"])["expiry"] == 3600
-    _, params = client.infer("brats_mm", "", dict(SLICER), session_id=made["session_id"])
+    actual = client.create_session(str(volume(made_head, "t2f")))
+    assert actual["session_info"]["meta"]["sequences"] == ["flair"]
+    assert client.get_session(actual["session_id"])["expiry"] == 3600
+    _, params = client.infer("brats_mm", "", dict(SLICER), session_id=actual["session_id"])
     assert params["sequences_found"] == ["flair"]
-    client.remove_session(made["session_id"])
+    client.remove_session(actual["session_id"])
     with pytest.raises(client_module.MONAILabelClientException) as gone:
-        client.get_session(made["session_id"])
+        client.get_session(actual["session_id"])
     assert gone.value.status_code == 404
 
 
@@ -178,16 +178,16 @@ def test_zip_of_case_is_a_session(client, made_head, tmp_path):
     with zipfile.ZipFile(packed, "w") as archive:
         for name in ("t1n", "t1c", "t2w"):
             archive.write(volume(made_head, name), f"head/{volume(made_head, name).name}")
-    made = client.create_session(str(packed))
-    _, params = client.infer("brats_mm", "", dict(SLICER), session_id=made["session_id"])
+    actual = client.create_session(str(packed))
+    _, params = client.infer("brats_mm", "", dict(SLICER), session_id=actual["session_id"])
     assert params["sequences_found"] == ["t1", "t1ce", "t2"]
 
 
 def test_several_files_form_one_session_and_are_told_apart_by_name(client, http, made_head):
     files = [("files", (volume(made_head, name).name, volume(made_head, name).read_bytes())) for name in ("t2w", "t2f")]
-    made = http.put("/session/", files=files).json()
-    assert made["session_info"]["meta"]["sequences"] == ["t2", "flair"]
-    _, params = client.infer("brats_mm", "", dict(SLICER), session_id=made["session_id"])
+    actual = http.put("/session/", files=files).json()
+    assert actual["session_info"]["meta"]["sequences"] == ["t2", "flair"]
+    _, params = client.infer("brats_mm", "", dict(SLICER), session_id=actual["session_id"])
     assert params["sequences_found"] == ["t2", "flair"]
     again = http.put("/session/", files=[files[0], ("files", ("other_t2.nii.gz", files[0][1][1]))])
     assert again.status_code == 422

@@ -43,9 +43,9 @@ def guarded(tmp_path_factory):
     """A service that requires tokens, with tokens of two callers and of one with read access only."""
     settings = small_settings(tmp_path_factory.mktemp("data"), require_tokens=True)
     with serving(settings) as http:
-        made = http.service.tokens.create
-        http.ann, http.bob = made("ann")[1], made("bob")[1]
-        http.reader = made("eve", ("jobs:read",))[1]
+        result = http.service.tokens.create
+        http.ann, http.bob = result("ann")[1], result("bob")[1]
+        http.reader = result("eve", ("jobs:read",))[1]
         yield http
 
 
@@ -215,9 +215,9 @@ def test_failed_job_responds_with_its_message(tmp_path, made_head):
 def test_names_in_any_script_and_paths_are_plain_names(tmp_path, made_head):
     with serving(small_settings(tmp_path)) as http:
         for sent in ("/home/Łukasz/Żółć/głowa_t1ce.nii.gz", "C:\\Bilder\\头_t1ce.nii.gz", "../../../tmp/x_t1ce.nii.gz"):
-            made = http.put("/session/", files={"files": (sent, flair(made_head))})
-            assert made.status_code == 200, made.text
-            assert made.json()["session_info"]["meta"]["sequences"] == ["t1ce"]
+            result = http.put("/session/", files={"files": (sent, flair(made_head))})
+            assert result.status_code == 200, result.text
+            assert result.json()["session_info"]["meta"]["sequences"] == ["t1ce"]
         assert {path.name for path in tmp_path.glob("viewers/*/*/*/*")} == {"item.json", "t1ce.nii.gz"}
 
 

@@ -51,9 +51,9 @@ def test_damaged_result_returns_410_and_fails_job(client, job, kind, name):
 def test_zip_is_created_once_and_recreated_when_damaged(client, job, monkeypatch):
     address, path = f"/v1/jobs/{job['id']}/results/all.zip", client.service.queue.files.all_results(job["id"])
     first = client.get(address)
-    made = path.stat().st_mtime_ns
+    actual = path.stat().st_mtime_ns
     assert client.get(address, headers={"Range": "bytes=0-3"}).content == b"PK\x03\x04"
-    assert path.stat().st_mtime_ns == made
+    assert path.stat().st_mtime_ns == actual
     flip(path)
     again = client.get(address)
     assert (again.status_code, again.content, again.headers["etag"]) == (200, first.content, first.headers["etag"])

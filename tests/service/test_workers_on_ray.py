@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 @pytest.fixture(scope="module")
 def cluster():
-    with small_cluster() as made, joined(made.address):
-        yield made
+    with small_cluster() as result, joined(result.address):
+        yield result
 
 
 def test_missing_cluster_error_names_command():

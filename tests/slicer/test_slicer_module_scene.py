@@ -59,19 +59,19 @@ def result(tmp_path):
 @pytest.fixture
 def scene(slicer):
     """A scene with three slice views, as in Slicer's window."""
-    made = slicer.vtkMRMLScene()
+    actual = slicer.vtkMRMLScene()
     logics = [slicer.vtkMRMLColorLogic(), slicer.vtkSlicerSegmentationsModuleLogic()]
     for logic in logics:
-        logic.SetMRMLScene(made)
-    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(made)
+        logic.SetMRMLScene(actual)
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(actual)
     for colour in VIEWS:
         for kind in ("Slice", "SliceComposite"):
             node = getattr(slicer, f"vtkMRML{kind}Node")()
             node.SetLayoutName(colour)
             node.SetSingletonTag(colour)
-            made.AddNode(node)
-    made.kept = logics
-    return made
+            actual.AddNode(node)
+    actual.kept = logics
+    return actual
 
 
 def inputs_of(slicer, scene):

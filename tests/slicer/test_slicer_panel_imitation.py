@@ -104,9 +104,9 @@ def panel(monkeypatch):
     spec = importlib.util.spec_from_file_location("BratsMM_imitated", MODULE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    made = module.BratsMMWidget()
-    made.setup()
-    return made
+    actual = module.BratsMMWidget()
+    actual.setup()
+    return actual
 
 
 class Ui(SimpleNamespace):

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 @pytest.fixture(scope="module")
 def cluster():
-    with small_cluster() as made:
-        yield made
+    with small_cluster() as actual:
+        yield actual
 
 
 def test_all_cases_are_done_once_after_node_kill(cluster, tmp_path):

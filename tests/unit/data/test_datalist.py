@@ -63,8 +63,8 @@ def test_error_for_folder_without_cases_describes_expected_content(tmp_path: Pat
 
 
 def test_list_of_folder_round_trips(root: Path) -> None:
-    made = make_datalist(root, validation=["Brats18_2"])
-    (root / "list.json").write_text(json.dumps(made))
+    result = make_datalist(root, validation=["Brats18_2"])
+    (root / "list.json").write_text(json.dumps(result))
 
     training = training_items(root, root / "list.json", "training")
     validation = training_items(root, root / "list.json", "validation")
@@ -72,7 +72,7 @@ def test_list_of_folder_round_trips(root: Path) -> None:
     assert [item["name"] for item in training] == ["BraTS-GLI-00001-000"]
     assert [item["name"] for item in validation] == ["Brats18_2"]
     assert Path(training[0]["image"]["t1"]) == root / "BraTS-GLI-00001-000" / "BraTS-GLI-00001-000-t1n.nii.gz"
-    assert not Path(made["training"][0]["label"]).is_absolute()
+    assert not Path(result["training"][0]["label"]).is_absolute()
 
 
 def test_validation_names_must_exist(root: Path) -> None:

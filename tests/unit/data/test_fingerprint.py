@@ -36,17 +36,17 @@ def items(tmp_path: Path) -> list[Item]:
 
 
 def test_counts_cases_by_sequence_and_number_of_sequences(items: list[Item]) -> None:
-    made = fingerprint(items)
-    assert made["cases"] == 2
-    assert made["cases_with_sequence"] == {"t1": 1, "t1ce": 0, "t2": 0, "flair": 2}
-    assert made["cases_by_number_of_sequences"] == {"1": 1, "2": 1}
-    assert made["label_schemes"] == {"brats2023": 2}
+    result = fingerprint(items)
+    assert result["cases"] == 2
+    assert result["cases_with_sequence"] == {"t1": 1, "t1ce": 0, "t2": 0, "flair": 2}
+    assert result["cases_by_number_of_sequences"] == {"1": 1, "2": 1}
+    assert result["label_schemes"] == {"brats2023": 2}
 
 
 def test_grids_are_reported_per_axis(items: list[Item]) -> None:
-    made = fingerprint(items)
-    assert made["shape"] == {"min": [102, 6, 6], "median": [102, 6, 7], "max": [102, 6, 8]}
-    assert made["voxel_mm"] == {"min": [1, 1, 1], "median": [1.5, 1, 1], "max": [2, 1, 1]}
+    result = fingerprint(items)
+    assert result["shape"] == {"min": [102, 6, 6], "median": [102, 6, 7], "max": [102, 6, 8]}
+    assert result["voxel_mm"] == {"min": [1, 1, 1], "median": [1.5, 1, 1], "max": [2, 1, 1]}
 
 
 def test_volumes_include_only_cases_with_the_region(items: list[Item]) -> None:
@@ -57,8 +57,8 @@ def test_volumes_include_only_cases_with_the_region(items: list[Item]) -> None:
 
 
 def test_intensities_are_percentiles_outside_the_background(items: list[Item]) -> None:
-    made = fingerprint(items)["intensities"]
-    assert set(made) == {"t1", "flair"}
-    assert made["t1"]["p50"]["median"] == 50.5
-    assert 1 <= made["t1"]["p0.5"]["median"] < 2
-    assert 99 < made["t1"]["p99.5"]["median"] <= 100
+    result = fingerprint(items)["intensities"]
+    assert set(result) == {"t1", "flair"}
+    assert result["t1"]["p50"]["median"] == 50.5
+    assert 1 <= result["t1"]["p0.5"]["median"] < 2
+    assert 99 < result["t1"]["p99.5"]["median"] <= 100

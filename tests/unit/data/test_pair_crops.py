@@ -26,9 +26,9 @@ def test_same_crop_returns_the_chain() -> None:
 
 
 def test_independent_crops_differ_and_have_matching_labels() -> None:
-    made = pair_windows(_windows(), crops="independent")
-    assert isinstance(made, TwoWindowsd)
-    item = made.set_random_state(seed=1)(_case())
+    result = pair_windows(_windows(), crops="independent")
+    assert isinstance(result, TwoWindowsd)
+    item = result.set_random_state(seed=1)(_case())
 
     assert not torch.equal(item["image"], item["image_fewer"])
     assert torch.equal(item["image_fewer"][0], item["label_fewer"][2])

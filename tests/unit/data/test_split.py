@@ -38,10 +38,10 @@ def test_share_must_be_between_0_and_1(share: float) -> None:
 
 @pytest.mark.parametrize("folds", [2, 3, 10])
 def test_each_case_is_in_one_fold_with_its_patient(folds: int) -> None:
-    made = validation_folds(TWICE, folds, seed=0)
+    result = validation_folds(TWICE, folds, seed=0)
 
-    assert sorted(name for fold in made for name in fold) == TWICE
-    patients = [{patient_of(name) for name in fold} for fold in made]
+    assert sorted(name for fold in result for name in fold) == TWICE
+    patients = [{patient_of(name) for name in fold} for fold in result]
     assert sum(map(len, patients)) == 10
 
 

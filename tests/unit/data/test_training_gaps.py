@@ -45,9 +45,9 @@ def test_no_case_is_left_without_a_sequence():
 
 def test_a_share_is_of_the_cases_that_have_the_sequence_and_volumes_go_with_it():
     items = [*ITEMS[:2], {"name": "flat", "image": {"t1": "a.nii", "t2": "a.nii"}, "volumes": {"t1": 0, "t2": 1}}]
-    made = with_gaps(items, {Modality.T2: 0.0, Modality.T1CE: 1.0})
-    assert made[2] == {"name": "flat", "image": {"t1": "a.nii"}, "volumes": {"t1": 0}}
-    assert having(made, "t1ce") == {"case_0", "case_1"}
+    result = with_gaps(items, {Modality.T2: 0.0, Modality.T1CE: 1.0})
+    assert result[2] == {"name": "flat", "image": {"t1": "a.nii"}, "volumes": {"t1": 0}}
+    assert having(result, "t1ce") == {"case_0", "case_1"}
 
 
 def test_a_share_outside_zero_to_one_is_refused():

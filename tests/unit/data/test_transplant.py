@@ -36,15 +36,15 @@ def _rng(seed: int = 0) -> np.random.RandomState:
 
 def test_adds_second_tumour_next_to_existing_one() -> None:
     case, donor = _case("a", 8), _case("b", 32)
-    made = with_tumour_of(case, donor, _rng())
+    result = with_tumour_of(case, donor, _rng())
 
-    before, after = case["label"], made["label"]
+    before, after = case["label"], result["label"]
     assert int(after[0].sum()) == 2 * 8**3
     assert int(after[2].sum()) == 2 * 27
     assert bool((after >= before).all())
     new = (after[0] > 0) & (before[0] == 0)
-    assert float(made["image"][3][new].mean()) == pytest.approx(4, abs=0.6)
-    assert torch.equal(made["image"][:, before[0] > 0], case["image"][:, before[0] > 0])
+    assert float(result["image"][3][new].mean()) == pytest.approx(4, abs=0.6)
+    assert torch.equal(result["image"][:, before[0] > 0], case["image"][:, before[0] > 0])
 
 
 def test_case_and_donor_are_unchanged() -> None:
@@ -60,19 +60,19 @@ def test_case_and_donor_are_unchanged() -> None:
 
 def test_intensities_match_new_surroundings() -> None:
     """The donor is brighter by 10 everywhere. Its tumour is still 4 above the new surroundings."""
-    made = with_tumour_of(_case("a", 8), _case("b", 32, level=10), _rng())
-    new = (made["label"][0] > 0) & (_case("a", 8)["label"][0] == 0)
+    result = with_tumour_of(_case("a", 8), _case("b", 32, level=10), _rng())
+    new = (result["label"][0] > 0) & (_case("a", 8)["label"][0] == 0)
 
-    assert float(made["image"][0][new].mean()) == pytest.approx(4, abs=0.6)
+    assert float(result["image"][0][new].mean()) == pytest.approx(4, abs=0.6)
 
 
 def test_background_and_missing_sequences_stay_zero() -> None:
     case = _case("a", 8, missing=(1, 2))
-    made = with_tumour_of(case, _case("b", 32), _rng())
+    result = with_tumour_of(case, _case("b", 32), _rng())
 
-    assert made["label"] is not case["label"]
-    assert float(made["image"][1:3].abs().sum()) == 0
-    assert torch.equal(made["image"][0] == 0, case["image"][0] == 0)
+    assert result["label"] is not case["label"]
+    assert float(result["image"][1:3].abs().sum()) == 0
+    assert torch.equal(result["image"][0] == 0, case["image"][0] == 0)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_background_and_missing_sequences_stay_zero() -> None:
 )
 def test_unsuitable_donor_changes_nothing(donor: dict[str, object]) -> None:
     case = _case("a", 8)
-    made = with_tumour_of(case, donor, _rng())
+    result = with_tumour_of(case, donor, _rng())
 
-    assert made["image"] is case["image"]
-    assert made["label"] is case["label"]
+    assert result["image"] is case["image"]
+    assert result["label"] is case["label"]
 
 
 def test_tumour_without_room_is_skipped() -> None:
@@ -98,10 +98,10 @@ def test_tumour_without_room_is_skipped() -> None:
 
 def test_windows_may_be_centred_on_new_tumour() -> None:
     case = _case("a", 8)
-    made = with_tumour_of(case, _case("b", 32), _rng())
+    result = with_tumour_of(case, _case("b", 32), _rng())
 
-    assert [len(kind) for kind in made["centres"][1:]] == [2 * 8**3, 2 * 27]
-    assert bool((made["label"][0].flatten()[made["centres"][1]] > 0).all())
+    assert [len(kind) for kind in result["centres"][1:]] == [2 * 8**3, 2 * 27]
+    assert bool((result["label"][0].flatten()[result["centres"][1]] > 0).all())
 
 
 def test_border_is_soft_and_tumour_complete() -> None:

@@ -65,31 +65,31 @@ def test_sampling_at_voxel_centres_returns_volume() -> None:
 
 def test_identity_crops_or_pads_around_centre() -> None:
     item = _item()
-    made = RandWarpd(WINDOW, affine_prob=0.0, elastic_prob=0.0)(item)
+    result = RandWarpd(WINDOW, affine_prob=0.0, elastic_prob=0.0)(item)
 
-    assert torch.equal(made["image"], item["image"][:, 4:28, 4:36, 4:28])
+    assert torch.equal(result["image"], item["image"][:, 4:28, 4:36, 4:28])
     assert torch.equal(middle(torch.ones(1, 2, 2, 2), (4, 2, 3))[0].sum(dim=(1, 2)), torch.tensor([0.0, 4, 4, 0]))
 
 
 @pytest.mark.parametrize(("affine", "elastic"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
 def test_warped_windows_keep_masks_and_empty_channels(affine: float, elastic: float) -> None:
     warp = RandWarpd(WINDOW, affine_prob=affine, elastic_prob=elastic).set_random_state(seed=3)
-    made = warp(_item())
+    result = warp(_item())
 
-    assert made["image"].shape == (4, *WINDOW)
-    assert made["label"].dtype == torch.uint8
-    assert set(torch.unique(made["label"]).tolist()) == {0, 1}
-    assert float(made["image"][1].abs().sum()) == 0
-    assert not torch.allclose(made["image"], _item()["image"][:, 4:28, 4:36, 4:28])
+    assert result["image"].shape == (4, *WINDOW)
+    assert result["label"].dtype == torch.uint8
+    assert set(torch.unique(result["label"]).tolist()) == {0, 1}
+    assert float(result["image"][1].abs().sum()) == 0
+    assert not torch.allclose(result["image"], _item()["image"][:, 4:28, 4:36, 4:28])
 
 
 def test_image_and_masks_move_together() -> None:
     item = _item()
     item["image"] = 1.0 + 9 * item["label"][:1].float().expand(4, -1, -1, -1)
-    made = RandWarpd(WINDOW, affine_prob=1.0, elastic_prob=1.0).set_random_state(seed=5)(item)
-    inside = made["image"][0] > 5.5
+    result = RandWarpd(WINDOW, affine_prob=1.0, elastic_prob=1.0).set_random_state(seed=5)(item)
+    inside = result["image"][0] > 5.5
 
-    agree = (inside & (made["label"][0] > 0)).sum() / (inside | (made["label"][0] > 0)).sum()
+    agree = (inside & (result["label"][0] > 0)).sum() / (inside | (result["label"][0] > 0)).sum()
     assert float(agree) > 0.85
 
 
@@ -97,6 +97,6 @@ def test_brain_edge_stays_sharp() -> None:
     """Values are those of brain or exactly zero."""
     item = _item()
     item["image"] = (item["image"][:1] != 0).float() * 2
-    made = RandWarpd(WINDOW, affine_prob=1.0, elastic_prob=1.0).set_random_state(seed=5)(item)["image"]
+    result = RandWarpd(WINDOW, affine_prob=1.0, elastic_prob=1.0).set_random_state(seed=5)(item)["image"]
 
-    assert float(made[made != 0].min()) >= 0.2  # a corner contains at least one eighth of brain
+    assert float(result[result != 0].min()) >= 0.2  # a corner contains at least one eighth of brain

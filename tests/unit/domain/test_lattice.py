@@ -22,11 +22,11 @@ def stored(grid, data, order=(0, 1, 2), flips=(False, False, False), crop=(0, 0,
     for axis, (source, flip) in enumerate(zip(order, flips, strict=True)):
         turn[source, axis] = -1 if flip else 1
         turn[source, 3] = shape[axis] - 1 if flip else 0
-    made = np.flip(data.transpose(order), [axis for axis, flip in enumerate(flips) if flip])
+    result = np.flip(data.transpose(order), [axis for axis, flip in enumerate(flips) if flip])
     cut = np.eye(4)
     cut[:3, 3] = crop
-    made = made[tuple(slice(n, None) for n in crop)]
-    return Volume(np.ascontiguousarray(made), Grid(made.shape, grid.affine @ turn @ cut))
+    result = result[tuple(slice(n, None) for n in crop)]
+    return Volume(np.ascontiguousarray(result), Grid(result.shape, grid.affine @ turn @ cut))
 
 
 def brain(seed=0, affine=OBLIQUE):

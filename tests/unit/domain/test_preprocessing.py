@@ -54,11 +54,11 @@ def test_requested_reference_is_used_if_available():
 
 
 def test_working_grid_covers_reference_at_1_mm():
-    made = working_grid(grid(0.5, 0.8, 5.0))
-    assert made.shape == (200, 200, 150)
-    np.testing.assert_allclose(made.spacing_mm, (1, 1, 1), atol=1e-9)
+    result = working_grid(grid(0.5, 0.8, 5.0))
+    assert result.shape == (200, 200, 150)
+    np.testing.assert_allclose(result.spacing_mm, (1, 1, 1), atol=1e-9)
     # The outer edge of the first voxel is unchanged: half a voxel before its centre.
-    np.testing.assert_allclose(made.affine[:3, 3] - 0.5, [-0.25, -0.4, -2.5], atol=1e-9)
+    np.testing.assert_allclose(result.affine[:3, 3] - 0.5, [-0.25, -0.4, -2.5], atol=1e-9)
 
 
 def test_good_registration_gives_no_warning():

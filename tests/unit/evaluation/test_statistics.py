@@ -37,27 +37,27 @@ def _evaluation(folder: Path, scores: dict[tuple[str, str], float], *, policy: s
     return folder
 
 
-def _of(made: list[Statistic], sequences: str, score: str = "dice") -> Statistic:
-    (one,) = (row for row in made if (row.sequences, row.region, row.score) == (sequences, "wt", score))
+def _of(result: list[Statistic], sequences: str, score: str = "dice") -> Statistic:
+    (one,) = (row for row in result if (row.sequences, row.region, row.score) == (sequences, "wt", score))
     return one
 
 
 def test_subsets_are_averaged_per_case_first() -> None:
     """Case x has 0.2 and 0.4, case y only 0.9. The means 0.3 and 0.9 give 0.6 with a deviation of 0.3 sqrt(2)."""
-    made = statistics("a", _rows({("x", "t1"): 0.2, ("x", "t2"): 0.4, ("y", "t1"): 0.9}), ["dice"], QUICK)
-    one = _of(made, "all_sets")
+    result = statistics("a", _rows({("x", "t1"): 0.2, ("x", "t2"): 0.4, ("y", "t1"): 0.9}), ["dice"], QUICK)
+    one = _of(result, "all_sets")
     assert (one.cases, one.mean) == (2, pytest.approx(0.6))
     assert one.sd == pytest.approx(0.3 * 2**0.5)
     assert (one.low, one.high) == (pytest.approx(0.3), pytest.approx(0.9))
-    assert _of(made, "t2").cases == 1
-    assert np.isnan(_of(made, "t2").sd)
-    assert _of(made, "without_t1ce").mean == pytest.approx(0.6)
-    assert not [row for row in made if row.sequences in ("full_set", "with_t1ce", "flair")]
+    assert _of(result, "t2").cases == 1
+    assert np.isnan(_of(result, "t2").sd)
+    assert _of(result, "without_t1ce").mean == pytest.approx(0.6)
+    assert not [row for row in result if row.sequences in ("full_set", "with_t1ce", "flair")]
 
 
 def test_cases_with_missing_scores_are_skipped() -> None:
-    made = statistics("a", _rows({("x", "t1"): 0.2, ("y", "t1"): float("nan")}), ["dice"], QUICK)
-    assert (_of(made, "t1").cases, _of(made, "t1").mean) == (1, pytest.approx(0.2))
+    result = statistics("a", _rows({("x", "t1"): 0.2, ("y", "t1"): float("nan")}), ["dice"], QUICK)
+    assert (_of(result, "t1").cases, _of(result, "t1").mean) == (1, pytest.approx(0.2))
 
 
 def test_rejects_unknown_score() -> None:
@@ -66,12 +66,12 @@ def test_rejects_unknown_score() -> None:
 
 
 def test_latex_table_has_row_per_subset_and_escapes_names() -> None:
-    made = statistics("ours_1 & more", _rows({("x", "t1"): 0.5, ("y", "t1"): 0.7}), ["dice", "hd95_mm"], QUICK)
-    table = score_table(made, "dice")
+    result = statistics("ours_1 & more", _rows({("x", "t1"): 0.5, ("y", "t1"): 0.7}), ["dice", "hd95_mm"], QUICK)
+    table = score_table(result, "dice")
     assert r"\multicolumn{4}{l}{ours\_1 \& more, 2 cases} \\" in table
     assert r"T1 & -- & -- & 60.0 $\pm$ 14.1 [50.0, 70.0] \\" in table
     assert table.count(r"\begin{tabular}{lrrr}") == table.count(r"\end{tabular}") == 1
-    assert r"T1 & -- & -- & 3.0 $\pm$ 0.0 [3.0, 3.0] \\" in score_table(made, "hd95_mm")
+    assert r"T1 & -- & -- & 3.0 $\pm$ 0.0 [3.0, 3.0] \\" in score_table(result, "hd95_mm")
 
 
 def test_pooled_folds_form_one_evaluation(tmp_path: Path) -> None:

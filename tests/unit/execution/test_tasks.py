@@ -58,10 +58,10 @@ def test_lost_task_is_retried_alone_then_given_up():
 
 
 def waiting(*tasks):
-    made = Waiting()
+    actual = Waiting()
     for task in tasks:
-        made.add(task)
-    return made
+        actual.add(task)
+    return actual
 
 
 @pytest.mark.parametrize(

@@ -50,10 +50,10 @@ def test_whole_drops_nothing():
 
 
 def test_image_and_original_availability_are_kept():
-    made = RandSubsetsd(views=2).set_random_state(seed=1)(WITHOUT_T2)
-    assert made["available"].shape == (2, 4)
-    assert torch.equal(made["present"], WITHOUT_T2["available"])
-    assert torch.equal(made["image"], WITHOUT_T2["image"])
+    result = RandSubsetsd(views=2).set_random_state(seed=1)(WITHOUT_T2)
+    assert result["available"].shape == (2, 4)
+    assert torch.equal(result["present"], WITHOUT_T2["available"])
+    assert torch.equal(result["image"], WITHOUT_T2["image"])
 
 
 @pytest.mark.parametrize(

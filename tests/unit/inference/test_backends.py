@@ -63,11 +63,11 @@ def both(first, second, *shape):
 def test_mixing_parts_matches_network(network):
     given = image(2, 4, 32, 64, 32)
     with torch.inference_mode():
-        made = mix(TorchBackend(network, CPU), given, SUBSETS)
+        result = mix(TorchBackend(network, CPU), given, SUBSETS)
         every = torch.tensor([flags(subset) for subset in SUBSETS]).repeat_interleave(2, dim=0)
         logits, weights = network.forward_with_weights(given, every)
-    torch.testing.assert_close(made[0].flatten(0, 1), logits, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(made[1].flatten(0, 1), weights)
+    torch.testing.assert_close(result[0].flatten(0, 1), logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result[1].flatten(0, 1), weights)
 
 
 def test_mixing_with_spatial_weights_matches_network(network):
@@ -78,18 +78,18 @@ def test_mixing_with_spatial_weights_matches_network(network):
     spatial = DMoME(dict(network.experts.items()), gate).eval()
     given, subset = image(1, 4, 32, 64, 32), SUBSETS[12]
     with torch.inference_mode():
-        made = mix(TorchBackend(spatial, CPU), given, [subset])
+        result = mix(TorchBackend(spatial, CPU), given, [subset])
         logits, weights = spatial.forward_with_weights(given, torch.tensor([flags(subset)]))
-    torch.testing.assert_close(made[0][0], logits, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(made[1][0], weights.mean(dim=(3, 4, 5)))
+    torch.testing.assert_close(result[0][0], logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result[1][0], weights.mean(dim=(3, 4, 5)))
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 64, 32, 32), (2, 4, 48, 64, 32)])
 def test_openvino_matches_pytorch(network, openvino, shape):
     """Includes batches, and sides that are odd multiples of 16."""
-    expected, made = both(TorchBackend(network, CPU), openvino(), *shape)
-    torch.testing.assert_close(made[0], expected[0], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(made[1], expected[1])
+    expected, result = both(TorchBackend(network, CPU), openvino(), *shape)
+    torch.testing.assert_close(result[0], expected[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(result[1], expected[1])
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,16 @@ def test_other_mixing_levels_run_in_openvino(wrap, output_layer, outputs):
     from brats_mm.inference.openvino_backend import OpenVinoBackend
 
     other = mixture(wrap, output_layer, outputs)
-    expected, made = both(TorchBackend(other, CPU), OpenVinoBackend(other, precision="float32"), 1, 4, 64, 32, 32)
-    torch.testing.assert_close(made[0], expected[0], rtol=2e-3, atol=2e-3)
+    expected, result = both(TorchBackend(other, CPU), OpenVinoBackend(other, precision="float32"), 1, 4, 64, 32, 32)
+    torch.testing.assert_close(result[0], expected[0], rtol=2e-3, atol=2e-3)
 
 
 def test_autocast_is_close_to_float32(network):
     backend = TorchBackend(network, CPU, autocast=True)
     assert backend.precision == "bfloat16"
-    expected, made = both(TorchBackend(network, CPU), backend, 1, 4, 64, 32, 32)
-    assert made[0].dtype == torch.float32
-    assert (made[0].sigmoid() - expected[0].sigmoid()).abs().mean() < 0.01
+    expected, result = both(TorchBackend(network, CPU), backend, 1, 4, 64, 32, 32)
+    assert result[0].dtype == torch.float32
+    assert (result[0].sigmoid() - expected[0].sigmoid()).abs().mean() < 0.01
 
 
 def contribution(backend):

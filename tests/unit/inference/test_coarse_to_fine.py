@@ -53,9 +53,9 @@ class Records(torch.nn.Module):
 def network(joint=None):
     torch.manual_seed(0)
     experts = {modality.value: Suspects() for modality in MODALITIES}
-    made = CrossSequenceMixture(experts, CrossSequenceExpert((2, 3, 4)), CaseGate())
-    made.cross = joint or Records()
-    return made.eval()
+    actual = CrossSequenceMixture(experts, CrossSequenceExpert((2, 3, 4)), CaseGate())
+    actual.cross = joint or Records()
+    return actual.eval()
 
 
 def given(tumour=True):

@@ -66,15 +66,15 @@ def run(given, settings, subsets=None, net=None, **options):
 def test_stitched_windows_of_local_network_match_whole_volume(shape, overlap):
     """Blending windows with equal predictions changes nothing, for any positions of the windows."""
     given = model_input(shape, FLAIR)
-    made = run(given, WindowSettings(window=(64, 64, 64), overlap=overlap))[FLAIR]
+    result = run(given, WindowSettings(window=(64, 64, 64), overlap=overlap))[FLAIR]
     expected = given.image[3] * torch.tensor([1.0, 2.0, 3.0])[:, None, None, None]
-    torch.testing.assert_close(made.logits, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(result.logits, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_windows_shrink_to_small_box_in_multiples_of_16():
-    made = run(model_input((20, 33, 50), FLAIR), WindowSettings())[FLAIR]
-    assert made.window == (32, 48, 64)
-    assert made.windows == 1
+    result = run(model_input((20, 33, 50), FLAIR), WindowSettings())[FLAIR]
+    assert result.window == (32, 48, 64)
+    assert result.windows == 1
     assert run(model_input((20, 20, 20), FLAIR), WindowSettings())[FLAIR].window == (64, 32, 32)
 
 
@@ -83,9 +83,9 @@ def test_windows_without_brain_are_skipped_as_background():
     brain = given.brain.clone()
     brain[:, :, 64:] = False
     emptied = ModelInput(given.image * brain, FLAIR, brain, given.placement)
-    made = run(emptied, WindowSettings(window=(64, 64, 64), overlap=0.0))[FLAIR]
-    assert made.windows == 1
-    assert (made.logits[:, :, :, 64:] == BACKGROUND_LOGIT).all()
+    result = run(emptied, WindowSettings(window=(64, 64, 64), overlap=0.0))[FLAIR]
+    assert result.windows == 1
+    assert (result.logits[:, :, :, 64:] == BACKGROUND_LOGIT).all()
 
 
 def test_fifteen_subsets_at_once_match_fifteen_runs():
@@ -107,11 +107,11 @@ def test_case_weights_are_mean_of_weight_maps_over_brain():
     brain[:, :30] = False
     given = ModelInput(given.image, given.available, brain, given.placement)
     settings = WindowSettings(window=(64, 64, 64), keep_weight_maps=True)
-    made = run(given, settings, net=network(PositionGate()))[given.available]
-    torch.testing.assert_close(made.weight_maps[:, :, brain].mean(dim=-1), made.weights, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(made.weights.sum(dim=0), torch.ones(3))
-    torch.testing.assert_close(made.weight_maps.sum(dim=0), torch.ones(3, *brain.shape), rtol=1e-4, atol=1e-4)
-    assert (made.weights[[1, 3]] == 0).all()
+    result = run(given, settings, net=network(PositionGate()))[given.available]
+    torch.testing.assert_close(result.weight_maps[:, :, brain].mean(dim=-1), result.weights, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result.weights.sum(dim=0), torch.ones(3))
+    torch.testing.assert_close(result.weight_maps.sum(dim=0), torch.ones(3, *brain.shape), rtol=1e-4, atol=1e-4)
+    assert (result.weights[[1, 3]] == 0).all()
 
 
 def test_progress_counts_to_end_and_raising_stops_run():
@@ -174,13 +174,13 @@ def test_flipped_views_are_averaged():
             return torch.arange(float(x.shape[2]))[None, None, :, None, None].expand(1, 3, *x.shape[2:])
 
     net = DMoME({m.value: Ramp() for m in MODALITIES}, UniformGate(modalities=4, outputs=3))
-    made = run(model_input((64, 64, 64), FLAIR), WindowSettings(tta_flips=((), LEFT_RIGHT)), net=net)[FLAIR]
-    assert (made.logits == 31.5).all()
+    result = run(model_input((64, 64, 64), FLAIR), WindowSettings(tta_flips=((), LEFT_RIGHT)), net=net)[FLAIR]
+    assert (result.logits == 31.5).all()
 
 
 def test_smaller_multiple_gives_smaller_windows():
-    made = run(model_input((70, 90, 70), FLAIR), WindowSettings(multiple=8))[FLAIR]
-    assert made.window == (72, 96, 72)
+    result = run(model_input((70, 90, 70), FLAIR), WindowSettings(multiple=8))[FLAIR]
+    assert result.window == (72, 96, 72)
 
 
 def test_window_sizes_after_out_of_memory():
@@ -198,6 +198,6 @@ def test_outside_brain_is_background_and_cavities_are_brain():
     assert not near[3, 10, 10]
     assert near[10, 10, 10]
     given = model_input((20, 20, 20), FLAIR)
-    made = run(ModelInput(given.image, FLAIR, brain, given.placement), WindowSettings())[FLAIR]
-    assert (made.logits[:, ~near] == BACKGROUND_LOGIT).all()
-    assert (made.logits[:, near] != BACKGROUND_LOGIT).all()
+    result = run(ModelInput(given.image, FLAIR, brain, given.placement), WindowSettings())[FLAIR]
+    assert (result.logits[:, ~near] == BACKGROUND_LOGIT).all()
+    assert (result.logits[:, near] != BACKGROUND_LOGIT).all()

@@ -59,16 +59,16 @@ def test_tumour_is_at_its_input_position(predictor, case):
 
 @pytest.mark.parametrize("subset", SUBSETS)
 def test_every_subset_gives_complete_prediction(predictor, case, subset):
-    made = predictor.predict(replace(case, volumes={m: case.volumes[m] for m in subset}))
-    assert made.case.available == subset
+    actual = predictor.predict(replace(case, volumes={m: case.volumes[m] for m in subset}))
+    assert actual.case.available == subset
     for region in REGIONS:
-        assert np.isfinite(made.probabilities[region]).all()
-        assert 0 <= made.probabilities[region].min() <= made.probabilities[region].max() <= 1
-        assert made.volume_ml(region) > 0
-        assert sum(made.importance.weights[m][region] for m in MODALITIES) == pytest.approx(1, abs=1e-5)
-        assert all(made.importance.weights[m][region] == 0 for m in MODALITIES if m not in subset)
-    assert any("Segmented without" in warning for warning in made.warnings) == (len(subset) < 4)
-    assert any("T1ce is missing" in warning for warning in made.warnings) == (Modality.T1CE not in subset)
+        assert np.isfinite(actual.probabilities[region]).all()
+        assert 0 <= actual.probabilities[region].min() <= actual.probabilities[region].max() <= 1
+        assert actual.volume_ml(region) > 0
+        assert sum(actual.importance.weights[m][region] for m in MODALITIES) == pytest.approx(1, abs=1e-5)
+        assert all(actual.importance.weights[m][region] == 0 for m in MODALITIES if m not in subset)
+    assert any("Segmented without" in warning for warning in actual.warnings) == (len(subset) < 4)
+    assert any("T1ce is missing" in warning for warning in actual.warnings) == (Modality.T1CE not in subset)
 
 
 def test_foreground_temperature_keeps_outline_on_other_grid(predictor, case):
@@ -77,10 +77,10 @@ def test_foreground_temperature_keeps_outline_on_other_grid(predictor, case):
     unsure = SubsetCalibration(
         1, {case.available: {region: Correction(foreground_temperature=7.0) for region in REGIONS}}
     )
-    made = replace(predictor, model=replace(MODEL, calibration=unsure)).predict(case)
+    actual = replace(predictor, model=replace(MODEL, calibration=unsure)).predict(case)
 
-    np.testing.assert_array_equal(made.labels(), plain.labels())
-    before, after = (np.stack([one.probabilities[region] for region in REGIONS]) for one in (plain, made))
+    np.testing.assert_array_equal(actual.labels(), plain.labels())
+    before, after = (np.stack([one.probabilities[region] for region in REGIONS]) for one in (plain, actual))
     np.testing.assert_array_equal(after[before <= 0.5], before[before <= 0.5])
     inside = (before > 0.5) & (before < 0.99999)  # close to 1, float32 has few digits left
     assert inside.sum() > 10
@@ -90,8 +90,8 @@ def test_foreground_temperature_keeps_outline_on_other_grid(predictor, case):
 
 def test_volume_is_number_of_voxels_times_voxel_size(predictor, case):
     """8 mm^3 per voxel."""
-    made = predictor.predict(case)
-    assert made.volume_ml(Region.WT) == pytest.approx(made.mask(Region.WT).sum() * 0.008)
+    actual = predictor.predict(case)
+    assert actual.volume_ml(Region.WT) == pytest.approx(actual.mask(Region.WT).sum() * 0.008)
 
 
 def test_all_subsets_at_once_match_separate_runs(predictor, case):
@@ -121,9 +121,9 @@ def test_out_of_memory_reduces_windows_and_is_reported(predictor):
     data = np.random.default_rng(0).uniform(1, 2, grid.shape).astype(np.float32)
     long = Case("long", {Modality.T2: Volume(data, grid)}, grid)
     hungry = Hungry(predictor.network, torch.device("cpu"))
-    made = replace(predictor, backend=hungry, settings=WindowSettings(window=(128, 64, 64))).predict(long)
-    assert made.run.window == (64, 48, 48)
-    assert any("Out of memory. The result was computed on cpu" in warning for warning in made.warnings)
+    actual = replace(predictor, backend=hungry, settings=WindowSettings(window=(128, 64, 64))).predict(long)
+    assert actual.run.window == (64, 48, 48)
+    assert any("Out of memory. The result was computed on cpu" in warning for warning in actual.warnings)
 
 
 class Fails(TorchBackend):
@@ -151,5 +151,5 @@ def test_other_errors_are_not_treated_as_out_of_memory(predictor, case):
 
 
 def test_prediction_records_device_and_backend(predictor, case):
-    made = predictor.predict(case)
-    assert (made.run.backend, made.run.precision, made.run.device) == ("torch", "float32", "cpu")
+    actual = predictor.predict(case)
+    assert (actual.run.backend, actual.run.precision, actual.run.device) == ("torch", "float32", "cpu")

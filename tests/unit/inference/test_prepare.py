@@ -37,8 +37,8 @@ def case_of(volume, *modalities):
 def test_prepare_and_restore_are_exact_inverses_at_one_millimetre(name):
     """Axes are permuted and flipped, no voxel is resampled."""
     volume = head((24, 26, 28), ORIENTATIONS[name])
-    made = prepare(case_of(volume))
-    back = restore(made.image[Modality.FLAIR.channel], made.placement)
+    result = prepare(case_of(volume))
+    back = restore(result.image[Modality.FLAIR.channel], result.placement)
     inside = volume.data != 0
     expected = np.where(inside, (volume.data - volume.data[inside].mean()) / volume.data[inside].std(), 0)
     np.testing.assert_allclose(back, expected, atol=1e-4)
@@ -58,17 +58,17 @@ def test_model_input_does_not_depend_on_orientation(name):
 
 
 def test_missing_channels_and_background_are_zero():
-    made = prepare(case_of(head((24, 24, 24), np.eye(4)), Modality.T1CE))
-    assert made.flags.tolist() == [False, True, False, False]
-    assert (made.image[[0, 2, 3]] == 0).all()
-    assert (made.image[1][~made.brain] == 0).all()
+    result = prepare(case_of(head((24, 24, 24), np.eye(4)), Modality.T1CE))
+    assert result.flags.tolist() == [False, True, False, False]
+    assert (result.image[[0, 2, 3]] == 0).all()
+    assert (result.image[1][~result.brain] == 0).all()
 
 
 def test_box_is_tight_around_brain():
     """Margins of 3 and 4 voxels are cropped."""
-    made = prepare(case_of(head((24, 26, 28), np.eye(4))))
-    assert tuple(made.brain.shape) == (17, 19, 21)
-    assert made.placement.box == ((3, 20), (3, 22), (3, 24))
+    result = prepare(case_of(head((24, 26, 28), np.eye(4))))
+    assert tuple(result.brain.shape) == (17, 19, 21)
+    assert result.placement.box == ((3, 20), (3, 22), (3, 24))
 
 
 def test_thick_slices_are_resampled_and_restored_to_their_grid():
@@ -81,9 +81,9 @@ def test_thick_slices_are_resampled_and_restored_to_their_grid():
         *(np.arange(size) * step for size, step in zip(grid.shape, (0.9, 0.9, 5.0), strict=True)), indexing="ij"
     )
     blob = (((x - 18) ** 2 + (y - 18) ** 2 + (z - 27) ** 2) < 14**2).astype(np.float32)
-    made = prepare(case_of(Volume((blob * (x + 91)).astype(np.float32), grid)))
-    assert made.placement.model_shape == (36, 36, 60)
-    back = restore(made.brain.float(), made.placement)
+    result = prepare(case_of(Volume((blob * (x + 91)).astype(np.float32), grid)))
+    assert result.placement.model_shape == (36, 36, 60)
+    back = restore(result.brain.float(), result.placement)
     assert back.shape == grid.shape
     overlap = 2 * ((back >= 0.5) & (blob > 0)).sum() / ((back >= 0.5).sum() + blob.sum())
     assert overlap > 0.95
@@ -103,9 +103,9 @@ def test_background_noise_keeps_brain_and_statistics(noise):
     volume = head((40, 40, 40), np.eye(4))
     rng = np.random.default_rng(1)
     blurred = np.where(volume.data == 0, rng.normal(0, noise * 200, volume.data.shape), volume.data)
-    made, clean = prepare(case_of(Volume(blurred.astype(np.float32), volume.grid))), prepare(case_of(volume))
-    assert made.placement.box == clean.placement.box
-    torch.testing.assert_close(made.image, clean.image)
+    result, clean = prepare(case_of(Volume(blurred.astype(np.float32), volume.grid))), prepare(case_of(volume))
+    assert result.placement.box == clean.placement.box
+    torch.testing.assert_close(result.image, clean.image)
 
 
 @pytest.mark.parametrize("value", [1e6, -1e6])
@@ -114,18 +114,18 @@ def test_single_bright_voxel_does_not_flatten_image(value):
     volume = head((40, 40, 40), np.eye(4))
     hot = volume.data.copy()
     hot[20, 20, 20] = value
-    made, clean = prepare(case_of(Volume(hot, volume.grid))), prepare(case_of(volume))
-    difference = (made.image - clean.image)[Modality.FLAIR.channel]
+    result, clean = prepare(case_of(Volume(hot, volume.grid))), prepare(case_of(volume))
+    difference = (result.image - clean.image)[Modality.FLAIR.channel]
     difference[17, 17, 17] = 0
-    assert made.placement.box == clean.placement.box
+    assert result.placement.box == clean.placement.box
     assert difference.abs().max() < 0.15
 
 
 def test_clipping_brightest_percent_changes_little():
     """For uniform values of 100 to 200, those above 199 become 199."""
     volume = head((40, 40, 40), np.eye(4))
-    made, clean = prepare(case_of(Volume(np.minimum(volume.data, 199), volume.grid))), prepare(case_of(volume))
-    torch.testing.assert_close(made.image, clean.image, rtol=0, atol=0.05)
+    result, clean = prepare(case_of(Volume(np.minimum(volume.data, 199), volume.grid))), prepare(case_of(volume))
+    torch.testing.assert_close(result.image, clean.image, rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("spacing", [0.2, 40.0])
@@ -142,5 +142,5 @@ def test_restore_inverts_prepare_for_every_axis_order_and_flip(shape, order, fli
     for axis, (target, flip) in enumerate(zip(order, flips, strict=True)):
         affine[target, axis] = -1 if flip else 1
     volume = head(tuple(shape), affine)
-    made = prepare(case_of(volume))
-    assert np.array_equal(restore(made.brain.float(), made.placement) > 0, volume.data > 0)
+    result = prepare(case_of(volume))
+    assert np.array_equal(restore(result.brain.float(), result.placement) > 0, volume.data > 0)

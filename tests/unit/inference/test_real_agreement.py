@@ -73,8 +73,8 @@ def plain(case, predictor):
     for modality in ordered(case.available):
         channel = modality.channel
         share = weights[channel] / weights[:4].sum(dim=0)
-        made = network.experts[modality.value](image[None, channel : channel + 1])[0]
-        logits += share[:, None, None, None] * made[:, : shape[0], : shape[1], : shape[2]]
+        actual = network.experts[modality.value](image[None, channel : channel + 1])[0]
+        logits += share[:, None, None, None] * actual[:, : shape[0], : shape[1], : shape[2]]
     suspicious = suspicious_voxels(logits, given.brain)
     box = suspicious_box(suspicious)
     if box is not None and len(case.available) > 1:
@@ -115,6 +115,6 @@ def test_default_agrees_with_plain_loop(cases, in_torch, in_openvino):
     for case in cases:
         expected = plain(case, in_torch.predictor)
         for segmenter in (in_torch, in_openvino):
-            made = segmenter.predict(case).probabilities
+            actual = segmenter.predict(case).probabilities
             for region in REGIONS:
-                assert agreement(made[region] >= 0.5, expected[region] >= 0.5) >= 0.99
+                assert agreement(actual[region] >= 0.5, expected[region] >= 0.5) >= 0.99

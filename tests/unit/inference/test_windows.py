@@ -10,16 +10,16 @@ from brats_mm.inference.windows import clip_window, gaussian, plan_windows
 @pytest.mark.parametrize("size", [(64, 64, 64), (100, 65, 200), (40, 300, 130)])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
 def test_window_positions_match_monai(size, overlap):
-    made = plan_windows(torch.ones(size, dtype=torch.bool), (64, 64, 64), overlap)
-    padded = tuple(max(side, window) for side, window in zip(size, made.window, strict=True))
-    step = tuple(int(side * (1 - overlap)) for side in made.window)
-    assert list(made.places) == [tuple(place) for place in dense_patch_slices(padded, made.window, step)]
+    result = plan_windows(torch.ones(size, dtype=torch.bool), (64, 64, 64), overlap)
+    padded = tuple(max(side, window) for side, window in zip(size, result.window, strict=True))
+    step = tuple(int(side * (1 - overlap)) for side in result.window)
+    assert list(result.places) == [tuple(place) for place in dense_patch_slices(padded, result.window, step)]
 
 
 def test_window_weights_match_monai():
     expected = compute_importance_map((64, 96, 32), mode="gaussian", sigma_scale=0.125)
-    made = gaussian((64, 96, 32))
-    torch.testing.assert_close(made / made.max(), (expected / expected.max()).clamp(min=1e-3), rtol=1e-3, atol=2e-3)
+    result = gaussian((64, 96, 32))
+    torch.testing.assert_close(result / result.max(), (expected / expected.max()).clamp(min=1e-3), rtol=1e-3, atol=2e-3)
 
 
 def test_windows_cover_all_of_the_brain():

@@ -78,9 +78,9 @@ def test_shipped_card_and_json_agree_and_match_shipped_weights():
 
 
 def test_command_writes_tables_and_json_rows(bundle, evaluation):
-    made = update_card(evaluation, bundle)
-    assert (made.cases, made.subsets) == (3, 15)
-    assert "| T1ce, FLAIR | 18.0 | 18.0 | 19.0 | 20.0 | 10.0 |" in made.card.read_text()
+    actual = update_card(evaluation, bundle)
+    assert (actual.cases, actual.subsets) == (3, 15)
+    assert "| T1ce, FLAIR | 18.0 | 18.0 | 19.0 | 20.0 | 10.0 |" in actual.card.read_text()
     expected = read_expected_dice(bundle, checked_hash(bundle))
     row = expected.dice[frozenset({Modality.T1CE, Modality.FLAIR})]
     assert (row[Region.WT].mean, row[Region.ET].mean, row[Region.ET].std) == (0.2, 0.18, 0.02)

@@ -47,10 +47,10 @@ def cases(tmp_path: Path) -> tuple[LabelledCase, ...]:
 
 
 def test_bundle_predicts_as_checkpoint_within_half_precision(checkpoint: Path, tmp_path: Path) -> None:
-    made = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1.2.3")
+    result = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1.2.3")
 
     network, identity = load_network(open_bundle(tmp_path / "mine"))
-    assert (identity.version, identity.weights_sha256) == ("1.2.3", made.weights_sha256)
+    assert (identity.version, identity.weights_sha256) == ("1.2.3", result.weights_sha256)
     saved = torch.load(checkpoint, weights_only=True)
     for name, value in network.state_dict().items():
         assert torch.equal(value, saved[name].half().float())
@@ -72,25 +72,25 @@ def test_uses_averaged_weights_of_training_state(checkpoint: Path, tmp_path: Pat
 def test_calibration_shifts_logits_as_reported_and_never_lowers_dice(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
-    made = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
+    result = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases)
 
-    assert made.calibration is not None
-    assert min(made.calibration.gains.values()) >= 0
-    assert made.calibration.left_out_gains.keys() == set(REGIONS)
+    assert result.calibration is not None
+    assert min(result.calibration.gains.values()) >= 0
+    assert result.calibration.left_out_gains.keys() == set(REGIONS)
     metadata = json.loads((tmp_path / "mine" / "configs" / "metadata.json").read_text())
     assert metadata["calibration"]["cases"] == 2
     before = torch.load(checkpoint, weights_only=True)["experts.flair.heads.4.bias"]
     after = torch.load(tmp_path / "mine" / "models" / "model.pt", weights_only=True)["experts.flair.heads.4.bias"]
-    offsets = torch.tensor([made.calibration.offsets[region] for region in REGIONS])
+    offsets = torch.tensor([result.calibration.offsets[region] for region in REGIONS])
     assert torch.allclose(before - after.float(), offsets, atol=1e-2)
-    assert made.calibration.offsets[Region.WT] != 0
+    assert result.calibration.offsets[Region.WT] != 0
 
 
 def test_single_case_has_no_left_out_score(checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path) -> None:
-    made = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases[:1])
+    result = create_bundle([checkpoint], tmp_path / "mine", open_bundle(None), version="1", calibrate_on=cases[:1])
 
-    assert made.calibration is not None
-    assert made.calibration.left_out_gains == {}
+    assert result.calibration is not None
+    assert result.calibration.left_out_gains == {}
 
 
 def test_does_not_overwrite_existing_bundle(checkpoint: Path, tmp_path: Path) -> None:
@@ -151,12 +151,12 @@ def test_calibration_per_subset_is_saved_and_applied(
     The weights are unchanged, and predictions change by both.
     """
     plain = create_bundle([checkpoint], tmp_path / "plain", open_bundle(None), version="1")
-    made = create_bundle(
+    result = create_bundle(
         [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_subsets
     )
 
-    assert made.subsets is not None
-    assert made.weights_sha256 == plain.weights_sha256
+    assert result.subsets is not None
+    assert result.weights_sha256 == plain.weights_sha256
     network, identity = load_network(open_bundle(tmp_path / "fitted"))
     flair = frozenset({Modality.FLAIR})
     assert identity.calibration is not None
@@ -177,11 +177,11 @@ def test_calibration_per_subset_is_saved_and_applied(
 def test_foreground_temperatures_change_probabilities_but_no_outline(
     checkpoint: Path, cases: tuple[LabelledCase, ...], tmp_path: Path
 ) -> None:
-    made = create_bundle(
+    result = create_bundle(
         [checkpoint], tmp_path / "fitted", open_bundle(None), version="1", calibrate_on=cases, fit=calibrate_confidence
     )
 
-    assert made.subsets is not None
+    assert result.subsets is not None
     card = (tmp_path / "fitted" / "docs" / "README.md").read_text(encoding="utf-8")
     assert f"for each subset (models/calibration.json), fitted on {len(cases)} labelled cases" in card
     network, identity = load_network(open_bundle(tmp_path / "fitted"))

@@ -48,7 +48,7 @@ def test_profile_figures_and_tables_are_written(evaluation, bundle, tmp_path):
     ]
     page.write_text("\n".join(["before", *(f"{mark}\nold\n<!-- end of trust -->" for mark in marks), "after\n"]))
 
-    made = update_trust(evaluation, bundle, page)
+    result = update_trust(evaluation, bundle, page)
 
     figures = json.loads((bundle.root / "docs/trust_figures.json").read_text())
     assert figures["cases"] == 10
@@ -60,7 +60,7 @@ def test_profile_figures_and_tables_are_written(evaluation, bundle, tmp_path):
     assert figures["class_ece"]["et"] == {"before_temperatures": 0.2, "after_temperatures": 0.1}
     assert figures["advice"]["et"]["table"]["right"] == 1
     assert figures["importance"]["et"]["gate_weight_and_dice_lost"] > 0.7
-    document = json.loads(json.dumps(made.figures["model"])) | {"calibration": {}}
+    document = json.loads(json.dumps(result.figures["model"])) | {"calibration": {}}
     assert read_trust_profile(bundle, document) is not None
     card = (bundle.root / "docs/README.md").read_text()
     assert "calibrated on only 10 labelled cases" in card

@@ -42,13 +42,13 @@ def test_equal_bundles_give_equal_zips(small: Bundle, tmp_path: Path) -> None:
 
 
 def test_hashes_inside_and_next_to_zip_are_right(small: Bundle, tmp_path: Path) -> None:
-    made = zip_bundle(small, tmp_path)
-    assert made.path.name == "small_v1.0.0.zip"
+    result = zip_bundle(small, tmp_path)
+    assert result.path.name == "small_v1.0.0.zip"
     beside = (tmp_path / "small_v1.0.0.zip.sha256").read_text().split()
-    assert beside == [hashlib.sha256(made.path.read_bytes()).hexdigest(), made.path.name]
-    with zipfile.ZipFile(made.path) as archive:
+    assert beside == [hashlib.sha256(result.path.read_bytes()).hexdigest(), result.path.name]
+    with zipfile.ZipFile(result.path) as archive:
         lines = archive.read("small/SHA256SUMS").decode().splitlines()
-        assert len(lines) == made.files == len(archive.namelist()) - 1
+        assert len(lines) == result.files == len(archive.namelist()) - 1
         for line in lines:
             digest, name = line.split("  ")
             assert hashlib.sha256(archive.read(f"small/{name}")).hexdigest() == digest

@@ -18,10 +18,10 @@ GAINS = {"t2": {"wt": {"from": 0.5, "to": 0.6}}}
 
 @pytest.fixture
 def bundle(tiny_bundle, tmp_path):
-    made = Bundle(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
-    model = {"weights_sha256": checked_hash(made), "calibration": {}}
-    (made.root / TRUST_PROFILE).write_text(json.dumps(profile_document(fit_profile(made_records()), model)))
-    return made
+    result = Bundle(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    model = {"weights_sha256": checked_hash(result), "calibration": {}}
+    (result.root / TRUST_PROFILE).write_text(json.dumps(profile_document(fit_profile(made_records()), model)))
+    return result
 
 
 def test_advice_for_subset_uses_bundle_scores(bundle):

@@ -58,8 +58,8 @@ def test_a_sequence_may_be_kept_in_a_share_of_the_training_cases_only(root: Path
 def test_each_fold_gets_a_list(root: Path) -> None:
     written = write_datalists(root, root / "list.json", Division(folds=5, seed=3))
 
-    assert [made.path.name for made in written] == [f"list_fold{fold}.json" for fold in range(5)]
-    assert sorted(name for made in written for name in _names(root, made.path, "validation")) == NAMES
+    assert [result.path.name for result in written] == [f"list_fold{fold}.json" for fold in range(5)]
+    assert sorted(name for result in written for name in _names(root, result.path, "validation")) == NAMES
 
 
 def test_list_with_fold_numbers_gets_a_list_per_fold(root: Path, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_list_with_fold_numbers_gets_a_list_per_fold(root: Path, tmp_path: Path)
 
     written = write_fold_lists(tmp_path / "folds.json", tmp_path / "out" / "list.json")
 
-    assert [made.path.name for made in written] == ["list_fold0.json", "list_fold1.json"]
+    assert [result.path.name for result in written] == ["list_fold0.json", "list_fold1.json"]
     assert _names(root, written[0].path, "validation") == ["a", "c", "e"]
     assert _names(root, written[0].path, "training") == _names(root, written[1].path, "validation") == ["b", "d"]
 

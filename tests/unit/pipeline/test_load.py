@@ -39,24 +39,24 @@ def thick(head_folder):
     data = np.asarray(image.dataobj).astype(np.float32)
     affine = image.affine @ np.diag([1, 1, 2, 1.0])
     affine[:3, 3] += image.affine[:3, 2] / 2
-    made = nib.Nifti1Image(data.reshape(64, 72, 28, 2).mean(axis=-1).astype(np.int16), affine)
-    made.set_sform(affine, 1)
-    made.set_qform(affine, 1)
-    nib.save(made, head_folder / FLAIR)
+    result = nib.Nifti1Image(data.reshape(64, 72, 28, 2).mean(axis=-1).astype(np.int16), affine)
+    result.set_sform(affine, 1)
+    result.set_qform(affine, 1)
+    nib.save(result, head_folder / FLAIR)
     return {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
 
 
 def test_registers_different_grids_and_writes_results_on_reference_grid(segmenter, thick, tmp_path):
     out = tmp_path / "out"
     requested = {"probabilities": True, "importance_maps": True, "reference": "flair", "keep_intermediate": True}
-    made = segment(make_request(thick, out, **requested), segmenter)
+    result = segment(make_request(thick, out, **requested), segmenter)
     given = nib.load(thick["flair"])
     for path in out.glob("*.nii.gz"):
         image = nib.load(path)
         assert image.shape == given.shape
         np.testing.assert_array_equal(image.affine, given.affine)
         assert int(image.header["sform_code"]) == int(image.header["qform_code"]) == 1
-    assert {path for path in out.rglob("*") if path.is_file()} == set(made.files)
+    assert {path for path in out.rglob("*") if path.is_file()} == set(result.files)
     report = json.loads((out / "report.json").read_text())
     assert report["preparation"]["kind"] == "raw"
     assert report["preparation"]["evidence"][0] == "The 2 sequences have 2 different grids."
@@ -77,8 +77,8 @@ def test_registered_scans_are_results_on_segmentation_grid(segmenter, thick, mad
     wrong = nib.Nifti1Image(np.asarray(moved.dataobj), shift @ moved.affine)
     nib.save(wrong, thick["flair"])
     drawn_by_wrong_header = resample_from_to(wrong, nib.load(thick["t1ce"]), order=1)
-    made = segment(make_request(thick, tmp_path / "out"), segmenter)
-    assert {path.name for path in made.files if "registered" in path.name} == {"registered_flair.nii.gz"}
+    result = segment(make_request(thick, tmp_path / "out"), segmenter)
+    assert {path.name for path in result.files if "registered" in path.name} == {"registered_flair.nii.gz"}
     labels, registered = (
         nib.load(tmp_path / "out" / name) for name in ("segmentation.nii.gz", "registered_flair.nii.gz")
     )
@@ -92,8 +92,8 @@ def test_registered_scans_are_results_on_segmentation_grid(segmenter, thick, mad
 
 def test_prepared_input_has_no_registered_scans(segmenter, head_folder, tmp_path):
     files = {"t1ce": head_folder / T1CE, "flair": head_folder / FLAIR}
-    made = segment(make_request(files, tmp_path / "out"), segmenter)
-    assert not [path.name for path in made.files if "registered" in path.name]
+    result = segment(make_request(files, tmp_path / "out"), segmenter)
+    assert not [path.name for path in result.files if "registered" in path.name]
 
 
 def test_each_dicom_series_is_written_on_segmentation_grid(segmenter, made_head, tmp_path):
@@ -103,8 +103,8 @@ def test_each_dicom_series_is_written_on_segmentation_grid(segmenter, made_head,
         image = nib.load(made_head / file)
         given[name] = np.asarray(image.dataobj).clip(0)
         write_series(study / name, given[name], image.affine, TYPICAL[name])
-    made = segment(make_request(study, tmp_path / "out", prepared=True), segmenter)
-    names = {path.name for path in made.files if path.name.startswith(("image_", "registered_"))}
+    result = segment(make_request(study, tmp_path / "out", prepared=True), segmenter)
+    names = {path.name for path in result.files if path.name.startswith(("image_", "registered_"))}
     assert names == {"image_t1ce.nii.gz", "image_flair.nii.gz"}
     labels = nib.load(tmp_path / "out" / "segmentation.nii.gz")
     for name, data in given.items():
@@ -185,12 +185,12 @@ def test_brain_mask_makes_images_on_one_grid_prepared_input(segmenter, head_fold
         affine = image.affine
     turned = nib.as_closest_canonical(nib.Nifti1Image(mask.astype(np.uint8) * 255, affine))
     nib.save(turned, tmp_path / "mask.nii.gz")
-    made = segmenter.predict(files, brain_mask=tmp_path / "mask.nii.gz")
-    assert made.case.preparation.recognition.kind is InputKind.PREPARED
+    result = segmenter.predict(files, brain_mask=tmp_path / "mask.nii.gz")
+    assert result.case.preparation.recognition.kind is InputKind.PREPARED
     outside = ~np.asarray(mask)
-    assert all(not volume.data[outside].any() for volume in made.case.volumes.values())
+    assert all(not volume.data[outside].any() for volume in result.case.volumes.values())
     for region in REGIONS:
-        np.testing.assert_allclose(made.probabilities[region], uninterrupted.probabilities[region], atol=0.05)
+        np.testing.assert_allclose(result.probabilities[region], uninterrupted.probabilities[region], atol=0.05)
 
 
 def test_rejects_brain_mask_on_other_grid_for_prepared_input_and_empty_mask_always(segmenter, head_folder, tmp_path):

@@ -23,8 +23,8 @@ def test_scene_is_written_on_request(segmenter, head_folder, tmp_path):
         "t1ce": head_folder / "BraTS-GLI-00000-000-t1c.nii.gz",
         "flair": head_folder / "BraTS-GLI-00000-000-t2f.nii.gz",
     }
-    made = segment(make_request(files, tmp_path / "out", scene=True, preview=False), segmenter)
-    assert tmp_path / "out" / "scene.mrb" in made.files
+    result = segment(make_request(files, tmp_path / "out", scene=True, preview=False), segmenter)
+    assert tmp_path / "out" / "scene.mrb" in result.files
     with zipfile.ZipFile(tmp_path / "out" / "scene.mrb") as archive:
         assert archive.testzip() is None
         names = {name.removeprefix("BraTS-MM/") for name in archive.namelist()}

@@ -66,9 +66,9 @@ def test_rejects_options_that_predict_ignores(segmenter, head_folder, option, me
 
 def test_every_output_is_written_on_input_grid(segmenter, head_folder, tmp_path):
     request = make_request(two(head_folder), tmp_path / "out", probabilities=True, importance_maps=True)
-    made = segment(request, segmenter)
+    result = segment(request, segmenter)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {path.name for path in made.files}
+    assert names == {path.name for path in result.files}
     assert names > ALWAYS
     assert {f"probability_{region}.nii.gz" for region in ("wt", "tc", "et")} < names
     assert {f"importance_{m}_{r}.nii.gz" for m in ("t1ce", "flair") for r in ("wt", "tc", "et")} < names
@@ -93,9 +93,9 @@ def test_masks_match_regions_of_label_map(segmenter, head_folder, tmp_path, labe
 
 
 def test_entropy_and_probability_files_match_prediction(segmenter, head_folder, tmp_path):
-    made = segment(make_request(two(head_folder), tmp_path / "out", probabilities=True), segmenter)
+    result = segment(make_request(two(head_folder), tmp_path / "out", probabilities=True), segmenter)
     stored = nib.load(tmp_path / "out" / "entropy.nii.gz")
-    np.testing.assert_allclose(stored.get_fdata(), made.prediction.combined_entropy(), atol=2e-5)
+    np.testing.assert_allclose(stored.get_fdata(), result.prediction.combined_entropy(), atol=2e-5)
     assert b"nats" in stored.header["descrip"].item()
     assert b"ln 4" in stored.header["descrip"].item()
 
@@ -121,9 +121,9 @@ def test_importance_sums_to_one_over_available_sequences(segmenter, head_folder,
 
 
 def test_labels_can_use_older_convention(segmenter, head_folder, tmp_path):
-    made = segment(make_request(two(head_folder), tmp_path / "out", labels="brats2021"), segmenter)
+    result = segment(make_request(two(head_folder), tmp_path / "out", labels="brats2021"), segmenter)
     stored = np.asarray(nib.load(tmp_path / "out" / "segmentation.nii.gz").dataobj)
-    newer = made.prediction.labels(LabelConvention.BRATS2023)
+    newer = result.prediction.labels(LabelConvention.BRATS2023)
     assert np.array_equal(stored, np.where(newer == 3, 4, newer))
 
 

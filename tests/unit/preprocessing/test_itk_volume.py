@@ -40,8 +40,8 @@ def test_resampling_applies_matrix_and_fills_zero_outside():
     volume = Volume(ramp(), Grid((6, 7, 8), np.eye(4)))
     shift = np.eye(4)
     shift[:3, 3] = 0, 0, 0.5
-    made = resample_onto(volume, volume.grid, transform_of(shift))
-    np.testing.assert_allclose(made.data[..., :7], volume.data[..., :7] + 50, atol=1e-3)
+    result = resample_onto(volume, volume.grid, transform_of(shift))
+    np.testing.assert_allclose(result.data[..., :7], volume.data[..., :7] + 50, atol=1e-3)
     shift[2, 3] = 6
     assert (resample_onto(volume, volume.grid, transform_of(shift)).data[..., 2:] == 0).all()
 
@@ -69,9 +69,9 @@ def centre_mm(volume):
 
 def around_ball(affine, shape):
     """Move the origin of the grid so that the ball is in its middle."""
-    made = affine.copy()
-    made[:3, 3] = BALL_MM - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    return Grid(shape, made)
+    result = affine.copy()
+    result[:3, 3] = BALL_MM - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Grid(shape, result)
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -85,12 +85,12 @@ def test_resampling_to_and_from_sheared_grid_keeps_patient_positions(name):
 @pytest.mark.parametrize("name", GRIDS)
 def test_removing_shear_keeps_patient_positions(name):
     volume = ball(around_ball(GRIDS[name], (60, 64, 20)))
-    made = upright(volume)
+    result = upright(volume)
     assert volume.grid.shear_deg > 1
-    assert made.grid.shear_deg < 1e-6
-    np.testing.assert_allclose(centre_mm(made), BALL_MM, atol=0.1)
+    assert result.grid.shear_deg < 1e-6
+    np.testing.assert_allclose(centre_mm(result), BALL_MM, atol=0.1)
     np.testing.assert_allclose(
-        made.data.sum() * made.grid.voxel_ml, volume.data.sum() * volume.grid.voxel_ml, rtol=0.02
+        result.data.sum() * result.grid.voxel_ml, volume.data.sum() * volume.grid.voxel_ml, rtol=0.02
     )
 
 

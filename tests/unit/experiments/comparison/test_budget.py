@@ -32,24 +32,24 @@ def rate(optimizer: torch.optim.SGD) -> float:
 
 def test_learning_rate_follows_epochs() -> None:
     """Cosine: the full rate, then (1 + cos(pi / 4)) / 2 and half of it, and nothing at the end."""
-    made, optimizer = schedule(epochs=4)
+    result, optimizer = schedule(epochs=4)
     rates = [rate(optimizer)]
     for _ in range(4):
-        made.step()
+        result.step()
         rates.append(rate(optimizer))
     quarter = (1 + math.cos(math.pi / 4)) / 2
     assert rates == pytest.approx([0.4, 0.4 * quarter, 0.2, 0.4 * (1 - quarter), 0.0])
-    assert made.spent == 1
+    assert result.spent == 1
 
 
 def test_minutes_count_from_start_of_run() -> None:
     clock = Clock()
-    made, optimizer = schedule(clock, minutes=2, kind="poly")
+    result, optimizer = schedule(clock, minutes=2, kind="poly")
     clock.now = 500.0
-    made.start()
+    result.start()
     clock.now = 530.0
-    made.step()
-    assert (made.done, made.seconds, made.spent) == (1, 30.0, 0.25)
+    result.step()
+    assert (result.done, result.seconds, result.spent) == (1, 30.0, 0.25)
     assert rate(optimizer) == pytest.approx(0.4 * 0.75**0.9)
 
 
@@ -64,13 +64,13 @@ def test_resumed_run_continues_with_spent_budget() -> None:
     assert rate(optimizer) == pytest.approx(0.4 * 0.25)
 
 
-def run(made: BudgetSchedule) -> int:
+def run(result: BudgetSchedule) -> int:
     """Number of epochs of a trainer that would run much longer."""
     trainer = Engine(lambda engine, batch: None)
-    trainer.add_event_handler("EPOCH_COMPLETED", made.step)
-    StopWhenSpent(made).attach(trainer)
+    trainer.add_event_handler("EPOCH_COMPLETED", result.step)
+    StopWhenSpent(result).attach(trainer)
     trainer.run([0], max_epochs=50)
-    return made.done
+    return result.done
 
 
 def test_run_ends_after_epoch_that_spends_budget() -> None:
@@ -79,15 +79,15 @@ def test_run_ends_after_epoch_that_spends_budget() -> None:
             self.now += 7.0  # reads the clock once per epoch
             return self.now
 
-    made, _ = schedule(Ticking(), minutes=0.5)
-    assert run(made) == 5
+    result, _ = schedule(Ticking(), minutes=0.5)
+    assert run(result) == 5
     assert run(schedule(epochs=3)[0]) == 3
 
 
 def test_run_with_spent_budget_does_nothing() -> None:
-    made, _ = schedule(epochs=3)
-    made.load_state_dict({"done": 3, "seconds": 1.0})
-    assert run(made) == 3
+    result, _ = schedule(epochs=3)
+    result.load_state_dict({"done": 3, "seconds": 1.0})
+    assert run(result) == 3
 
 
 @pytest.mark.parametrize(

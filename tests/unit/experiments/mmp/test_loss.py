@@ -28,25 +28,25 @@ def answer(real: torch.Tensor) -> tuple:
 def test_loss_adds_weighted_mean_over_scales():
     """The first scale gives 1.28125. The second, ones against zeros, gives 0.5 per masked modality: (0.5 + 1) / 2."""
     target = torch.ones(2, 3, 2, 2, 2)
-    made = answer(REAL)
-    made[1][1] = torch.ones_like(PROJECTED)
-    task = float(TaskLoss()(made[0], target))
-    assert float(AlignedLoss(0.2)(made, target)) == pytest.approx(task + 0.2 * (1.28125 + 0.75) / 2)
-    assert float(AlignedLoss(0)(made, target)) == pytest.approx(task)
+    result = answer(REAL)
+    result[1][1] = torch.ones_like(PROJECTED)
+    task = float(TaskLoss()(result[0], target))
+    assert float(AlignedLoss(0.2)(result, target)) == pytest.approx(task + 0.2 * (1.28125 + 0.75) / 2)
+    assert float(AlignedLoss(0)(result, target)) == pytest.approx(task)
 
 
 @pytest.mark.parametrize("detach", [True, False])
 def test_targets_are_detached_by_default(detach):
     real = REAL.clone().requires_grad_()
-    made = answer(real)
-    made[1][1] = torch.ones_like(PROJECTED)
-    made[0].requires_grad_()
-    AlignedLoss(0.2, detach=detach)(made, torch.ones(2, 3, 2, 2, 2)).backward()
+    result = answer(real)
+    result[1][1] = torch.ones_like(PROJECTED)
+    result[0].requires_grad_()
+    AlignedLoss(0.2, detach=detach)(result, torch.ones(2, 3, 2, 2, 2)).backward()
     assert (real.grad is None) == detach
 
 
 def test_without_projections_only_task_loss_remains():
     target = torch.ones(1, 3, 2, 2, 2)
     logits = torch.randn(1, 3, 2, 2, 2, generator=torch.Generator().manual_seed(0))
-    made = (logits, [], [], torch.ones(1, 4, dtype=torch.bool))
-    assert float(AlignedLoss()(made, target)) == pytest.approx(float(TaskLoss()(logits, target)))
+    result = (logits, [], [], torch.ones(1, 4, dtype=torch.bool))
+    assert float(AlignedLoss()(result, target)) == pytest.approx(float(TaskLoss()(logits, target)))

@@ -99,11 +99,11 @@ def test_projected_tokens_by_hand():
     """
     tokens = torch.tensor([[[[50.0], [60.0]], [[1.0], [3.0]]]])
 
-    made = by_hand()(tokens, torch.tensor([[False, True]]))
+    result = by_hand()(tokens, torch.tensor([[False, True]]))
 
     expected = [3 * float(nn.functional.gelu(torch.tensor(m + 45.0))) + 1 for m in (1.0, 3.0)]
-    torch.testing.assert_close(made[0, 0, :, 0], torch.tensor(expected))
-    torch.testing.assert_close(made[0, 0, :, 0], torch.tensor([139.0, 145.0]))
+    torch.testing.assert_close(result[0, 0, :, 0], torch.tensor(expected))
+    torch.testing.assert_close(result[0, 0, :, 0], torch.tensor([139.0, 145.0]))
 
 
 def test_without_the_mean_the_position_reaches_the_mlp_by_the_query_alone():
@@ -114,9 +114,9 @@ def test_without_the_mean_the_position_reaches_the_mlp_by_the_query_alone():
     layer.load_state_dict(state)
     tokens = torch.tensor([[[[50.0], [60.0]], [[1.0], [3.0]]]])
 
-    made = layer(tokens, torch.tensor([[False, True]]))
+    result = layer(tokens, torch.tensor([[False, True]]))
 
-    torch.testing.assert_close(made[0, 0, :, 0], torch.tensor([136.0, 136.0]))
+    torch.testing.assert_close(result[0, 0, :, 0], torch.tensor([136.0, 136.0]))
 
 
 def test_available_modalities_are_related_by_scores():
@@ -133,9 +133,9 @@ def test_available_modalities_are_related_by_scores():
         layer.project[2][2].bias.fill_(-20.0)
     tokens = torch.tensor([[[[0.0]], [[math.log(3)]], [[8.0]]]])
 
-    made = layer(tokens, torch.tensor([[True, True, False]]))
+    result = layer(tokens, torch.tensor([[True, True, False]]))
 
-    assert float(made[0, 2]) == pytest.approx(1 + 0.75 * math.log(3), abs=1e-5)
+    assert float(result[0, 2]) == pytest.approx(1 + 0.75 * math.log(3), abs=1e-5)
 
 
 def test_masked_modalities_do_not_reach_projection():

@@ -24,12 +24,12 @@ ONES = {"alpha": 1.0, "beta": 0.0}
 def _batches(count: int = 3) -> list[dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     whole = torch.tensor([[[True] * 4], [[True, True, True, False]]])
-    made = []
+    result = []
     for _ in range(count):
         image = torch.randn(2, 4, 8, 8, 8, generator=generator)
         image[:, 0] = image[:, 0].cumsum(dim=1).cumsum(dim=2)  # smooth, so T1 dominates
         image[1, 3] = 0.0
-        made.append(
+        result.append(
             {
                 "image": image,
                 "label": (torch.rand(2, 3, 8, 8, 8, generator=generator) > 0.5).to(torch.uint8),
@@ -38,7 +38,7 @@ def _batches(count: int = 3) -> list[dict[str, Tensor]]:
                 "fewer": torch.tensor([[[True, True, False, False]], [[False, True, False, False]]]),
             }
         )
-    return made
+    return result
 
 
 def _network() -> DMoME:

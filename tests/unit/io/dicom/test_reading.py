@@ -195,8 +195,8 @@ def test_images_that_pydicom_compresses_are_decoded(tmp_path: Path, syntax: UID)
 def test_big_endian_images_are_read(tmp_path: Path, enhanced: bool) -> None:
     """Retired from the standard, but present in old archives."""
     data = grey()
-    made = [make_enhanced(data, AXIAL, SeriesFacts())] if enhanced else make_slices(data, AXIAL, SeriesFacts())
-    for index, one in enumerate(made):
+    actual = [make_enhanced(data, AXIAL, SeriesFacts())] if enhanced else make_slices(data, AXIAL, SeriesFacts())
+    for index, one in enumerate(actual):
         one.PixelData = np.frombuffer(one.PixelData, "<u2").astype(">u2").tobytes()
         one.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
         dcmwrite(tmp_path / f"{index}.dcm", one, implicit_vr=False, little_endian=False, enforce_file_format=True)
@@ -209,8 +209,8 @@ def test_lossy_jpeg_is_read_and_reported(tmp_path: Path, enhanced: bool) -> None
     """With eight bits, a smooth image differs by at most two grey values."""
     i, j, k = np.indices(SHAPE)
     data = np.rint(100 + 60 * np.sin(i / 5) + 40 * np.cos(j / 4) + 5 * k)
-    made = [make_enhanced(data, AXIAL, SeriesFacts())] if enhanced else make_slices(data, AXIAL, SeriesFacts())
-    for index, one in enumerate(made):
+    actual = [make_enhanced(data, AXIAL, SeriesFacts())] if enhanced else make_slices(data, AXIAL, SeriesFacts())
+    for index, one in enumerate(actual):
         frames = [jpeg(frame) for frame in one.pixel_array.reshape(-1, one.Rows, one.Columns)]
         one.BitsAllocated = one.BitsStored = 8
         one.HighBit = 7

@@ -48,7 +48,7 @@ def test_equal_results_have_equal_uids_and_different_results_differ(source, tmp_
         written(tmp_path / name, replace(prediction, model=replace(prediction.model, **change)), requested)
         for name, change in (("c", {"weights_sha256": "cd" * 32}), ("d", {"calibration": corrected}))
     ]
-    uids = [{one.SOPInstanceUID for one in made.values()} for made in (first, second, *others)]
+    uids = [{one.SOPInstanceUID for one in result.values()} for result in (first, second, *others)]
     assert uids[0] == uids[1]
     assert len(uids[0]) == 3
     assert len(uids[0] | uids[2] | uids[3]) == 9
@@ -58,18 +58,18 @@ def test_results_reference_series_with_their_voxels(source, tmp_path):
     """If the first sequence was registered to another, the results reference that other series."""
     far = replace(source, grid=Grid(source.grid.shape, source.grid.affine @ np.diag([1.1, 1, 1, 1])))
     prediction = prediction_on(source.grid, np.ones(source.grid.shape), (Modality.T1, Modality.T1CE))
-    made = written(tmp_path / "a", prediction, DicomOutput({Modality.T1: far, Modality.T1CE: source}))
-    segmentation = made["dicom/segmentation.dcm"]
+    result = written(tmp_path / "a", prediction, DicomOutput({Modality.T1: far, Modality.T1CE: source}))
+    segmentation = result["dicom/segmentation.dcm"]
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == source.images[0].SeriesInstanceUID
 
 
 def test_deidentified_results_have_no_names_uids_or_dates_of_patient(source, tmp_path):
     pytest.importorskip("dicomanonymizer")
     requested = DicomOutput({Modality.T1CE: source}, deidentify=True, rtstruct=True)
-    made = written(tmp_path / "a", prediction_of(source), requested)
-    assert "dicom/structures.dcm" in made
+    result = written(tmp_path / "a", prediction_of(source), requested)
+    assert "dicom/structures.dcm" in result
     image = source.images[0]
-    for name, one in made.items():
+    for name, one in result.items():
         content = (tmp_path / "a" / name).read_bytes()
         for secret in ("Zwackelmann", "Elsewhere", "20200101", "19700101", image.StudyInstanceUID, image.PatientID):
             assert secret.encode() not in content, (name, secret)
@@ -78,9 +78,9 @@ def test_deidentified_results_have_no_names_uids_or_dates_of_patient(source, tmp
         assert one.PatientIdentityRemoved == "YES"
         assert one.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
         assert one.PatientID.startswith("ANON-")
-    assert len({one.StudyInstanceUID for one in made.values()}) == 1
-    assert len({one.PatientID for one in made.values()}) == 1
-    segmentation, report = made["dicom/segmentation.dcm"], made["dicom/report.dcm"]
+    assert len({one.StudyInstanceUID for one in result.values()}) == 1
+    assert len({one.PatientID for one in result.values()}) == 1
+    segmentation, report = result["dicom/segmentation.dcm"], result["dicom/report.dcm"]
     assert segmentation.SOPInstanceUID in str(report)
     again = written(tmp_path / "b", prediction_of(source), requested)
     assert again["dicom/segmentation.dcm"].StudyInstanceUID != segmentation.StudyInstanceUID
@@ -108,8 +108,8 @@ def test_accepts_reference_series_with_reoriented_voxels(tmp_path):
     flipped[:3, 0] *= -1
     grid = Grid((10, 9, 8), flipped)
     prediction = prediction_on(grid, data[::-1])
-    made = written(tmp_path / "out", prediction, DicomOutput(named=named))
-    segmentation = made["dicom/segmentation.dcm"]
+    result = written(tmp_path / "out", prediction, DicomOutput(named=named))
+    segmentation = result["dicom/segmentation.dcm"]
     oedema = [
         pixels
         for pixels, group in zip(segmentation.pixel_array, segmentation.PerFrameFunctionalGroupsSequence, strict=True)
@@ -131,8 +131,8 @@ def test_reference_series_on_other_grid_must_show_same_image(tmp_path):
     same = np.add.outer(np.add.outer(x**2, 10 * y), 30 * z) + 1
     ras = np.diag([1.0, 1.0, 1.0, 1.0]) @ half
     good = prediction_on(Grid((11, 10, 6), ras), same)
-    made = written(tmp_path / "out", good, DicomOutput(named=named))
-    assert made["dicom/segmentation.dcm"].Rows == 18
+    result = written(tmp_path / "out", good, DicomOutput(named=named))
+    assert result["dicom/segmentation.dcm"].Rows == 18
     other = prediction_on(good.case.grid, rng.random((11, 10, 6)) + 1)
     with pytest.raises(GridError, match="does not show the segmented image"):
         written(tmp_path / "bad", other, DicomOutput(named=named))

@@ -52,8 +52,8 @@ def rasterised(structures, number, grid):
 def test_contours_hold_exactly_voxels_of_each_region(name, enhanced, tmp_path):
     source = made_source(tmp_path, AFFINES[name], enhanced=enhanced)
     findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
-    made = make_structure_set(findings, source, Provenance("k"))
-    made.save_as(tmp_path / "structures.dcm", enforce_file_format=True)
+    result = make_structure_set(findings, source, Provenance("k"))
+    result.save_as(tmp_path / "structures.dcm", enforce_file_format=True)
     read = pydicom.dcmread(tmp_path / "structures.dcm")
     requested = {1: findings.labels > 0, 2: np.isin(findings.labels, (1, 3)), 3: findings.labels == 3}
     names = [one.ROIName for one in read.StructureSetROISequence]
@@ -66,13 +66,13 @@ def test_contours_hold_exactly_voxels_of_each_region(name, enhanced, tmp_path):
 def test_each_contour_references_image_of_its_slice(tmp_path):
     source = made_source(tmp_path, AFFINES["axial"])
     findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
-    made = make_structure_set(findings, source, Provenance("k"))
+    result = make_structure_set(findings, source, Provenance("k"))
     heights = {image.SOPInstanceUID: float(image.ImagePositionPatient[2]) for image in source.images}
-    for contour in made.ROIContourSequence[0].ContourSequence:
+    for contour in result.ROIContourSequence[0].ContourSequence:
         shown = contour.ContourImageSequence[0]
         assert float(contour.ContourData[2]) == pytest.approx(heights[shown.ReferencedSOPInstanceUID], abs=0.001)
         assert shown.ReferencedSOPClassUID == source.images[0].SOPClassUID
-    frame = made.ReferencedFrameOfReferenceSequence[0]
+    frame = result.ReferencedFrameOfReferenceSequence[0]
     assert frame.FrameOfReferenceUID == source.images[0].FrameOfReferenceUID
     listed = frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
     assert listed.SeriesInstanceUID == source.images[0].SeriesInstanceUID
@@ -83,9 +83,9 @@ def test_empty_region_has_name_and_no_contours(tmp_path):
     source = made_source(tmp_path, AFFINES["axial"])
     findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     empty = replace(findings, labels=np.zeros_like(findings.labels))
-    made = make_structure_set(empty, source, Provenance("k"))
-    assert len(made.StructureSetROISequence) == 3
-    assert all("ContourSequence" not in one for one in made.ROIContourSequence)
+    result = make_structure_set(empty, source, Provenance("k"))
+    assert len(result.StructureSetROISequence) == 3
+    assert all("ContourSequence" not in one for one in result.ROIContourSequence)
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_calibrated_expected_dice_has_interval(doubtful):
     findings = findings_on(trusted, source.grid)
     trust = findings.trust.regions[Region.WT]
     low, high = trust.dice_interval
-    made = make_structure_set(findings, source, Provenance("k")).StructureSetROISequence[0]
-    assert made.ROIDescription.endswith(f"Expected Dice {trust.expected_dice:.2f} ({low:.2f} to {high:.2f}).")
+    result = make_structure_set(findings, source, Provenance("k")).StructureSetROISequence[0]
+    assert result.ROIDescription.endswith(f"Expected Dice {trust.expected_dice:.2f} ({low:.2f} to {high:.2f}).")
 
 
 def test_warnings_beyond_attribute_limit_are_counted(doubtful):
@@ -140,8 +140,8 @@ def test_empty_region_has_no_expected_dice(doubtful):
     source, prediction = doubtful
     prediction.probabilities[Region.ET][:] = 0.0
     findings = findings_on(prediction, source.grid)
-    made = make_structure_set(findings, source, Provenance("k")).StructureSetROISequence[2]
-    assert made.ROIDescription.endswith("Reliability in this case: nothing segmented.")
+    result = make_structure_set(findings, source, Provenance("k")).StructureSetROISequence[2]
+    assert result.ROIDescription.endswith("Reliability in this case: nothing segmented.")
 
 
 def test_structure_set_is_written_only_on_request(tmp_path):
@@ -169,9 +169,9 @@ def test_area_with_holes_is_one_contour_and_islands_are_separate():
     mask[1:9, 1:11] = True
     mask[3:5, 3:5] = mask[3:7, 7:9] = False
     mask[10, 12] = True
-    made = list(outlines(mask))
-    assert len(made) == 2
-    np.testing.assert_array_equal(np.logical_xor.reduce([drawn(one, mask.shape) for one in made]), mask)
+    result = list(outlines(mask))
+    assert len(result) == 2
+    np.testing.assert_array_equal(np.logical_xor.reduce([drawn(one, mask.shape) for one in result]), mask)
 
 
 def test_straight_side_has_no_intermediate_points():
@@ -185,5 +185,5 @@ def test_random_masks_round_trip_exactly():
     """The masks include diagonal neighbours, holes in holes, and areas at the border."""
     for seed in range(20):
         mask = np.random.default_rng(seed).random((17, 13)) < 0.55
-        made = [drawn(one, mask.shape) for one in outlines(mask)]
-        np.testing.assert_array_equal(np.logical_xor.reduce(made), mask)
+        result = [drawn(one, mask.shape) for one in outlines(mask)]
+        np.testing.assert_array_equal(np.logical_xor.reduce(result), mask)

@@ -35,8 +35,8 @@ def test_missing_slice_thickness_is_set_to_slice_distance(tmp_path, value, enhan
 
     with OutputFolder(tmp_path / "out") as out:
         write_dicom(prediction, out, DicomOutput({Modality.T1CE: source}))
-    made = hd.seg.segread(tmp_path / "out" / "dicom" / "segmentation.dcm")
-    assert made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 3.0
+    result = hd.seg.segread(tmp_path / "out" / "dicom" / "segmentation.dcm")
+    assert result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 3.0
 
 
 def test_rejects_headers_that_make_no_valid_object(tmp_path):

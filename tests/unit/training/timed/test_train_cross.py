@@ -22,8 +22,8 @@ def test_case_gate_copies_values_linear_in_availability():
     values = torch.linspace(-1, 1, 12).reshape(1, 4, 3) + 0.3 * views.float()[:, :, None]
     fit_case_gate(gate, values, torch.tensor([0.5, 0.6, 0.4]))
     with torch.no_grad():
-        made = gate(torch.randn(15, 4, 16, 16, 16), views)
-    assert torch.allclose(modality_weights(made[:, :4], views), modality_weights(values, views), atol=1e-4)
+        result = gate(torch.randn(15, 4, 16, 16, 16), views)
+    assert torch.allclose(modality_weights(result[:, :4], views), modality_weights(values, views), atol=1e-4)
 
 
 def test_joint_share_holds_in_every_subset_with_cross_expert():
