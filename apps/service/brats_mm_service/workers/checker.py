@@ -72,7 +72,7 @@ class UploadChecker:
 
     def store_label(self, file: ReceivedFile, folder: Path, image: str, value_names: Mapping[int, int]) -> StoredLabel:
         """See `viewer.intake.store_label`."""
-        arguments = {"file": file, "folder": folder, "image": image, "named": dict(value_names)}
+        arguments = {"file": file, "folder": folder, "image": image, "value_names": dict(value_names)}
         return self._call("store_label", StoredLabel, [folder], arguments)
 
     def score_label(self, folder: Path) -> dict[str, dict[str, float | None]]:
