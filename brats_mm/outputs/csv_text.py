@@ -1,4 +1,4 @@
-"""Escape text in CSV tables, so that a spreadsheet does not run it as a formula."""
+"""Escape text in CSV tables to prevent spreadsheets from running it as a formula."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,5 +22,5 @@ def original(text: str) -> str:
 
 
 def inert_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with all its text made inert."""
+    """Return a row with all text escaped by `inert`."""
     return {name: inert(value) for name, value in row.items()}

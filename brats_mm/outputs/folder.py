@@ -32,7 +32,7 @@ _REASONS = {
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """Describe a failed write: where, why and what to do."""
+    """Return the error for a failed write, with path, cause and remedy."""
     why, remedy = _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another folder."))
     return OutputError(f"Cannot write to {path}: {why}. {remedy}")
 
@@ -50,7 +50,7 @@ class OutputFolder:
     """Context manager that stages results and moves them to `path` together when the block succeeds.
 
     Use `with OutputFolder(path) as folder:` and write each result to `folder.staged(name)`. Files of the same name are
-    replaced at the end. Other files in the folder are kept. On an error, nothing is left behind.
+    replaced at the end. Other files in the folder are kept. After an error, the folder is unchanged.
 
     Raises:
         OutputError: the folder cannot be created or written, or the block raised an `OSError`.
@@ -129,7 +129,7 @@ class OutputFolder:
 
 
 def sweep_abandoned(path: Path) -> None:
-    """Delete hidden work folders of killed runs. Running ones hold a lock."""
+    """Delete hidden work folders of killed runs. Folders of active runs are locked."""
     for folder in path.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             lock = _try_lock(folder)
@@ -152,7 +152,7 @@ def _locked_folder(path: Path) -> tuple[Path, int | None]:
 
 
 def _try_lock(folder: Path) -> int | None:
-    """Lock a folder and return the open descriptor. None if another process holds it or locks are unsupported."""
+    """Lock a folder and return the open descriptor, or None if it is locked already or locks are unsupported."""
     if fcntl is None:
         return None
     descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)

@@ -26,8 +26,8 @@ def intermediate_names(prepared: Prepared) -> tuple[str, ...]:
 def write_intermediates(prepared: Prepared, out: OutputFolder) -> None:
     """Write the registered volumes and the brain at 1 mm, and the transforms in ITK's .tfm format.
 
-    A transform maps points of the reference to points of its sequence, as resampling that sequence onto the reference
-    requires. 3D Slicer applies it unchanged.
+    A transform maps points of the reference to points of its sequence, which is the direction needed to resample the
+    sequence onto the reference. 3D Slicer applies it unchanged.
 
     Raises:
         OutputError: a file cannot be written.

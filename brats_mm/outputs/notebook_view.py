@@ -25,7 +25,8 @@ _UNSURE_NATS = 0.35
 """Lower end of the displayed entropy, a quarter of the maximum."""
 _HEIGHT_PX = 480
 _ENTROPY_MAP = "electric_blue"
-"""NiiVue's colour map closest to `domain.display.entropy_colours`. NiiVue loses maps that are added before display."""
+"""NiiVue's colour map closest to `domain.display.entropy_colours`. NiiVue discards maps that are added before display.
+"""
 
 
 def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
@@ -90,7 +91,7 @@ def layers(prediction: Prediction) -> list[dict[str, Any]]:
 
 
 def start_position(prediction: Prediction) -> tuple[float, float, float]:
-    """Return the centre of the tumour, or of the grid without tumour, as NiiVue counts.
+    """Return the centre of the tumour, or of the grid without tumour, in NiiVue's coordinates.
 
     Returns:
         Shares of the volume, 0 to 1, from the left, posterior and inferior end.

@@ -13,7 +13,7 @@ GROUP_ROWS = 10_000
 
 
 def require_parquet(instead: str) -> None:
-    """Check that pyarrow is installed, before hours of work.
+    """Check that pyarrow is installed, before a long computation.
 
     Args:
         instead: alternative without pyarrow, for the message.
@@ -39,7 +39,7 @@ def write_parquet(
     Args:
         path: the file to write.
         columns: type of each column: str, int, float or bool.
-        rows: values by column. Missing columns are null, further ones are ignored.
+        rows: values by column. Missing columns are null, and extra columns are ignored.
         categories: columns of text with few values, which are stored as dictionaries.
         group_rows: rows per row group.
     """

@@ -1,6 +1,6 @@
 """Show, save and convert a prediction in Python.
 
-`Prediction` belongs to the domain, which uses no files or libraries. Code that creates a prediction passes `TOOLS`.
+`Prediction` is part of the domain, which uses no files or libraries. Code that creates a prediction passes `TOOLS`.
 """
 
 import base64
@@ -80,7 +80,7 @@ class Tools:
         return nib.Nifti1Image(data, prediction.case.grid.affine, header)
 
     def to_sitk(self, prediction: Prediction, content: str, labels: LabelConvention) -> Any:
-        """Return a volume as a SimpleITK image, which counts millimetres in LPS."""
+        """Return a volume as a SimpleITK image, which uses LPS millimetres."""
         import SimpleITK
 
         grid = prediction.case.grid
@@ -94,7 +94,7 @@ class Tools:
         return image
 
     def to_html(self, prediction: Prediction) -> str:
-        """Return the preview with volumes and sequences as HTML. It contains no name of the case or its files."""
+        """Return the preview with volumes and sequences as HTML, without names of the case or its files."""
         case, model = prediction.case, prediction.model
         # matplotlib takes a second to import and creates a folder in the user's home.
         from brats_mm.outputs.preview.picture import preview_png
@@ -137,10 +137,13 @@ def _output_options(options: dict[str, Any]) -> OutputOptions:
         outputs = OutputOptions(labels=labels, **options)
     except TypeError as error:
         names = ", ".join(option.name for option in options_of(OutputOptions) if "dicom" not in option.name)
-        message = f"save does not take {', '.join(sorted(options))} together. It takes {names}."
+        message = (
+            f"save does not accept this combination of options: {', '.join(sorted(options))}. Available options: "
+            f"{names}."
+        )
         raise OptionError(message) from error
     if outputs.wants_dicom:
-        message = "A prediction no longer holds its DICOM headers. Use brats-mm segment --dicom to write DICOM results."
+        message = "A prediction does not hold DICOM headers. Use brats-mm segment --dicom to write DICOM results."
         raise OptionError(message)
     return outputs
 

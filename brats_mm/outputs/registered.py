@@ -19,7 +19,7 @@ def registered_name(modality: Modality) -> str:
 
 
 def image_name(modality: Modality) -> str:
-    """Name of the file that holds a DICOM series, which was not moved, as a volume."""
+    """Return the file name of a DICOM series that was not registered, stored as a volume."""
     return f"image_{modality.value}.nii.gz"
 
 

@@ -57,7 +57,7 @@ def write_results(
         prediction: the prediction.
         out: an open output folder. Files appear when its block ends.
         options: files to write.
-        dicom: source for DICOM results. None writes none.
+        dicom: settings and sources of DICOM results. None writes no DICOM results.
         seconds: seconds per stage so far.
 
     Returns:
@@ -104,7 +104,7 @@ def write_results(
 
 
 def _try_dicom(prediction: Prediction, out: OutputFolder, output: "DicomOutput") -> list[str]:
-    """Write the DICOM objects. An error in their headers gives a warning, and the other results are kept."""
+    """Write the DICOM objects. For an error in their headers, return a warning and keep the other results."""
     from brats_mm.outputs.dicom.results import write_dicom
 
     try:

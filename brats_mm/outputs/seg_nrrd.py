@@ -1,7 +1,7 @@
 """Write label maps as `.seg.nrrd`, a 3D Slicer segmentation with names, colours and terminology.
 
-The writer needs no library: an NRRD file is a short text header and gzip data, with Slicer's exact field names.
-Format: https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.html
+No library is needed, because an NRRD file consists of a short text header and gzip data. Field names are those of
+Slicer. Format: https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmentations.html
 """
 
 from io import BufferedIOBase

@@ -95,7 +95,7 @@ export function areasPanel(areas: UncertainRegion[] | undefined, goTo: (mm: Mill
 /** Weight of each sequence for each region as bar and number, or a sentence if the model has no weights. */
 export function importancePanel(importance: Importance): HTMLElement {
   if (Object.keys(importance.weights).length === 0) {
-    const unknown = h("p", { class: "hint" }, "This model gives no weights to its sequences, so their importance is unknown.");
+    const unknown = h("p", { class: "hint" }, "This model has no sequence weights, so the importance of sequences is unknown.");
     return panel("Importance of the sequences", "importance", unknown);
   }
   const rows = SEQUENCES.map((sequence) => {

@@ -20,7 +20,7 @@ ARTIFICIAL_INTELLIGENCE = Code("DCM", "123110", "Artificial Intelligence")
 NEOPLASM = Code("SCT", "108369006", "Neoplasm")
 
 ENTROPY = Code(SCHEME, "entropy-comp", "Entropy of the predicted compartment")
-"""Over none, oedema, necrosis and enhancing at a voxel, in nats: 0 to ln 4. No standard scheme has a code for it."""
+"""Over none, oedema, necrosis and enhancing at a voxel, in nats: 0 to ln 4. No standard coding scheme defines it."""
 MEAN_ENTROPY = Code(SCHEME, "entropy-comp-m", "Mean entropy of the predicted compartment")
 MEAN_REGION_ENTROPY = Code(SCHEME, "entropy-region-m", "Mean entropy of the predicted region")
 EXPECTED_DICE = Code(SCHEME, "dice-expected", "Expected Dice coefficient of the outline")

@@ -1,4 +1,4 @@
-"""Planar contours of a mask, as RT Structure Sets need them: closed, and each area with its holes in one outline."""
+"""Planar contours of a mask for RT Structure Sets. They are closed, and each outline includes its holes."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -10,14 +10,14 @@ import numpy.typing as npt
 from brats_mm.domain.label_map import Mask
 
 Points = npt.NDArray[np.float64]
-"""(points, 2): column and row, in voxels. Whole numbers are voxel centres. The last point is not the first again."""
+"""(points, 2): column and row, in voxels. Integers are voxel centres. The first point is not repeated at the end."""
 
 
 def outlines(mask: Mask) -> Iterator[Points]:
     """Yield the outline of each separate area of a slice.
 
-    Outlines run halfway between voxel centres, so the centres inside are exactly those of the mask. A hole is joined
-    to its outline by a line that runs forth and back, because closed planar contours have no holes of their own.
+    Outlines run halfway between voxel centres, so the centres inside are exactly those of the mask. A hole is joined to
+    its outline by a line that runs back and forth, because closed planar contours cannot have holes.
 
     Args:
         mask: (rows, columns).
@@ -45,10 +45,10 @@ def _joined(rings: Sequence[Points]) -> Points:
 
 
 def _nearest(outline: Points, hole: Points) -> tuple[float, int, int]:
-    """Return the smallest distance of two points of the rings, and their indices.
+    """Return the smallest distance between points of two rings, and the indices of the points.
 
-    One of the points lies between two columns and the other between two rows. Their line then misses all voxel centres,
-    so that no reader needs to decide whether a centre on it is inside.
+    One of the points lies between two columns and the other between two rows. Their connection misses all voxel
+    centres, so no reader has to decide whether a centre on it is inside.
     """
     distances = np.linalg.norm(outline[:, None] - hole[None], axis=-1)
     distances[_between_columns(outline)[:, None] == _between_columns(hole)[None]] = np.inf

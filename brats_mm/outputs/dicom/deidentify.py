@@ -1,8 +1,8 @@
 """De-identify headers by the Basic Application Confidentiality Profile (PS3.15, annex E).
 
-The profile's table of about 600 attributes comes from dicom-anonymizer. It is applied to the headers that results are
-derived from, so that no patient data can reach the results. UIDs are replaced consistently within a call, and by
-different ones in the next call.
+The profile's table of about 600 attributes is that of dicom-anonymizer. It is applied to the source headers of the
+results, so no patient data can reach the results. UIDs are replaced consistently within a call, and differently in the
+next call.
 """
 
 import secrets

@@ -54,7 +54,7 @@ class Findings:
 def findings_on(prediction: Prediction, grid: Grid) -> Findings:
     """Return the findings of a prediction on another grid, derived from resampled probabilities.
 
-    If the grid has the same voxels, in any order of axes, they are only reordered.
+    If the grid has the same voxels in another axis order, they are only reordered.
     """
     probabilities = {
         region: on_grid(prediction.probabilities[region], prediction.case.grid, grid) for region in REGIONS

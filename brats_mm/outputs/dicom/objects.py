@@ -31,8 +31,8 @@ class Provenance:
     """Source of the UIDs of a result's objects, and whether they may reveal the time.
 
     Attributes:
-        key: text of everything that the result depends on. Equal keys give equal UIDs, so that repeated runs create the
-            same objects.
+        key: text of everything that determines the result. Equal keys give equal UIDs, so repeated runs create the same
+            objects.
         deidentified: whether the source headers were de-identified.
         software: version of the software.
     """
@@ -47,7 +47,7 @@ class Provenance:
 
 
 def series_description(title: str, used: Availability) -> str:
-    """Describe the object, its sequences, and that it is not for diagnosis."""
+    """Describe the object and its sequences, with a disclaimer."""
     sequences = "+".join(modality.label for modality in ordered(used))
     return _checked(f"{PRODUCT} {title} {sequences}, research, not for diagnosis")
 

@@ -15,7 +15,7 @@ SERIES_NUMBER = 9802
 
 
 def make_entropy_map(findings: Findings, source: SourceSeries, provenance: Provenance) -> Any:
-    """Return a highdicom ParametricMap. Arguments are those of `make_segmentation`."""
+    """Return a highdicom ParametricMap. Takes the arguments of `make_segmentation`."""
     from highdicom import VOILUTTransformation
     from highdicom.pm import DerivedPixelContrastValues, ParametricMap, RealWorldValueMapping
 

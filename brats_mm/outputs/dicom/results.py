@@ -37,14 +37,14 @@ from brats_mm.preprocessing.regridding import on_grid
 SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
 STRUCTURES = "structures.dcm"
 LIKE_ENOUGH = 0.8
-"""Smallest voxelwise correlation of a series and an input that show the same image."""
+"""Smallest voxelwise correlation at which a series and an input count as the same image."""
 INSIDE_ENOUGH = 0.95
 """Smallest share of the tumour in the reference's field of view."""
 
 
 @dataclass(frozen=True, eq=False)
 class NamedReference:
-    """A reference series named by the user, with its voxels to check it."""
+    """A reference series given by the user, with voxels to verify it."""
 
     source: SourceSeries
     volume: Volume
@@ -55,8 +55,8 @@ class DicomOutput:
     """Settings and sources of DICOM results.
 
     Attributes:
-        inputs: headers of the source series by sequence. Empty for other input than DICOM.
-        named: reference series, if the user named one.
+        inputs: headers of the source series by sequence. Empty unless the input is DICOM.
+        named: reference series, if the user gave one.
         deidentify: remove the patient's identity.
         folder: folder of the objects below the results' folder. Empty, or ends in a slash.
         rtstruct: also write an RT Structure Set.
@@ -103,7 +103,7 @@ def headers_in(folder: Path) -> SourceSeries:
     """
     require_dicom_out()
     if not folder.is_dir():
-        message = "DICOM results need DICOM input. Send a zip of the study, or leave them out."
+        message = "DICOM results need DICOM input. Send a zip of the study, or do not request them."
         raise OptionError(message)
     with without_warnings():
         series = one_study(scan(folder)).series
@@ -124,15 +124,15 @@ def named_reference(folder: Path) -> NamedReference:
         series = one_study(scan(folder)).series
         if len(series) != 1:
             message = (
-                f"--dicom-reference {folder} holds {len(series)} series or volumes, but one is needed. "
-                "Give a folder with the files of that series alone."
+                f"--dicom-reference {folder} holds {len(series)} series or volumes. Give a folder with the files of a "
+                "single series."
             )
             raise OptionError(message)
         return NamedReference(_checked_source(series[0]), read_series(series[0]))
 
 
 def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) -> None:
-    """Write SEG, Parametric Map and Structured Report, and an RT Structure Set if wanted.
+    """Write SEG, Parametric Map and Structured Report, and an RT Structure Set if requested.
 
     Args:
         prediction: prediction on the grid of its results.
@@ -140,7 +140,7 @@ def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) 
         output: settings and sources.
 
     Raises:
-        GridError: the named reference does not show the segmented image.
+        GridError: the given reference does not show the segmented image.
         VolumeError: the headers have values that DICOM does not allow in results.
         OutputError: a file cannot be written.
     """
@@ -182,8 +182,8 @@ def _unquoted() -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 (pydicom and highdicom raise many types)
         message = (
-            f"DICOM results cannot be created because a header of the series has a value that DICOM does not allow "
-            f"({type(error).__name__}). Correct the study, leave out --dicom, or try --deidentify."
+            "DICOM results cannot be created because the headers of the series have an invalid value "
+            f"({type(error).__name__}). Correct the study, omit --dicom, or try --deidentify."
         )
         raise VolumeError(message) from None
 
@@ -211,10 +211,9 @@ def _check_named(prediction: Prediction, reference: NamedReference) -> None:
     if likeness < LIKE_ENOUGH:
         message = (
             "The series of --dicom-reference does not show the segmented image: its voxels differ, and its values "
-            "have a "
-            f"correlation of {max(likeness, 0):.2f} with the most similar sequence, but {LIKE_ENOUGH} is needed. Name "
-            "the "
-            "series that a sequence was converted from, and keep the sequences in their original position."
+            f"have a correlation of {max(likeness, 0):.2f} with the most similar sequence, but at least {LIKE_ENOUGH} "
+            "is needed. Give the series from which a sequence was converted, and keep the sequences in their "
+            "original position."
         )
         raise GridError(message)
     tumour = (prediction.probabilities[Region.WT] >= THRESHOLD).astype(np.float32)
@@ -222,14 +221,14 @@ def _check_named(prediction: Prediction, reference: NamedReference) -> None:
     inside_ml = float(on_grid(tumour, case.grid, grid).sum(dtype=np.float64)) * grid.voxel_ml
     if inside_ml < INSIDE_ENOUGH * whole_ml:
         message = (
-            f"The series of --dicom-reference shows only {inside_ml / whole_ml:.0%} of the tumour. "
-            "Name a series that covers all of it."
+            f"The series of --dicom-reference shows only {inside_ml / whole_ml:.0%} of the tumour. Give a series that "
+            "covers the whole tumour."
         )
         raise GridError(message)
 
 
 def _same_voxels(old: Grid, new: Grid) -> bool:
-    """Whether two grids have the same voxel centres, in any order."""
+    """Whether two grids have the same voxel centres in any axis order."""
     match = match_lattice(old, new, ROUNDING)
     return match is not None and match.fills(new.shape)
 

@@ -25,12 +25,12 @@ SERIES_NUMBER = 9801
 def make_segmentation(findings: Findings, source: SourceSeries, provenance: Provenance) -> Any:
     """Make a highdicom Segmentation of the three compartments.
 
-    It is BINARY, because every viewer shows that type. Slices without a compartment have no frames. Without tumour,
+    Its type is BINARY, because all viewers support it. Slices without a compartment have no frames. Without tumour,
     each segment has one empty frame on the middle slice, because the standard requires at least one frame.
 
     Args:
         findings: findings on `source.grid`.
-        source: reference series, which gives patient, study, frame of reference and geometry.
+        source: reference series, which defines patient, study, frame of reference and geometry.
         provenance: source of the UIDs.
     """
     from highdicom.seg import Segmentation, SegmentationTypeValues

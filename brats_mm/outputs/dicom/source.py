@@ -19,7 +19,7 @@ _MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-"""Attributes that every object must have, even if empty. Some files lack them or have values that DICOM forbids."""
+"""Attributes that every object must have, even if empty. Some files lack them or have invalid values."""
 _CHARACTERS = "SpecificCharacterSet"
 
 
@@ -74,7 +74,7 @@ def source_of(series: Series) -> SourceSeries:
     """
     layout = series.layout
     if layout.grid is None or layout.fault:
-        message = f"{series.title} cannot be the reference of DICOM results: {layout.fault}. Name another series."
+        message = f"{series.title} cannot be the reference of DICOM results: {layout.fault}. Select another series."
         raise VolumeError(message)
     paired = list(zip(layout.slices, layout.places, strict=True))
     if layout.slices[0].stored.frames > 1:
@@ -114,7 +114,7 @@ def _mend_thickness(image: Any, step_mm: float) -> None:
 
 
 def _is_allowed(image: Any, keyword: str) -> bool:
-    """Whether DICOM allows the value of an attribute. highdicom refuses other values."""
+    """Whether DICOM allows the value of an attribute. highdicom rejects other values."""
     from highdicom import PatientSexValues, SpecificCharacterSetValues
     from pydicom.datadict import dictionary_VR
     from pydicom.valuerep import DA, TM
@@ -137,13 +137,13 @@ def _check(images: Sequence[Any], title: str) -> None:
     if missing:
         message = (
             f"DICOM results cannot refer to {title}: its headers lack {_listed(missing)}. "
-            "Send the original series of the scanner, or leave out --dicom."
+            "Send the original series of the scanner, or omit --dicom."
         )
         raise VolumeError(message)
     if len(images) > 1 and any(int(image.get("NumberOfFrames") or 1) > 1 for image in images):
         message = (
-            f"DICOM results cannot refer to {title}, because its slices are in several multi-frame files. Name another "
-            "series, or leave out --dicom."
+            f"DICOM results cannot refer to {title}, because its slices are in several multi-frame files. Select "
+            "another series, or omit --dicom."
         )
         raise VolumeError(message)
 

@@ -40,9 +40,9 @@ def make_structure_set(findings: Findings, source: SourceSeries, provenance: Pro
     """Make a structure set of the three regions. A region without voxels has no contours.
 
     Args:
-        findings: on `source.grid`.
+        findings: findings on `source.grid`.
         source: the reference series.
-        provenance: where UIDs come from.
+        provenance: source of the UIDs.
     """
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian

@@ -1,4 +1,4 @@
-"""Test the headers of a series before computing, by creating the DICOM objects of a trivial result on all slices."""
+"""Validate the headers of a series before computing by creating the DICOM objects of a trivial result."""
 
 import numpy as np
 
@@ -40,8 +40,8 @@ def check_headers(source: SourceSeries, title: str) -> None:
             make_report(findings, source, segmentation, provenance)
     except Exception as error:  # noqa: BLE001 (pydicom and highdicom raise many types, and their messages quote values)
         message = (
-            f"DICOM results cannot refer to {title}: its headers lack an attribute, or hold a value that DICOM does "
-            f"not allow ({type(error).__name__}). Send the series again, name another one, or leave out --dicom."
+            f"DICOM results cannot refer to {title}: its headers lack an attribute or have an invalid value "
+            f"({type(error).__name__}). Send the series again, select another one, or omit --dicom."
         )
         raise VolumeError(message) from None
 

@@ -23,7 +23,7 @@ Picture = npt.NDArray[np.float32]
 """(rows, columns), or (rows, columns, 3) with colours from 0 to 255."""
 
 _LINE_HALF_PX, _CASING_PX = 1.0, 1.0
-"""Half the width of an outline, and the width of its dark casing on each side, in pixels."""
+"""Half the width of an outline, and the width of its dark border on each side, in pixels."""
 _CASING, _CASING_OPACITY = (0, 0, 0), 0.55
 _DIFFERENCE_TO_ROW_ABOVE, _RGB = 2, 2
 """Filter type and colour type of the PNG standard."""
@@ -104,7 +104,7 @@ def tinted(picture: Picture, colour: Picture | Colour, opacity: Picture) -> Pict
 def with_region(picture: Picture, mask: npt.NDArray[np.bool_], colour: Colour, *, opacity: float) -> Picture:
     """Draw a mask with a translucent fill and a smooth outline at its 0.5 level.
 
-    A dark casing keeps the outline visible on bright images and colours.
+    A dark border keeps the outline visible on bright images and colours.
     """
     rows, columns = picture.shape[:2]
     inside = enlarged(mask, rows, columns)

@@ -56,7 +56,7 @@ def write_preview(path: Path, prediction: Prediction) -> None:
     """Write a PNG of 1600 x 1000 pixels, replacing an existing file.
 
     The top row shows labels over the preferred sequence, the bottom row the combined entropy in nats on the same
-    slices. The right column has importance, volumes, legend and model.
+    slices. The right column shows importance, volumes, legend and model.
 
     Raises:
         OutputError: the file cannot be written.
@@ -159,7 +159,7 @@ def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
     left, top, group, row_height = 1264, 80, 66.25, 271
     canvas.text(left, 32, "Importance of the sequences", size=14)
     if not prediction.importance.known:
-        canvas.text(left, 61, "not available: this model gives no sequence weights", size=9)
+        canvas.text(left, 61, "not available: this model has no sequence weights", size=9)
         return
     for place, region in enumerate(REGIONS):
         x = 1202 + (0, 119, 226)[place]

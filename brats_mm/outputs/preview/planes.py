@@ -89,7 +89,7 @@ Cuts = tuple[Slice, Slice, Slice]
 
 
 def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> Cuts:
-    """Choose the slices with the largest tumour area, or the brain's middle without tumour, cropped to the brain.
+    """Choose the slices with the largest tumour area, or the middle of a brain without tumour, cropped to the brain.
 
     Args:
         grid: the input grid, any orientation and spacing. Oblique grids use the nearest axes.
@@ -110,7 +110,7 @@ def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> Cuts:
 
 
 def slice_through(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> Slice:
-    """Return the uncropped slice that contains a voxel of the input grid."""
+    """Return the uncropped slice through a voxel of the input grid."""
     source = _sources(grid)[plane.through]
     return _slice(grid, plane, grid.shape[source] - 1 - voxel[source] if _flipped(grid, source) else voxel[source])
 

@@ -25,11 +25,11 @@ REPORT_VERSION = 2
 DIGITS = 6
 
 VOLUME_RANGE_MEANING = (
-    "Volumes at probability thresholds 0.75 and 0.25, while volume_ml uses 0.5. The range reflects the model's own "
-    "uncertainty. It is not a confidence interval, because it does not cover errors that the model is certain of."
+    "Volumes at probability thresholds 0.75 and 0.25, while volume_ml uses 0.5. The range reflects the model's "
+    "uncertainty. It is not a confidence interval, because it does not cover confident errors."
 )
 UNCALIBRATED = (
-    "The bundle has no trust profile for these weights. The expected Dice is the model's own estimate, without "
+    "The bundle has no trust profile for these weights. The expected Dice is the model's estimate without "
     "calibration on labelled cases and without intervals."
 )
 CORRECTION_MEANING = (
@@ -38,14 +38,14 @@ CORRECTION_MEANING = (
 )
 
 WEIGHTS_MEANING = (
-    "Gate weight of each sequence for a region, averaged over the brain. Sums to 1 over the sequences found, 0 for a "
-    "missing one."
+    "Gate weight of each sequence for a region, averaged over the brain. Sums to 1 over the available sequences, and "
+    "is 0 for missing sequences."
 )
 JOINT_MEANING = (
-    "Gate weight of the expert that sees all sequences at once, where tumour is suspected. The weights of the single "
-    "sequences are shares of the rest."
+    "Gate weight of the expert for all sequences together, in regions with suspected tumour. The weights of the "
+    "single sequences are shares of the remainder."
 )
-NO_WEIGHTS_MEANING = "This model gives no weights to its sequences, so their importance is unknown."
+NO_WEIGHTS_MEANING = "This model has no sequence weights, so the importance of sequences is unknown."
 
 
 def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
 
 
 def _correction(calibration: SubsetCalibration | None, available: Availability) -> dict[str, Any] | None:
-    """Describe the logit correction for these sequences. None without one."""
+    """Describe the logit correction for these sequences, or return None without a correction."""
     if calibration is None:
         return None
     regions = {region.value: asdict(calibration.of(available, region)) for region in REGIONS}

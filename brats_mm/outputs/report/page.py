@@ -21,7 +21,7 @@ from brats_mm.outputs.report.source import ReportSource
 from brats_mm.outputs.report.steps import step_rows
 
 CLOSE_LOOKS = 6
-"""Number of uncertain regions shown with images. A table lists the others."""
+"""Number of uncertain regions shown with images. The others are listed in a table."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _TEMPLATE = "report.html.jinja"

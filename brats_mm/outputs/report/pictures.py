@@ -41,7 +41,7 @@ _CLOSE_MM = 70.0
 """Side of a close-up."""
 _QUALITY = 88
 _GROUND_NATS = 1e-4
-"""Without images, shade the brain region, where entropy exceeds this value. Outside the brain it is 0."""
+"""Without images, shade the voxels with an entropy above this value, which are the brain. Outside the brain it is 0."""
 
 _Voxel = TypeVar("_Voxel", bound=np.generic)
 
@@ -75,7 +75,7 @@ class Row:
 
 
 class Drawing:
-    """Renders the slices of one case."""
+    """Renderer of the slices of one case."""
 
     def __init__(self, source: ReportSource) -> None:
         self._source = source
@@ -91,9 +91,9 @@ class Drawing:
         return self._largest(Region.WT)
 
     def rows(self) -> list[Row]:
-        """Render each region where it is largest, then the uncertainty where the whole tumour is largest.
+        """Render each region on its largest slices, then the uncertainty on the largest slices of the whole tumour.
 
-        A region with the same slices as the previous region shares its row, so that no picture appears twice.
+        A region with the same slices as the previous region shares its row, so no picture appears twice.
         """
         groups: list[tuple[list[Region], Cuts, str]] = []
         for region in (candidate for candidate in REGIONS if candidate is Region.WT or self._masks[candidate].any()):
@@ -125,7 +125,7 @@ class Drawing:
 
     @cached_property
     def sharpest_plane(self) -> Plane:
-        """Return the plane of acquisition. Axial for isotropic voxels."""
+        """Return the plane of acquisition, or axial for isotropic voxels."""
         grid = self._source.grid
         spacing_mm = to_ras_order(grid.spacing_mm, self.slices)
         return max(Plane, key=lambda plane: (round(spacing_mm[plane.through], 2), plane is Plane.AXIAL))

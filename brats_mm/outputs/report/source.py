@@ -91,7 +91,7 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
     if scans is not None and not images:
         message = (
             f"Case {scans.name} has {_listed(scans.volumes)}, but the result in {folder} used "
-            f"{', '.join(report['sequences_found'])}. Pass the folder of the segmented case."
+            f"{', '.join(report['sequences_found'])}. Give the folder of the segmented case."
         )
         raise OptionError(message)
     return ReportSource(report, importance, entropy.grid, masks, entropy.data, images)
@@ -114,7 +114,7 @@ def _on_result_grid(
 
 
 def _telling(volumes: Mapping[Modality, Volume], used: Collection[str]) -> dict[Modality, Volume]:
-    """Choose one image for oedema and one for contrast among the sequences used."""
+    """Choose one image for oedema and one for contrast from the sequences used."""
     usable = [m for m in ordered(volumes) if m.value in used]
     choices = [
         next((m for m in preferred if m in usable), None) for preferred in (_OEDEMA_SHOWS_ON, _CONTRAST_SHOWS_ON)
@@ -128,7 +128,7 @@ def _check_grid(images: Grid, result: Grid, folder: Path) -> None:
         return
     sides = [" x ".join(map(str, grid.shape)) for grid in (images, result)]
     message = (
-        f"The images ({sides[0]} voxels) and the result in {folder} ({sides[1]} voxels) are on different grids. Pass "
+        f"The images ({sides[0]} voxels) and the result in {folder} ({sides[1]} voxels) are on different grids. Give "
         "the folder of the segmented case with --case."
     )
     raise GridError(message)

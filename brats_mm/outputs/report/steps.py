@@ -27,7 +27,7 @@ class StepRow:
 
 
 def step_rows(preparation: Mapping[str, Any] | None) -> list[StepRow]:
-    """Return the rows of `preparation` in `report.json`. Empty if the input was not preprocessed."""
+    """Return the rows of `preparation` in `report.json`, or none if the input was not preprocessed."""
     if not preparation or "reference" not in preparation:
         return []
     reference = Modality(preparation["reference"]).label
@@ -48,8 +48,8 @@ def _registration(quality: Quality) -> str:
         moved = "not moved"
     return (
         f"{moved}; mutual information {quality['information_before_nats']:.2f} before, "
-        f"{quality['information_nats']:.2f} nats after; heads overlap to {quality['head_overlap']:.2f} (Dice), "
-        f"edges correlate to {quality['edge_agreement']:.2f}; {quality['covered']:.0%} of the head in view"
+        f"{quality['information_nats']:.2f} nats after; head overlap {quality['head_overlap']:.2f} (Dice), edge "
+        f"correlation {quality['edge_agreement']:.2f}; {quality['covered']:.0%} of the head in view"
     )
 
 
@@ -64,7 +64,7 @@ def _bias_correction(quality: Quality) -> str:
 def _brain(quality: Quality) -> str:
     agreed = quality.get("least_agreement")
     text = f"{quality['volume_ml']:.0f} mL; {quality['method']}"
-    return text if agreed is None else f"{text}; each sequence alone agrees to at least {agreed:.2f} (Dice)"
+    return text if agreed is None else f"{text}; agreement of single sequences at least {agreed:.2f} (Dice)"
 
 
 def _all(quality: Quality) -> str:

@@ -31,7 +31,7 @@ def stream_image(raw: BufferedIOBase, data: Array, grid: Grid) -> None:
 
 
 def stream_entropy(raw: BufferedIOBase, entropy: Array, grid: Grid) -> None:
-    """Write entropy in nats as NRRD, rounded to thousandths, which makes the file a third of the size."""
+    """Write entropy in nats as NRRD, rounded to thousandths, which reduces the file to a third of the size."""
     _stream(raw, (np.rint(entropy * np.float32(1000)) / np.float32(1000)).astype("<f4"), nrrd_geometry(grid, "float"))
 
 
@@ -58,7 +58,7 @@ def places(areas: Sequence[Mapping[str, Any]]) -> bytes:
         {
             "id": str(area["rank"]),
             "label": area_label(area),
-            "description": f"Mean entropy {area['mean_entropy_nats']:.2f} nats, of at most 0.69.",
+            "description": f"Mean entropy {area['mean_entropy_nats']:.2f} nats (maximum 0.69).",
             "position": list(area["position_mm_ras"]),
             "selected": True,
             "locked": True,

@@ -1,7 +1,7 @@
 """Nodes of a 3D Slicer scene as plain data, and their serialisation to XML (MRML).
 
-Attributes are those that Slicer's own writer produces. Omitted attributes have Slicer's defaults.
-Format: https://slicer.readthedocs.io/en/latest/developer_guide/mrml_overview.html
+The attributes are those written by Slicer. Omitted attributes have Slicer's defaults. Format:
+https://slicer.readthedocs.io/en/latest/developer_guide/mrml_overview.html
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -198,7 +198,7 @@ def _segmentation(background: str) -> Iterator[Node]:
 
 
 def _segment(part: Compartment) -> str:
-    """Format a segment's display properties for Slicer. Colour -1 keeps the segment's own colour."""
+    """Format a segment's display properties for Slicer. A colour of -1 keeps the segment's colour."""
     properties = {
         "OverrideColorR": "-1",
         "OverrideColorG": "-1",
@@ -294,7 +294,7 @@ def _layers(colour: str, scene: Scene) -> Node:
 
 
 def _space(look: Look) -> Iterator[Node]:
-    """Yield the 3D view: black background, looking at the slices' crossing from the front, right and above."""
+    """Yield the 3D view: black background, looking at the slice intersection from the front, right and above."""
     attributes: dict[str, Value] = {
         "singletonTag": "1",
         "layoutName": "1",

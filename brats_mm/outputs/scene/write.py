@@ -105,7 +105,7 @@ def _scene(prediction: Prediction, areas: Sequence[Mapping[str, Any]]) -> Scene:
 
 
 def note(prediction: Prediction) -> str:
-    """Return the text note of the scene."""
+    """Return the text of the scene's note."""
     case, model = prediction.case, prediction.model
     lines = [
         NOT_FOR_DIAGNOSIS,
@@ -130,7 +130,7 @@ def _box_mm(image: Volume, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _where(prediction: Prediction, areas: Sequence[Mapping[str, Any]], middle: np.ndarray) -> np.ndarray:
-    """Return the intersection of the slices: the first uncertain region, or else the centre of the tumour or brain."""
+    """Return the intersection of the slices: the first uncertain region, else the centre of the tumour or brain."""
     if areas:
         return np.asarray(areas[0]["position_mm_ras"], np.float64)
     nearest = central_voxel(prediction.mask(Region.WT))

@@ -45,7 +45,7 @@ def test_rejects_headers_that_make_no_valid_object(tmp_path):
     for image in source.images:
         del image.Rows
 
-    with pytest.raises(VolumeError, match=r"cannot refer to series 5: .* \(AttributeError\).*leave out --dicom"):
+    with pytest.raises(VolumeError, match=r"cannot refer to series 5: .* \(AttributeError\).*omit --dicom"):
         check_headers(source, "series 5")
 
 

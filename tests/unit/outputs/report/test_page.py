@@ -112,7 +112,7 @@ def test_leave_one_out_changes_are_next_to_gate_weights(page):
     measured = Importance({}, left_out={Modality.T1CE: fewer, Modality.FLAIR: same})
     message = words_of(page_of(prediction_of(importance=measured)))
     assert re.search(r"Left out .*T1ce −1.3 mL Dice 60 % .*FLAIR 0.0 mL Dice 100 %", message)
-    assert "gives no weights to its sequences." in message
+    assert "has no sequence weights." in message
     assert "Left out" not in words_of(page)
 
 
@@ -267,7 +267,7 @@ def test_raw_case_shows_preprocessing_measurements_and_warnings():
     words = words_of(page)
     assert "T1ce was requested." in words
     assert "FLAIR registered to T1ce moved by 2.8 mm, turned by 9.2°; mutual information 0.30 before, 0.60" in words
-    assert "edges correlate to 0.88; 98% of the head in view passed 7.4" in words
+    assert "edge correlation 0.88; 98% of the head in view passed 7.4" in words
     assert "T1ce bias-corrected (N4) field spans a factor of 1.31" in words
     assert "1080 mL; network on each sequence; each sequence alone agrees to at least 0.81 (Dice) review" in words
     assert "Preprocessing" in words
