@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 STARTS = 3
-"""Largest number of workers that may end in a row before the model is loaded. Then nothing can be computed."""
+"""Largest number of consecutive crashes while the model is loaded. After more, no task can be computed."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def describe_exit(code: int | None) -> str:
 
 
 def start_or_exit(work: Callable[..., object], *arguments: object) -> None:
-    """Run a function in a daemon thread. An exception ends the process, because nothing watches the thread."""
+    """Run a function in a daemon thread. An exception ends the process, because the thread is not supervised."""
 
     def run() -> None:
         try:

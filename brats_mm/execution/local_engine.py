@@ -1,7 +1,7 @@
 """Local engine: worker processes on this machine, each with a loaded model.
 
-Workers are spawned and not forked, so that no thread or lock of the planner is copied. Each gets a few tasks at a time,
-to read the next case and write the last one while it computes. A worker that dies, for example when memory runs out, is
+Workers are spawned, not forked, to avoid copies of the planner's threads and locks. Each gets a few tasks at a time, to
+read the next case and write the last one while it computes. A worker that dies, for example when memory runs out, is
 replaced, and its tasks are returned as lost.
 """
 
@@ -114,8 +114,8 @@ class LocalEngine(Generic[T, R]):
         self._failed_starts += not worker.ready
         if self._failed_starts >= STARTS:
             message = (
-                f"Worker processes crash while loading the model ({how}). Try fewer --workers, or see "
-                "`brats-mm doctor`."
+                f"Worker processes crash while loading the model ({how}). Set fewer --workers, or run `brats-mm "
+                "doctor`."
             )
             raise ResourceError(message)
         worker.pipe.close()
@@ -139,7 +139,7 @@ class LocalEngine(Generic[T, R]):
 
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C, which a terminal sends to all processes."""
+    """Ignore Ctrl-C in processes started inside the block, because a terminal sends it to all processes."""
     if not hasattr(signal, "pthread_sigmask"):  # (Windows)
         yield
         return

@@ -1,4 +1,4 @@
-"""Worker process of the local engine: load the model once and compute the tasks that are sent.
+"""Worker process of the local engine: load the model once and compute received tasks.
 
 Nothing heavy is imported before the first task.
 """
@@ -22,13 +22,13 @@ class Ready:
 
 @dataclass(frozen=True)
 class Unable:
-    """The model cannot be loaded, with the reason."""
+    """The model could not be loaded, for the given reason."""
 
     error: BratsMMError
 
 
 class Inbox:
-    """Iterator over received tasks that never blocks. It yields None if there is none at the moment."""
+    """Non-blocking iterator over received tasks. Yields None while there is no task."""
 
     def __init__(self, pipe: "Connection[object, object]") -> None:
         self._pipe = pipe
@@ -61,7 +61,7 @@ def work(pipe: "Connection[object, object]", make_runner: MakeRunner, slot: int,
         slot: number of the worker, from 0.
         threads: number of threads to compute on. 0 is the libraries' default.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the planner to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)

@@ -18,13 +18,12 @@ from brats_mm.execution.memory_limit import address_space
 if TYPE_CHECKING:
     import torch
 
-# Names from <malloc.h>. glibc cannot be asked for its defaults.
+# Constants from <malloc.h>. glibc does not report its defaults.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 TUNED = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**28}
 HUGE_PAGE = 2 << 20
 RESERVED_BYTES = 3 << 29
-"""1.5 GiB of address space in large pages: what a case of four sequences takes. Pages that are not used take no memory.
-"""
+"""1.5 GiB of address space in large pages, enough for a case of four sequences. Unused pages take no memory."""
 
 DEFAULTS = {M_MMAP_MAX: 65536, M_TRIM_THRESHOLD: 2**17, M_TOP_PAD: 2**17}
 
@@ -32,8 +31,8 @@ DEFAULTS = {M_MMAP_MAX: 65536, M_TRIM_THRESHOLD: 2**17, M_TOP_PAD: 2**17}
 def tune_malloc(device: "str | torch.device") -> bool:
     """Keep freed memory in this process until `restore_malloc`.
 
-    Raises the peak memory, by a sixth in a float32 training. Suits programs whose allocations repeat, as in training.
-    Allocations of many different sizes would fragment the memory.
+    Raises the peak memory by a sixth in a float32 training. Suitable for programs with repeated allocations, such as a
+    training. Allocations of many different sizes would fragment the memory.
 
     Args:
         device: device of the training. Only the CPU is affected.
@@ -45,10 +44,10 @@ def tune_malloc(device: "str | torch.device") -> bool:
 
 
 def tune_malloc_for_inference(device: "str | torch.device") -> bool:
-    """Like `tune_malloc`, with the first `RESERVED_BYTES` of memory in large pages.
+    """Tune malloc like `tune_malloc`, with the first `RESERVED_BYTES` of memory in large pages.
 
     Affects the whole process, so only a program that owns its process calls it. With a limit on the address space, or
-    where the system knows no large pages, the effect is that of `tune_malloc`.
+    on systems without large pages, the effect is that of `tune_malloc`.
 
     Args:
         device: device of the network. Only the CPU is affected.
@@ -64,7 +63,7 @@ def tune_malloc_for_inference(device: "str | torch.device") -> bool:
 
 
 def _reserve(size: int) -> None:
-    """Grow the heap by `size` bytes and mark them for large pages. Nothing is lost where that fails."""
+    """Grow the heap by `size` bytes and mark them for large pages. Failure has no effect."""
     libc, advice = ctypes.CDLL(None), getattr(mmap, "MADV_HUGEPAGE", None)
     if advice is None:
         return
@@ -80,7 +79,7 @@ def _reserve(size: int) -> None:
 
 
 def restore_malloc(device: "str | torch.device") -> bool:
-    """Restore glibc's defaults and return the kept memory to the system.
+    """Restore glibc's defaults and return retained memory to the system.
 
     Args:
         device: device of the training. Only the CPU is affected.

@@ -17,7 +17,8 @@ from brats_mm.errors import OptionError, first_line
 from brats_mm.execution.telemetry import switch_off
 
 _NO_CLOUD = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1,localhost"}
-"""A new cluster looks up its cloud provider over HTTP even without usage reports. An unreachable proxy blocks it."""
+"""Environment without proxies. A new cluster queries its cloud provider over HTTP, and an unreachable proxy blocks it.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,14 @@ class ActorShare:
 def require_ray() -> None:
     """Raise an OptionError if Ray is not installed, and disable its usage reports."""
     if find_spec("ray") is None:
-        message = 'Ray is not installed. Run: pip install "brats-mm[ray]", or leave out --ray.'
+        message = 'Ray is not installed. Run: pip install "brats-mm[ray]", or omit --ray.'
         raise OptionError(message)
     switch_off()
 
 
 @contextmanager
 def joined(address: str) -> Iterator[None]:
-    """Connect to a cluster. An existing connection is used and kept.
+    """Connect to a cluster. An existing connection is reused and not closed.
 
     Args:
         address: `auto` for the cluster of this machine, `local` for a new one on this machine, or HOST:PORT.
@@ -70,7 +71,7 @@ def joined(address: str) -> Iterator[None]:
     except Exception as error:  # (Ray raises plain ones as well)
         message = (
             f"There is no Ray cluster at {address!r} for this program ({first_line(error)}). Start one with `ray start "
-            "--head` and give its address, or leave out --ray. If it requires a token, set RAY_AUTH_MODE=token."
+            "--head` and give its address, or omit --ray. If it requires a token, set RAY_AUTH_MODE=token."
         )
         raise OptionError(message) from error
     try:
@@ -115,7 +116,7 @@ def _own_sigterm() -> Iterator[None]:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables inside the block, for the processes that are started there."""
+    """Set environment variables for processes that are started inside the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -129,7 +130,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _reach(address: str) -> None:
-    """Raise an OSError if nothing listens at the address. Ray itself would retry for minutes."""
+    """Raise an OSError if nothing listens at the address. Ray would retry for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=10).close()

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class TaskActor:
-    """Runs in a Ray worker. Concurrent calls of `run` pass their tasks to one overlapped runner."""
+    """Actor in a Ray worker. Concurrent calls of `run` pass their tasks to one overlapped runner."""
 
     def __init__(self, make_runner: MakeRunner, slot: int, threads: int) -> None:
         compute_on(threads)
@@ -38,7 +38,7 @@ class TaskActor:
             start_or_exit(self._work, runner)
 
     def fault(self) -> BratsMMError | None:
-        """Return the error that prevents this actor from computing. None once its model is loaded."""
+        """Return the error that prevents this actor from computing, or None if its model is loaded."""
         return self._fault
 
     def run(self, task: Task) -> Result:
@@ -54,7 +54,7 @@ class TaskActor:
                 self._results.pop(result.name).set_result(result)
 
     def _at_hand(self) -> Iterator[Task | None]:
-        """Yield the received tasks, and None whenever there is none at the moment."""
+        """Yield the received tasks, and None while there is no task."""
         while True:
             yield None if self._tasks.empty() else self._tasks.get()
 
@@ -77,7 +77,7 @@ class _Place(Generic[T]):
 class RayEngine(Generic[T, R]):
     """Runs tasks on a Ray cluster."""
 
-    retries = 3  # machines of a cluster come and go through no fault of the task
+    retries = 3  # machines of a cluster may disappear through no fault of the task
 
     def __init__(
         self,

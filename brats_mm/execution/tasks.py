@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 HELD = 3
-"""Tasks that a worker holds: one being written, one computed, one read."""
+"""Largest number of tasks per worker: one being written, one computed, one read."""
 
 _PATIENCE_S = 1.0
 
@@ -47,7 +47,7 @@ class Finished(Generic[T, R]):
     Attributes:
         task: the task.
         result: its result. None if the worker died.
-        lost: description of how the worker died, such as "signal SIGKILL".
+        lost: cause of death of the worker, such as "signal SIGKILL".
         attempts: number of times that the task was submitted.
     """
 
@@ -59,14 +59,14 @@ class Finished(Generic[T, R]):
 
 @runtime_checkable
 class Engine(Protocol[T, R]):
-    """Computes tasks. Used from one thread, inside a `with` block.
+    """Engine that computes tasks. Used from one thread, inside a `with` block.
 
     Each submitted task is returned once, finished or lost. `run_tasks` submits lost tasks again.
     """
 
     @property
     def width(self) -> int:
-        """Largest number of tasks in progress, so that memory does not grow with the number of tasks."""
+        """Largest number of tasks in progress, which limits memory."""
 
     @property
     def retries(self) -> int:
@@ -91,10 +91,10 @@ class Engine(Protocol[T, R]):
 
 @runtime_checkable
 class Runner(Protocol):
-    """Computes tasks in a worker, one after the other, with the model loaded."""
+    """Runner with a loaded model, which computes tasks in a worker one after the other."""
 
     def run(self, tasks: Iterable[Any]) -> Iterator[Any]:
-        """Yield results in any order. None among the tasks means that none is available at the moment."""
+        """Yield results in any order. None among the tasks means that no task is available at the moment."""
 
 
 MakeRunner: TypeAlias = Callable[[int], Runner]
@@ -168,10 +168,10 @@ class Waiting(Generic[T]):
         A task that must run alone waits for an idle worker, and no task joins one that must run alone.
 
         Args:
-            tasks_by_worker: tasks of each worker. None for a worker that takes none at the moment.
+            tasks_by_worker: tasks of each worker. None for a worker that is not ready.
 
         Returns:
-            The index of the worker and the task. None if no task waits, or no worker has room.
+            The index of the worker and the task, or None if no task waits or no worker has room.
         """
         if not self._tasks:
             return None

@@ -1,4 +1,4 @@
-"""Disable usage reports of dependencies, so that nothing connects unless the user asks for it.
+"""Disable usage reports of dependencies, to prevent connections that the user did not request.
 
 Call `switch_off` before importing such a dependency. It changes the environment, so that child processes inherit it.
 """
@@ -20,7 +20,7 @@ _OFF = {
 def switch_off() -> None:
     """Switch off the reports of OpenVINO, Ray, MLflow, Hugging Face and FastAPI in this process and its children.
 
-    OpenVINO has no variable for it. It uses a stub where its telemetry package cannot be imported.
+    OpenVINO has no such variable. It uses a stub if its telemetry package cannot be imported.
     """
     os.environ.update(_OFF)
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # (None makes a module not importable)

@@ -35,7 +35,7 @@ class ExpertBackend(Protocol):
         """Return the output (b, c, h, w, d) of one expert for windows (b, 1, h, w, d)."""
 
     def on(self, device: torch.device) -> "ExpertBackend":
-        """Return this backend on a device, which can be its own."""
+        """Return this backend on the given or the current device."""
 
 
 @runtime_checkable
@@ -49,13 +49,13 @@ class Backend(ExpertBackend, Protocol):
         """Return the logits of a mixture of contributions."""
 
     def on(self, device: torch.device) -> "Backend":
-        """Return this backend on a device, which can be its own."""
+        """Return this backend on the given or the current device."""
 
 
 class TorchBackend:
     """A mixture in PyTorch, on any device.
 
-    Convolutions use the channels-last layout, which is faster on all tested devices. Nothing waits for the device.
+    Convolutions use the channels-last layout, which is faster on all tested devices. No call waits for the device.
 
     Args:
         network: a mixture in evaluation mode, such as `networks.presets.simmlm()`. Moved to the device.

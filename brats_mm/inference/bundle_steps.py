@@ -1,6 +1,6 @@
 """Transforms and inferer of the bundle's inference config: model grid, engine, label map.
 
-They wrap `prepare`, `run_windows` and `restore`, so that MONAI's command line gives the library's results.
+They wrap `prepare`, `run_windows` and `restore`, so MONAI's command line gives the results of the library.
 """
 
 from collections import deque
@@ -100,7 +100,7 @@ class EngineInferer(Inferer):
         self._maps: deque[LogitMap] = deque(maxlen=KEPT_MAPS)
 
     def taken(self, logits: Float[Tensor, "c h w d"]) -> LogitMap:
-        """Remove and return the map of these logits. Without one, return a map of the logits only."""
+        """Remove and return the stored map of these logits, or else return a map with only the logits."""
         for place, logit_map in enumerate(self._maps):
             if logit_map.logits.shape == logits.shape and torch.equal(logit_map.logits.float().cpu(), logits):
                 del self._maps[place]
@@ -116,8 +116,8 @@ class EngineInferer(Inferer):
         Args:
             inputs: boxes from `ToModelGridd`, one per sample.
             network: a mixture, such as `networks.presets.simmlm()`.
-            available: available channels. None counts a channel that is zero over the whole case as missing, for hosts
-                that call an inferer with image and network only.
+            available: available channels. None counts a channel that is zero over the whole case as missing, for
+                callers that pass only image and network.
         """
         device = inputs.device
         backend = torch_backend(network, device)
@@ -130,7 +130,7 @@ class EngineInferer(Inferer):
         self.device = device
         self._maps.extend(maps)
         logits = [logit_map.logits for logit_map in maps]
-        # Tensors created in inference mode cannot be modified in place later. A clone can.
+        # Tensors created in inference mode cannot be modified in place later, but clones can.
         return torch.stack(logits).clone().to(device)
 
 

@@ -15,7 +15,9 @@ from brats_mm.networks.cross_mixture import CrossSequenceMixture
 logger = logging.getLogger(__name__)
 
 _OPENVINO_BYTES = 15 << 28
-"""3.75 GiB of address space. With less, OpenVINO runs out of it with the shipped network, and PyTorch does not."""
+"""Smallest address space for OpenVINO, 3.75 GiB. With less, it runs out of memory for the shipped network, unlike
+PyTorch.
+"""
 
 
 def choose_backend(name: str, network: nn.Module, device: torch.device, *, weights_sha256: str = "") -> AnyBackend:

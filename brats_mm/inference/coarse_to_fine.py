@@ -1,7 +1,7 @@
-"""Coarse to fine: modality experts over the whole brain, and the cross-sequence expert where they suspect tumour.
+"""Coarse to fine: modality experts over the whole brain, and the cross-sequence expert near suspected tumour.
 
-The modality experts compute on a lattice of 2 mm and give context. The cross-sequence expert runs at 1 mm inside the
-box where their mixture finds tumour probable. Outside of it, their mixture is the result.
+The modality experts compute on a lattice of 2 mm and provide context. The cross-sequence expert runs at 1 mm in the box
+around voxels in which their mixture suspects tumour. Outside of the box, their mixture is the result.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,16 +22,17 @@ from brats_mm.networks.case_gate import thumbnail
 from brats_mm.networks.cross_mixture import CrossSequenceMixture, cross_takes_part
 
 SUSPICION = 0.05
-"""The cross-sequence expert runs where the probability of any region exceeds this."""
+"""Probability of any region above which the cross-sequence expert runs."""
 
 MARGIN = 8
-"""Voxels around the suspicious box that the cross-sequence expert also reads."""
+"""Margin in voxels around the suspicious box that the cross-sequence expert also reads."""
 
 REACH = 6
-"""Voxels around a suspicious voxel within which the cross-sequence expert takes part."""
+"""Distance in voxels from a suspicious voxel up to which the cross-sequence expert contributes."""
 
 FADE = 4
-"""Voxels over which the weight of the cross-sequence expert falls to 0 at its border and inner box faces."""
+"""Distance in voxels over which the weight of the cross-sequence expert falls to 0 at its border and inner box faces.
+"""
 
 SMALLEST_SIDE = 80
 """Smallest side of the box in voxels: the cross-sequence expert was trained on crops of this size and larger."""
@@ -39,13 +40,13 @@ SMALLEST_SIDE = 80
 FINE_WINDOW = (96, 96, 96)
 FINE_OVERLAP = 0.5
 FINE_MARGIN = 16
-"""Voxels that windows of the cross-sequence expert reach beyond the voxels that they are placed for."""
+"""Margin in voxels of the windows of the cross-sequence expert around the voxels that they cover."""
 
 LATTICE = 2
 """Number of image voxels per voxel of the modality experts' lattice, along each side."""
 
 COARSE_MULTIPLE = 32
-"""Windows of the modality experts that are cut to the box have sides of multiples of this many voxels."""
+"""Sides of clipped windows of the modality experts are multiples of this many voxels."""
 
 
 @runtime_checkable
@@ -59,11 +60,11 @@ class CrossSequenceBackend(ExpertBackend, Protocol):
         """Return the gate weights (b, m + 1, c) for a case's thumbnail (b, m, 16, 16, 16)."""
 
     def on(self, device: torch.device) -> "CrossSequenceBackend":
-        """Return this backend on a device, which can be its own."""
+        """Return this backend on the given or the current device."""
 
 
 class TorchCrossSequenceBackend(TorchBackend):
-    """A `CrossSequenceMixture` in PyTorch, on any device. Arguments are those of `TorchBackend`."""
+    """A `CrossSequenceMixture` in PyTorch, on any device. Takes the arguments of `TorchBackend`."""
 
     def __init__(self, network: CrossSequenceMixture, device: torch.device, *, autocast: bool = False) -> None:
         super().__init__(network, device, autocast=autocast)
@@ -150,7 +151,7 @@ def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
 def suspicious_box(
     suspicious: Bool[Tensor, "x y z"],
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
-    """Return the widened box around the suspicious voxels. None if there are none."""
+    """Return the widened box around the suspicious voxels, or None without such voxels."""
     bounds = []
     for axis, size in enumerate(suspicious.shape):
         other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)
@@ -215,7 +216,7 @@ def add_joint(
 
 
 def fine_windows(voxels: Bool[Tensor, "h w d"]) -> WindowGrid:
-    """Place the windows of the cross-sequence expert: a regular scan, or fewer windows if the voxels allow it."""
+    """Place the windows of the cross-sequence expert: a regular grid, or fewer windows if these cover the voxels."""
     scan = plan_windows(voxels, FINE_WINDOW, FINE_OVERLAP)
     fewer = cover(voxels, FINE_WINDOW, FINE_MARGIN)
     return fewer if len(fewer.places) < len(scan.places) else scan
@@ -224,7 +225,7 @@ def fine_windows(voxels: Bool[Tensor, "h w d"]) -> WindowGrid:
 def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, "h w d"]:
     """Return the weight of the cross-sequence expert in its box: 1, fading over `FADE` voxels towards inner faces.
 
-    A face on the border of the brain's box does not fade. Without this, the box would show in the entropy.
+    A face on the border of the brain's box does not fade. Without fading, the box would be visible in the entropy.
     """
     profiles = []
     for (first, last), size in zip(box, shape, strict=True):

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 NO_FLIP: tuple[int, ...] = ()
 LEFT_RIGHT: tuple[int, ...] = (0,)
-"""Axes of the box to mirror: the first one runs from left to right."""
+"""Axes of the box to mirror. The first axis runs from left to right."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _coarse_to_fine(
     subsets: Sequence[Availability],
     on_window: Progress | None,
 ) -> dict[Availability, LogitMap]:
-    """Like `run_windows`, for a mixture with a cross-sequence expert. Windows have twice as many voxels per side."""
+    """Run a mixture with a cross-sequence expert, like `run_windows`. Windows have twice as many voxels per side."""
     outside = ~near_brain(model_input.brain)
     x, y, z = settings.window
     window = (LATTICE * x, LATTICE * y, LATTICE * z)
@@ -220,7 +220,7 @@ def _zeros(
 
 
 def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
-    """Return the brain with filled cavities and a margin of one voxel, where predictions count.
+    """Return the brain with filled cavities and a margin of one voxel, which limits predictions.
 
     Fluid and cysts can be exactly zero in the only available sequence, so cavities belong to the brain.
     """
@@ -229,7 +229,7 @@ def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
 
 
 def window_sizes(window: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:
-    """Return the window and the smaller ones to try when memory runs out, down to 64^3."""
+    """Return the window and smaller windows to try if memory runs out, down to 64^3."""
     side = max(window)
     yield window
     for smaller in (128, 96, 64):

@@ -1,7 +1,7 @@
 """oneDNN's convolutions for a single window on a CPU.
 
-For a batch of one, PyTorch (2.11 to 2.13) does not use oneDNN where channels times the first two sides of the volume
-are at most 20,480. This affects the stem and all coarse levels of a U-Net, and segmenting a case uses batches of one.
+For a batch of one, PyTorch (2.11 to 2.13) does not use oneDNN if channels times the first two sides of the volume are
+at most 20,480. This affects the stem and all coarse levels of a U-Net, and segmenting a case uses batches of one.
 Calling oneDNN explicitly is faster: an expert's pass takes 0.7 of the time on a window of 80 x 96 x 80, and half of it
 on one of 64 voxels a side (`benchmarks/expert_pass.py`).
 """
@@ -17,7 +17,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def with_onednn(network: Network) -> Network:
-    """Let the 3D convolutions of a network use oneDNN where that is faster. Changes the network in place.
+    """Use oneDNN for the 3D convolutions of a network if that is faster. Changes the network in place.
 
     Applies only to single-precision inference on x86 processors. With gradients, under autocast and on other devices,
     convolutions are unchanged. Parameters and their names stay the same.

@@ -113,7 +113,7 @@ class OpenVinoBackend:
     def _options(self) -> dict[str, Any]:
         """Return the options: one window at a time, on as many threads as PyTorch uses (see OMP_NUM_THREADS).
 
-        Threads are not pinned to cores, because several processes on one machine would be pinned to the same ones.
+        Threads are not pinned to cores, because several processes on one machine would be pinned to the same cores.
         """
         return {
             "PERFORMANCE_HINT": "LATENCY",

@@ -1,4 +1,4 @@
-"""Cache of compiled experts on disk, so that a model is compiled once per machine and not at every start."""
+"""Cache of compiled experts on disk, so a model is compiled once per machine instead of at every start."""
 
 import hashlib
 import logging
@@ -13,7 +13,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "BRATS_MM_CACHE"
-"""Environment variable that names another folder."""
+"""Environment variable for another folder."""
 
 UNUSED_DAYS = 60.0
 """Days after which unused compiled experts are deleted."""
@@ -39,7 +39,7 @@ class CompiledCache:
 
     Attributes:
         folder: path of the folder. Created when the first expert is stored.
-        key: everything that a compiled expert depends on but its name: weights, version, processor, precision.
+        key: everything that identifies a compiled expert except its name: weights, version, processor, precision.
     """
 
     folder: Path
@@ -79,7 +79,7 @@ class CompiledCache:
 
 
 def _delete_unused(folder: Path) -> None:
-    """Delete compiled models that were not used for `UNUSED_DAYS`, such as those of earlier weights and versions."""
+    """Delete compiled models unused for `UNUSED_DAYS`, such as those of earlier weights and versions."""
     oldest = time.time() - UNUSED_DAYS * 86400
     for path in folder.iterdir():
         with suppress(OSError):

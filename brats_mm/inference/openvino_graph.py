@@ -3,10 +3,9 @@
 Compared with the graph of OpenVINO's converter, which takes three times as long on an x86 processor with AVX-512:
 
 * Instance normalisation is one mean-variance operation over the three spatial axes. Group normalisation would become
-reshapes, which change the layout around every convolution.
-* Biases before a normalisation are left out, because the mean subtraction removes them.
-* The convolution over concatenated upsampled and skipped features becomes two convolutions that are added.
-* Shapes are dynamic, so one compilation serves all boxes, at the speed of a fixed shape.
+reshapes, which change the layout around every convolution. * Biases before a normalisation are omitted, because the
+mean subtraction removes them. * The convolution over concatenated upsampled and skipped features becomes two
+convolutions that are added. * Shapes are dynamic, so one compilation serves all boxes, at the speed of a fixed shape.
 """
 
 from typing import Any
@@ -24,7 +23,7 @@ from brats_mm.networks.normed_activation import NEGATIVE_SLOPE
 from brats_mm.networks.subvoxel import SubvoxelExpert
 
 GRAPH_VERSION = 2
-"""Version of the graphs. Increase it when a graph changes, so that cached compiled graphs are not used."""
+"""Version of the graphs. Increase it when a graph changes, to invalidate cached compiled graphs."""
 
 SPACE = (2, 3, 4)
 """Axes of h, w and d."""
@@ -166,7 +165,7 @@ def _constant(weight: Tensor) -> Node:
 
 
 def _per_channel(value: Tensor | None) -> Node:
-    assert value is not None, "our layers have biases"
+    assert value is not None, "these layers have biases"
     return op.constant(_numpy(value).reshape(1, -1, 1, 1, 1))
 
 

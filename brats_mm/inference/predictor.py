@@ -35,7 +35,7 @@ WITHOUT_CONTRAST = (
     "outlines of both, and check their entropy."
 )
 
-WITHOUT_IMPORTANCE = "This model does not weigh its sequences, so their importance is unknown."
+WITHOUT_IMPORTANCE = "This model has no sequence weights, so the importance of sequences is unknown."
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,9 @@ class Predictor:
     def predict(
         self, case: Case, *, on_window: Progress | None = None, prepared: ModelInput | None = None
     ) -> Prediction:
-        """Segment a case with its available sequences. `prepared` is the result of `prepare`. None computes it."""
+        """Segment a case with its available sequences. `prepared` is the result of `prepare`, which is computed if it
+        is None.
+        """
         subset = case.available
         return self.predict_subsets(case, [subset], on_window=on_window, prepared=prepared)[subset]
 

@@ -24,7 +24,7 @@ from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import VolumeError
 
 LARGEST_SIDE_MM = 600.0
-"""Longest side of a field of view. Longer ones have a faulty header, and would not fit in memory."""
+"""Longest side of a field of view. A longer field of view means a faulty header, and would not fit in memory."""
 
 SMALLEST_SIDE_MM = 20.0
 
@@ -80,7 +80,7 @@ def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
     """Bring a case to the model grid, cut the brain's box, and z-score each modality inside the brain.
 
     Normalisation is nnU-Net's: mean and standard deviation over the modality's own foreground, on the input grid.
-    Outliers are clipped first, so that a single bright voxel does not flatten the image.
+    Outliers are clipped first, so that a single bright voxel does not compress the intensity range.
 
     Args:
         case: the volumes, on one grid.
@@ -118,7 +118,7 @@ def restore(volume: Float[Tensor, "h w d"], placement: Placement, *, outside: fl
 def restore_with(
     volume: Float[Tensor, "h w d"], placement: Placement, change: Callable[[Array], Array], *, outside: float = 0.0
 ) -> Array:
-    """Like `restore`, with `change` applied to every voxel afterwards, computed only inside the box."""
+    """Restore a map like `restore`, then apply `change` to every voxel. Computes it only inside the box."""
     data = np.asfortranarray(volume.float().cpu().numpy() - np.float32(outside))
     x, y, z = placement.axes
     shape = placement.grid.shape

@@ -38,7 +38,7 @@ class SingleBackend:
         return logits.float().reshape(len(subsets), image.shape[0], *logits.shape[1:])
 
     def on(self, device: torch.device) -> "SingleBackend":
-        """Return this backend on a device, which can be its own."""
+        """Return this backend on the given or the current device."""
         return SingleBackend(self._network, device)
 
 
@@ -61,7 +61,7 @@ def predict_windows(
 ) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b weighed c *space"]]:
     """Return logits and gate weights of several availability sets of the same windows.
 
-    A single network has no gate weights, so the third side of its weights is 0.
+    A single network has no gate weights, so the third dimension of its weights has length 0.
     """
     if not isinstance(backend, SingleBackend):
         assert isinstance(backend, Backend), "a cross-sequence backend runs coarse to fine"

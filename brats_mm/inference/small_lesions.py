@@ -23,9 +23,9 @@ _JUST_OUTSIDE = 1e-3
 def drop_small_lesions(logits: Float[Tensor, "c h w d"], voxel_ml: float) -> Float[Tensor, "c h w d"]:
     """Return logits in which small components of a region fall below the threshold.
 
-    A component is a set of voxels of the region that touch by a face, an edge or a corner. Changing the sign of its
-    logits removes it from the labels and keeps its entropy, so a reader still sees the uncertainty. A dropped component
-    of an outer region takes the inner regions with it. The largest component of a region always stays.
+    Voxels of a component touch at a face, an edge or a corner. Changing the sign of its logits removes it from the
+    labels and keeps its entropy, so the uncertainty remains visible. Dropping a component of an outer region also drops
+    the inner regions. The largest component of a region is always kept.
 
     Args:
         logits: region logits after calibration. Not changed.
@@ -52,7 +52,9 @@ def _mask(logits: Tensor, channels: list[int]) -> Mask:
 
 
 def _small_components(mask: Mask, smallest: float) -> Mask | None:
-    """Return the voxels of components with fewer than `smallest` voxels, except the largest. None if there are none."""
+    """Return the voxels of components with fewer than `smallest` voxels, except the largest, or None without such
+    voxels.
+    """
     if not mask.any():
         return None
     box = bounding_box(mask)

@@ -90,15 +90,15 @@ def plan_windows(
 def cover(
     voxels: Bool[Tensor, "x y z"], patch: tuple[int, int, int], margin: int, multiple: int = MULTIPLE
 ) -> WindowGrid:
-    """Place few windows so that each given voxel lies in one, `margin` or more from its faces inside the box.
+    """Place few windows so that each given voxel lies in one of them, at least `margin` from its faces inside the box.
 
-    Chooses the window that holds the most remaining voxels, centres it on them, and repeats. A regular scan of the box
-    around the voxels takes up to twice as many windows.
+    Chooses the window that holds the most remaining voxels, centres it on them, and repeats. A regular grid over the
+    box around the voxels takes up to twice as many windows.
 
     Args:
         voxels: mask with at least one voxel.
         patch: window sides in voxels, clipped to the box as in `plan_windows`.
-        margin: distance in voxels that windows overlap by on each side, as far as the box reaches.
+        margin: overlap of windows on each side in voxels, limited to the box.
         multiple: sides of clipped windows are multiples of this.
     """
     window = clip_window(patch, voxels.shape, multiple)
@@ -135,7 +135,7 @@ def cover(
 
 
 def _blocks_inside(place: Place, shape: Sequence[int], margin: int) -> tuple[slice, ...]:
-    """Blocks of a window that lie `margin` or more from its faces inside the box."""
+    """Return the blocks of a window that lie at least `margin` from its faces inside the box."""
     inside = []
     for side, size in zip(place, shape, strict=True):
         first = -(-(side.start + margin) // BLOCK) if side.start > 0 else 0
@@ -159,7 +159,7 @@ def _blended(
 def clip_window(
     window: tuple[int, int, int], box: Sequence[int], multiple: int = MULTIPLE, stride: int = STRIDE
 ) -> tuple[int, int, int]:
-    """Clip a window to the box rounded up, and keep its coarsest feature map larger than one voxel."""
+    """Clip a window to the rounded-up box, and keep its coarsest feature map larger than one voxel."""
     fitted = [min(side, -(-size // multiple) * multiple) for side, size in zip(window, box, strict=True)]
     if all(side <= stride for side in fitted):
         fitted[0] = 2 * stride

@@ -7,8 +7,8 @@ from torch import Tensor
 def logit_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the Kullback-Leibler divergence of a student's regions from a teacher's, in nats.
 
-    Each logit is a Bernoulli distribution. The teacher gets no gradient. The divergence is computed from logits,
-    so that large ones stay finite.
+    Each logit is a Bernoulli distribution. The teacher gets no gradient. The divergence is computed from logits, so
+    that large values stay finite.
 
     Args:
         student: logits (b, c, h, w, d).
@@ -23,7 +23,7 @@ def logit_divergence(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def subset_distillation(student: Tensor, teacher: Tensor, available: Tensor, more: Tensor) -> Tensor:
-    """Return the mean `logit_divergence` of the samples whose teacher saw more sequences. 0 if there is none.
+    """Return the mean `logit_divergence` of the samples whose teacher saw more sequences, or 0 without such samples.
 
     Args:
         student: logits (b, c, h, w, d) of the smaller views.

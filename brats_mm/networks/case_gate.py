@@ -11,7 +11,7 @@ THUMBNAIL = 16
 def thumbnail(image: Tensor, side: int = THUMBNAIL) -> Tensor:
     """Average the brain's bounding box (b, m, h, w, d) to (b, m, side, side, side).
 
-    Call it on the whole brain, never on a window.
+    Apply it to the whole brain, not to a window.
     """
     return F.adaptive_avg_pool3d(image, side)
 
@@ -19,9 +19,9 @@ def thumbnail(image: Tensor, side: int = THUMBNAIL) -> Tensor:
 class CaseGate(nn.Module):
     """Gate values per expert and region, from a case's thumbnail and availability.
 
-    Unlike SimMLM's gate (supplement, table A1), which sees a window: two small convolutions are averaged over space and
-    concatenated with availability, followed by one linear layer. The layer starts at zero, so that training begins with
-    equal weights.
+    SimMLM's gate (supplement, table A1) sees a window. Here, the features of two small convolutions are averaged over
+    space, concatenated with availability, and passed to one linear layer. The layer starts at zero, so training begins
+    with equal weights.
 
     Args:
         modalities: m, channels of the thumbnail.
@@ -30,7 +30,7 @@ class CaseGate(nn.Module):
         width: feature channels.
 
     Shapes:
-        small (b, m, 16, 16, 16), zero in missing channels; available (b, m) booleans; output (b, e, c), unbounded.
+        small (b, m, 16, 16, 16), zero in missing channels. available (b, m) booleans. Output (b, e, c), unbounded.
     """
 
     def __init__(self, *, modalities: int = 4, experts: int = 5, outputs: int = 3, width: int = 16) -> None:

@@ -14,9 +14,9 @@ from brats_mm.networks.mixture import ExpertMixture
 class CrossSequenceMixture(ExpertMixture):
     """Modality experts and a cross-sequence expert, mixed at logit level by one gate.
 
-    The cross-sequence expert takes part except with FLAIR alone. The result is then that of FLAIR's expert, as in
-    SimMLM (section 3.1). Inference runs the cross-sequence expert only where the modality experts suspect tumour
-    (`inference.coarse_to_fine`). `forward` runs it everywhere.
+    The cross-sequence expert contributes to all subsets but FLAIR alone, for which the result is that of FLAIR's
+    expert, as in SimMLM (section 3.1). Inference runs the cross-sequence expert only where the modality experts suspect
+    tumour (`inference.coarse_to_fine`). `forward` runs it everywhere.
 
     Args:
         experts: modality name -> expert from (b, 1, h, w, d) to (b, c, h, w, d).
@@ -29,7 +29,7 @@ class CrossSequenceMixture(ExpertMixture):
         self.cross = cross
 
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        """Return logits (v b, c, h, w, d) of the brain's bounding box. Arguments are those of `DMoME.forward`."""
+        """Return logits (v b, c, h, w, d) of the brain's bounding box. Takes the arguments of `DMoME.forward`."""
         return self.forward_with_weights(image, available)[0]
 
     def gate_weights(self, image: Tensor, available: Tensor | None = None) -> Tensor:
@@ -74,9 +74,9 @@ def expert_availability(available: Tensor) -> Tensor:
 
 
 def cross_takes_part(available: Tensor) -> Tensor:
-    """Return whether the cross-sequence expert takes part, (b,), for availability (b, m) with FLAIR last.
+    """Return whether the cross-sequence expert contributes, (b,), for availability (b, m) with FLAIR last.
 
-    It does not with FLAIR alone. It would improve FLAIR so much that subsets with FLAIR often do worse than FLAIR alone
+    It does not contribute to FLAIR alone. It would improve FLAIR so much that larger subsets would often score worse
     (`docs/experiments.md`, weights 0.9.0).
     """
     return available[:, :-1].any(dim=1)

@@ -39,7 +39,7 @@ class CrossSequenceExpert(UNetExpert):
         present = available.to(image.dtype)
         x = self.stem(image * unsqueeze_to(present, image.dim()))
         skips = [x]
-        for block, condition in zip(self.down, self.conditions):  # noqa: B905 (TorchScript knows no strict)
+        for block, condition in zip(self.down, self.conditions):  # noqa: B905 (TorchScript does not support strict)
             x = block(x)
             scale, shift = condition(present).to(x.dtype).chunk(2, dim=1)
             x = x * (1 + unsqueeze_to(scale, x.dim())) + unsqueeze_to(shift, x.dim())

@@ -36,7 +36,7 @@ class DMoME(ExpertMixture):
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, image: Tensor, available: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return logits (v b, c, h, w, d) and weights (v b, m, c). Arguments are those of `forward`."""
+        """Return logits (v b, c, h, w, d) and weights (v b, m, c). Takes the arguments of `forward`."""
         if available is None:
             available = available_by_content(image)
         views = split_views(available, image.shape[0])

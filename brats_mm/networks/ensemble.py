@@ -25,7 +25,7 @@ class Ensemble(SingleNetwork):
         super().__init__()
         strange = sorted({type(member).__name__ for member in members if not isinstance(member, DMoME | SingleNetwork)})
         if strange or not members:
-            message = f"An ensemble takes mixtures (DMoME) or single networks, got {', '.join(strange) or 'none'}."
+            message = f"An ensemble needs mixtures (DMoME) or single networks, but got {', '.join(strange) or 'none'}."
             raise OptionError(message)
         self.members = nn.ModuleList(members)
         self.offset = nn.Parameter(torch.zeros(len(REGIONS)))

@@ -33,7 +33,7 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm1(self.conv1(x))
         x = self.norm2(self.conv2(x))
-        return x  # noqa: RET504 (a name gives the result its type)
+        return x  # noqa: RET504 (the variable annotates the type)
 
 
 class UpBlock(nn.Module):
@@ -49,7 +49,7 @@ class UpBlock(nn.Module):
         x = self.upsample(x)[:, :, : skip.shape[2], : skip.shape[3], : skip.shape[4]]
         x = torch.cat([x, skip], dim=1)
         x = self.block(x)
-        return x  # noqa: RET504 (a name gives the result its type)
+        return x  # noqa: RET504 (the variable annotates the type)
 
 
 class UNetExpert(nn.Module):

@@ -10,7 +10,7 @@ class PartsGate(nn.Module):
     """Concatenated features of one branch per modality, then a linear layer or a small MLP.
 
     SimMLM's gate for AV-MNIST has two `ImageEncoder` branches of 128 features and a linear layer from 256 to the 2x1
-    gate values (supplement). Its gate for Food-101 is "an MLP" of unknown widths. Use `hidden` for that.
+    gate values (supplement). Its gate for Food-101 is "an MLP" of unknown widths. Set `hidden` for such a gate.
 
     Args:
         branches: modality name -> module from its tensor to (b, features), in the order of the experts.
@@ -47,7 +47,7 @@ class PartsGate(nn.Module):
 class ImageEncoder(nn.Module):
     """Image encoder: two strided 3x3 convolutions, pooled to 2x2, 128 features (SimMLM, supplement: AV-MNIST).
 
-    The supplement states the layers and the 128 features. Strides, channels and pooling are our choice.
+    The supplement states the layers and the 128 features, but not strides, channels and pooling.
 
     Shapes:
         input (b, channels, h, w), output (b, 128).

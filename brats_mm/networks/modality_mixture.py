@@ -8,11 +8,11 @@ from brats_mm.networks.mixture import ExpertMixture
 
 
 class ModalityMixture(ExpertMixture):
-    """SimMLM for modalities that share no grid (AV-MNIST and Food-101 in SimMLM's supplement).
+    """SimMLM for modalities without a common grid (AV-MNIST and Food-101 in SimMLM's supplement).
 
     Each expert maps its modality's tensor (b, ...) to (b, c). The gate maps the list of all tensors, zero if missing,
     to gate values (b, m, 1) or (b, m, c), for example `gating_parts.PartsGate`. Availability is required, because a
-    black image cannot be told from a missing one.
+    black image cannot be distinguished from a missing one.
     """
 
     def forward(self, inputs: list[Tensor], available: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class ModalityMixture(ExpertMixture):
         return modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, inputs: list[Tensor], available: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (v b, c) and weights (v b, m, c). Arguments are those of `forward`."""
+        """Return logits (v b, c) and weights (v b, m, c). Takes the arguments of `forward`."""
         views = split_views(available, inputs[0].shape[0])
         weights: list[Tensor] = []
         for view in views.unbind(0):

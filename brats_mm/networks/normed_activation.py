@@ -21,10 +21,10 @@ NORM_EPS = 1e-5
 """Added to the variance in instance normalisation (released code)."""
 
 ROWS = 64
-"""Voxels per row where their number allows it. Rows of eight channels alone would be too short."""
+"""Voxels per row if their number is a multiple. Rows of eight channels alone would be too short."""
 
 PARTIAL_ROWS = 64
-"""Rows per partial sum in half precision, where their number allows it."""
+"""Rows per partial sum in half precision, if their number is a multiple."""
 
 
 def instance_norm(channels: int) -> nn.GroupNorm:
@@ -54,7 +54,7 @@ class NormedActivation(nn.GroupNorm):
                 return result
         x = F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
         x = self.activation(x)
-        return x  # noqa: RET504 (a name gives the result its type)
+        return x  # noqa: RET504 (the variable annotates the type)
 
 
 class _NormedActivation(torch.autograd.Function):
@@ -113,8 +113,8 @@ def _volume(rows: Tensor, shape: torch.Size) -> Tensor:
 def _over_voxels(rows: Tensor, channels: int) -> Tensor:
     """Sum over all voxels to (b, c), in float32 or wider.
 
-    In half precision, PyTorch's sum to float32 first copies the whole tensor. This one adds partial sums, which are
-    rounded to half precision, in float32. Their error is that of rounding a few voxels.
+    In half precision, PyTorch's sum to float32 first copies the whole tensor. This function adds partial sums, rounded
+    to half precision, in float32. Their error equals that of rounding a few voxels.
     """
     wide = torch.promote_types(rows.dtype, torch.float32)
     if rows.dtype != wide:

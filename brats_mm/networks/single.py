@@ -8,7 +8,7 @@ from brats_mm.networks.mixing import available_by_content, split_views
 
 
 class SingleNetwork(nn.Module, ABC):
-    """Network without modality weights. Its predictions have an empty importance.
+    """Network without modality weights. Its predictions have no importance of sequences.
 
     It has the interface of a mixture (`DMoME.forward`) and may share computation between views of an image.
     """

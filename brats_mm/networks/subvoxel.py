@@ -59,7 +59,7 @@ def depth_to_space(x: Tensor) -> Tensor:
 
 
 def from_lattice_expert(expert: UNetExpert, widths: Sequence[int]) -> SubvoxelExpert:
-    """Build a sub-voxel expert that initially computes what a lattice expert does on the mean of each block.
+    """Build a sub-voxel expert that is initially equivalent to a lattice expert on the mean of each block.
 
     The stem's weights are distributed over the eight voxels, and the detail head starts at zero.
     """

@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights, which is validated and saved instead of the weights."""
+"""Exponential moving average of the weights, which is validated and saved in their place."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class BestModel:
     """Handler that saves the weights with the best validation score so far.
 
-    With a `WeightAverage`, these are the averaged weights, because they are the ones that are validated.
+    With a `WeightAverage`, these are the averaged weights, because those are validated.
 
     Args:
         network: network to save.
@@ -36,7 +36,7 @@ class BestModel:
     Attributes:
         score: best score so far, a negated loss for the loss. Minus infinity before the first validation.
         epoch: epoch of the best score.
-        waited: number of validations since then.
+        waited: number of validations since the best score.
     """
 
     def __init__(
@@ -87,7 +87,8 @@ class EarlyStop:
 
     Args:
         best: handler that tracks the best score.
-        patience: number of consecutive validations without improvement that ends the run. 0 never ends it.
+        patience: number of consecutive validations without improvement after which the run ends. 0 disables early
+            stopping.
     """
 
     def __init__(self, best: BestModel, *, patience: int = 0) -> None:

@@ -11,7 +11,7 @@ from brats_mm.errors import OutputError, TrainingError
 
 
 def atomic_save(content: object, path: Path) -> None:
-    """Write a checkpoint to a temporary file, then rename it, so that the checkpoint is always complete.
+    """Write a checkpoint atomically, through a temporary file that is renamed.
 
     Raises:
         OutputError: the file cannot be written. An earlier checkpoint is kept.
@@ -27,7 +27,7 @@ def atomic_save(content: object, path: Path) -> None:
             part.unlink()
         cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
         reason = getattr(cause, "strerror", None) or str(error)
-        remark = "The previous checkpoint is kept." if path.exists() else "There is no earlier one."
+        remark = "The previous checkpoint is kept." if path.exists() else "There is no earlier checkpoint."
         message = (
             f"The checkpoint {path} cannot be written: {reason}. {remark} Free space or choose another --output_dir, "
             "then continue with --resume true."
@@ -36,7 +36,7 @@ def atomic_save(content: object, path: Path) -> None:
 
 
 def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Raise TrainingError if a weight is not finite, so that it does not replace a good checkpoint."""
+    """Raise TrainingError if a weight is not finite, to protect the previous checkpoint."""
     bad = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     if bad:
         message = (

@@ -9,8 +9,8 @@ from brats_mm.training.wrapper import TrainingWrapper
 class DecoderLevels(TrainingWrapper):
     """Expert that returns its finest decoder levels in training, and only its output otherwise.
 
-    This is a module and not a function, so that the wrapper for distributed training sees every parameter that
-    takes part. Checkpoints hold the expert itself (`warm_start.unwrap`).
+    This is a module, not a function, because the wrapper for distributed training must see every parameter in use.
+    Checkpoints hold the expert itself (`warm_start.unwrap`).
 
     Args:
         network: the expert.

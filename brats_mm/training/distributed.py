@@ -41,7 +41,7 @@ def join() -> None:
     if "RANK" not in os.environ:
         message = (
             "multi_gpu_train.json needs torchrun: torchrun --nproc_per_node=N -m monai.bundle run --config_file "
-            "\"['configs/train.json','configs/multi_gpu_train.json']\". On one device, leave out that config."
+            "\"['configs/train.json','configs/multi_gpu_train.json']\". On one device, omit that config."
         )
         raise TrainingError(message)
     device = local_device()
@@ -70,7 +70,7 @@ def wrap_ddp(network: nn.Module, device: str | torch.device) -> DistributedDataP
 
 
 def validation_share(dataset: Dataset[Any]) -> Sampler[int]:
-    """Return a sampler of the cases that this process validates, without repeats.
+    """Return a sampler of the cases that this process validates, without repetition.
 
     With fewer cases than processes, each process validates all cases, because a process without cases would have no
     metric to contribute. The mean is the same.
@@ -83,5 +83,5 @@ def validation_share(dataset: Dataset[Any]) -> Sampler[int]:
 
 
 def untracked(folder: str | None) -> bool:
-    """Whether this process writes no curves, because they are disabled or another process writes them."""
+    """Whether this process does not write curves, because they are disabled or another process writes them."""
     return not folder or os.environ.get("RANK", "0") != "0"

@@ -1,4 +1,4 @@
-"""Estimate the memory and the hours of a training from one measured step and one validated case."""
+"""Estimate memory and duration of a training from one measured step and one validated case."""
 
 import math
 import tempfile
@@ -35,7 +35,7 @@ UNMEASURED = {
     "warmup_epochs": 0,
     "num_workers": 0,
 }
-"""Settings of the measured run that differ from the training. None of them changes the work of a step."""
+"""Settings of the measured run that differ from the training. They do not change the work per step."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Amount:
 
 
 def hours_of(amount: Amount, measured: Measurement) -> float:
-    """Compute the hours of a whole training.
+    """Return the duration of a training in hours.
 
     Cases are prepared once. Workers draw windows while the network computes. Early stopping is not considered.
     """
@@ -108,7 +108,7 @@ def estimate(
     on_stage: OnStage | None = None,
     on_case: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Check a plan as a training does, measure the data set, and run two steps and one validation of each training.
+    """Check a plan like a training, measure the data set, and run two steps and one validation of each training.
 
     The experts of stage 1 have the same network and window, so only the first one is measured. Nothing is written to
     the plan's output folder.
@@ -123,7 +123,7 @@ def estimate(
         Plain values for JSON: `device`, `data` (see `data.fingerprint.summarise`), `trainings` by name, and `hours`.
 
     Raises:
-        BratsMMError: the plan is invalid, or a step failed, for example for lack of memory.
+        BratsMMError: the plan is invalid, or a step failed, for example because memory ran out.
     """
     document: dict[str, Any] = {"device": {}, "data": {}, "trainings": {}, "hours": 0.0}
     measured: dict[str, Measurement] = {}

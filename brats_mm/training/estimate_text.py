@@ -54,7 +54,7 @@ def _training_lines(document: Mapping[str, Any]) -> list[str]:
             f"  one step, {one['batch_size']} windows of {side}: {one['step_s']:.2f} s, and {one['draw_s']:.2f} s to "
             f"draw the windows. Peak memory {_gb(one['peak_bytes'])}.",
             f"  validation: {one['validation_s']:.2f} s per case. Peak memory {_gb(one['validation_peak_bytes'])}.",
-            f"  preparation: {one['prepare_s']:.2f} s per case, once.",
+            f"  preparation: {one['prepare_s']:.2f} s per case (once).",
         ]
     return [*lines, f"All trainings together: about {_hours(document['hours'])}, without early stopping."]
 

@@ -26,7 +26,9 @@ Put = Callable[[Tensor], Tensor]
 FLOAT32 = Precision()
 
 SKIPPED_IN_A_ROW = 20
-"""Largest number of consecutive float16 steps that may overflow. Each halves the scale, a millionfold in total."""
+"""Largest number of consecutive float16 steps that may overflow. Each halves the scale. Together, they divide it by a
+million.
+"""
 
 
 def images_in(batch: Mapping[str, Any]) -> int:
@@ -50,7 +52,7 @@ class Batch(PrepareBatch):
         **kwargs: Any,
     ) -> Prepared:
         def put(values: Tensor) -> Tensor:
-            # A MetaTensor would carry its history through every layer.
+            # A MetaTensor would propagate its transform history through every layer.
             plain = values.as_tensor() if hasattr(values, "as_tensor") else values
             if plain.ndim < 5:
                 return plain.to(device, non_blocking=non_blocking)
@@ -109,11 +111,11 @@ class PairBatch(MixtureBatch):
 class TrainingStep:
     """Optimisation step for the `iteration_update` of a `SupervisedTrainer`, used in both stages.
 
-    Unlike MONAI's own step, it supports mixed precision on the CPU (bfloat16), clips gradients, and refuses updates
-    that would corrupt the weights. It raises TrainingError and names the cases if the loss or the gradients are not
-    finite. In float16, occasional overflows are normal: the step is skipped and the scale is halved. More than
-    `SKIPPED_IN_A_ROW` in a row
-        are an error.
+    Unlike MONAI's step, it supports mixed precision on the CPU (bfloat16), clips gradients, and refuses updates that
+    would
+    corrupt the weights. It raises TrainingError and names the cases if the loss or the gradients are not finite. In
+    float16, occasional overflows are normal: the step is skipped and the scale is halved. More than `SKIPPED_IN_A_ROW`
+    consecutive overflows are an error.
 
     Args:
         precision: precision of the forward pass (`precision.mixed_precision`).
@@ -140,7 +142,7 @@ class TrainingStep:
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         scaler.scale(output[CommonKeys.LOSS]).backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
-        scaler.unscale_(engine.optimizer)  # clipping needs the true size
+        scaler.unscale_(engine.optimizer)  # clipping needs unscaled gradients
         norm = nn.utils.clip_grad_norm_(engine.network.parameters(), self.clip_norm or float("inf"))
         self._note_overflow(norm, engine, batchdata)
         scaler.step(engine.optimizer)  # skips the update if gradients overflowed
@@ -183,6 +185,6 @@ def _refuse_nonfinite(value: Tensor, name: str, engine: Any, batchdata: Mapping[
     message = (
         f"The {name} is {value.item()} in epoch {engine.state.epoch}, step {engine.state.iteration}, on {names}. "
         "Weights and checkpoints are unchanged. Check these cases. If they are valid, lower --learning_rate or "
-        "--clip_norm or choose another --precision, then continue with --resume true."
+        "--clip_norm, or choose another --precision. Then continue with --resume true."
     )
     raise TrainingError(message)

@@ -11,7 +11,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def reset_peak(device: str | torch.device) -> None:
-    """Start to measure. On a CPU this needs Linux. Elsewhere the peak is that of the whole process."""
+    """Start a measurement. On a CPU this needs Linux. On other systems, the peak is that of the whole process."""
     if torch.device(device).type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return

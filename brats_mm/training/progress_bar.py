@@ -27,7 +27,7 @@ def bar_shown(setting: bool | str = "auto", *, stream: TextIOBase | None = None)
 
 
 class EpochBar:
-    """Handler that shows a bar per epoch, which the line of `Progress` replaces.
+    """Handler that shows a bar during each epoch. The line of `Progress` replaces it afterwards.
 
     Args:
         shown: whether to show the bar.

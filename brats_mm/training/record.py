@@ -103,7 +103,7 @@ def record_path(checkpoint: Path) -> Path:
 
 
 def read_record(checkpoint: Path) -> Record | None:
-    """Read the record of a checkpoint, or that of the bundle that contains it. None if neither exists.
+    """Read the record of a checkpoint, else that of the bundle that contains it, or return None if neither exists.
 
     Raises:
         TrainingError: the record cannot be read.
@@ -151,9 +151,9 @@ def refuse_other_spacing(checkpoint: Path, spacing_mm: float | int | None) -> No
 
 
 def differing(former: Mapping[str, Any], current: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Describe the settings that differ, with both values. Settings that only one side records are skipped."""
+    """Describe the settings that differ, with both values. Settings recorded on only one side are skipped."""
     return [
-        f"{name} was {_shown(former[name])} and is {_shown(current[name])}"
+        f"{name} was {_shown(former[name])} and is now {_shown(current[name])}"
         for name in names
         if former.get(name) is not None and name in current and former[name] != _plain(current[name])
     ]
@@ -214,7 +214,7 @@ def _version(package: str) -> str | None:
 
 
 def _revision() -> str | None:
-    """Return the git revision of a checkout. None for an installed package."""
+    """Return the git revision of a checkout, or None for an installed package."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

@@ -36,11 +36,11 @@ class LastState:
         seed: seed of each epoch.
         scaler: scaler of float16 gradients. A disabled scaler has no state.
         resume: whether to resume from the checkpoint if it exists.
-        further: further objects with a state, by name.
+        further: additional objects with a state, by name.
 
     Raises:
-        TrainingError: when the trainer starts, if the checkpoint cannot be read or belongs to another network or other
-            settings.
+        TrainingError: the checkpoint cannot be read, or belongs to another network or other settings. Raised when the
+            trainer starts.
     """
 
     def __init__(

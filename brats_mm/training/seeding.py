@@ -1,4 +1,4 @@
-"""Derive random numbers from seed and epoch, so that a resumed run draws the same numbers."""
+"""Derive random numbers from seed and epoch, so a resumed run draws the same numbers."""
 
 import random
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class EpochSeed:
     """Handler that seeds shuffling, transforms and worker processes at the start of every epoch.
 
     Args:
-        transform: training transforms, whose random transforms have states of their own.
+        transform: training transforms. Each random transform has a separate state.
         seed: seed of the run. Each process of a distributed run draws different numbers.
     """
 

@@ -18,7 +18,7 @@ MULTIPLE = 16
 """Sides of windows are multiples of this, because the U-Net halves them four times."""
 
 GATE_SIDE = 32
-"""The gate halves a window five times and normalises the result, which must exceed one voxel."""
+"""Largest side that is too small for the gate, which halves a window five times and needs more than one voxel."""
 
 ENTRY_POINTS = frozenset(
     {"imports", "initialize", "run", "finalize", "train", "validate", "bundle_root", "_meta_", "method", "tracking"}
@@ -104,7 +104,7 @@ def _names_in(configs: Path) -> frozenset[str]:
 
 
 def refuse_unknown(config: Mapping[str, Any], extra_names: Collection[str] = ()) -> None:
-    """Refuse top-level entries that nothing in the config refers to.
+    """Refuse top-level entries without a reference in the config.
 
     Args:
         config: the merged config.
@@ -148,7 +148,7 @@ def refuse_impossible(values: Mapping[str, Any], *, gated: bool = False) -> None
     if not wrong and gated and window is not None and max(window) <= GATE_SIDE:
         wrong.append(f"window is {list(window)}, but the gate needs a side above {GATE_SIDE}, such as [48, 48, 48]")
     if wrong:
-        message = f"{'; '.join(wrong)}. Correct the settings and start again."
+        message = f"{'; '.join(wrong)}. Correct the settings, and start again."
         raise OptionError(message)
     if values.get("val_interval", 0) > values.get("epochs", float("inf")):
         logger.warning(

@@ -33,7 +33,7 @@ class MLflowRun:
         try:
             from mlflow import MlflowClient
         except ImportError as error:
-            message = "MLflow is not installed. Run `pip install mlflow`, or leave out --mlflow."
+            message = "MLflow is not installed. Run `pip install mlflow`, or omit --mlflow."
             raise TrainingError(message) from error
         self.client = MlflowClient(tracking_uri=_address(store))
         self.artifacts = None if "://" in store else (Path(store).absolute() / "artifacts").as_uri()

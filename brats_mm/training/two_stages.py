@@ -1,4 +1,4 @@
-"""Run both stages of a training: the experts one after the other, then the mixture that starts from them."""
+"""Run both stages of a training: the experts one after the other, then the mixture, which starts from them."""
 
 import gc
 import logging
@@ -23,7 +23,7 @@ OnStage = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to train.
+    """Trainings to run.
 
     Attributes:
         dataset_dir: folder of the cases.
@@ -129,9 +129,7 @@ def chosen(modality: str | Sequence[str]) -> tuple[Modality, ...]:
     modality_of_name = {member.value: member for member in MODALITIES}
     strange = [str(name) for name in names if name not in modality_of_name]
     if strange:
-        message = (
-            f"Unknown modality {', '.join(strange)}. Give all, or one or several of {', '.join(modality_of_name)}."
-        )
+        message = f"Unknown modality {', '.join(strange)}. Give all, or one or more of {', '.join(modality_of_name)}."
         raise OptionError(message)
     return tuple(modality_of_name[name] for name in names)
 
@@ -155,7 +153,7 @@ def _workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:
 
 
 def _plain_error(error: BaseException) -> BratsMMError:
-    """Return the library's own error in the chain of causes, or the first cause in one line."""
+    """Return the library's error from the chain of causes, or else the first cause in one line."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)

@@ -1,4 +1,4 @@
-"""Validation scores by region, by group of subsets and by task loss, to select checkpoints by."""
+"""Validation scores for the selection of checkpoints: Dice by region and by group of subsets, and the task loss."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def dice_of(pred: Bool[Tensor, "v c h w d"], target: Bool[Tensor, "v c h w d"]) 
 def summarised(
     dice: Float[Tensor, "v c"], views: Bool[Tensor, "v m"], losses: Float[Tensor, "v 1"]
 ) -> dict[str, float]:
-    """Compute the metrics over all views of a validation. Groups without views are left out."""
+    """Compute the metrics over all views of a validation. Groups without views are omitted."""
     sizes, has_t1ce = views.sum(1), views[:, Modality.T1CE.channel]
     groups = {
         "full": sizes == len(Modality),

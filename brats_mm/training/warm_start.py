@@ -42,7 +42,7 @@ def with_experts(
     Args:
         network: network with `experts` or `encoders`, modules by modality name. Changed in place.
         experts_dir: folder with `expert_t1.pt`, `expert_t1ce.pt` and so on, or the checkpoint of a whole mixture. None
-            or the word `none` starts from fresh weights (MONAI's command line drops an override by None).
+            or the word `none` starts from random weights. MONAI's command line drops overrides with None.
         spacing_mm: voxel size of this training, which must equal that of the experts. None skips the comparison.
 
     Returns:
@@ -105,7 +105,7 @@ def with_weights(
     if file is None:
         return network
     name = "network" if modality is None else f"{_label(modality)} expert"
-    remedy = "Name another checkpoint, or leave out --initial_weights."
+    remedy = "Give another checkpoint, or omit --initial_weights."
     refuse_other_spacing(file, spacing_mm)
     state = _read(file, name, remedy)
     part = {} if modality is None else _expert_of(state, modality)
@@ -128,8 +128,8 @@ def warm_start(
         network: network to initialise. Changed in place.
         experts_dir: see `with_experts`. Ignored if `initial_weights` is given.
         initial_weights: see `with_weights`.
-        new_experts_dir: folder with at least one expert that replaces the mixture's own, to train a sequence's expert
-            further by itself. None replaces none.
+        new_experts_dir: folder with at least one expert that replaces that of the mixture, for an expert that was
+            trained further on its own. None replaces none.
         spacing_mm: voxel size of this training, which must equal that of all weights. None skips the comparison.
 
     Returns:
@@ -152,9 +152,9 @@ def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: flo
     existing = [name for name in parts if (folder / expert_file(name)).is_file()]
     if not existing:
         names = ", ".join(expert_file(name) for name in parts)
-        message = f"{folder} contains none of {names}. Give the folder of new experts, or leave out --new_experts_dir."
+        message = f"{folder} contains none of {names}. Give the folder of new experts, or omit --new_experts_dir."
         raise BundleError(message)
-    remedy = "Name another folder, or leave out --new_experts_dir."
+    remedy = "Give another folder, or omit --new_experts_dir."
     for name in existing:
         refuse_other_spacing(folder / expert_file(name), spacing_mm)
         _load(parts[name], folder / expert_file(name), f"{_label(name)} expert", remedy)
@@ -162,7 +162,7 @@ def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: flo
 
 
 def _expert_of(mixture: Mapping[str, Tensor], modality: str) -> dict[str, Tensor]:
-    """Return the weights of one expert of a mixture. Empty if the mixture has no such expert."""
+    """Return the weights of one expert of a mixture, or nothing if the mixture has no such expert."""
     begin = f"experts.{modality}."
     return {name.removeprefix(begin): value for name, value in mixture.items() if name.startswith(begin)}
 
@@ -201,6 +201,6 @@ def _label(name: str) -> str:
 def _remedy(modalities: list[str]) -> str:
     names = f"--modality {' '.join(modalities)}"
     return (
-        f"Train them first with `brats-mm train CASES -o MODELS --stage experts {names}`, or start from fresh "
-        f"weights with --set experts_dir=none."
+        f"Train them first with `brats-mm train CASES -o MODELS --stage experts {names}`, or start from random "
+        "weights with --set experts_dir=none."
     )

@@ -79,7 +79,7 @@ def _window_gate_values(mixture: DMoME, case: PackedCase) -> Tensor:
 
 @torch.no_grad()
 def fit_case_gate(gate: CaseGate, values: Tensor, joint_shares: Tensor) -> None:
-    """Fit the gate's last layer to given outputs per availability, for any case.
+    """Fit the gate's last layer to given outputs per availability, independent of the case.
 
     The layer is linear in availability, so the fit is in the least-squares sense over the 15 subsets.
 

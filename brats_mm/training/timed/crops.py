@@ -78,7 +78,7 @@ def draw_crop(case: PackedCase, settings: CropSettings, rng: Rng) -> Crop:
 
 
 def draw_centre(case: PackedCase, shares: Sequence[float], rng: Rng) -> tuple[int, int, int]:
-    """Draw the centre of a crop from one kind of tissue that the case has, by the shares of the kinds."""
+    """Draw the centre of a crop from a random kind of tissue, by the shares of the kinds that the case has."""
     present = np.array([share if len(centres) else 0.0 for share, centres in zip(shares, case.centres, strict=True)])
     kind = int(rng.choice(len(present), p=present / present.sum()))
     index = int(rng.choice(case.centres[kind]))
@@ -94,7 +94,7 @@ def draw_affine(settings: CropSettings, rng: Rng) -> npt.NDArray[np.float32]:
 
 
 def plain_crop(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
-    """Return grey levels (m, s, s, s) and labels (s, s, s) around a centre, shifted into the case if it fits."""
+    """Return grey levels (m, s, s, s) and labels (s, s, s) around a centre, shifted inside the case if possible."""
     starts = [_start(middle, size, side) for middle, size in zip(centre, case.labels.shape, strict=True)]
     return cut(case, starts, side)
 
@@ -116,7 +116,7 @@ def cut(case: PackedCase, starts: Sequence[int], side: int) -> tuple[Tensor, Ten
 def warped_crop(
     case: PackedCase, centre: Sequence[int], side: int, matrix: npt.NDArray[np.float32]
 ) -> tuple[Tensor, Tensor]:
-    """Like `plain_crop`, through an affine map. Interpolates images linearly and takes the nearest label."""
+    """Return a crop like `plain_crop` through an affine map, with linear interpolation and nearest labels."""
     reach = int(np.ceil(np.abs(matrix).sum(axis=1).max() * side / 2)) + 1
     middles = _clamped(centre, case.labels.shape, side)
     levels, labels = cut(case, [middle - reach for middle in middles], 2 * reach)
@@ -133,7 +133,7 @@ def warped_crop(
 
 
 def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: Rng) -> Tensor:
-    """Change a channel's intensities like other scanners and protocols. The caller restores the background."""
+    """Change a channel's intensities to simulate other scanners and protocols. The caller restores the background."""
     if rng.random() < settings.gamma_prob:
         low, high = volume.amin(), volume.amax()
         span = (high - low).clamp(min=1e-6)
@@ -155,7 +155,7 @@ def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: 
 
 
 def low_resolution(volume: Tensor, rng: Rng) -> Tensor:
-    """Downsample and upsample again, along all axes or along one as in thick slices."""
+    """Downsample and upsample again, along all axes or, to simulate thick slices, along one axis."""
     factors = np.ones(3)
     if rng.random() < 0.5:
         factors[int(rng.integers(3))] = rng.uniform(0.2, 0.6)
@@ -187,7 +187,7 @@ def smooth_field(shape: Sequence[int], strength: float, rng: Rng) -> Tensor:
 
 
 def scale_slices(volume: Tensor, rng: Rng) -> Tensor:
-    """Scale each slice along a random axis by its own factor, as in images normalised slice by slice."""
+    """Scale each slice along a random axis by a different factor, as in images normalised slice by slice."""
     axis = int(rng.integers(3))
     factors = np.exp(rng.normal(0.0, 0.15, volume.shape[axis])).astype(np.float32)
     shape = [1, 1, 1]
@@ -196,7 +196,7 @@ def scale_slices(volume: Tensor, rng: Rng) -> Tensor:
 
 
 def _start(middle: int, size: int, side: int) -> int:
-    """Return the start of a crop, inside the case if it fits and centred on the case otherwise."""
+    """Return the start of a crop, which lies inside the case if it fits and is centred on the case otherwise."""
     return -((side - size) // 2) if size < side else min(max(0, middle - side // 2), size - side)
 
 

@@ -1,4 +1,4 @@
-"""Fine-tune the modality experts together, on views of one crop with ever fewer modalities."""
+"""Fine-tune the modality experts together, on views of one crop with successively fewer modalities."""
 
 import itertools
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class ExpertEnsemble(nn.Module):
         self.gate = nn.Parameter(gate_values.detach().clone())
 
     def expert_logits(self, image: Tensor, available: Tensor) -> list[Tensor | None]:
-        """Return each expert's logits, None where no sample of the batch has its modality."""
+        """Return each expert's logits, or None for an expert whose modality no sample of the batch has."""
         return [
             expert(image[:, channel : channel + 1]) if bool(available[:, channel].any()) else None
             for channel, expert in enumerate(self.experts.values())
@@ -52,7 +52,7 @@ class ExpertEnsemble(nn.Module):
 
 
 def draw_nested_views(available: Tensor, rng: np.random.Generator) -> list[Tensor]:
-    """Draw up to three nested subsets of a case's modalities, beginning with all of them.
+    """Draw up to three nested subsets of a case's modalities, starting with all of them.
 
     Args:
         available: (m,) booleans.
@@ -73,8 +73,8 @@ def expert_step(network: nn.Module, image: Tensor, target: Tensor, available: Te
     """Return the loss of nested views of one crop.
 
     The loss is the mean over the views plus SimMLM's ranking loss (MoFe, section 3.2): a view with more modalities must
-    not have a larger loss than the next smaller one. Unlike the paper, the full view teaches the smaller ones by soft
-    targets.
+    not have a larger loss than the next smaller one. Unlike in the paper, the full view teaches the smaller ones
+    through soft targets.
 
     Args:
         network: an `ExpertEnsemble`.

@@ -27,7 +27,7 @@ from brats_mm.training.timed.packing import PackedCase
 logger = logging.getLogger(__name__)
 
 MOST_SKIPPED = 20
-"""Number of consecutive steps without a finite gradient after which training stops."""
+"""Number of consecutive steps with non-finite gradients after which training stops."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LoopSettings:
 
     Attributes:
         minutes: training time in minutes, over all runs.
-        sides: crop sizes as pairs of a share of the time and the side in voxels from then on.
+        sides: pairs of a share of the time and the side of crops in voxels from that time on.
         batch: crops per step.
         learning_rate: peak learning rate, which falls to zero along a half cosine.
         warmup: share of the time over which the learning rate rises.
@@ -63,12 +63,12 @@ class LoopSettings:
 
 
 def side_at(share: float, sides: Sequence[tuple[float, int]]) -> int:
-    """Return the side of the crops in voxels after a share of the time."""
+    """Return the side of the crops in voxels at a share of the time."""
     return [side for begin, side in sides if begin <= share][-1]
 
 
 def learning_rate_at(share: float, settings: LoopSettings) -> float:
-    """Return the learning rate after a share of the time: linear warm-up, then half a cosine to zero."""
+    """Return the learning rate at a share of the time: linear warm-up, then half a cosine to zero."""
     if share < settings.warmup:
         return settings.learning_rate * max(share, 1e-4) / settings.warmup
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
@@ -77,7 +77,8 @@ def learning_rate_at(share: float, settings: LoopSettings) -> float:
 def draw_subset(available: Tensor, settings: LoopSettings, rng: np.random.Generator) -> Tensor:
     """Draw the subset of a case's sequences that a crop shows.
 
-    All sequences with probability `full_share`, one with `single_share`, otherwise any other subset uniformly.
+    Draws all sequences with probability `full_share`, one sequence with `single_share`, and otherwise any other subset
+    uniformly.
     """
     present = np.flatnonzero(available.numpy())
     draw = rng.random()
@@ -185,7 +186,7 @@ def train(
     device: torch.device | str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Path:
-    """Train or resume, and return the file of the averaged weights.
+    """Train or resume a training, and return the file of the averaged weights.
 
     Args:
         network: network to train in place.

@@ -124,9 +124,9 @@ def load_packed(path: Path) -> PackedCase:
 
 
 def pack_cases(items: Iterable[Mapping[str, Any]], folder: Path, *, spacing_mm: float = 1.0) -> list[Path]:
-    """Pack cases into a folder and keep existing ones.
+    """Pack cases into a folder, and keep packed cases that exist.
 
-    A corrected orientation is part of the file's name, so that a case is packed again once its list corrects it.
+    A corrected orientation is part of the file's name, so a case is packed again after its list corrects it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

@@ -54,8 +54,8 @@ def hidden_blocks(draws: Tensor, shape: tuple[int, ...], *, block: int = BLOCK, 
 def reconstruction_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
     """Return the loss of a batch: the squared error of the hidden voxels.
 
-    A sequence outside the drawn subset is hidden as a whole. It is predicted from the others, which is what a subset
-    needs. Cubes are hidden in the rest.
+    A sequence outside the drawn subset is hidden completely and predicted from the others. Cubes are hidden in the
+    remaining sequences.
 
     Args:
         network: a `Reconstruction`.
@@ -70,5 +70,5 @@ def reconstruction_step(network: nn.Module, image: Tensor, target: Tensor, avail
 
 
 def expert_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the expert's weights among those of a `Reconstruction`."""
+    """Return the expert's weights from the state of a `Reconstruction`."""
     return {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}

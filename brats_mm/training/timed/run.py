@@ -48,8 +48,8 @@ class TimedTraining:
             cross-sequence expert is written.
         joint_shares: weight of the cross-sequence expert for WT, TC, ET, each in (0, 1). Not used if the gate of
             `initial` is kept.
-        distillation: weight of the divergence of a view from the view with all sequences. 0 turns it off.
-        pretrain_minutes: minutes of masked reconstruction before the training, summed over all runs. 0 leaves it out.
+        distillation: weight of the divergence of a view from the view with all sequences. 0 disables it.
+        pretrain_minutes: minutes of masked reconstruction before the training, summed over all runs. 0 skips it.
     """
 
     minutes: float
@@ -201,6 +201,8 @@ def _load(network: Network, path: Path, kind: str) -> Network:
         state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
     except Exception as error:  # torch raises many types for a damaged file
-        message = f"{path} does not contain weights of {kind} ({first_line(error)}). Give the model.pt of one."
+        message = (
+            f"{path} does not contain weights of {kind} ({first_line(error)}). Give the model.pt of such a network."
+        )
         raise BundleError(message) from error
     return network.eval()

@@ -37,9 +37,7 @@ def test_several_workers_need_cluster():
 
 def test_missing_ray_error_names_package(monkeypatch):
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
-    with pytest.raises(
-        OptionError, match=r'Ray is not installed. Run: pip install "brats-mm\[ray\]", or leave out --ray'
-    ):
+    with pytest.raises(OptionError, match=r'Ray is not installed. Run: pip install "brats-mm\[ray\]", or omit --ray'):
         settings_of("--ray", "auto")
 
 

@@ -50,7 +50,7 @@ def test_full_disk_raises_error_and_keeps_previous_checkpoint(tmp_path: Path) ->
 
 def test_rejects_path_that_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot be written: .*There is no earlier one"):
+    with pytest.raises(OutputError, match=r"cannot be written: .*There is no earlier checkpoint"):
         atomic_save({}, tmp_path / "file" / "model.pt")
 
 

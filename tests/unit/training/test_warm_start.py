@@ -91,7 +91,7 @@ def test_mixture_starts_from_half_precision_checkpoint(tmp_path: Path) -> None:
 def test_error_names_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
     torch.save({"other": torch.zeros(1)}, tmp_path / "model.pt")
 
-    with pytest.raises(BundleError, match=r"model\.pt does not hold weights .* leave out --initial_weights"):
+    with pytest.raises(BundleError, match=r"model\.pt does not hold weights .* omit --initial_weights"):
         with_weights(_mixture(), tmp_path / "model.pt")
 
 
@@ -157,7 +157,7 @@ def test_expert_continues_from_mixture_or_own_checkpoint(folder: Path) -> None:
 def test_rejects_mixture_without_expert(tmp_path: Path) -> None:
     torch.save({"experts.image.weight": torch.zeros(1)}, tmp_path / "model.pt")
 
-    with pytest.raises(BundleError, match=r"model\.pt does not hold .* T1ce expert .* leave out --initial_weights"):
+    with pytest.raises(BundleError, match=r"model\.pt does not hold .* T1ce expert .* omit --initial_weights"):
         with_weights(UNetExpert([2, 2]), tmp_path / "model.pt", "t1ce")
 
 
@@ -180,5 +180,5 @@ def test_new_experts_replace_those_of_mixture_and_others_stay(folder: Path) -> N
 
 
 def test_rejects_folder_without_new_experts(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"contains none of expert_t1\.pt, .* leave out --new_experts_dir"):
+    with pytest.raises(BundleError, match=r"contains none of expert_t1\.pt, .* omit --new_experts_dir"):
         warm_start(_mixture(), experts_dir=None, new_experts_dir=tmp_path)

@@ -269,7 +269,7 @@ def test_raw_case_shows_preprocessing_measurements_and_warnings():
     assert "FLAIR registered to T1ce moved by 2.8 mm, turned by 9.2°; mutual information 0.30 before, 0.60" in words
     assert "edge correlation 0.88; 98% of the head in view passed 7.4" in words
     assert "T1ce bias-corrected (N4) field spans a factor of 1.31" in words
-    assert "1080 mL; network on each sequence; each sequence alone agrees to at least 0.81 (Dice) review" in words
+    assert "1080 mL; network on each sequence; agreement of single sequences at least 0.81 (Dice) review" in words
     assert "Preprocessing" in words
     assert "Preprocessing" not in words_of(page_of(made))
 
