@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--section", default="validation", help="section of the list")
     parser.add_argument("--cases", nargs="*", default=[], metavar="CASE", help="only these cases")
     parser.add_argument("--bundle", type=Path, help="bundle with a cross-sequence expert (default: the installed one)")
-    parser.add_argument("--resume", action="store_true", help="continue a stopped evaluation")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted evaluation")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the tables")
     options = machine.parse(parser, arguments)
     cases = labelled_cases(

@@ -11,11 +11,11 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run: TypeAlias = Callable[[argparse.Namespace, Console], int]
 
 EXIT_OK, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
-"""Success, error of the machine or installation, invalid input or option, stopped with Ctrl-C."""
+"""Exit codes: success, error of the machine or installation, invalid input or option, stopped with Ctrl-C."""
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Wrap paragraphs to the terminal, keep the line breaks of examples and show default values."""
+    """Formatter that wraps paragraphs to the terminal, keeps line breaks of examples and shows default values."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         """Wrap each line of a description or epilog, but not indented ones, which are commands to copy."""
@@ -53,7 +53,7 @@ def add_command(
 
 
 def add_terminal_options(parser: argparse.ArgumentParser, document: str = "one JSON document") -> None:
-    """Add `--quiet`, `--verbose` and `--json`. `document` names what `--json` prints."""
+    """Add `--quiet`, `--verbose` and `--json`. `document` describes the output of `--json`."""
     group = parser.add_argument_group("terminal output")
     group.add_argument("-q", "--quiet", action="store_true", help="print only warnings and errors")
     group.add_argument("-v", "--verbose", action="store_true", help="also print the library's log")

@@ -23,7 +23,7 @@ _OWN_SIGNALS = frozenset({"serve"})
 def entry() -> None:
     """Run the console script."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # escape characters that the terminal cannot show
+        if isinstance(stream, TextIOWrapper):  # escape characters that the terminal cannot display
             stream.reconfigure(errors="backslashreplace")
     try:
         code = main()

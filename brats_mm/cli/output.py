@@ -18,7 +18,7 @@ class Console:
 
     Attributes:
         quiet: print only results, warnings and errors.
-        as_json: print one JSON document to standard output and nothing else.
+        as_json: print only one JSON document to standard output.
     """
 
     quiet: bool = False
@@ -68,7 +68,7 @@ class Console:
 
 
 def print_line(line: str, stream: TextIO | None) -> OSError | None:
-    """Print a line and escape characters that the terminal cannot show.
+    """Print a line, and escape characters that the terminal cannot display.
 
     Returns:
         The error if the line cannot be printed for a reason other than a closed pipe. The stream then discards later

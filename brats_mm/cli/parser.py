@@ -1,4 +1,4 @@
-"""Argument parser of the command line. Imports nothing heavy, so that `--help` stays fast."""
+"""Argument parser of the command line. Imports no heavy libraries, to keep `--help` fast."""
 
 import argparse
 

@@ -19,7 +19,7 @@ from brats_mm.errors import ResourceError
 _ENDING = ("SIGTERM", "SIGHUP")
 
 _LEAST_ADDRESS_SPACE = 5 << 29
-"""2.5 GiB. With less address space, libraries fail with obscure errors or hang."""
+"""Smallest address space, 2.5 GiB. With less, libraries fail with obscure errors or hang."""
 
 _MEMORY = re.compile(
     r"bad_alloc|(can't|cannot|unable to|could not|failed to) (allocate|map segment|create a? ?thread)|out of memory"
@@ -34,7 +34,7 @@ _REFUSED = (
 
 
 class Terminated(KeyboardInterrupt):
-    """Raised when a signal asks the command to end, like KeyboardInterrupt on Ctrl-C."""
+    """Raised if a signal requests the end of the command, like KeyboardInterrupt on Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -47,7 +47,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def silence_libraries() -> None:
-    """Silence the logs, warnings and prints of libraries, but keep their errors and this package's warnings."""
+    """Silence the logs, warnings and prints of libraries. Keep their errors, and the warnings of this package."""
     warnings.simplefilter("ignore")
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger("brats_mm").setLevel(logging.WARNING)
@@ -71,7 +71,7 @@ def _move_to_own_descriptor(stream: Any) -> None:
 
 @contextmanager
 def terminate_on_signals() -> Iterator[None]:
-    """Raise `Terminated` on SIGTERM and SIGHUP inside the block, so that the command cleans up.
+    """Raise `Terminated` on SIGTERM and SIGHUP inside the block, so that the command can clean up.
 
     Ignored signals stay ignored, such as SIGHUP under `nohup`. A second signal does not interrupt the cleanup.
     """
@@ -124,9 +124,9 @@ def explanation(error: BaseException) -> tuple[str, int] | None:
         return None
     place = f"{error.filename}" if error.filename else "A file"
     if error.errno in _FULL:
-        return f"{place} cannot be read or written: {error.strerror}. Free space, or use another disk.", EXIT_FAULT
+        return f"{place} could not be accessed: {error.strerror}. Free space, or use another disk.", EXIT_FAULT
     if error.errno in _REFUSED:
-        return f"{place} cannot be used: {error.strerror}. Check the path and its permissions.", EXIT_INPUT
+        return f"{place} could not be accessed: {error.strerror}. Check the path and its permissions.", EXIT_INPUT
     return None
 
 

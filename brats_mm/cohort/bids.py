@@ -1,7 +1,7 @@
 """BIDS datasets: cases of a raw dataset, and file names of results in a derivative dataset.
 
-Results that BIDS derivatives define (label maps, probabilities) have its names. Other maps and pictures have custom
-suffixes, which `.bidsignore` lists for validators.
+Label maps and probabilities are named as in BIDS derivatives. Other maps and pictures have custom suffixes, which
+`.bidsignore` lists for validators.
 """
 
 import hashlib
@@ -50,12 +50,12 @@ def bids_cases(folder: Path, selection: BidsFilter) -> Iterator[CohortCase]:
 
 
 def count_bids_cases(folder: Path, selection: BidsFilter) -> int:
-    """Return how many cases `bids_cases` yields."""
+    """Return the number of cases of `bids_cases`."""
     return sum(1 for _ in bids_sessions(folder, selection))
 
 
 def bids_prefix(name: str) -> str:
-    """Return the BIDS entities of a case: its name if that is a BIDS name, or else a subject derived from the name.
+    """Return the BIDS entities of a case: its name if it is a BIDS name, or else a subject derived from it.
 
     Different names give different results: if characters had to be removed, a hash of the name is appended.
     """
@@ -93,7 +93,7 @@ def bids_file(case: str, name: str) -> str:
 def describe_dataset(folder: Path, convention: LabelConvention, version: str) -> None:
     """Write the dataset description, the labels and `.bidsignore` of a derivative dataset.
 
-    Existing additions to the description, such as authors, and to the README are kept.
+    Keeps existing additions to the description, such as authors, and to the README.
     """
     described = {
         "Name": "BraTS-MM tumour segmentations",

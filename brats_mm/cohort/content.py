@@ -1,8 +1,8 @@
 """Detect whether a case has changed, by the hash of its files' content or by their unchanged dates.
 
-Reading a hundred thousand cases just to find them unchanged would take hours. So a stamp of each case (names, sizes,
-modification times) is stored with the hash of its content. An equal stamp means an unchanged case. If the stamp
-differs, as for a copied dataset, the content decides.
+Hashing a hundred thousand unchanged cases would take hours. So a stamp of each case (names, sizes, modification times)
+is stored with the hash of its content. A case with an equal stamp is unchanged. If the stamp differs, as for a copied
+dataset, the hashes are compared.
 """
 
 import hashlib

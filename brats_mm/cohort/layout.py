@@ -19,7 +19,7 @@ _REPORT = "report.json"
 def prepare_output(
     folder: Path, layout: Layout, labels: LabelConvention, manifest: Path | None = None, *, version: str
 ) -> None:
-    """Create the folder of a cohort or continue an earlier one. Refuses folders with other files.
+    """Create the folder of a cohort, or continue an earlier cohort. Refuses folders with other files.
 
     Args:
         folder: folder for all results.
@@ -42,7 +42,7 @@ def prepare_output(
 
 
 def work_folder(folder: Path, case: str, layout: Layout) -> Path:
-    """Return the folder that a worker writes a case to. Removes incomplete results of an earlier worker."""
+    """Return the folder to which a worker writes a case. Removes incomplete results of an earlier worker."""
     place = folder / (CASES if layout is Layout.PLAIN else _WORK) / case
     if place.is_dir():
         for leftover in place.glob(".brats-mm-*"):

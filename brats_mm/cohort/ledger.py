@@ -1,4 +1,4 @@
-"""Records of a cohort's cases in one SQLite file, which survives a kill and scales to a hundred thousand cases."""
+"""Records of a cohort's cases in one SQLite file, which survives crashes and scales to a hundred thousand cases."""
 
 import json
 import sqlite3
@@ -51,7 +51,7 @@ class Failure:
 
 
 class Ledger:
-    """Records of a cohort. Only one process at a time can open them."""
+    """Records of a cohort. Only one process can open them at a time."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -69,7 +69,7 @@ class Ledger:
             message = (
                 f"Another brats-mm cohort is writing to {path.parent}. Wait for it, or choose another folder."
                 if locked
-                else f"The records {path} cannot be used ({error}). Choose another folder."
+                else f"The records {path} cannot be read ({error}). Choose another folder."
             )
             raise OutputError(message) from error
 
@@ -82,7 +82,7 @@ class Ledger:
         self._records.close()
 
     def is_new(self, name: str) -> bool:
-        """Whether the manifest names this case for the first time."""
+        """Return whether this case appears for the first time in the manifest."""
         return self._records.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
 
     def done(self, name: str) -> Entry | None:
@@ -106,7 +106,7 @@ class Ledger:
         attempts: int,
         sizes: Mapping[str, int] | None = None,
     ) -> None:
-        """Record how a case ended. `sizes` are the sizes in bytes of its result files."""
+        """Record the outcome of a case. `sizes` are the sizes of its result files in bytes."""
         if sizes:
             self._records.execute(
                 "INSERT OR REPLACE INTO results VALUES (?, ?)", (result.name, json.dumps(dict(sizes)))
@@ -132,7 +132,7 @@ class Ledger:
         )
 
     def fault(self, case: CohortCase, detail: str) -> None:
-        """Record a row of the manifest that cannot be used."""
+        """Record an invalid row of the manifest."""
         self._records.execute("INSERT INTO faults (name, detail) VALUES (?, ?)", (case.name, detail))
 
     def rows(self) -> Iterator[dict[str, Any]]:

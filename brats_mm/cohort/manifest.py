@@ -1,9 +1,8 @@
 """Read the cases of a cohort from a CSV or Parquet table, a BIDS dataset, or a folder of case folders.
 
 A table has the columns `case` (a name, by default that of the folder), and `folder` or any of `t1`, `t1ce`, `t2`,
-`flair`.
-Relative paths start at the folder of the table. Other columns are ignored. Tables are streamed, so a hundred thousand
-rows take no more memory than one.
+`flair`. Relative paths start at the folder of the table. Other columns are ignored. Tables are streamed, so memory does
+not grow with the number of rows.
 """
 
 import csv
@@ -30,7 +29,7 @@ class Manifest:
     Attributes:
         path: path of the manifest.
         count: number of cases.
-        cases: function that lists the cases from the start.
+        cases: function that iterates over the cases from the start.
     """
 
     path: Path
@@ -66,8 +65,8 @@ def _manifest(path: Path, selection: BidsFilter) -> Manifest:
         return Manifest(path, count_bids_cases(path, selection), lambda: bids_cases(path, selection))
     if not selection.is_empty:
         message = (
-            f"--participant, --session, --run and --acquisition select from a BIDS dataset, but {path} is not one. "
-            "Leave them out, or give a folder with sub-... folders."
+            f"--participant, --session, --run and --acquisition need a BIDS dataset, but {path} is not one. Omit "
+            "them, or give a folder with sub-... folders."
         )
         raise OptionError(message)
     if path.is_dir():
@@ -86,7 +85,7 @@ def _manifest(path: Path, selection: BidsFilter) -> Manifest:
 def _folder(path: Path) -> Manifest:
     if any(image_suffix(inside.name) for inside in path.iterdir() if inside.is_file()):
         message = (
-            f"{path} holds volumes itself: it is one case. Run `brats-mm segment` on it, or give the folder above it."
+            f"{path} contains volumes, so it is a single case. Run `brats-mm segment` on it, or give its parent folder."
         )
         raise CaseError(message)
     names = sorted(inside.name for inside in path.iterdir() if inside.is_dir() and not inside.name.startswith("."))
@@ -106,19 +105,21 @@ def _table(path: Path, rows: Callable[[Path], Iterator[Mapping[str, str]]]) -> M
 def _check_columns(path: Path, first: Mapping[str, str] | None) -> None:
     if first is not None and not {"folder", *_FILES} & set(first):
         message = (
-            f"{path.name} has the columns {', '.join(first) or 'none'}. It needs `folder`, or any of "
+            f"{path.name} has the columns {', '.join(first) or 'none'}. It must have `folder` or any of "
             f"{', '.join(_FILES)}, and may have `case`."
         )
         raise CaseError(message)
 
 
 def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
-    """Return the case of a row. A row that cannot be used is returned with its fault."""
+    """Return the case of a row. The case of an invalid row has a fault."""
     folder = row.get("folder", "")
     files = {modality: str(start / row[modality.value]) for modality in MODALITIES if row.get(modality.value)}
     name = row.get("case", "") or (Path(folder).name if folder else "")
     if not name:
-        return CohortCase(f"line {line}", fault=f"Line {line} of the manifest names no case. Fill its column `case`.")
+        return CohortCase(
+            f"line {line}", fault=(f"Line {line} of the manifest has no case name. Fill in its column `case`.")
+        )
     if bool(folder) == bool(files):
         fault = "both a folder and files" if folder else "neither a folder nor a file"
         return CohortCase(name, fault=f"The case {name[:60]!r} has {fault} in the manifest. Give one or the other.")

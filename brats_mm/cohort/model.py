@@ -9,7 +9,7 @@ from brats_mm.pipeline.request import SegmentRequest
 
 @dataclass(frozen=True)
 class SegmentCases:
-    """Loads the model in a worker.
+    """Function that loads the model in a worker.
 
     Attributes:
         request: request for every case, without input and output.

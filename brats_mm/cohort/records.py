@@ -9,11 +9,11 @@ from brats_mm.domain.modality import Modality
 from brats_mm.execution.tasks import Task
 
 LONGEST_NAME = 120
-"""Bytes of a case's name: it becomes part of file names."""
+"""Largest length of a case's name in bytes, because file names contain it."""
 
 
 class CaseState(str, Enum):
-    """How a case ended."""
+    """Final state of a case."""
 
     DONE = "done"
     SAME = "same"
@@ -33,9 +33,9 @@ class CohortCase:
 
     Attributes:
         name: name of the case, unique in its cohort.
-        folder: folder of its sequences, which are recognised by name or DICOM header. None if files are named.
-        files: files by sequence, if the manifest names them.
-        fault: reason that it cannot be used, for the table of failures.
+        folder: folder of its sequences, which are recognised by name or DICOM header. None if `files` are given.
+        files: files by sequence, if given in the manifest.
+        fault: reason why it cannot be used, for the table of failures.
     """
 
     name: str
@@ -51,7 +51,7 @@ class CaseTask(Task):
     Attributes:
         case: the case.
         output: folder of the cohort.
-        known: hash of the content that results exist for. Equal content is not computed again.
+        known: content hash of existing results. A case with this hash is not computed again.
     """
 
     case: CohortCase
@@ -70,7 +70,7 @@ class TaskResult:
 
     Attributes:
         name: name of the case.
-        state: how it ended. `SAME` if its content matches existing results.
+        state: final state. `SAME` if its content matches existing results.
         content: hash of its files' content. Empty if they could not be read.
         row: row of the results table, if done.
         kind: kind of failure.
@@ -86,11 +86,11 @@ class TaskResult:
 
 
 def name_fault(name: str) -> str | None:
-    """Return the reason that a name is invalid. None for a valid name."""
+    """Return the reason why a name is invalid, or None for a valid name."""
     plain = name.isprintable() and not any(letter in name for letter in '/\\:*?"<>|')
     if name and plain and not name.startswith((".", " ")) and len(name.encode()) <= LONGEST_NAME:
         return None
     return (
-        f"The case name {name[:60]!r} cannot be the name of a folder. Use letters, digits, '-' and '_', "
-        f"{LONGEST_NAME} at most."
+        f"The case name {name[:60]!r} is not a valid folder name. Use at most {LONGEST_NAME} letters, digits, '-' and "
+        "'_'."
     )

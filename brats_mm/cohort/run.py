@@ -27,8 +27,8 @@ from brats_mm.pipeline.request import SegmentRequest, to_json
 from brats_mm.trust.calibration_file import read_subset_calibration, subset_calibration_document
 
 _LOST = (
-    "The worker that computed this case stopped {attempts} times ({how}), the last time with only this case. Its files "
-    "may be damaged, or memory may be too small. Try it with `brats-mm segment`, and run the cohort again."
+    "The worker of this case stopped {attempts} times ({how}), the last time with only this case. The files of the "
+    "case may be damaged, or memory may be too small. Run `brats-mm segment` on the case, then the cohort again."
 )
 
 
@@ -39,12 +39,12 @@ class CohortStatus:
     Attributes:
         total: number of cases in the manifest.
         done, failed: number of cases in this run.
-        skipped: number of unchanged cases that were done before.
-        lost: number of cases that were done before but whose result files are missing or have a different size.
+        skipped: number of unchanged cases from earlier runs.
+        lost: number of cases from earlier runs whose result files are missing or have a different size.
         left_s: estimated remaining seconds. None before the first case.
         name: name of the case that has just ended.
         detail: reason for its failure, if it failed.
-        was_skipped: whether it was done before.
+        was_skipped: whether it was finished in an earlier run.
     """
 
     total: int
@@ -59,7 +59,7 @@ class CohortStatus:
 
     @property
     def ended(self) -> int:
-        """Cases that need no more work."""
+        """Number of cases that need no more work."""
         return self.done + self.failed + self.skipped
 
 
@@ -71,7 +71,7 @@ _NOT_IN_RESULTS = ("input", "output", "series", "study", "bundle", "trust_bundle
 
 
 def identity_of(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:
-    """Return a hash of everything except the case that results depend on: software, weights, calibration, options.
+    """Return a hash of everything but the case that affects results: software, weights, calibration, options.
 
     Raises:
         BundleError: the bundle does not exist, or its weights differ from those that it records or was calibrated for.
@@ -123,7 +123,7 @@ def run_cohort(
         on_case: called for each case that has ended.
 
     Returns:
-        The final status. The tables are written in any case, also after an interruption.
+        The final status. The tables are always written, even after an interruption.
 
     Raises:
         OutputError: the folder cannot be used, or the disk is full.
@@ -155,7 +155,7 @@ class _Run:
         self.status = CohortStatus(manifest.count)
         self._manifest, self._folder, self._ledger, self._settings = manifest, folder, ledger, settings
         self._on_case = on_case
-        self._stamps: dict[str, str] = {}  # of the cases under way
+        self._stamps: dict[str, str] = {}  # of the cases in progress
         self._begun = time.monotonic()
 
     def tasks(self) -> Iterator[CaseTask]:
@@ -166,9 +166,9 @@ class _Run:
                 yield task
 
     def _task(self, case: CohortCase) -> CaseTask | None:
-        """Return the task for a case. None if nothing is to be computed."""
+        """Return the task for a case, or None if nothing needs to be computed."""
         if not self._ledger.is_new(case.name):
-            self._fault(case, f"The manifest has another case {case.name!r}. Give each case a different name.")
+            self._fault(case, f"The manifest contains several cases {case.name!r}. Give each case a different name.")
             return None
         if case.fault is not None:
             self._fault(case, case.fault)
@@ -197,7 +197,7 @@ class _Run:
         self._count(case.name, failed=1, detail=detail)
 
     def record(self, finished: Finished[CaseTask, TaskResult]) -> None:
-        """Record how a case ended."""
+        """Record the outcome of a case."""
         name, attempts, result = finished.task.name, finished.attempts, finished.result
         if result is None:
             lost = _LOST.format(how=finished.lost, attempts=attempts)

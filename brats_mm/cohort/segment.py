@@ -21,7 +21,7 @@ _OURS = "An internal error occurred ({kind}). Please report it. Other cases are 
 
 @dataclass(frozen=True, eq=False)
 class SegmentRunner:
-    """Segments tasks with a loaded model, reading the next case and writing the last one meanwhile.
+    """Runner that segments tasks with a loaded model. Reads the next case and writes the last one meanwhile.
 
     Attributes:
         segmenter: the loaded model.
@@ -36,7 +36,7 @@ class SegmentRunner:
     def run(self, tasks: Iterable[CaseTask | None]) -> Iterator[TaskResult]:
         """Yield results as they become available."""
         with ThreadPoolExecutor(1, thread_name_prefix="hash") as hasher:
-            # The folder is the cohort's own, and its records say that the case is not done.
+            # The folder belongs to the cohort, and the case is not recorded as done.
             template = replace(self.request, outputs=replace(self.request.outputs, overwrite=True))
             jobs = _Jobs(tasks, template, self.layout, hasher)
             for outcome in segment_many(jobs, self.segmenter):
@@ -60,7 +60,7 @@ class SegmentRunner:
 
 @dataclass(eq=False)
 class _Jobs:
-    """Tasks as requests. Tasks whose content is unchanged are skipped."""
+    """Iterator over tasks as requests. Tasks with unchanged content are skipped."""
 
     tasks: Iterable[CaseTask | None]
     template: SegmentRequest

@@ -51,7 +51,7 @@ COLUMNS: Mapping[str, type] = {
     "device": str,
     "results": str,
 }
-"""Columns of the results table. Empty cells have no value, such as the entropy inside an empty region."""
+"""Columns of the results table. Cells without a value, such as the entropy inside an empty region, are empty."""
 
 
 def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _write_csv(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
 
 
 def write_failures(folder: Path, failures: Iterator[Failure]) -> Path:
-    """Write `failures.csv`: case, kind, detail, attempts. Only the header if nothing failed.
+    """Write `failures.csv`: case, kind, detail, attempts. The file has only a header if no case failed.
 
     Raises:
         OutputError: the table cannot be written.

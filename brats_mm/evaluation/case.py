@@ -39,7 +39,7 @@ VoxelTables = tuple[Reliability, EntropyTable]
 
 @dataclass(frozen=True, eq=False)
 class SetPredictor:
-    """Prediction of a case's subsets.
+    """Function that predicts the subsets of a case, with its description.
 
     Attributes:
         way: description for the summary.
@@ -47,7 +47,7 @@ class SetPredictor:
         predict: function from a case and subsets to one prediction per subset, in the same order. A prediction's
             `case.available` is its subset.
         windows: window settings. An interrupted evaluation resumes only with equal settings.
-        whole_volume: whether to compare masks everywhere, since the predictions may reach beyond the brain.
+        whole_volume: whether to compare masks everywhere, because predictions may extend beyond the brain.
     """
 
     way: str
@@ -58,11 +58,11 @@ class SetPredictor:
 
 
 def shared_passes(predictor: Predictor) -> SetPredictor:
-    """Run each expert once per case and window, and mix every subset: 15 subsets cost four expert passes."""
+    """Return a predictor that runs each expert once per case and window, so 15 subsets cost four expert passes."""
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         predictions = predictor.predict_subsets(case, subsets)
-        # Release each prediction after use, so that its lazily computed maps do not accumulate.
+        # Release each prediction after use, to free its lazily computed maps.
         return (predictions.pop(subset) for subset in subsets)
 
     way = "experts run once per case, on the bounding box of all its sequences"
@@ -93,7 +93,7 @@ class CaseEvaluation:
 def evaluate_case(
     labelled: LabelledCase, predictor: SetPredictor, requested: Sequence[Availability], policy: EmptyPolicy
 ) -> CaseEvaluation:
-    """Score one case with each of the wanted subsets whose sequences it has.
+    """Score one case with each requested subset whose sequences it has.
 
     Raises:
         InputError: an image or the label map is unusable.
@@ -172,7 +172,9 @@ def _voxel_tables(prediction: Prediction, reference: Mask, region: Region, brain
 
 
 def _uncalibrated(prediction: Prediction, reference: Mask, region: Region, brain: Box) -> Reliability | None:
-    """Count voxels by probability before the bundle's temperatures. None if it has none for these sequences."""
+    """Count voxels by probability before the bundle's temperatures. Return None if the bundle has no temperatures for
+    these sequences.
+    """
     calibration = prediction.model.calibration
     correction = IDENTITY if calibration is None else calibration.of(prediction.case.available, region)
     if correction == IDENTITY:

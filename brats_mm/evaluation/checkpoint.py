@@ -84,13 +84,13 @@ class EvaluationCheckpoint:
         done = self.cases_done()
         if done and not resume:
             message = (
-                f"{self._results} holds an evaluation that was interrupted after {done} cases. Continue it with "
-                "--resume, or restart it with --overwrite."
+                f"{self._results} holds an evaluation that was interrupted after {done} cases. Continue with "
+                "--resume, or restart with --overwrite."
             )
             raise OutputError(message)
 
     def cases_done(self) -> int:
-        """Number of cases that an interrupted evaluation has finished. 0 without a readable checkpoint."""
+        """Return the number of finished cases of an interrupted evaluation, or 0 without a readable checkpoint."""
         try:
             return self._read().done
         except OptionError:
@@ -137,7 +137,7 @@ class EvaluationCheckpoint:
             self._remove()
 
     def leave(self) -> None:
-        """Remove the folder if no case was finished. Otherwise keep it for resuming."""
+        """Remove the folder if no case was finished. Otherwise keep it for a resumed evaluation."""
         if not (self.folder / PROGRESS).exists():
             shutil.rmtree(self.folder, ignore_errors=True)
             for folder in self._made:
@@ -184,7 +184,7 @@ class EvaluationCheckpoint:
 
 
 def _then_and_now(then: Any, now: Any) -> str:
-    """Describe how two values differ, if that is short enough for a message."""
+    """Describe the difference of two values, or return an empty string if it is too long for a message."""
     if isinstance(then, dict) and isinstance(now, dict):
         differ = [key for key in now if then.get(key) != now[key]]
         then, now = ({key: record.get(key) for key in differ} for record in (then, now))

@@ -130,7 +130,7 @@ def bootstrap_interval(
 
 
 def signed_rank(difference: Values) -> float:
-    """Return the two-sided p value of Wilcoxon's signed-rank test. 1 if no case differs."""
+    """Return the two-sided p value of Wilcoxon's signed-rank test, or 1 if no case differs."""
     changed = difference[difference != 0]
     return float(wilcoxon(changed).pvalue) if len(changed) else 1.0
 
@@ -224,7 +224,7 @@ def _tally(scores: Scores, case: str, region: str) -> PairTally:
 def _columns(
     a: Scores, b: Scores, cases: Sequence[str], places: Sequence[tuple[str, str, str]], name: str
 ) -> tuple[Values, Values]:
-    """Average each case's scores over the places that both evaluations have. NaN without any."""
+    """Average each case's scores over the columns that both evaluations have, or NaN without any."""
     pairs = np.full((len(cases), 2), np.nan)
     for index, case in enumerate(cases):
         both = [

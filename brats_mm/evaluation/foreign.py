@@ -1,4 +1,4 @@
-"""Score label maps of another program like the predictions of a model."""
+"""Score label maps of another program in the same way as predictions of a model."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -22,8 +22,8 @@ RUN = Run(device="unknown", backend="label maps", window=(0, 0, 0), windows=0, s
 def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, name: str | None = None) -> SetPredictor:
     """Score the label maps of a folder.
 
-    `FOLDER/<case>.nii.gz` is the prediction from all sequences of the case, and `FOLDER/t1ce+flair/<case>.nii.gz` that
-    from a subset. Label maps have no probabilities, so calibration and uncertainty in the tables are those of a
+    `FOLDER/<case>.nii.gz` is the prediction from all sequences of the case, and `FOLDER/t1ce+flair/<case>.nii.gz` is
+    that from a subset. Label maps have no probabilities, so calibration and uncertainty in the tables are those of a
     prediction that is always certain.
 
     Args:

@@ -34,20 +34,19 @@ def markdown_of(document: Mapping[str, Any]) -> str:
         _failed(document),
         "## Dice of each subset, in percent",
         "*raw*: as predicted. *500*: an enhancing tumour of fewer than 500 voxels is relabelled as necrosis first, "
-        f"which only changes ET. Published columns were scored by others on other cases ({BESIDE.value}). They show "
-        "the pattern and are not a ranking.",
+        f"which only changes ET. Published columns were scored by others on other cases ({BESIDE.value}). They "
+        "illustrate the pattern and are not a ranking.",
         _sets(document),
         "## Means",
         _means(document),
         "## Published means over the 15 subsets",
-        "None of these was scored by this software. Do not compare rows of different protocols with each other or with "
-        "ours unless the cases are the same.",
+        "None of these was scored by this software. Compare rows only if their protocols and cases are the same.",
         _published(document),
         "## Other scores, means over the subsets (raw)",
         _others(document),
         "## Calibration and counter-intuitive pairs, in percent",
-        "Means over subsets of the means over cases. Published rows: SimMLM (ICCV 2025), second-hand. Its definitions "
-        "are unknown and may differ from ours.",
+        "Means over subsets of the means over cases. Published rows: SimMLM (ICCV 2025), second-hand. Its "
+        "definitions are unknown and may differ from those used here.",
         _calibration(document),
         "## Definitions",
         "\n".join(f"- **{name}**: {text}" for name, text in document["definitions"].items()),

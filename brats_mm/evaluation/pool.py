@@ -1,4 +1,4 @@
-"""Pool the evaluations of the folds of a cross-validation: each case is scored by the model that did not see it."""
+"""Pool the evaluations of a cross-validation: each case is scored by the model that was not trained on it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ MARKDOWN = "summary.md"
 def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict[str, Any]:
     """Pool evaluations of disjoint cases into one evaluation folder.
 
-    Calibration and uncertainty over pooled voxels are missing, because the tables hold scores of cases only.
+    Calibration and uncertainty over pooled voxels are missing, because the tables only hold scores of cases.
 
     Args:
         folders: folders that `evaluate` wrote, one per fold.
@@ -54,7 +54,10 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
     summaries = [read_summary(folder) for folder in folders]
     policies = sorted({summary["empty_policy"]["name"] for summary in summaries})
     if len(policies) != 1:
-        message = f"The folds use different policies for empty regions ({', '.join(policies)}). Evaluate them with one."
+        message = (
+            f"The folds use different policies for empty regions ({', '.join(policies)}). Evaluate them with the same "
+            "policy."
+        )
         raise OptionError(message)
     summary, rows, weights = Summary(), list[CaseRow](), list[WeightRow]()
     places: dict[str, Path] = {}

@@ -1,8 +1,8 @@
 """Published results for BraTS with missing sequences: Dice in percent.
 
 Each row names its protocol. Do not compare rows of different protocols: the split, the rule for small enhancing tumours
-and the policy for empty regions change ET by several points. No row was scored by this software. The source states
-where a paper's table was only seen second-hand. The numbers are in `published.json`.
+and the policy for empty regions change ET by several points. No row was scored by this software. The source states if a
+paper's table is quoted second-hand. The numbers are in `published.json`.
 """
 
 import json

@@ -160,7 +160,7 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
     return {
         "software version": __version__,
         "model": predictor.model.document(),
-        "way of predicting": predictor.way,
+        "way of prediction": predictor.way,
         "window settings": dict(predictor.windows),
         "empty-region policy": settings.policy.value,
         "list of tables": [CASES, WEIGHTS, TRUST],

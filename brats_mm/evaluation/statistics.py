@@ -32,7 +32,7 @@ GROUPS: Mapping[str, tuple[Availability, ...]] = {
     "without_t1ce": tuple(subset for subset in SUBSETS if Modality.T1CE not in subset),
     **{subset_name(subset): (subset,) for subset in SUBSETS},
 }
-"""Groups of subsets, and each subset by itself, by name."""
+"""Groups of subsets and single subsets, by name."""
 
 _ByCase = Mapping[str, MutableMapping[str, float]]
 """Case -> name of a subset -> score, which can be NaN."""

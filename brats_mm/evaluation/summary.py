@@ -28,11 +28,11 @@ DEFINITIONS = {
     "dice": "Voxels of the label map on the input grid; 0 to 1.",
     "hd95_mm": "Larger of the two directed 95th percentiles of surface distance, millimetres.",
     "lesion_dice": (
-        "BraTS 2023: mean over reference lesions of more than 50 mm3 and false-positive components, which count 0. "
+        "BraTS 2023: mean over reference lesions of more than 50 mm3 and false-positive components, which count as 0. "
         "Lesions are 26-connected after dilation by 3 voxels."
     ),
     "lesion_hd95_mm": (
-        f"The same mean of the lesions' HD95, millimetres. Missed lesions and false-positive components count "
+        "The same mean of the lesions' HD95, millimetres. Missed lesions and false-positive components count as "
         f"{LESION_PENALTY_MM:.0f} mm."
     ),
     **calibration.DEFINITIONS,

@@ -78,7 +78,7 @@ NUMBERS = (*SCORES, *UNCERTAINTY)
 """Averaged columns of `cases.csv`."""
 
 CATEGORIES = frozenset({"subset", "region", "rule", "modality"})
-"""Columns with few different texts."""
+"""Columns with few distinct texts."""
 
 AnyRow: TypeAlias = CaseRow | WeightRow | TrustRecord
 """A row of one of the tables."""
@@ -189,7 +189,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """Read an evaluation's `summary.json`.
 
     Raises:
-        OptionError: the folder has none.
+        OptionError: the folder has no such file.
     """
     path = folder / SUMMARY
     try:
@@ -221,7 +221,7 @@ def _parsed(text: str, kind: Any) -> str | int | float:
 
 
 def plain_document(value: Any) -> Any:
-    """Return a value with rounded numbers and NaN as None, as JSON can hold it."""
+    """Return a value for JSON, with rounded numbers and None for NaN."""
     if isinstance(value, Mapping):
         return {str(key): plain_document(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Measure how well a trust profile works: all figures of `docs/trust.md`, from the tables of one evaluation.
+"""Measure the accuracy of a trust profile: all figures of `docs/trust.md`, from the tables of one evaluation.
 
 All figures come from profiles that were fitted without the case in question.
 """
@@ -28,7 +28,7 @@ FAILURE = 0.5
 PLOT_BINS = 5
 
 MARGINS = (math.inf, 0.1, 0.05, 0.0)
-"""Advantages in expected Dice from which fewer sequences are used. Infinity: never."""
+"""Smallest advantage in expected Dice for which fewer sequences are used. Infinity means never."""
 
 
 def trust_figures(
@@ -165,7 +165,7 @@ def _volume(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
 
 
 def _advice(gains: Sequence[LeftOutGain], region: Region) -> dict[str, Any]:
-    """Score the choice of the most helpful missing sequence, where at least two are missing."""
+    """Score the choice of the most helpful missing sequence, for cases with at least two missing."""
     kinds = list(dict.fromkeys(gain.kind for gain in gains))
     return {
         kind: _advice_of_kind([gain for gain in gains if (gain.kind, gain.gain.region) == (kind, region)])
@@ -193,7 +193,7 @@ def _advice_of_kind(gains: Sequence[LeftOutGain]) -> dict[str, Any]:
 
 
 def _importance(by_case: Mapping[str, CaseRecords], weights: Sequence[WeightRow], region: Region) -> dict[str, Any]:
-    """Relate gate weights and leave-one-out changes, of all four sequences, to what each sequence is worth."""
+    """Relate gate weights and leave-one-out changes of all four sequences to the value of each sequence."""
     full = subset_name(ALL_AVAILABLE)
     gate = {(row.case, row.modality): row.weight for row in weights if (row.subset, row.region) == (full, region.value)}
     columns: dict[str, list[float]] = defaultdict(list)
@@ -241,7 +241,7 @@ def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dic
 
 
 def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
-    """Score the use of fewer sequences wherever their expected Dice is higher by a margin."""
+    """Score the use of fewer sequences if their expected Dice is higher by a margin."""
     by_case: dict[str, dict[Availability, LeftOutPrediction]] = defaultdict(dict)
     for prediction in _of(left_out, region):
         by_case[prediction.case][prediction.subset] = prediction
@@ -266,9 +266,9 @@ def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
 def best_answer(
     by_subset: Mapping[Availability, LeftOutPrediction], subset: Availability, margin: float
 ) -> LeftOutPrediction:
-    """Return the answer for the subset, or that for fewer sequences if its expected Dice is higher by the margin.
+    """Return the prediction for the subset, or that for fewer sequences if its expected Dice is higher by the margin.
 
-    An answer without an outline has no expected Dice. It is neither replaced nor a replacement.
+    A prediction without an outline has no expected Dice. It is neither replaced nor used as a replacement.
     """
     full = by_subset[subset]
     if math.isnan(full.expected_dice) or math.isinf(margin):

@@ -87,7 +87,7 @@ _WAYS = {
     "estimate from the probabilities": ("estimate", "estimate"),
     "calibrated estimate": ("calibrated", "estimate"),
 }
-"""Prediction of Dice -> its figures, and the figures of its ranking, which calibration does not change."""
+"""Estimate of the Dice -> its figures, and the figures of its ranking, which calibration does not change."""
 
 
 def _summary(figures: Figures, profile: TrustProfile) -> str:
@@ -102,7 +102,7 @@ def _summary(figures: Figures, profile: TrustProfile) -> str:
 
 def _cases(figures: Figures) -> str:
     return (
-        f"{figures['cases']} cases with every subset of their sequences. Each case is predicted with what was fitted "
+        f"{figures['cases']} cases with every subset of their sequences. Each case is predicted by a profile fitted "
         "to the other cases."
     )
 

@@ -1,4 +1,4 @@
-"""Draw expected against true Dice as SVG, without a plotting library, so that equal figures give equal files."""
+"""Draw expected against true Dice as SVG, without a plotting library, so equal figures give equal files."""
 
 from collections.abc import Mapping, Sequence
 

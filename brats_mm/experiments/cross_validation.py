@@ -59,8 +59,8 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Train and evaluate the model of each fold, or continue where an earlier call stopped.
 
-    The bundle of a fold holds the last weights of the mixture, because the best ones were selected on the cases that
-    are evaluated.
+    The bundle of a fold holds the last weights of the mixture, because the best weights are selected on the evaluated
+    cases.
 
     Args:
         bundle: bundle whose configs to train.

@@ -57,7 +57,7 @@ class MoMKE(SingleNetwork):
         return mixed
 
     def _mixed(self, name: str, image: Tensor, channel: int, required: Tensor) -> Tensor | None:
-        """Return `mixed_features` of the samples that need it, zeros for the others. None if no sample does."""
+        """Return `mixed_features` of the samples that need it and zeros for others, or None if none needs it."""
         rows = torch.nonzero(required[:, channel]).flatten()
         if rows.numel() == 0:
             return None

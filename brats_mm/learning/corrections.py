@@ -1,4 +1,4 @@
-"""Corrected label maps of a site: their records, which to use, and which to hold out."""
+"""Records of a site's corrected label maps, and their selection for training and evaluation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -6,14 +6,14 @@ from enum import Enum
 from typing import Any
 
 FINAL = "final"
-"""Tag of the labels that count as finished. Only these are trained on."""
+"""Tag of finished labels. Only these are used for training."""
 
 HELD_OUT_SHARE = 0.25
 """Share of a site's cases on which new versions are evaluated."""
 
 
 class Role(str, Enum):
-    """Use of a case in training. It never changes, so that no version was trained on a case that it is evaluated on."""
+    """Use of a case in training. It never changes, so no version is evaluated on a case that it was trained on."""
 
     TRAINING = "training"
     HELD_OUT = "held_out"
@@ -41,11 +41,11 @@ class Correction:
     Attributes:
         id: random identifier, and name of its folder.
         owner: caller who submitted it.
-        image: image that it belongs to, by the caller's name for it.
+        image: the caller's name of the image.
         tag: `final`, or another tag of the viewer.
         version: 1 for the first label of this owner, image and tag.
         created: time of the submission.
-        author: person as named by the viewer. Empty if it named none.
+        author: person given by the viewer, or empty.
         content: SHA-256 of the images, which identifies the case.
         role: use of the case in training.
         sequences: stored file by sequence. Empty if the sequence of the image is unknown.
@@ -54,7 +54,7 @@ class Correction:
         volumes_ml: volume of each compartment in millilitres.
         prediction: prediction that it corrects. None if there was none.
         scores: scores of the prediction against this label, by region. Empty without a prediction.
-        info: further information from the viewer.
+        info: additional information from the viewer.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Correction:
 
     @property
     def is_trainable(self) -> bool:
-        """Whether it can be trained on or evaluated with."""
+        """Whether it can be used for training or evaluation."""
         return self.tag == FINAL and bool(self.sequences)
 
 
@@ -123,7 +123,7 @@ def latest(corrections: Iterable[Correction]) -> list[Correction]:
 
 
 def usable_cases(corrections: Iterable[Correction]) -> list[Correction]:
-    """Return the newest trainable label of each case, oldest first. Labels of a case by two people count once."""
+    """Return the newest trainable label of each case, oldest first. If two people label a case, it counts once."""
     newest: dict[str, Correction] = {}
     for correction in latest(corrections):
         if correction.is_trainable:
@@ -135,7 +135,7 @@ def usable_cases(corrections: Iterable[Correction]) -> list[Correction]:
 def role_of_case(existing: Iterable[Correction], content: str, share: float = HELD_OUT_SHARE) -> Role:
     """Return the role of a case whose label is being submitted.
 
-    A known case keeps its role. The second new case is held out, and later ones so that the share is kept.
+    A known case keeps its role. The second new case is held out, and so are later cases as needed to keep the share.
 
     Args:
         existing: all corrections so far.

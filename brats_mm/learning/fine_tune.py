@@ -1,4 +1,6 @@
-"""Fine-tune a bundle on the cases of a plan for a limited time, and evaluate old and new version on held-out cases."""
+"""Fine-tune a bundle on the cases of a plan for a limited time, and evaluate the old and the new version on held-out
+cases.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +30,7 @@ from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 from brats_mm.trust.calibration_file import SUBSET_CALIBRATION
 
 FITTED_FILES = ("models/trust.json", "docs/expected_dice.json", "docs/trust_figures.json")
-"""Files measured with the weights of the parent, which a new version does not get."""
+"""Files with measurements of the parent's weights, which are not copied to a new version."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Watch:
 def fine_tune(plan: TrainingPlan, folder: Path, options: ModelOptions, output: Path, watch: Watch) -> dict[str, Any]:
     """Fine-tune, write the new bundle to `output/bundle` and the report to `output/training.json`.
 
-    A mixture with a cross-sequence expert trains that expert alone. Other networks are trained as a whole.
+    For a mixture with a cross-sequence expert, only that expert is trained. Other networks are trained as a whole.
 
     Args:
         plan: the cases and settings.
@@ -96,8 +98,8 @@ def write_version(
 ) -> Bundle:
     """Write a bundle like `parent` with other weights.
 
-    Keeps the calibration of the logits, because the version is evaluated with it. Leaves out what was measured with the
-    weights of the parent.
+    Keeps the calibration of the logits, because the version is evaluated with it. Omits files with measurements of the
+    parent's weights.
 
     Args:
         parent: bundle to copy the configs of.
@@ -200,7 +202,7 @@ def _train(
         part, step = network.cross, cross_sequence_step
         cases = [(case, weight) for case, weight in cases if case.available.sum() > 1]
         if not cases:
-            message = "No corrected case has two sequences, which the model needs to learn from. Correct such a case."
+            message = "Training needs a corrected case with at least two sequences. Correct such a case."
             raise CaseError(message)
     settings = LoopSettings(
         plan.settings.minutes,
@@ -210,7 +212,7 @@ def _train(
         warmup=0.05,
         save_minutes=float("inf"),
         seed=plan.settings.seed,
-        workers=0,  # a confined process must not start others
+        workers=0,  # a confined process must not start other processes
     )
     begin, steps = watch.clock(), 0
     total = max(1, round(plan.settings.minutes * 60))

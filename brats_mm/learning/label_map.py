@@ -23,7 +23,7 @@ _BY_NAME = {name: part for part, names in _NAMES.items() for name in names}
 
 
 def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
-    """Return stored value -> BraTS 2023 value for the labels that a viewer names.
+    """Return the BraTS 2023 value by stored value, from the label names of a viewer.
 
     Args:
         label_info: entries with `name` and `idx`, as MONAI Label's viewers send them. Background is skipped.
@@ -35,7 +35,7 @@ def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
     for entry in label_info:
         name, value = (entry.get("name"), entry.get("idx")) if isinstance(entry, Mapping) else (None, None)
         if not isinstance(name, str) or not isinstance(value, int) or isinstance(value, bool):
-            message = "An entry of label_info lacks a name or an integer idx. Send entries such as {'name', 'idx'}."
+            message = "An entry of label_info has no name or no integer idx. Send entries such as {'name', 'idx'}."
             raise OptionError(message)
         plain = name.strip().lower().replace("_", " ").replace("-", " ")
         if plain == "background":

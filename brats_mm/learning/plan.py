@@ -12,7 +12,7 @@ from brats_mm.learning.corrections import Correction, Role, usable_cases, with_r
 PLAN = "plan.json"
 REPLAY = "replay"
 MOST_HELD_OUT = 8
-"""Largest number of cases to evaluate on. Each is segmented by the old and the new version."""
+"""Largest number of cases to evaluate on. Each of them is segmented by the old and the new version."""
 MOST_REPLAYED = 32
 REPLAY_SHARE = 0.5
 """Share of the crops that come from replayed cases, if there are any."""
@@ -21,7 +21,7 @@ SHORTEST_MINUTES, LONGEST_MINUTES = 0.01, 24 * 60.0
 
 @dataclass(frozen=True)
 class PlannedCase:
-    """A labelled case of a plan.
+    """Labelled case of a plan.
 
     Attributes:
         name: name of the case.
@@ -66,8 +66,8 @@ class TrainingPlan:
     """A fine-tuning.
 
     Attributes:
-        version: name of the resulting version.
-        parent: version that is fine-tuned.
+        version: name of the new version.
+        parent: version to fine-tune.
         settings: settings of the training.
         cases: cases to train on, to evaluate on, and to replay.
     """
@@ -101,8 +101,8 @@ def choose_cases(corrections: Iterable[Correction]) -> list[Correction]:
     train, held_out = with_role(usable, Role.TRAINING), with_role(usable, Role.HELD_OUT)
     if not train or not held_out:
         message = (
-            f"Training needs two corrected cases, one to learn from and one to evaluate on. There are {len(usable)}. "
-            "Submit labels of further cases."
+            "Training needs at least two corrected cases, one for training and one for evaluation, but there are "
+            f"{len(usable)}. Submit labels of more cases."
         )
         raise OptionError(message)
     return [*train, *held_out[:MOST_HELD_OUT]]

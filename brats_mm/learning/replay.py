@@ -1,4 +1,4 @@
-"""Labelled cases of a site to mix into each training, so that the model does not forget them."""
+"""Labelled cases of a site that are mixed into each training, to prevent forgetting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

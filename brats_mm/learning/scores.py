@@ -48,7 +48,7 @@ def score_prediction(predicted: Labels, corrected: Labels, grid: Grid) -> dict[s
 
 
 def mean_scores(scores: Iterable[Scores]) -> dict[str, dict[str, float | None]]:
-    """Return the mean of each score over cases. Undefined scores are left out."""
+    """Return the mean of each score over cases. Undefined scores are omitted."""
     every = list(scores)
     names = ("dice", "hd95_mm", "predicted_ml", "corrected_ml")
     return {

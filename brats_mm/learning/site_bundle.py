@@ -1,4 +1,4 @@
-"""Write a bundle whose own `train.json` fine-tunes on the labels of a site, for MONAI's tools and federated clients."""
+"""Write a bundle whose `train.json` fine-tunes on the labels of a site, for MONAI's tools and federated clients."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from brats_mm.learning.plan import REPLAY, FineTuning, PlannedCase, TrainingPlan
 from brats_mm.learning.store import LABELS, CorrectionStore
 
 TRAINED = "fine_tuned"
-"""Folder of a site's bundle with the weights that its `train.json` writes."""
+"""Folder of a site's bundle for the weights written by its `train.json`."""
 
 SITE_CASES = "configs/site_cases.json"
 _CROSS = "brats_mm.networks.presets.cross_sequence"
@@ -25,8 +25,8 @@ def plan_of_corrections(store: CorrectionStore, version: str, parent: str) -> Tr
 
     Args:
         store: corrections.
-        version: version that results.
-        parent: version that is fine-tuned.
+        version: name of the new version.
+        parent: version to fine-tune.
 
     Raises:
         OptionError: there are too few corrections.
@@ -44,23 +44,23 @@ def write_site_bundle(
 ) -> Bundle:
     """Write a copy of a bundle whose `train.json` starts from its weights and trains on the cases of a plan.
 
-    `monai.bundle run` and `MonaiAlgo` train it with no further option. The learning rate falls to zero over `epochs`.
-    In federated training, set it to the epochs of all rounds together. Held-out cases are the validation cases. As in
-    `fine_tune`, the cross-sequence expert of the shipped network is trained alone. The images stay in their place, but
-    formats that the training does not read are converted.
+    `monai.bundle run` and `MonaiAlgo` train it without options. The learning rate falls to zero over `epochs`. In
+    federated training, set `epochs` to the sum over all rounds. Held-out cases are the validation cases. As in
+    `fine_tune`, only the cross-sequence expert of the shipped network is trained. Images are not copied, except for
+    formats that training cannot read, which are converted.
 
     Args:
-        plan: what to learn from. Its time limit is not used, because `train.json` counts epochs.
+        plan: the cases. Its time limit is not used, because `train.json` counts epochs.
         folder: folder of the plan's cases.
         parent: bundle to fine-tune.
         output: folder of the new bundle. It must not exist.
-        changes: further settings of `train.json`, such as `{"epochs": 20}`.
+        changes: additional settings of `train.json`, such as `{"epochs": 20}`.
 
     Raises:
-        BundleError: there is something at `output` already.
+        BundleError: `output` already exists.
     """
     if output.exists():
-        message = f"{output} exists already. Name another folder."
+        message = f"{output} already exists. Choose another folder."
         raise BundleError(message)
     shutil.copytree(default_bundle() / "configs", output / "configs")
     shutil.copytree(parent.root, output, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Corrections on disk: one folder each, never overwritten, and complete or absent after a kill.
+"""Corrections on disk: one folder each, written atomically and never overwritten.
 
 <root>/<owner>/<id>/correction.json    record of the correction
 <root>/<owner>/<id>/labels.nii.gz      label map on the grid of its image, with BraTS 2023 values
@@ -52,7 +52,7 @@ class CorrectionStore:
         return correction
 
     def all(self, owner: str | None = None) -> list[Correction]:
-        """Return the corrections of one owner or of all, oldest first. Skips unreadable ones."""
+        """Return the corrections of one owner or all owners, oldest first. Skips unreadable ones."""
         owners = "*" if owner is None else _hash(owner)
         corrections = [_read(path) for path in self.root.glob(f"{owners}/*/{DOCUMENT}")]
         return sorted(

@@ -1,9 +1,9 @@
-"""Versions of a site's model: bundles beside the installed one, of which one is active.
+"""Versions of a site's model: bundles in addition to the installed one, one of which is active.
 
-<root>/<version>/      a bundle, with `training.json`: what it learned from and its held-out scores
-<root>/active.json     the active version, and those before it
+<root>/<version>/      a bundle, with `training.json`: its training cases and held-out scores <root>/active.json     the
+active and previously active versions
 
-A bundle appears complete or not at all. Only `activate` and `roll_back` change which one is active.
+A bundle appears complete or not at all. Only `activate` and `roll_back` change the active version.
 """
 
 import json
@@ -31,7 +31,7 @@ _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,60}")
 
 @dataclass(frozen=True)
 class ActiveModel:
-    """The active version, and the versions that were active before it, oldest first."""
+    """The active version, and previously active versions, oldest first."""
 
     version: str = BASE
     earlier: tuple[str, ...] = ()
@@ -44,10 +44,10 @@ class ActiveModel:
         """Return the state with the version before this one.
 
         Raises:
-            OptionError: no other version was active before.
+            OptionError: there is no previously active version.
         """
         if not self.earlier:
-            message = "No other version was active before, so there is nothing to roll back to."
+            message = "Cannot roll back, because no other version was active before."
             raise OptionError(message)
         return ActiveModel(self.earlier[-1], self.earlier[:-1])
 
@@ -65,7 +65,7 @@ def next_version(base: str, existing: Collection[str]) -> str:
 
 
 class ModelVersions:
-    """Versions below one folder, which need not exist yet."""
+    """Versions below a folder, which may not exist yet."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -79,7 +79,7 @@ class ModelVersions:
         return [path.name for path in sorted(folders, key=lambda path: (path.stat().st_mtime, path.name))]
 
     def folder(self, version: str) -> Path | None:
-        """Return the bundle of a version. None for the base.
+        """Return the bundle of a version, or None for the base.
 
         Raises:
             OptionError: the version does not exist.
@@ -92,7 +92,7 @@ class ModelVersions:
         return self._root / version
 
     def report(self, version: str) -> dict[str, Any]:
-        """Return the training report of a version, with its held-out scores. Empty if unknown."""
+        """Return the training report of a version with its held-out scores, or an empty report if unknown."""
         try:
             document = json.loads((self._root / version / REPORT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -100,13 +100,13 @@ class ModelVersions:
         return document if isinstance(document, dict) else {}
 
     def adopt(self, bundle: Path, version: str) -> None:
-        """Move a finished bundle here. Replaces the rest of an interrupted attempt with the same name.
+        """Move a finished bundle into the folder. Replaces remains of an interrupted attempt with the same name.
 
         Raises:
             OSError: the disk is full.
         """
         if not _NAME.fullmatch(version):
-            message = f"The version {version!r} has characters that are not allowed."
+            message = f"The version {version!r} contains invalid characters. Use letters, digits, '.', '+' and '-'."
             raise OptionError(message)
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in (*bundle.rglob("*"), bundle):
@@ -119,7 +119,7 @@ class ModelVersions:
             sync(self._root)
 
     def active(self) -> ActiveModel:
-        """Return the active version. The base if none was activated or the active one was deleted."""
+        """Return the active version, which is the base if none was activated or the active version was deleted."""
         try:
             stored: Mapping[str, Any] = json.loads((self._root / ACTIVE).read_text(encoding="utf-8"))
             state = ActiveModel(str(stored["version"]), tuple(map(str, stored["earlier"])))
@@ -130,7 +130,7 @@ class ModelVersions:
         return state if state.version in versions else ActiveModel()
 
     def active_bundle(self) -> Path | None:
-        """Return the bundle of the active version. None for the base."""
+        """Return the bundle of the active version, or None for the base."""
         return self.folder(self.active().version)
 
     def activate(self, version: str) -> ActiveModel:
@@ -142,7 +142,7 @@ class ModelVersions:
         """
         folder = self.folder(version)
         if folder is not None and Bundle(folder).recorded_hash() is None:
-            message = f"The version {version} records no hash of its weights. Train it again."
+            message = f"The version {version} has no recorded hash of its weights. Train it again."
             raise BundleError(message)
         if folder is not None:
             checked_hash(Bundle(folder))
@@ -150,10 +150,10 @@ class ModelVersions:
             return self._store(self.active().activated(version))
 
     def roll_back(self) -> ActiveModel:
-        """Activate the version that was active before.
+        """Activate the previously active version.
 
         Raises:
-            OptionError: no other version was active before.
+            OptionError: there is no previously active version.
         """
         with self._lock:
             return self._store(self.active().rolled_back())

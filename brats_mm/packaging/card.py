@@ -25,7 +25,7 @@ class UpdatedCard:
 def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
     """Write the figures of an evaluation into `docs/README.md` and `docs/expected_dice.json` of a bundle.
 
-    Only the part between the card's markers is replaced. Later reports quote the row of their sequences.
+    Only the part between the card's markers is replaced. Reports quote the row of their sequences.
 
     Args:
         evaluation: folder written by `brats-mm evaluate`.
@@ -34,14 +34,14 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
     Raises:
         InputError: the folder holds no evaluation, or one of other weights.
         BundleError: the bundle is damaged.
-        OutputError: the bundle cannot be written to.
+        OutputError: the bundle is not writable.
     """
     summary, digest = read_summary(evaluation), checked_hash(bundle)
     evaluated = str(summary["model"]["weights_sha256"])
     if evaluated != digest:
         message = (
-            f"{evaluation} evaluates other weights (SHA-256 {evaluated[:12]}...) than those of the bundle "
-            f"{bundle.root} ({digest[:12]}...). Evaluate this bundle first: brats-mm evaluate --bundle."
+            f"{evaluation} was computed with weights (SHA-256 {evaluated[:12]}...) other than those of the bundle "
+            f"{bundle.root} ({digest[:12]}...). Evaluate this bundle with brats-mm evaluate --bundle."
         )
         raise OptionError(message)
     document = expected_dice_document(summary)

@@ -27,7 +27,7 @@ from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, subset_calibrati
 
 
 class Fitting(Protocol):
-    """Fits a correction of the logits to labelled cases."""
+    """Function that fits a correction of the logits to labelled cases."""
 
     def __call__(
         self, predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
@@ -36,7 +36,7 @@ class Fitting(Protocol):
 
 @dataclass(frozen=True)
 class CreatedBundle:
-    """A bundle on disk. `calibration` or `subsets` is set if a correction was fitted."""
+    """A created bundle. `calibration` or `subsets` is set if a correction was fitted."""
 
     folder: Path
     weights_sha256: str
@@ -60,17 +60,17 @@ def create_bundle(
     Args:
         checkpoints: at least one `model.pt` or `model_last.pt` of a training. Several checkpoints must come from one
             training or continue each other. Their weights are averaged with `networks.mean_weights`.
-        folder: folder for the bundle. It must not hold one yet.
+        folder: folder for the bundle. It must not contain a bundle.
         template: bundle whose `network_def` the weights belong to.
         version: version of the new bundle.
         configs: configs that the training used on top of the template's `train.json`, such as
             `configs/methods/mmp.json`. Optional if a record beside the checkpoint names the network and voxel size.
-        calibrate_on: labelled cases to fit the correction to. Without cases, the logits stay as trained. Use
-            validation cases: the model fits its training cases too well, and test cases must stay unseen.
+        calibrate_on: labelled cases to fit the correction to. Without cases, the logits are not corrected. Use
+            validation cases, because the model overfits its training cases, and test cases must remain unseen.
         fit: the correction to fit. `calibration_choice.calibrate` fits an offset per region, written into the weights.
             `calibration.calibrate_subsets` fits an offset and a temperature per subset, and
-            `calibration.calibrate_confidence` a foreground temperature per subset. These two cannot be written into a
-            bias, so they are written to `models/calibration.json`.
+            `calibration.calibrate_confidence` a foreground temperature per subset. The last two cannot be expressed as
+            biases, so they are written to `models/calibration.json`.
         on_case: called after each case.
 
     Returns:
@@ -159,22 +159,22 @@ def write_bundle(
 
 
 def _load_weights(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint after loading them into the network as a check."""
+    """Return the weights of a checkpoint, and load them into the network to check that they fit."""
     try:
         weights = weights_in(torch.load(checkpoint, map_location="cpu", weights_only=True))
         network.load_state_dict(weights)
     except Exception as error:  # torch raises many types for a damaged file
         reason = first_line(error)
         message = (
-            f"{checkpoint} does not fit the template's network ({reason}). Give the model.pt of the training, and "
-            "name the bundle whose configs it was trained with (--bundle)."
+            f"{checkpoint} does not fit the template's network ({reason}). Give the model.pt of the training, and set "
+            "--bundle to the bundle of its configs."
         )
         raise BundleError(message) from error
     return weights
 
 
 def weights_in(state: Any) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint, or their average if the training kept one."""
+    """Return the weights of a checkpoint, or their moving average if it has one."""
     if "network" not in state:
         weights: dict[str, Tensor] = state
         return weights
@@ -211,7 +211,7 @@ def _describe_correction(calibration: Calibration | None, subsets: FittedSubsets
 
 
 def _card(metadata: dict[str, Any], correction: str, digest: str) -> str:
-    """Return a model card with placeholders for what only the author can fill in."""
+    """Return a model card with placeholders for the author."""
     return (
         f"# Model card: {metadata.get('name', 'model')} {metadata['version']}\n\n"
         f"{metadata.get('description', '')}\n\n"

@@ -15,12 +15,12 @@ from brats_mm.pipeline.network import inference_config, load_network
 def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, trusted: bool = False) -> CreatedBundle:
     """Write a bundle whose network is the mean of the logits of other bundles.
 
-    Corrections in `models/calibration.json` of a member are dropped, because they apply only to its own logits. Offsets
-    in the weights are kept.
+    Corrections in `models/calibration.json` of a member are dropped, because they apply only to the logits of that
+    member. Offsets in the weights are kept.
 
     Args:
         bundles: at least two bundles with the same voxel size.
-        folder: folder for the new bundle. It must not hold one yet.
+        folder: folder for the new bundle. It must not contain a bundle.
         version: version of the new bundle.
         trusted: see `load_network`.
 
@@ -30,7 +30,7 @@ def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, tr
         OutputError: the folder already holds a bundle or cannot be written to.
     """
     if len(bundles) < 2:
-        message = f"An ensemble needs at least two bundles, got {len(bundles)}."
+        message = f"An ensemble needs at least two bundles, but got {len(bundles)}."
         raise OptionError(message)
     if (folder / "configs").exists():
         message = f"{folder} already holds a bundle. Choose another folder."

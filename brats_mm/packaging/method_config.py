@@ -15,7 +15,7 @@ METHODS = "configs/methods"
 
 @dataclass(frozen=True)
 class TrainedAs:
-    """Configuration of a bundle that was trained with further configs.
+    """Configuration of a bundle that was trained with additional configs.
 
     Attributes:
         inference: content of `configs/inference.json`, with the network and voxel size of the training.
@@ -55,8 +55,8 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
         differences = differing(_recorded_settings(record), merged, NAMES)
         if differences:
             message = (
-                f"{path} was trained with other settings: {'; '.join(differences)}. Leave out --config, or use "
-                "checkpoints of one training only."
+                f"{path} was trained with other settings: {'; '.join(differences)}. Omit --config, or use checkpoints "
+                "of one training only."
             )
             raise BundleError(message)
     for key in NAMES:
@@ -79,7 +79,7 @@ def _resolved(value: Any, config: Mapping[str, Any]) -> Any:
 
 
 def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
-    """Merge further configs into `train.json` as MONAI's command line does, without resolving references.
+    """Merge configs into `train.json` like MONAI's command line, without resolving references.
 
     Raises:
         OptionError: a config cannot be read.
@@ -89,7 +89,7 @@ def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
 
     base = template.root / "configs" / "train.json"
     if not base.is_file():
-        message = f"The bundle has no {base} to merge configs into. Name a bundle that can be trained."
+        message = f"The bundle has no {base} to merge configs into. Give a bundle that can be trained."
         raise BundleError(message)
     try:
         merged: dict[str, Any] = ConfigParser.load_config_files([str(path) for path in (base, *configs)])

@@ -27,7 +27,7 @@ class UpdatedTrust:
     """Updated files and the fitted profile.
 
     Attributes:
-        files: the profile, its figures, the model card, and the page with its plot if one was named.
+        files: the profile, its figures, the model card, and the page with its plot if given.
         profile: the fitted profile.
         figures: its figures, as in `docs/trust_figures.json`.
     """
@@ -43,7 +43,8 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     Args:
         evaluation: folder that `brats-mm evaluate` wrote, over all subsets.
         bundle: bundle whose weights were evaluated.
-        page: Markdown page whose marked tables are replaced too. Its plot goes into `pictures` beside it.
+        page: Markdown page whose marked tables are replaced too. Its plot is written into `pictures` in the same
+            folder.
 
     Raises:
         OptionError: the folder holds no evaluation with `trust.csv`, one of other weights, or too few cases.
@@ -54,8 +55,9 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     model = summary["model"]
     if model["weights_sha256"] != digest:
         message = (
-            f"The evaluation in {evaluation} is of other weights (SHA-256 {str(model['weights_sha256'])[:12]}...) than "
-            f"those of the bundle {bundle.root} ({digest[:12]}...). Run brats-mm evaluate --bundle first."
+            f"{evaluation} was computed with weights (SHA-256 {str(model['weights_sha256'])[:12]}...) other than "
+            f"those of the bundle {bundle.root} ({digest[:12]}...). Evaluate this bundle with brats-mm evaluate "
+            "--bundle."
         )
         raise OptionError(message)
     records = read_trust_records(evaluation)
@@ -99,7 +101,7 @@ def with_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bu
     Args:
         text: a page.
         blocks: name -> content.
-        writer: command that the marks name.
+        writer: command in the marks.
     """
     for name, block in blocks.items():
         before, begin, remainder = text.partition(_begin(name, writer))

@@ -15,7 +15,7 @@ CONTENTS = "SHA256SUMS"
 """File at the bundle's root with the hashes of all files, in the format of `sha256sum -c`."""
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""Earliest date that a zip can hold. All entries use it, so that equal bundles give equal zips."""
+"""Earliest date of the zip format. All entries use it, so equal bundles give equal zips."""
 
 _MODE = 0o100644 << 16
 
@@ -36,7 +36,7 @@ class ZippedBundle:
 
 
 def zip_bundle(bundle: Bundle, folder: Path, *, overwrite: bool = False) -> ZippedBundle:
-    """Zip a bundle into a folder and write the hash of the zip beside it.
+    """Zip a bundle into a folder, with a file for the hash of the zip.
 
     Hidden files and Python caches are skipped. `brats-mm segment --bundle` accepts the unzipped folder.
 

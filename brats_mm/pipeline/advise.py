@@ -1,4 +1,4 @@
-"""Advise which missing sequence would improve a segmentation most, for a result or for a subset of sequences."""
+"""Advise on the missing sequence that would improve a segmentation most, for a result or a subset of sequences."""
 
 import json
 from dataclasses import replace

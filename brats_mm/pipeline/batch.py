@@ -1,7 +1,7 @@
 """Segment many cases in one process, reading the next case and writing the last one while the network computes.
 
 One case is computed while a few are read ahead and a few wait to be written, so memory does not grow with their number.
-A failed case is an outcome like any other, and the rest continue.
+A failed case is reported as an outcome, and the other cases continue.
 """
 
 import logging
@@ -67,12 +67,12 @@ def segment_many(
 ) -> Iterator[CaseOutcome]:
     """Segment cases one after another with overlapped reading and writing, and yield their outcomes in order.
 
-    Requests are consumed as needed, so they can come from a generator. If the caller stops early, also by Ctrl-C, a
-    case that is being written is finished, and nothing of the others is written.
+    Requests are consumed as needed, so they can come from a generator. If the caller stops early, for example with
+    Ctrl-C, a case that is being written is finished, and other cases are not written.
 
     Args:
         requests: the cases. None means that no case is available at the moment. Cases in progress continue, and the run
-            ends if there is still none after the last of them.
+            ends if there is still no case after them.
         segmenter: the model, which runs in the caller's thread.
         overlap: number of cases in progress.
         on_window: progress callback for the case being computed. It can raise `Cancelled` to stop the run.

@@ -29,13 +29,14 @@ from brats_mm.pipeline.segment import Extras, write
 logger = logging.getLogger(__name__)
 
 PRED, SEGMENTATION, PREDICTION = "pred", "segmentation", "prediction"
-"""Keys of the logits (later the label map), of the label map for hosts that follow the metadata, and the prediction."""
+"""Keys of the logits (later the label map), of the label map for hosts that follow the metadata, and of the prediction.
+"""
 
 
 def identity_of_weights(
     bundle_root: str, weights: str, network: torch.nn.Module, spacing_mm: float | int
 ) -> ModelIdentity:
-    """Return the identity of the running model. Calibration and card apply only to the bundle's own weights."""
+    """Return the identity of the running model. Calibration and card apply only to the weights of the bundle."""
     bundle, digest = Bundle(Path(bundle_root)), sha256_of(Path(weights))
     recorded = bundle.recorded_hash()
     if recorded in (None, digest):
@@ -46,10 +47,10 @@ def identity_of_weights(
 
 
 class ToPredictiond(MapTransform):
-    """Turn logits into a prediction on the input grid, as `Predictor.predict` does.
+    """Turn logits into a prediction on the input grid, like `Predictor.predict`.
 
     Adds the label map (1, h, w, d), uint8, as `segmentation`, and the `Prediction` as `prediction`. Replaces logits
-    named `pred` by the label map without its channel, (h, w, d), because MONAI Label writes that key as it is.
+    named `pred` by the label map without its channel, (h, w, d), because MONAI Label writes that key unchanged.
 
     Args:
         grid: transform that resampled the case to the model's grid.
@@ -112,7 +113,7 @@ class WriteResults:
         )
 
     def attach(self, engine: Any) -> None:
-        """Write after each batch, when its postprocessing is done."""
+        """Write the results after the postprocessing of each batch."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Any) -> None:
@@ -130,6 +131,6 @@ def _grid_step(grid: Any) -> ToModelGridd:
     steps = [grid] if isinstance(grid, ToModelGridd) else list(getattr(grid, "transforms", ()))
     grid_step = next((step for step in steps if isinstance(step, ToModelGridd)), None)
     if grid_step is None:
-        message = "The preprocessing has no ToModelGridd, which the results need. Name that transform as `grid`."
+        message = "The preprocessing has no ToModelGridd, which the results need. Set that transform as `grid`."
         raise OptionError(message)
     return grid_step

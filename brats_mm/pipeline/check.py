@@ -1,4 +1,4 @@
-"""Check a request before anything is read or loaded. Imports nothing heavy, so that mistakes are reported at once."""
+"""Check a request before anything is loaded. Imports no heavy libraries, so mistakes are reported at once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from brats_mm.pipeline.request import SegmentRequest
 
 
 def check(request: SegmentRequest) -> Path:
-    """Check that input files exist and that no results would be replaced, and return the output folder.
+    """Check that the input exists and no results would be replaced. Return the output folder.
 
     Raises:
         OptionError: the input or output folder is not set.
@@ -23,7 +23,7 @@ def check(request: SegmentRequest) -> Path:
     check_input(request.input)
     check_brain_mask(request)
     if request.output is None:
-        message = "No output folder was given. Give one, or use Segmenter.predict, which writes nothing."
+        message = "No output folder was given. Set one, or use Segmenter.predict, which writes no files."
         raise OptionError(message)
     check_no_overwrite(request.output, request)
     return request.output
@@ -49,7 +49,7 @@ def check_input(source: Any) -> None:
 
 
 def check_brain_mask(request: SegmentRequest) -> None:
-    """Check that the brain mask exists, if one was named.
+    """Check that the brain mask exists, if one is given.
 
     Raises:
         VolumeError: the brain mask does not exist.
@@ -61,7 +61,7 @@ def check_brain_mask(request: SegmentRequest) -> None:
 
 
 def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
-    """Check that a request would not replace existing files, unless it allows it.
+    """Check that a request does not replace existing files without permission.
 
     Raises:
         OutputError: results would be replaced.

@@ -97,10 +97,10 @@ def write_datalists(
 
 
 def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
-    """Write a list per fold from one list whose training entries have the key `fold`, as Auto3DSeg writes it.
+    """Write a list per fold from a list whose training entries have the key `fold`, as written by Auto3DSeg.
 
     Args:
-        datalist: JSON list. Its paths stay as they are.
+        datalist: JSON list. Its paths are unchanged.
         output: JSON file. The lists are `<name>_fold0.json` and so on. Existing lists are replaced.
 
     Returns:
@@ -135,7 +135,7 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
 
 
 def write_fold_list(datalist: Path, output: Path, fold: int) -> Path:
-    """Write the lists of `write_fold_lists` and return the one that validates on a fold.
+    """Write the lists of `write_fold_lists`, and return the list that validates on a fold.
 
     Raises:
         CaseError: see `write_fold_lists`.
@@ -146,7 +146,7 @@ def write_fold_list(datalist: Path, output: Path, fold: int) -> Path:
     target = output.with_name(f"{output.stem}_fold{fold}.json")
     if target not in paths:
         folds = ", ".join(path.stem.rpartition("fold")[2] for path in paths)
-        message = f"{datalist} has no fold {fold}. It has {folds}."
+        message = f"{datalist} has no fold {fold}. Available folds: {folds}."
         raise OptionError(message)
     return target
 
@@ -180,7 +180,7 @@ def _decathlon_items(root: Path) -> list[Item]:
 def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, Any]]:
     names = [item["name"] for item in items if "label" in item]
     if sum(map(bool, (division.validation, division.folds, division.files))) > 1:
-        message = "--validation, --folds and --split exclude each other. Give one of them."
+        message = "--validation, --folds and --split exclude each other. Set at most one of them."
         raise OptionError(message)
     if division.files:
         return [_from_files(root, items, division.files)]
@@ -190,7 +190,7 @@ def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, 
         folds = (_validation(names, division.validation or ("0.2",), division.seed),)
     lists = [make_datalist(root, fold, items=items) for fold in folds]
     if not all(content["training"] for content in lists):
-        message = f"No labelled case of {root} is left for training. Name fewer cases for validation."
+        message = f"No labelled case of {root} is left for training. Select fewer cases for validation."
         raise CaseError(message)
     return lists
 
@@ -215,7 +215,7 @@ def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[
     training, validation, testing = (*sets, frozenset[str]())[:3]
     twice = sorted((training & validation) | (training & testing) | (validation & testing))
     if twice:
-        message = f"The lists name {', '.join(twice[:5])} more than once. Each case belongs to one list."
+        message = f"The lists contain {', '.join(twice[:5])} more than once. Put each case into one list."
         raise CaseError(message)
     listed = training | validation | testing
     selected = [item for item in items if item["name"] in listed]

@@ -26,7 +26,7 @@ class Demo:
     Attributes:
         head: folder of the synthetic case with all four sequences and the true labels.
         segmented: result for the remaining sequences.
-        dice: Dice per region against the truth. A synthetic head does not measure the model.
+        dice: Dice per region against the true labels. Scores of a synthetic head do not measure the model.
     """
 
     head: Path

@@ -18,7 +18,7 @@ class SeriesOverrides:
     """The user's choice of series.
 
     Attributes:
-        series: sequence -> series, by its UID, its start or end, a label, or `none`.
+        series: series by sequence: a UID, its start or end, a label, or `none`.
         study: Study Instance UID, or its start or end.
     """
 
@@ -80,8 +80,8 @@ def study_warnings(choice: Choice) -> tuple[str, ...]:
         is_override = choice.reasons[modality] == "selected by the user"
         if not series.verdict.is_confident and not is_override:
             warnings.append(
-                f"The series taken for {modality.label} is that with a confidence of "
-                f"{series.verdict.confidence:.2f} only."
+                f"The series used as {modality.label} was classified with a confidence of only "
+                f"{series.verdict.confidence:.2f}."
             )
     frames = {series.identity.frame_of_reference for series in choice.chosen.values()}
     if len(frames) > 1:

@@ -1,6 +1,6 @@
 """Check this installation, and suggest how to fix problems.
 
-Optional items come first, so that the list ends with the essential ones.
+Optional items are listed first, and essential items last.
 """
 
 import importlib.util
@@ -32,7 +32,7 @@ class Check:
 
 
 def examine(bundle: str | None = None, folder: Path | None = None, *, trusted: bool = False) -> tuple[Check, ...]:
-    """Run all checks. None of them raises."""
+    """Run all checks. Errors are reported as failed checks."""
     place = folder or Path.cwd()
     steps: tuple[tuple[str, Callable[[], Check]], ...] = (
         ("GPU", _gpu),
@@ -96,9 +96,9 @@ def _writing(folder: Path) -> Check:
             stream.write(b"brats-mm")
     except OSError as error:
         return Check(
-            "writing", "warning", f"the current folder is not writable ({error.strerror}), so set another one with -o"
+            "writing", "warning", f"the current folder is not writable ({error.strerror}). Set another folder with -o"
         )
-    return Check("writing", "ok", "the current folder can be written to")
+    return Check("writing", "ok", "the current folder is writable")
 
 
 def _versions() -> Check:
@@ -134,7 +134,7 @@ def _weights(bundle: str | None) -> Check:
     opened = open_bundle(bundle)
     digest = checked_hash(opened)
     if opened.recorded_hash() is None:
-        return Check("weights", "warning", f"SHA-256 {digest[:12]}..., and the bundle records none to compare with")
+        return Check("weights", "warning", f"SHA-256 {digest[:12]}..., but the bundle has no recorded hash")
     return Check("weights", "ok", f"SHA-256 {digest[:12]}... as recorded")
 
 

@@ -1,4 +1,4 @@
-"""Show what `brats-mm segment` would use of a folder or zip, from names and headers alone."""
+"""Show which parts of a folder or zip `brats-mm segment` would use, from names and headers alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,12 +68,14 @@ def _study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:
     choice = choose(study, overrides.series)
     ties = choice.ties or {}
     problems = [
-        f"{modality.label} could be {' or '.join(one.title for one in equal)}: name one, for example "
+        f"{modality.label} could be {' or '.join(one.title for one in equal)}. Select one, for example "
         f"--{modality.value} {equal[0].label}."
         for modality, equal in ties.items()
     ]
     if not choice.chosen and not ties:
-        problems.append("No series was recognised as T1, T1ce, T2 or FLAIR. Name the series, for example --t1ce UID.")
+        problems.append(
+            "No series was recognised as T1, T1ce, T2 or FLAIR. Select the series, for example with --t1ce UID."
+        )
     use = {id(series): modality for modality, series in choice.chosen.items()}
     return {
         "study": study.label,

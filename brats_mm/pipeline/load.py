@@ -1,4 +1,4 @@
-"""Load a case. The only module that tells files, folders, zips, DICOM and images in memory apart."""
+"""Load a case. Only this module distinguishes files, folders, zips, DICOM and images in memory."""
 
 import tempfile
 import time
@@ -41,7 +41,7 @@ class Loaded:
     Attributes:
         case: the sequences, each on its own grid. A given `Case` is used unchanged.
         files: source files of the sequences, and ignored files. None for in-memory input.
-        dicom: source for DICOM results. None if none were requested.
+        dicom: settings and sources of DICOM results. None if none were requested.
         seconds: seconds per stage.
         series: sequences that were read from DICOM series.
     """
@@ -66,7 +66,7 @@ def load(request: SegmentRequest) -> Loaded:
 
 
 def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, SourceSeries], Availability]":
-    """Return the case, the headers of its DICOM series if results refer to them, and which sequences are DICOM."""
+    """Return the case, the headers of its DICOM series if results refer to them, and the set of DICOM sequences."""
     source: Any = request.input
     check_input(source)
     if isinstance(source, str | Path):
@@ -118,10 +118,10 @@ def _folders_in(files: CaseFiles) -> Availability:
 
 def _refuse_series(request: SegmentRequest) -> None:
     if request.series:
-        message = "A case and single files were both given, and the case is not DICOM. Give one or the other."
+        message = "Single files can only be combined with a DICOM study. Give either a case or single files."
         raise OptionError(message)
     if request.study is not None:
-        message = "--study was given, but the input is not DICOM. Leave it out."
+        message = "--study needs DICOM input. Omit it for other input."
         raise OptionError(message)
 
 
@@ -160,8 +160,8 @@ def _headers_of(study: ChosenStudy, request: SegmentRequest) -> "Mapping[Modalit
         return {}
     if request.outputs.dicom_reference is not None:
         message = (
-            "A DICOM reference was given, but the input is already DICOM. Choose the sequence for the grid of the "
-            "results with --reference, for example --reference t1ce."
+            "A DICOM reference was given, but the input is already DICOM. Set the sequence that defines the output "
+            "grid with --reference, for example --reference t1ce."
         )
         raise OptionError(message)
     from brats_mm.outputs.dicom.results import headers_of
@@ -170,7 +170,7 @@ def _headers_of(study: ChosenStudy, request: SegmentRequest) -> "Mapping[Modalit
 
 
 def _headers_in(places: Mapping[Modality, str], request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
-    """Return the headers of sequences that are folders with one series each. Empty for volume files."""
+    """Return the headers of sequences that are folders with one series each, or none for volume files."""
     folders = {modality: Path(place) for modality, place in places.items()}
     if not request.outputs.dicom or not all(folder.is_dir() for folder in folders.values()):
         return {}
@@ -191,8 +191,8 @@ def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSer
         )
     if outputs.dicom_reference is None:
         message = (
-            "DICOM results need a DICOM series to refer to, but the input is not DICOM. Give the study itself as "
-            "input, or name the series that the files were converted from with --dicom-reference."
+            "DICOM results need a DICOM series to refer to, but the input is not DICOM. Give the study as input, or "
+            "set --dicom-reference to the series from which the files were converted."
         )
         raise OptionError(message)
     reference = named_reference(outputs.dicom_reference)

@@ -21,13 +21,13 @@ INFERENCE = "configs/inference.json"
 
 
 def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, ModelIdentity]:
-    """Load the network named `network_def` in `configs/inference.json` with the bundle's weights, ready to run.
+    """Load the network `network_def` of `configs/inference.json` with the bundle's weights, ready to run.
 
     Its voxel size is `spacing_mm` of the same config, by default 1.
 
     Args:
         bundle: bundle to load.
-        trusted: run any code that its config names, and accept weights without a recorded hash.
+        trusted: run any code that its config refers to, and accept weights without a recorded hash.
 
     Raises:
         BundleError: a part of the bundle is missing, damaged, unknown, or does not match the others.
@@ -35,9 +35,9 @@ def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, M
     digest = checked_hash(bundle)
     if not trusted and bundle.recorded_hash() is None:
         message = (
-            f"The bundle {bundle.root} records no hash of its weights in {HASHES}, so that nothing tells whether they "
-            "are damaged or exchanged. If you know where they come from, add --trust-bundle (trust_bundle=True in "
-            "Python), or record the hash with sha256sum."
+            f"The bundle {bundle.root} has no hash of its weights in {HASHES}, so the weights cannot be verified. If "
+            "you trust their source, add --trust-bundle (trust_bundle=True in Python), or record the hash with "
+            "sha256sum."
         )
         raise BundleError(message)
     network, spacing_mm = network_of(bundle, trusted=trusted)
@@ -100,8 +100,8 @@ def network_of(
     Args:
         bundle: bundle that the config's paths are relative to.
         config: content of an inference config. Defaults to that of the bundle.
-        trusted: whether the config may name any class. Otherwise, only networks of this library and PyTorch layers are
-            allowed.
+        trusted: whether the config may refer to any class. Otherwise, only networks of this library and PyTorch layers
+            are allowed.
 
     Raises:
         BundleError: the config is missing, or defines no known network.
@@ -115,7 +115,7 @@ def network_of(
         spacing_mm = float(config.get("spacing_mm", 1.0))
     except BundleError:
         raise
-    except Exception as error:  # (configs can name anything)
+    except Exception as error:  # configs can refer to anything
         message = (
             f"{path} does not describe a network under network_def ({first_line(error)[:200]}). Correct the config."
         )

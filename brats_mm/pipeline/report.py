@@ -26,8 +26,8 @@ def write_report(
     Args:
         result: folder of a segmentation.
         page: file to write. Default: `report.html` in that folder.
-        case: the segmented case, prepared or raw, as `brats-mm segment` takes it. Without images, outlines are drawn
-            on the shaded brain. Registered scans in the result are always shown.
+        case: the segmented case, prepared or raw, like the input of `brats-mm segment`. Without images, outlines are
+            drawn on the shaded brain. Registered scans in the result are always shown.
         name: case name to print on the page. None prints no name.
         overwrite: replace an existing page.
 

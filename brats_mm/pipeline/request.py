@@ -40,24 +40,24 @@ _Options = TypeVar("_Options")
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """What to segment, where to write it, and how.
+    """Request for a segmentation: input, output and options.
 
     Attributes:
         input: folder, zip or DICOM study of one case, a mapping from sequence to file or image, or a loaded case. None
             in a template that a batch completes.
-        output: folder for the results. None writes nothing.
+        output: folder for the results. None writes no files.
         series: series by sequence for a DICOM study, each by its UID, a start or end of it, a label, or `none`.
         study: DICOM study to use if there are several, by its UID or an end of it.
         outputs: files to write.
         preprocessing: preprocessing of the input.
-        model: model to run, and how.
+        model: model to run, and its settings.
     """
 
     input: "CaseSource | None" = None
     output: Path | None = None
     series: Mapping[Modality, str] = field(
         default_factory=dict,
-        metadata={"offer": Offer("DICOM series by sequence, as an end of the UID, or `none` to leave it out")},
+        metadata={"offer": Offer("DICOM series by sequence, as an end of the UID, or `none` to omit the sequence")},
     )
     study: str | None = option(
         None, "DICOM study to use if there are several, by its UID or an end of it", metavar="UID"
@@ -70,7 +70,7 @@ class SegmentRequest:
 FIELDS: Mapping[str, tuple[str, Option]] = {
     one.name: (section, one) for section, kind in SECTIONS.items() for one in options_of(kind)
 }
-"""Name -> section and option, for every option of a request. The names are unique across sections."""
+"""Section and option by name, for every option of a request. Names are unique across sections."""
 
 
 def make_request(input: Any = None, output: Path | str | None = None, **options: Any) -> SegmentRequest:
@@ -138,7 +138,7 @@ def from_json(document: Mapping[str, Any], template: SegmentRequest | None = Non
     names = {field.name for kind in SECTIONS.values() for field in fields(kind)}
     unknown = sorted(set(document) - names - {"input", "output", "series", "study"})
     if unknown:
-        message = f"Unknown option {unknown[0]!r}. Use any of {', '.join(sorted(names))}."
+        message = f"Unknown option {unknown[0]!r}. Choose from {', '.join(sorted(names))}."
         raise OptionError(message)
     request = template or SegmentRequest()
     request = replace(
@@ -199,7 +199,7 @@ def _input_to_json(source: Any) -> Any:
         return None if source is None else str(source)
     if isinstance(source, Mapping) and all(isinstance(path, str | Path) for path in source.values()):
         return {_plain(name): str(path) for name, path in source.items()}
-    message = f"Input of type {type(source).__name__} is in memory and has no JSON form. Give paths instead."
+    message = f"Input of type {type(source).__name__} is in memory and cannot be serialised. Give paths instead."
     raise OptionError(message)
 
 

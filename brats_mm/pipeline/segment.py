@@ -1,6 +1,6 @@
 """Segment a case in five stages: load, preprocess, predict, restore, write.
 
-Heavy imports are inside functions, so that an invalid request fails before torch is loaded.
+Heavy imports are inside functions, so an invalid request fails before torch is loaded.
 """
 
 import time
@@ -42,7 +42,7 @@ class Extras:
     Attributes:
         registered: raw scans to write on the grid of the results. None for prepared input.
         intermediates: also write the registered volumes on the working grid, the brain mask and the transforms.
-        dicom: source for DICOM results. None if none were requested.
+        dicom: settings and sources of DICOM results. None if none were requested.
         images: DICOM series to write as volumes, because viewers cannot show results on a series.
     """
 
@@ -148,11 +148,11 @@ def preprocess(
 
 
 def load_case(source: CaseSource) -> Case:
-    """Load a prepared case for bundle configs. Their outputs are on the grid of the input.
+    """Load a prepared case for bundle configs, whose outputs are on the grid of the input.
 
     Args:
-        source: a case. A single file counts as the sequence that its name states, because hosts such as MONAI Label
-            pass one image.
+        source: a case. A single file is used as the sequence in its name, because hosts such as MONAI Label pass one
+            image.
 
     Raises:
         InputError: the case cannot be used, or its sequences have different grids.
@@ -188,7 +188,7 @@ def _on_one_grid(
 
 
 def _apply_mask(scans: Scans, options: PreprocessingOptions) -> tuple[Scans, Volume | None]:
-    """Apply the mask if all grids agree. Otherwise return it, to be applied to the registered scans."""
+    """Apply the mask if all grids agree, or else return it for the registered scans."""
     from brats_mm.preprocessing.brain_mask import binary_mask, strip_scans
 
     assert options.brain_mask is not None
@@ -198,7 +198,7 @@ def _apply_mask(scans: Scans, options: PreprocessingOptions) -> tuple[Scans, Vol
         return stripped, None
     if options.prepared:
         message = (
-            "The brain mask and the sequences have different grids. Resample the mask to their grid, or leave out "
+            "The brain mask and the sequences have different grids. Resample the mask to their grid, or omit "
             "--prepared."
         )
         raise GridError(message)
@@ -210,7 +210,7 @@ def predict(
 ) -> Prediction:
     """Run the network on a preprocessed case. The result is on the grid of `ready.case`.
 
-    Keeps gate weights as maps if `options` request them, or if the segmenter was created to keep them.
+    Gate weights are kept as maps if `options` request them, or if the settings of the segmenter do.
     """
     predictor = segmenter.predictor
     if options.importance_maps:

@@ -22,7 +22,7 @@ from brats_mm.pipeline.segment import predict, preprocess, restore
 from brats_mm.preprocessing.scans import OnStep
 
 _KEPT_IN_MEMORY = ("importance_maps", "leave_one_out")
-"""Output options that add to a prediction and not only to its files."""
+"""Output options that change the prediction, not only its files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +51,10 @@ class Segmenter:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             backend: `auto`, `torch` or `openvino`. See `inference.choice`.
             settings: size and overlap of windows, and test-time augmentation.
-            trust_bundle: run any code that the bundle's config names.
+            trust_bundle: run any code that the bundle's config refers to.
 
         Raises:
-            BundleError: the bundle is missing or damaged, or names unknown code.
+            BundleError: the bundle is missing or damaged, or refers to unknown code.
             OptionError: the device or backend is not available.
         """
         target = choose_device("cpu" if (device, backend) == ("auto", "openvino") else device)
@@ -64,7 +64,7 @@ class Segmenter:
 
     @classmethod
     def from_options(cls, options: ModelOptions) -> "Segmenter":
-        """Load the model that a request names.
+        """Load the model of a request.
 
         Raises:
             BundleError: the bundle is missing or damaged.
@@ -109,7 +109,7 @@ class Segmenter:
 
         Raises:
             InputError: the case cannot be used.
-            OptionError: an option is unknown, or chooses the model or the files to write.
+            OptionError: an option is unknown, or concerns the model or the files to write.
         """
         _check_used(options)
         request = make_request(source, **options)
@@ -122,17 +122,22 @@ def _check_used(options: Mapping[str, Any]) -> None:
     """Raise an error for options of `brats-mm segment` that `Segmenter.predict` would ignore.
 
     Raises:
-        OptionError: an option chooses the model or the files to write.
+        OptionError: an option concerns the model or the files to write.
     """
     of_model = {name for name, (section, _) in FIELDS.items() if section == "model"}
     of_model |= FIELDS["preset"][1].offer.flags.keys()
     of_files = {name for name, (section, _) in FIELDS.items() if section == "outputs"} | {"output", "keep_intermediate"}
     for name in options:
         if name in of_model:
-            message = f"predict does not take {name}, because the model is loaded. Give it to Segmenter.from_options."
+            message = (
+                f"predict does not accept {name}, because the model is already loaded. Pass it to "
+                "Segmenter.from_options."
+            )
             raise OptionError(message)
         if name in of_files - {*_KEPT_IN_MEMORY}:
-            message = f"predict writes no files, so it does not take {name}. Use Prediction.save, or brats-mm segment."
+            message = (
+                f"predict writes no files, so it does not accept {name}. Use Prediction.save, or brats-mm segment."
+            )
             raise OptionError(message)
 
 

@@ -100,12 +100,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.warn(f"{_cases(status.failed)} failed. See {options.output / 'failures.csv'} for the reasons.")
     if status.lost:
         console.warn(
-            f"Result files of {_cases(status.lost)} from an earlier run were missing or had a different size. "
-            "They were computed again."
+            f"Result files of {_cases(status.lost)} from an earlier run were missing or had a different size. These "
+            "cases were computed again."
         )
     console.say(
-        f"{_cases(status.done)} done, {status.skipped} done before, {status.failed} failed. "
-        f"The table is {options.output / f'results.{options.table}'}."
+        f"{_cases(status.done)} segmented, {status.skipped} unchanged, {status.failed} failed. The table is "
+        f"{options.output / f'results.{options.table}'}."
     )
     console.document({name: getattr(status, name) for name in ("total", "done", "skipped", "failed", "lost")})
     return EXIT_FAILURES if status.failed else EXIT_OK
@@ -118,7 +118,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
         OptionError: an option has an invalid value, or options contradict each other.
     """
     if (options.manifest is None) == (options.input is None):
-        message = "Expected one manifest. Give one table, BIDS dataset or folder of case folders."
+        message = "Expected one manifest. Give a single table, BIDS dataset or folder of case folders."
         raise OptionError(message)
     request = make_request(**request_options(options, *SECTIONS.values()))
     if options.workers < 1:
@@ -127,7 +127,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
     if options.layout == Layout.BIDS.value:
         extra = {"--keep-intermediate": options.keep_intermediate, "--dicom": options.dicom}
         for flag in (flag for flag, is_set in extra.items() if is_set):
-            message = f"{flag} writes folders that BIDS does not allow. Leave it out, or use --layout plain."
+            message = f"{flag} writes folders that BIDS does not allow. Omit it, or use --layout plain."
             raise OptionError(message)
     return request
 
@@ -143,7 +143,7 @@ def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine[C
 
 
 def _print_status(status: "CohortStatus", console: Console) -> None:
-    """Print a line for each computed case, and for one in a thousand earlier cases."""
+    """Print a line for each computed case, and for every thousandth skipped case."""
     if status.detail:
         console.warn(f"{status.name} failed: {status.detail}")
     if not status.was_skipped or status.skipped % 1000 == 0:

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _service_checks(data: Path) -> "tuple[Check, ...]":
-    """Return the checks for `brats-mm serve`. Empty if the service is not installed."""
+    """Return the checks for `brats-mm serve`, or none if the service is not installed."""
     from brats_mm.pipeline.doctor import Check
 
     try:

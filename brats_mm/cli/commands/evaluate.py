@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
         help="score labelled cases over the 15 subsets of sequences",
         description="Score labelled cases over the 15 subsets of sequences: Dice, HD95, calibration, counter-intuitive "
         "rate, uncertainty against error, and gate weights, as CSV, JSON, Markdown and plots. Add --resume to continue "
-        "a stopped evaluation.",
+        "an interrupted evaluation.",
         epilog="examples:\n  brats-mm evaluate CASES -o evaluation\n"
         "  brats-mm evaluate datalist.json --dataset-dir CASES --section validation -o evaluation\n"
         "  brats-mm evaluate CASES -o evaluation --resume",
@@ -44,9 +44,13 @@ def add(commands: Commands) -> None:
         "--empty", choices=("brats", "skip"), default="brats", help="empty region: score 1 or 0, or skip"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for tables and plots")
-    parser.add_argument("--resume", action="store_true", help="continue a stopped evaluation in OUT, if it exists")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace an evaluation in OUT, and without --resume also a stopped one"
+        "--resume", action="store_true", help=("continue an interrupted evaluation in OUT, if there is one")
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help=("replace an evaluation in OUT (without --resume, also an interrupted evaluation)"),
     )
     parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
     parser.add_argument(
@@ -109,10 +113,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     except KeyboardInterrupt:
         if not (done := checkpoint.cases_done()):
             raise
-        console.error(f"Interrupted after {done} of {len(cases)} cases, which are kept. Continue with --resume.")
+        console.error(
+            f"Interrupted after {done} of {len(cases)} cases. Finished cases are kept. Continue with --resume."
+        )
         return EXIT_INTERRUPTED
     for name, reason in result.summary["failed"].items():
-        console.warn(f"{name} was left out: {reason}")
+        console.warn(f"{name} was skipped: {reason}")
     console.say((options.output / "summary.md").read_text(encoding="utf-8"))
     console.document(dict(result.summary))
     return 0

@@ -20,9 +20,11 @@ def add(commands: Commands) -> None:
         commands,
         "inspect",
         run,
-        help="show what segment would use of a folder or zip",
-        description="Show the series of a DICOM study or the volume files of a case: which would be used as T1, T1ce, "
-        "T2 and FLAIR, why, and how certain that is. Reads only names and headers.",
+        help="show which parts of a folder or zip segment would use",
+        description=(
+            "Show the series of a DICOM study or the volume files of a case: their assignment to T1, T1ce, T2 and "
+            "FLAIR, with reasons and confidence. Reads only names and headers."
+        ),
         epilog="examples:\n  brats-mm inspect STUDY_FOLDER\n  brats-mm inspect study.zip --json\n"
         "  brats-mm inspect STUDY_FOLDER --t1ce 83.17.4",
     )
@@ -33,7 +35,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command. Exit code 2 if segment would refuse the input."""
+    """Run the command. Exit code 2 if segment would reject the input."""
     from brats_mm.pipeline.dicom_study import SeriesOverrides
     from brats_mm.pipeline.inspect import inspect_input
 

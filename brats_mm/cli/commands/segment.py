@@ -33,8 +33,11 @@ def add(commands: Commands) -> None:
         "segment",
         run,
         help="segment one case from its available sequences",
-        description="Segment one case from its available sequences. Give a folder or zip, whose sequences are "
-        "recognised by name or DICOM header, or name the files.\n" + NOT_FOR_DIAGNOSIS,
+        description=(
+            "Segment one case from its available sequences. Give a folder or zip, whose sequences are recognised by "
+            "name or DICOM header, or give the files by option.\n"
+        )
+        + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm segment CASE_FOLDER -o result\n"
         "  brats-mm segment --t1ce a.nii.gz --flair b.nii.gz -o result --probabilities\n"
         "  brats-mm segment DICOM_FOLDER --t1ce 83.17.4 -o result",
@@ -56,13 +59,13 @@ def add(commands: Commands) -> None:
 
 
 def request_from(options: argparse.Namespace) -> SegmentRequest:
-    """Return the request that the options describe.
+    """Return the request for the options.
 
     Raises:
         OptionError: an option has an invalid value, or options contradict each other.
     """
     if options.case is not None and options.input is not None:
-        message = f"Two inputs were given, {options.case} and --input {options.input}. Give one."
+        message = f"Two inputs were given, {options.case} and --input {options.input}. Give only one."
         raise OptionError(message)
     values = request_options(options, SegmentRequest, *SECTIONS.values())
     source = _chosen_files(options) or options.case or options.input
@@ -70,7 +73,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
 
 
 def _chosen_files(options: argparse.Namespace) -> "CaseFiles | None":
-    """Return the files selected from a BIDS dataset or 4-D file. None without such options."""
+    """Return the files selected from a BIDS dataset or 4-D file, or None without such options."""
     bids, place = bids_filter(options), options.case or options.input
     if bids.is_empty and options.channels is None:
         return None

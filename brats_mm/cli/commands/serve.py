@@ -70,7 +70,9 @@ def _add_callers(parser: argparse.ArgumentParser) -> None:
 
 def _add_archive(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("PACS", "Fetch studies from a DICOMweb archive and store results in it.")
-    group.add_argument("--dicomweb-url", metavar="URL", help="DICOMweb root, the only address that is called")
+    group.add_argument(
+        "--dicomweb-url", metavar="URL", help=("DICOMweb root, the only address that the service contacts")
+    )
     group.add_argument("--dicomweb-token-file", type=Path, metavar="FILE", help="bearer token, or header `Name: value`")
     group.add_argument("--dicomweb-ca", type=Path, metavar="FILE", help="CA certificates for the archive")
     group.add_argument("--dicomweb-no-verify", action="store_true", help="do not verify the archive's certificate")
@@ -82,7 +84,7 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
 def _add_learning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("learning", "Fine-tune on the labels that viewers submit.")
     group.add_argument(
-        "--train-minutes", type=float, default=20.0, metavar="MIN", help="training time of a request that names none"
+        "--train-minutes", type=float, default=20.0, metavar="MIN", help="training time of a request without one"
     )
     group.add_argument("--max-train-minutes", type=float, default=240.0, metavar="MIN", help="longest training time")
     group.add_argument("--train-beside", action="store_true", help="train while segmentations run")
@@ -142,7 +144,7 @@ def _settings(options: argparse.Namespace) -> Any:
     )
 
     if options.oidc_issuer and not options.oidc_audience:
-        message = "--oidc-issuer needs --oidc-audience. Name the audience of its tokens."
+        message = "--oidc-issuer needs --oidc-audience. Set the audience of its tokens."
         raise OptionError(message)
     return Settings(
         dicomweb=_dicomweb(options),
@@ -188,13 +190,13 @@ def _dicomweb(options: argparse.Namespace) -> Any:
             poll_s=options.dicomweb_poll,
         )
     if options.dicomweb_poll is not None:
-        message = "--dicomweb-poll needs an archive. Name it with --dicomweb-url."
+        message = "--dicomweb-poll needs an archive. Set it with --dicomweb-url."
         raise OptionError(message)
     return None
 
 
 def _ray(options: argparse.Namespace) -> Any:
-    """Return the cluster, if the workers run on one."""
+    """Return the cluster of the workers, or None for a worker on this machine."""
     from brats_mm.execution.ray_cluster import ActorShare, require_ray
     from brats_mm_service.settings import RaySettings
 
@@ -205,6 +207,6 @@ def _ray(options: argparse.Namespace) -> Any:
         require_ray()
         return RaySettings(options.ray, options.workers, ActorShare(options.ray_cores, options.ray_gpus))
     if options.workers > 1:
-        message = "One worker on this machine uses all cores. Leave out --workers, or name a cluster with --ray."
+        message = "One worker on this machine uses all cores. Omit --workers, or set a cluster with --ray."
         raise OptionError(message)
     return None

@@ -53,7 +53,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         folders = [options.pool]
     elif twice:
         message = (
-            f"Two evaluations are named {', '.join(sorted(twice))}. Rename a folder, because tables show the names."
+            f"Several evaluations have the name {', '.join(sorted(twice))}. Rename a folder, because tables show the "
+            "names."
         )
         raise OptionError(message)
     paths, rows = write_score_tables(

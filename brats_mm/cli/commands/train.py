@@ -40,16 +40,16 @@ def add(commands: Commands) -> None:
         "--fold",
         type=int,
         metavar="K",
-        help="validate on the training cases whose key fold is K, and train on the others (Auto3DSeg's lists)",
+        help="validate on the training cases with fold K, and train on the others (for lists of Auto3DSeg)",
     )
-    parser.add_argument("--stage", choices=("all", "experts", "mixture"), default="all", help="what to train")
+    parser.add_argument("--stage", choices=("all", "experts", "mixture"), default="all", help="stage to train")
     parser.add_argument("--modality", nargs="*", choices=MODALITIES, default=list(MODALITIES), help="experts to train")
     add_training_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="check settings and cases, print them, and stop")
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="check, take two steps of each training, print its memory and hours and the data's fingerprint, and stop",
+        help="check, run two steps of each training, print memory, duration and a fingerprint of the data, and stop",
     )
     add_terminal_options(parser, "the settings of each training as one JSON document")
 

@@ -8,7 +8,8 @@ from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 
 _SMALLEST_EXPERT_SIDE = 96
-"""In smaller crops, the coarsest level of an expert has one voxel, where instance norm has no finite gradient."""
+"""Smallest crop for fine-tuning experts. In smaller crops, their coarsest level has one voxel and no finite gradient.
+"""
 
 
 def add(commands: Commands) -> None:
@@ -55,21 +56,21 @@ def add(commands: Commands) -> None:
         type=float,
         default=0.0,
         metavar="WEIGHT",
-        help="weight of teaching a view with fewer sequences by the view with all (default: 0, off)",
+        help="weight of the distillation from the view with all sequences to the drawn view (default: 0, off)",
     )
     parser.add_argument(
         "--pretrain-minutes",
         type=float,
         default=0.0,
         metavar="MINUTES",
-        help="time to reconstruct hidden parts of the images before the training (default: 0, off)",
+        help="time for masked reconstruction before the training (default: 0, off)",
     )
     parser.add_argument(
         "--pretrain-section",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="further sections for the reconstruction, with or without label maps",
+        help="additional sections for the reconstruction, with or without label maps",
     )
     parser.add_argument("--side", type=int, metavar="VOXELS", help="side of the crops (default: 80, later 96)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
@@ -127,7 +128,7 @@ def _check(options: argparse.Namespace) -> None:
         message = "--expert-minutes needs experts to fine-tune. Give --initial-weights or --experts."
         raise OptionError(message)
     if options.initial_weights is not None and options.experts is not None:
-        message = "--initial-weights and --experts exclude each other. Give one of them."
+        message = "--initial-weights and --experts exclude each other. Set at most one of them."
         raise OptionError(message)
     if not all(0 < share < 1 for share in options.joint_shares):
         message = f"--joint-shares are {options.joint_shares}. Give three numbers between 0 and 1."
@@ -144,8 +145,8 @@ def _check(options: argparse.Namespace) -> None:
 def _check_additions(options: argparse.Namespace) -> None:
     if options.distill < 0 or options.pretrain_minutes < 0:
         message = f"--distill is {options.distill:g} and --pretrain-minutes is {options.pretrain_minutes:g}. "
-        message += "Give 0 or positive numbers."
+        message += "Both must be 0 or positive."
         raise OptionError(message)
     if options.pretrain_section and options.pretrain_minutes == 0:
-        message = "--pretrain-section is used by the reconstruction only. Add --pretrain-minutes."
+        message = "--pretrain-section needs --pretrain-minutes. Add it, or omit --pretrain-section."
         raise OptionError(message)

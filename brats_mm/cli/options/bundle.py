@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from brats_mm.io.bundle import Bundle
 
-TRUST = "run a bundle although its configs contain code that no installed bundle has"
+TRUST = "run a bundle whose configs contain code that is not part of an installed bundle"
 
 
 def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:
@@ -16,10 +16,10 @@ def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def chosen_bundle(options: argparse.Namespace) -> "Bundle":
-    """Return the bundle that the options name.
+    """Return the bundle selected by the options.
 
     Raises:
-        BundleError: the bundle does not exist, or its configs hold unknown code that the user did not trust.
+        BundleError: the bundle does not exist, or its configs contain unknown code without --trust-bundle.
     """
     from brats_mm.io.bundle import open_bundle
     from brats_mm.io.bundle_trust import check_configs

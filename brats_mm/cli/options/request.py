@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _GROUPS = {
     "raw scans": "Raw scans (different grids, thick slices, with skull) are detected, registered, resampled to 1 mm "
-    "and skull-stripped. Results are on the grid of one of them. Input prepared like BraTS data is used unchanged.",
+    "and skull-stripped. Results are on the grid of one of the scans. Input prepared like BraTS data is used "
+    "unchanged.",
     "DICOM results": "Write a DICOM Segmentation, a Parametric Map of the entropy and a Structured Report of the "
     "volumes, on the slices of the reference series. Needs DICOM input or --dicom-reference.",
     "model": None,
@@ -24,7 +25,7 @@ _SEQUENCE_ALIASES = ("t1n", "t1c", "t2w", "t2f")
 
 
 def add_request_options(parser: argparse.ArgumentParser, *kinds: type, without: tuple[str, ...] = ()) -> None:
-    """Add the options of request classes to a parser, in the groups that they name.
+    """Add the options of request classes to a parser, in their groups.
 
     Args:
         parser: parser of a command.
@@ -57,7 +58,7 @@ def request_options(options: argparse.Namespace, *kinds: type) -> dict[str, Any]
 
 
 def sequence_options(options: argparse.Namespace) -> dict[str, str]:
-    """Return the user's value of each sequence option."""
+    """Return the given values of the sequence options."""
     values = {modality.value: getattr(options, modality.value) for modality in MODALITIES}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -89,7 +90,7 @@ def load_segmenter(model: ModelOptions, console: Console) -> "Segmenter":
 
 
 def print_loaded(loaded: "Loaded", console: Console) -> None:
-    """Print which sequences were found, which are missing, and which files were ignored and why."""
+    """Print found and missing sequences, and ignored files with reasons."""
     from brats_mm.domain.availability import describe, ordered
 
     files = loaded.files

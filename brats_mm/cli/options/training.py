@@ -38,7 +38,7 @@ def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return the settings after `--set`.
 
     Raises:
-        OptionError: a word is not NAME=VALUE.
+        OptionError: a setting is not NAME=VALUE.
     """
     return dict(_setting(text) for text in options.settings)
 
@@ -65,7 +65,7 @@ def show_log(options: argparse.Namespace) -> None:
 
 @contextmanager
 def training_output(options: argparse.Namespace) -> Iterator[None]:
-    """Log the traceback of an error with `--debug`, and keep standard output free for the document of `--json`."""
+    """Log the traceback of an error with `--debug`, and reserve standard output for the document of `--json`."""
     import logging
 
     with _logs_on_stderr() if options.json else nullcontext():

@@ -53,9 +53,8 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
     else:
         message = (
             f"{root} does not have a layout of avMNIST: it has neither image/{split}_data.npy (with "
-            f"audio/{split}_data.npy "
-            f"and {split}_labels.npy) nor mnist/{split} (with {SOUND_FOLDERS[0]}/{split}). Name its folder by "
-            "--dataset_dir."
+            f"audio/{split}_data.npy and {split}_labels.npy) nor mnist/{split} (with {SOUND_FOLDERS[0]}/{split}). "
+            "Give its folder with --dataset_dir."
         )
         raise CaseError(message)
     if split == "test":

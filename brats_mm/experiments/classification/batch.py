@@ -8,7 +8,7 @@ from brats_mm.training.iteration import Batch, Prepared, Put, view_flags
 
 
 class OneInputBatch(Batch):
-    """Stage 1: passes one modality to its expert.
+    """Batch of stage 1 that passes one modality to its expert.
 
     Args:
         key: batch key of the modality.
@@ -23,7 +23,7 @@ class OneInputBatch(Batch):
 
 
 class InputsBatch(Batch):
-    """Passes all modalities and their availability (b, v, m) in v views of each sample to a mixture.
+    """Batch that passes all modalities and their availability (b, v, m) in v views of each sample to a mixture.
 
     Args:
         keys: batch keys of the modalities, in the order of the experts.

@@ -31,7 +31,7 @@ def nested_flags(available: Flags) -> tuple[tuple[Flags, Flags], ...]:
 
 
 class RandPairOfFlagsd(RandomizableTransform):
-    """Draws the availability sets of a MoFe pair, uniformly over the nested pairs: adds `more` and `fewer`, (1, m).
+    """Draw the availability sets of a MoFe pair, uniformly over the nested pairs. Adds `more` and `fewer`, (1, m).
 
     If only one modality is available, both sets contain only it.
     """
@@ -44,7 +44,7 @@ class RandPairOfFlagsd(RandomizableTransform):
 
 
 class EveryFlagsd(Transform):
-    """Shows a sample under every availability set: `available` becomes (2^m - 1, m).
+    """Show a sample under every availability set. `available` becomes (2^m - 1, m).
 
     A set with a modality that the sample lacks is replaced by a subset of its modalities.
     """
@@ -59,14 +59,14 @@ class EveryFlagsd(Transform):
 def with_gaps(
     items: Sequence[Mapping[str, Any]], shares: Mapping[str, float | int], *, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Return items of which some lack modalities permanently, as in partly recorded training data.
+    """Remove modalities permanently from some items, to simulate incomplete training data.
 
     SimMLM trains on avMNIST with the sounds of 5, 10, 20, 30 or 50 % of the samples (supplement, figure A2).
 
     Args:
         items: items with `available`, one flag per modality.
         shares: share of the samples that keep each modality, in the order of the flags, 0 to 1. The seed selects the
-            samples. A sample that would keep no modality keeps one of its own.
+            samples. A sample that would lose all modalities keeps one of them.
         seed: seed of the selection.
 
     Raises:
@@ -92,7 +92,7 @@ def with_gaps(
 
 
 def having(items: Sequence[Mapping[str, Any]], modality: int) -> list[dict[str, Any]]:
-    """Return the items that have a modality, by its index, to train its expert on."""
+    """Return the items that have a modality, given by its index, to train its expert."""
     return [dict(item) for item in items if _flags(item["available"])[modality]]
 
 

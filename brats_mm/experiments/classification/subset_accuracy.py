@@ -18,7 +18,7 @@ def accuracies(right: Mapping[Flags, Sequence[bool]]) -> dict[Flags, float]:
 
 
 def counter_intuitive_rate(samples: Iterable[Mapping[Flags, bool]]) -> float:
-    """Return the rate of `DEFINITION`. NaN if no sample has nested sets.
+    """Return the rate of `DEFINITION`, or NaN if no sample has nested sets.
 
     This is the rate of `metrics.monotonicity` with correctness instead of Dice.
 

@@ -52,7 +52,7 @@ class RunEvaluator:
 def evaluate_run(
     folder: Path, checkpoint: Path, evaluator: RunEvaluator, *, on_case: Callable[[int, int, str], None] | None = None
 ) -> dict[str, Any]:
-    """Create the bundle of a run and evaluate it, resuming an earlier attempt. Returns its result for the tables.
+    """Create the bundle of a run and evaluate it, resuming an earlier attempt. Return its result for the tables.
 
     Args:
         folder: the run's folder with its `config.json`.
@@ -71,7 +71,7 @@ def evaluate_run(
                 version="experiment",
                 configs=[folder / "config.json"],
             )
-        # The same backend for all methods, because others support only some of them.
+        # The same backend for all methods, because the other backends support only some of them.
         predictor = Segmenter.from_bundle(bundle, device=evaluator.device, backend="torch", trust_bundle=True).predictor
         if not (folder / EVALUATION / SUMMARY).is_file():
             settings = EvaluationSettings(plots=False, resume=True)
@@ -97,7 +97,7 @@ def _operations(bundle: Path, side: int) -> dict[str, int]:
 
 
 def _seconds_a_case(predictor: Predictor, cases: Sequence[LabelledCase]) -> float:
-    """Return the shortest time of the cases in seconds, without reading. Other load on the machine only adds time."""
+    """Return the shortest time per case in seconds, without reading. The minimum excludes other load on the machine."""
     seconds = []
     for labelled in cases:
         case = read_case(labelled.files)

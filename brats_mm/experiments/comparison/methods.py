@@ -28,14 +28,14 @@ class Method:
         configs: files merged into `train.json`, in this order.
         settings: entries merged after the files.
         expert_settings: entries merged into `pretrain_expert.json`, for methods that start from experts.
-        own: names of the entries that only this method has in the experiment file.
+        entry_names: names of the entries of this method in the experiment file.
     """
 
     name: str
     configs: tuple[Path, ...] = ()
     settings: Settings = field(default_factory=dict)
     expert_settings: Settings = field(default_factory=dict)
-    own: tuple[str, ...] = ()
+    entry_names: tuple[str, ...] = ()
 
 
 def read_methods(requested: Sequence[str], template: Bundle) -> tuple[Method, ...]:
@@ -71,7 +71,7 @@ def _file_of(name: str, template: Bundle) -> Path:
     if Path(name).is_file():
         return Path(name).resolve()
     available = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
-    message = f"No config {name} exists. Give a file, or one of the bundle's methods: {available}."
+    message = f"No config {name} exists. Give a file or one of the bundle's methods: {available}."
     raise OptionError(message)
 
 
@@ -114,7 +114,7 @@ def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> 
     if isinstance(entry, dict):
         settings = {key: value for key, value in entry.items() if key != "config"}
         configs = ((listed_in.parent / str(entry["config"])).resolve(),) if "config" in entry else ()
-        return [Method(name, configs, settings, own=tuple(settings))]
+        return [Method(name, configs, settings, entry_names=tuple(settings))]
     message = (
         f"The method {name} is {entry!r}. It must be the name of a config or experiment file, or entries of a config."
     )

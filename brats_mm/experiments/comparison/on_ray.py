@@ -43,7 +43,7 @@ class Trainer:
     """Performs trainings in a worker, one after the other. Each resumes earlier work."""
 
     def __init__(self, slot: int) -> None:
-        """Need no model."""
+        """Do nothing, because no model is needed."""
 
     def run(self, tasks: Iterable[TrainingTask | None]) -> Iterator[TrainingResult]:
         """Yield the result of each task."""
@@ -67,7 +67,7 @@ def perform_on_ray(
     Raises:
         OptionError: Ray is not installed, or the cluster cannot be joined.
     """
-    # Ray starts as many workers as fit, and the others once there is room.
+    # Ray starts as many workers as fit, and the others when resources are free.
     workers = max(len(_experts(experiment)), len(experiment.runs))
     with RayEngine[TrainingTask, TrainingResult](Trainer, address, workers, cores=cores, gpus=gpus) as engine:
         yield from perform_with(engine, experiment)
@@ -118,7 +118,7 @@ def _outcome(finished: Finished[TrainingTask, TrainingResult]) -> Outcome:
 
 
 def _failure(finished: Finished[TrainingTask, TrainingResult]) -> str:
-    """Return why a training failed. Empty if it did not."""
+    """Return the reason why a training failed, or an empty string if it succeeded."""
     if finished.result is None:
         return _LOST.format(attempts=finished.attempts, how=finished.lost)
     return finished.result.failure

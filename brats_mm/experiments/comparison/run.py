@@ -118,7 +118,7 @@ def plan(
     device: str = "auto",
     experts: Path | None = None,
 ) -> Experiment:
-    """Plan an experiment and check all of its inputs before hours of work.
+    """Plan an experiment, and check all inputs before the trainings.
 
     Args:
         methods: methods from `comparison.methods.read_methods`.
@@ -212,7 +212,7 @@ def _initial_weights(config: Settings) -> str:
 
 
 def _starting_from(experts: Path | None, method: Method, settings: Settings) -> Settings:
-    if experts is None or "experts_dir" in method.own:
+    if experts is None or "experts_dir" in method.entry_names:
         return settings
     return {**settings, "experts_dir": str(experts.resolve())}
 
@@ -253,7 +253,7 @@ def _with_settings(config: Settings, settings: Settings) -> Settings:
 
 
 def prepare_expert(expert: Training, *, train: Train = train_here) -> None:
-    """Train an expert, resuming earlier work, and copy its last weights to where the mixture expects them."""
+    """Train an expert, resuming earlier work, and copy its last weights to the path that the mixture expects."""
     import torch
 
     from brats_mm.packaging.create import weights_in

@@ -108,7 +108,7 @@ def _protocol(document: Mapping[str, Any]) -> str:
         f"Budget: {spent} per method and seed. {_starts(document)} "
         f"Seeds: {seeds}. Evaluated on the {document['cases']} cases of the section "
         f"`{document['section']}` of {document['datalist']['name']} (SHA-256 {document['datalist']['sha256'][:12]}), "
-        "with the last weights and without calibration, so the evaluation cases selected nothing."
+        "with the last weights and without calibration, so no choice depends on the evaluation cases."
     )
 
 
@@ -164,7 +164,11 @@ def _tests(document: Mapping[str, Any]) -> str:
         [_title(document, name), *(_difference(regions[region.value]) for region in REGION_ORDER)]
         for name, regions in document["tests"].items()
     ]
-    return table(["method", *(region.value.upper() for region in REGION_ORDER)], rows) if rows else "None to compare."
+    return (
+        table(["method", *(region.value.upper() for region in REGION_ORDER)], rows)
+        if rows
+        else ("There is nothing to compare.")
+    )
 
 
 def _difference(one: Mapping[str, Any]) -> str:

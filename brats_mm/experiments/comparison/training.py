@@ -1,8 +1,8 @@
 """Run the trainings of an experiment, each from a config frozen in its folder, with resume.
 
 A frozen config merges the bundle's configs into one file that MONAI's command line accepts, so each training can be
-repeated by hand. Trainings do not validate, so the evaluation cases select nothing. The last weights are evaluated,
-after the learning rate has decayed over the whole budget.
+repeated manually. Trainings do not validate, so no choice depends on the evaluation cases. The last weights are
+evaluated, after the learning rate has decayed over the whole budget.
 """
 
 import gc
@@ -28,7 +28,7 @@ NEVER = 10**6
 """A number of epochs that exceeds any budget."""
 
 Train = Callable[[Path], None]
-"""Runs or resumes the training of a config file."""
+"""Function that runs or resumes the training of a config file."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _log_to(path: Path) -> Iterator[None]:
 
 
 def train_here(config: Path) -> None:
-    """Run a config as MONAI's command line does, but in this process, so that ending the process ends the training."""
+    """Run a config like MONAI's command line, but in this process. If the process ends, the training ends too."""
     from monai.bundle import ConfigWorkflow
 
     workflow = ConfigWorkflow(str(config), workflow_type="train", logging_file=False)

@@ -33,7 +33,7 @@ Item = dict[str, Any]
 """`image` (a file or None), `text` (a title), `label` (class number), `name`, and `available` (flag per modality)."""
 
 Tokenise = Callable[[str], Any]
-"""Converts a text to (2, t) integers: token numbers and mask."""
+"""Function from a text to (2, t) integers: token numbers and mask."""
 
 
 def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
@@ -52,7 +52,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
     for name, title, food in _rows(root / "texts" / f"{split}_titles.csv"):
         if food not in classes:
             message = (
-                f"texts/{split}_titles.csv in {root} has the class {food!r}, which train_titles.csv does not have."
+                f"texts/{split}_titles.csv in {root} has the class {food!r}, which is missing in train_titles.csv."
             )
             raise CaseError(message)
         picture = _picture_file(root, split, food, name)

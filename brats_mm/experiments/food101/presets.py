@@ -23,7 +23,7 @@ def expert(modality: str, *, inception_weights: str | None, bert_folder: str, cl
 
     Args:
         modality: `image` or `text`.
-        inception_weights: local state dict of torchvision's network. None starts from fresh weights.
+        inception_weights: local state dict of torchvision's network. None starts from random weights.
         bert_folder: local folder of a BERT model.
         classes: number of classes.
 
@@ -40,7 +40,7 @@ def simmlm(
 ) -> ModalityMixture:
     """Return a mixture of Inception V3 and BERT with an MLP gate on 128 CNN features and the mean word vector.
 
-    The gate sees the inputs and not the experts' features, so that it can run before any expert.
+    The gate sees the inputs, not the experts' features, so it can run before any expert.
 
     Args:
         inception_weights: see `expert`.

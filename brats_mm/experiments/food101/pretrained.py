@@ -39,10 +39,10 @@ class TextExpert(nn.Module):
 def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
     """Return torchvision's Inception V3 with a new head, from ImageNet-normalised images (b, 3, 299, 299) to (b, c).
 
-    The auxiliary head is left out.
+    The auxiliary head is omitted.
 
     Args:
-        weights: state dict of `torchvision.models.inception_v3`. None or the word `none` starts from fresh weights.
+        weights: state dict of `torchvision.models.inception_v3`. None or the word `none` starts from random weights.
         classes: c, number of classes.
 
     Raises:
@@ -87,7 +87,7 @@ def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
     transformers = import_transformers()
     try:
         encoder = transformers.BertModel.from_pretrained(str(folder), local_files_only=True)
-    except Exception as error:  # the library raises its own types, and torch's
+    except Exception as error:  # the library raises types of its own and of torch
         message = (
             f"{folder} holds no BERT model ({first_line(error)}). Name a local folder with config.json and weights "
             "(--bert_folder)."

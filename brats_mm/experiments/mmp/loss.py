@@ -1,4 +1,4 @@
-"""MMP's alignment loss: projected features should match the masked modality's own features.
+"""MMP's alignment loss: projected features should match the features of the masked modality.
 
 Source: Nezakati et al., arXiv 2410.03010: `L = L_task + lambda sum over masked i of SmoothL1(T'_i, T_i)`. Lambda is
 unknown. The default of 0.2 is from the same group's later work (arXiv 2501.17823). The paper does not state whether the

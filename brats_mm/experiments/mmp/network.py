@@ -1,7 +1,7 @@
 """MMP: one encoder per modality and one shared decoder, with features of masked modalities projected from the others.
 
 Source: Nezakati et al., arXiv 2410.03010. The paper masks whole modalities in training and replaces their tokens by
-projected ones. It does not cover volumes, so the host network is our choice:
+projected ones. It does not cover volumes, so the host network is designed here:
 
 * Encoders (`networks.encoder`) are those of the light expert, one per modality. So the comparison with the mixture is
   one of methods, not of encoders.

@@ -3,7 +3,7 @@
 Source: Nezakati, Reza, Patil, Solh, Asif, "MMP", arXiv 2410.03010. In the paper, each modality has a small set of
 aggregated tokens, cross-attention relates those of the available modalities to those of the masked one, and an MLP
 returns projected tokens. It does not state how tokens are aggregated, how many there are, or how they are expanded
-again. Our choice for feature maps on one grid:
+again. The design for feature maps on one grid:
 
     aggregate   A_j = softmax(Q_j T_j^T / sqrt d) T_j              Q_j (k, d) learned: attention pooling, k tokens
     relate      C_i = P_i + CrossAttention(P_i; all available A_j)  P_i (k, d) learned, per masked modality
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from brats_mm.experiments.mmp.attention import CrossAttention, attend
 
 INITIAL_SPREAD = 0.02
-"""Initial standard deviation of learned tokens, as usual in transformers."""
+"""Initial standard deviation of learned tokens, as is usual in transformers."""
 
 
 def aggregate(queries: Tensor, tokens: Tensor) -> Tensor:

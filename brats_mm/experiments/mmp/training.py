@@ -9,8 +9,8 @@ from brats_mm.training.wrapper import TrainingWrapper
 class AlignedTraining(TrainingWrapper):
     """Return the inputs of the alignment loss in training, and only logits otherwise.
 
-    This is a module and not a function, so that the wrapper for distributed training sees every parameter that takes
-    part. Checkpoints hold the network itself (`warm_start.unwrap`).
+    This is a module, not a function, because the wrapper for distributed training must see every parameter in use.
+    Checkpoints hold the network itself (`warm_start.unwrap`).
 
     Args:
         network: network to train.

@@ -44,7 +44,8 @@ class GradientForm(Form):
     """Multiplies the gradients of branch m by K_m, after the backward pass (MWAM, released code).
 
     With plain SGD this equals the update form. With Adam it has almost no effect while K is steady, because Adam
-    normalises gradients by their running magnitude. Use the update form there. Gradient clipping happens after this.
+    normalises gradients by their running magnitude. Use the update form with Adam. Gradient clipping happens after
+    this.
     """
 
     def attach(self, engine: Any) -> None:
@@ -85,7 +86,7 @@ class UpdateForm(Form):
         weights = self.weights()
         for name, branch in self.branches.items():
             for before, parameter in zip(self._before.pop(name), branch.parameters(), strict=True):
-                parameter.copy_(torch.lerp(before, parameter, weights[name]))  # at 1, exactly the second
+                parameter.copy_(torch.lerp(before, parameter, weights[name]))  # a weight of 1 is exact
 
 
 class LossForm(Form):

@@ -36,7 +36,7 @@ class WeightSettings:
 
 
 def branch_weights(scores: Float[Tensor, " m"], settings: WeightSettings) -> Float[Tensor, " m"]:
-    """Return the weight K of each modality for its relative score T. 1 if the score is NaN."""
+    """Return the weight K of each modality for its relative score T, or 1 if the score is NaN."""
     weights = settings.alpha - settings.beta * torch.sigmoid(settings.steepness * (scores - settings.centre))
     return torch.where(scores.isnan(), 1.0, weights)
 

@@ -1,4 +1,4 @@
-"""MWAM: slow down branches of modalities rich in low frequencies, speed up the others (Lu et al., ICLR 2026).
+"""MWAM: slow down branches of modalities rich in low frequencies, and speed up the others (Lu et al., ICLR 2026).
 
 Networks prefer modalities rich in low frequencies and neglect the others. MWAM measures this in each batch
 (`frequency_ratio`) and weights the learning of each modality's branch (`modality_bank`, `forms`). Its authors report
@@ -36,7 +36,7 @@ class Mwam:
 
     Ratios are computed on complete inputs, so sequences that are dropped for training must still be in the batch. Stage
     2 uses flags for that. The batch must also contain `available`, (b, m), so add it to the keys of `SelectItemsd`.
-    `present` takes precedence if the batch has it. Each epoch logs the ratio and mean weight of each modality, as the
+    If the batch has `present`, it takes precedence. Each epoch logs the ratio and mean weight of each modality, as the
     trainer's metrics `frm_<modality>` and `mwam_<modality>`. `mwam_mean` is the mean over the modalities: the factor of
     the branches' mean learning rate in the update form.
 
@@ -169,8 +169,8 @@ def _plain(image: Any) -> Tensor:
 def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
     if "available" not in batch:
         message = (
-            "MWAM needs the available sequences of each sample, but the batch has no `available`. Add it to the keys "
-            "of SelectItemsd, as in configs/methods/mwam.json."
+            "MWAM needs the availability of each sample, but the batch has no `available`. Add it to the keys of "
+            "SelectItemsd, as in configs/methods/mwam.json."
         )
         raise TrainingError(message)
     available: Tensor = (

@@ -34,7 +34,7 @@ def test_cohort_runs_once_and_failed_case_sets_exit_code(made_head, tiny_bundle,
     assert (tmp_path / "out" / "cases" / "a" / "segmentation.nii.gz").is_file()
     shutil.rmtree(tmp_path / "in" / "empty")
     assert main(arguments) == 0
-    assert "0 cases done, 2 done before, 0 failed." in capsys.readouterr().out
+    assert "0 cases segmented, 2 unchanged, 0 failed." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_segment_accepts_study(study: Path, tiny_bundle: Path, tmp_path: Path) -
 
 def test_rejects_study_option_without_dicom(made_head: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segment", str(made_head), "-o", "out", "--study", "1.2"]) == 2
-    assert "--study was given, but the input is not DICOM" in capsys.readouterr().err
+    assert "--study needs DICOM input" in capsys.readouterr().err
 
 
 def test_missing_pydicom_error_names_package(

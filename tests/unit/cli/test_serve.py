@@ -28,7 +28,7 @@ def test_cluster_workers_and_their_resources():
 
 def test_several_workers_need_cluster():
     with pytest.raises(
-        OptionError, match=r"One worker on this machine uses all cores\. Leave out --workers, or name a cluster"
+        OptionError, match=r"One worker on this machine uses all cores\. Omit --workers, or set a cluster"
     ):
         settings_of("--workers", "2")
     with pytest.raises(OptionError, match=r"--workers is 0\. It must be at least 1"):

@@ -125,7 +125,7 @@ def test_refused_paths_and_full_disks_have_messages(number, code):
     sentence, got = explanation(OSError(number, os.strerror(number), "/a/b"))
 
     assert got == code
-    assert sentence.startswith(f"/a/b cannot be {'used' if code == 2 else 'read or written'}: {os.strerror(number)}.")
+    assert sentence.startswith(f"/a/b could not be accessed: {os.strerror(number)}.")
 
 
 def test_internal_errors_have_no_explanation():

@@ -60,7 +60,7 @@ def test_ctrl_c_exits_with_130_and_same_command_resumes(tmp_path):
     assert 1 <= done <= 10
     (tmp_path / "out" / "go").touch()
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert f"{30 - done} cases done, {done} done before, 0 failed." in again.stdout
+    assert f"{30 - done} cases segmented, {done} unchanged, 0 failed." in again.stdout
 
 
 def test_killed_cohort_resumes_and_leaves_no_worker(tmp_path):

@@ -59,12 +59,12 @@ def test_bids_has_a_case_per_session_or_subject(tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (",,", "Line 1 of the manifest names no case"),
+        (",,", "Line 1 of the manifest has no case name"),
         ("a,,", "has neither a folder nor a file"),
         ("a,b,c.nii.gz", "has both a folder and files"),
-        ("a/b,b,", "cannot be the name of a folder"),
-        (".a,b,", "cannot be the name of a folder"),
-        (f"{'a' * 200},b,", "cannot be the name of a folder"),
+        ("a/b,b,", "is not a valid folder name"),
+        (".a,b,", "is not a valid folder name"),
+        (f"{'a' * 200},b,", "is not a valid folder name"),
     ],
 )
 def test_unusable_line_is_a_case_with_a_fault(tmp_path, line, said):
@@ -88,7 +88,7 @@ def test_rejects_invalid_manifests(tmp_path):
     (tmp_path / "none").mkdir()
     for place, message in {
         Path("nowhere.csv"): "There is no manifest",
-        one_case: "it is one case",
+        one_case: "it is a single case",
         one_case / "t1.nii.gz": "is not a manifest",
         corrupted: "is not a valid Parquet table",
         strange: "has the columns id, path",

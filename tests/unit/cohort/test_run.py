@@ -210,7 +210,7 @@ def test_duplicate_names_and_unusable_lines_are_separate_failures(tmp_path):
     status = run_cohort(open_manifest(cases), tmp_path / "out", HereEngine(), SETTINGS)
     assert (status.done, status.failed, status.total) == (1, 3, 4)
     message = [one["sentence"].split("'")[0] for one in failures(tmp_path / "out")]
-    assert message == ["The manifest has another case ", "The case name ", "The case "]
+    assert message == ["The manifest contains several cases ", "The case name ", "The case "]
 
 
 def test_rejects_folder_with_other_files_or_in_use(tmp_path):

@@ -78,8 +78,8 @@ def test_rejects_damaged_file(tmp_path):
     [
         ([{"name": "liver", "idx": 1}], "Unknown label 'liver'"),
         ([{"name": "edema", "idx": 1}, {"name": "necrosis", "idx": 1}], "Two labels have the value 1"),
-        ([{"name": "edema"}], "lacks a name or an integer idx"),
-        (["edema"], "lacks a name or an integer idx"),
+        ([{"name": "edema"}], "has no name or no integer idx"),
+        (["edema"], "has no name or no integer idx"),
     ],
 )
 def test_rejects_unknown_label_names(entries, words):

@@ -64,7 +64,7 @@ def test_site_train_json_names_cases_and_starts_from_parent_weights(tiny_bundle,
     assert [one["name"] for one in cases["training"]] == ["one"]
     assert [one["name"] for one in cases["validation"]] == ["two"]
     assert cases["training"][0]["image"]["t1"] == str(folder / "one" / "t1.nii.gz")
-    with pytest.raises(BundleError, match="exists already"):
+    with pytest.raises(BundleError, match="already exists"):
         write_site_bundle(plan_of(tmp_path / "other", 3), folder, Bundle(tiny_bundle), tmp_path / "site")
 
 
@@ -84,7 +84,7 @@ def test_only_cross_expert_of_shipped_network_is_trained(tmp_path):
 
 def test_plan_of_stored_corrections_names_files_in_store(tmp_path):
     store = CorrectionStore(tmp_path / "store")
-    with pytest.raises(OptionError, match="needs two corrected cases"):
+    with pytest.raises(OptionError, match="needs at least two corrected cases"):
         plan_of_corrections(store, "0.8.0+site.1", "0.8.0")
     for number, role in enumerate((Role.TRAINING, Role.HELD_OUT)):
         (tmp_path / "incoming").mkdir()

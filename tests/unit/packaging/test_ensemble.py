@@ -48,7 +48,7 @@ def test_ensemble_needs_two_bundles_of_one_voxel_size(members: list[Path], tmp_p
     config.write_text(json.dumps({**json.loads(config.read_text()), "spacing_mm": 2.0}))
     with pytest.raises(BundleError, match=r"different voxel sizes \(1 mm and 2 mm\)"):
         create_ensemble([open_bundle(path) for path in members], tmp_path / "both", version="1")
-    with pytest.raises(OptionError, match="at least two bundles, got 1"):
+    with pytest.raises(OptionError, match="at least two bundles, but got 1"):
         create_ensemble([open_bundle(members[0])], tmp_path / "both", version="1")
 
 

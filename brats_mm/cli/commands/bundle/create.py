@@ -20,9 +20,9 @@ def add(commands: Commands) -> None:
         "create",
         run,
         help="create a bundle from a trained checkpoint",
-        description="Create a bundle from a trained checkpoint. It holds the weights in half precision with their "
-        "hash, the configs of the training, and a model card to complete. --calibrate fits a constant offset of each "
-        "region's logits to labelled cases.",
+        description="Create a bundle from a trained checkpoint. The bundle contains the weights in half precision with "
+        "their hash, the configs of the training, and a model card to complete. --calibrate fits a constant offset of "
+        "each region's logits to labelled cases.",
         epilog="example:\n  brats-mm bundle create models/model.pt -o my_segmentation --calibrate CASES/datalist.json",
     )
     parser.add_argument(
@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
         nargs="+",
         type=Path,
         metavar="CHECKPOINT",
-        help="model.pt of a training. Several checkpoints of one lineage are averaged",
+        help="model.pt of a training. Several related checkpoints are averaged",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the bundle")
     add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     datalist = options.calibrate
     if datalist is None and (options.per_subset or options.calibrate_confidence):
-        message = "--per-subset and --calibrate-confidence need labelled cases. Name their list with --calibrate."
+        message = "--per-subset and --calibrate-confidence need labelled cases. Give their list with --calibrate."
         raise OptionError(message)
     template = chosen_bundle(options)
     cases = labelled_cases(datalist, dataset_dir=options.dataset_dir, section=options.section) if datalist else ()

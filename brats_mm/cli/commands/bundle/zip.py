@@ -14,8 +14,10 @@ def add(commands: Commands) -> None:
         "zip",
         run,
         help="zip a bundle for publishing",
-        description="Write NAME_vVERSION.zip with the hash of every file, and the hash of the zip in a file beside it. "
-        "The same bundle always gives the same bytes.",
+        description=(
+            "Write NAME_vVERSION.zip with the hash of every file, and a separate file with the hash of the zip. "
+            "Equal bundles give identical zips."
+        ),
         epilog="example:\n  brats-mm bundle zip my_segmentation -o release",
     )
     parser.add_argument("bundle", nargs="?", metavar="BUNDLE", help="folder of the bundle (default: the installed one)")
