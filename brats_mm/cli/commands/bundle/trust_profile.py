@@ -15,10 +15,10 @@ def add(commands: Commands) -> None:
         run,
         help="fit expected Dice, volume intervals and advice to an evaluation",
         description="Fit a trust profile to an evaluation and write it into the bundle: the calibration of the "
-        "expected Dice of a case, volume intervals, and the gain of each absent sequence (models/trust.json). Measure it by "
-        "leave-one-out, and write the figures into the model card, docs/trust_figures.json and, with --page, the "
-        "marked tables of a page. The evaluation must use the bundle's weights and temperatures, on cases that "
-        "were not used in training.",
+        "expected Dice of a case, volume intervals, and the gain of each absent sequence (models/trust.json). Measure "
+        "it by leave-one-out, and write the figures into the model card, docs/trust_figures.json and, with "
+        "--page, the marked tables of a page. The evaluation must use the bundle's weights and temperatures, "
+        "on cases that were not used in training.",
         epilog="example:\n  brats-mm evaluate datalist.json --dataset-dir CASES -o evaluation\n"
         "  brats-mm bundle trust-profile evaluation --bundle bundles/brats_mm_segmentation --page docs/trust.md",
     )
