@@ -48,7 +48,7 @@ def add_command(
         The command's parser, to add its options to.
     """
     parser = commands.add_parser(name, help=help, description=description, epilog=epilog, formatter_class=HelpFormatter)
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=run)
     return parser
 
 

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(quiet=getattr(options, "quiet", False), as_json=options.json)
     if getattr(options, "verbose", False):
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    run: Run = options.run
+    run: Run = options.handler
     switch_off()
     if console.quiet:
         silence_libraries()

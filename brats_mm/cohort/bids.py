@@ -13,9 +13,10 @@ from typing import Any
 
 from brats_mm.cohort.records import CohortCase
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.regions import Compartment, LabelConvention
 from brats_mm.errors import InputError
-from brats_mm.io.bids import BidsFilter, bids_sessions
+from brats_mm.io.bids import bids_sessions
 from brats_mm.io.case_files import find_case
 
 BIDS_VERSION = "1.10.0"

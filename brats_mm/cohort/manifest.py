@@ -14,8 +14,9 @@ from pathlib import Path
 from brats_mm.cohort.bids import bids_cases, count_bids_cases
 from brats_mm.cohort.records import CohortCase, name_fault
 from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError
-from brats_mm.io.bids import BidsFilter, is_bids
+from brats_mm.io.bids import is_bids
 from brats_mm.io.suffixes import image_suffix
 
 _FILES = tuple(modality.value for modality in MODALITIES)

@@ -66,7 +66,21 @@ class CohortStatus:
 OnCase = Callable[[CohortStatus], None]
 
 
-_NOT_IN_RESULTS = ("input", "output", "series", "study", "bundle", "trust_bundle", "device", "backend", "overwrite")
+_NOT_IN_RESULTS = (
+    "input",
+    "output",
+    "series",
+    "study",
+    "bundle",
+    "trust_bundle",
+    "device",
+    "backend",
+    "overwrite",
+    "participant",
+    "session",
+    "run",
+    "acquisition",
+)
 """Fields of a request that do not affect results, or that belong to a case."""
 
 

@@ -26,6 +26,8 @@ INTERMEDIATE_FOLDER = "intermediate"
 GRID_TOLERANCE = 0.5
 """Largest grid tolerance in voxels. At half a voxel, the nearest voxel centre is ambiguous."""
 
+_BIDS = "BIDS dataset"
+
 T = TypeVar("T")
 
 
@@ -209,6 +211,33 @@ class PreprocessingOptions:
         if not 0 <= self.grid_tolerance <= GRID_TOLERANCE:
             message = f"The grid tolerance is {self.grid_tolerance:g} voxels. It must be from 0 to {GRID_TOLERANCE:g}."
             raise OptionError(message)
+
+
+@dataclass(frozen=True)
+class BidsFilter:
+    """Selection of participants, sessions and images of a BIDS dataset, by labels with or without their entity.
+
+    Attributes:
+        participant, session: labels such as `01` or `sub-01`. Empty selects all.
+        run, acquisition: label that images with this entity must have. Images without the entity are kept.
+    """
+
+    participant: tuple[str, ...] = option((), "participants, such as 01 or sub-01", group=_BIDS, metavar="LABEL")
+    session: tuple[str, ...] = option((), "sessions, such as pre or ses-pre", group=_BIDS, metavar="LABEL")
+    run: str | None = option(None, "run to take where images have a run- entity", group=_BIDS, metavar="LABEL")
+    acquisition: str | None = option(
+        None, "acquisition to take where images have an acq- entity", group=_BIDS, metavar="LABEL"
+    )
+
+    @property
+    def picks_images(self) -> bool:
+        """Whether the filter selects among the images of a session."""
+        return self.run is not None or self.acquisition is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the filter selects everything."""
+        return not (self.participant or self.session or self.picks_images)
 
 
 @dataclass(frozen=True)

@@ -1,46 +1,14 @@
-"""Raw BIDS datasets: participants, sessions, and selection of images by entity (`run-`, `acq-`)."""
+"""Raw BIDS datasets: participants, sessions, and selection of images by entity."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError
 
 _SHOWN = 10
-
-
-@dataclass(frozen=True)
-class BidsFilter:
-    """Selection of participants, sessions and images of a BIDS dataset, by labels with or without their entity.
-
-    Attributes:
-        participants, sessions: labels such as `01` or `sub-01`. Empty selects all.
-        run, acquisition: label that images with this entity must have. Images without the entity are kept.
-    """
-
-    participants: tuple[str, ...] = ()
-    sessions: tuple[str, ...] = ()
-    run: str | None = None
-    acquisition: str | None = None
-
-    @property
-    def picks_images(self) -> bool:
-        """Whether the filter selects images within a session."""
-        return self.run is not None or self.acquisition is not None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the filter selects everything."""
-        return not (self.participants or self.sessions or self.picks_images)
-
-    def reason_against(self, name: str) -> str | None:
-        """Return why an image is not selected, as a clause, or None if it is."""
-        for entity, requested in (("run", self.run), ("acq", self.acquisition)):
-            match = re.search(rf"(?:^|_){entity}-([A-Za-z0-9]+)", name)
-            if requested is not None and match is not None and not _is_same(match[1], requested, entity):
-                return f"{entity}-{requested.removeprefix(f'{entity}-')} was requested"
-        return None
 
 
 @dataclass(frozen=True)
@@ -56,6 +24,33 @@ class BidsSession:
     folder: Path
 
 
+def reason_against(name: str, selection: BidsFilter) -> str | None:
+    """Return why a filter does not select an image, as a clause, or None if it does.
+
+    Args:
+        name: file name with BIDS entities.
+        selection: the filter.
+    """
+    for entity, labels in (
+        ("sub", selection.participant),
+        ("ses", selection.session),
+        ("run", _listed(selection.run)),
+        ("acq", _listed(selection.acquisition)),
+    ):
+        label = _label(name, entity)
+        if labels and label is not None and not any(_is_same(label, value, entity) for value in labels):
+            return f"{' or '.join(f'{entity}-{_bare(value, entity)}' for value in labels)} was requested"
+    return None
+
+
+def session_in(name: str) -> str | None:
+    """Return participant and session in a file name, such as `sub-01_ses-pre`. None if it is no BIDS name."""
+    participant, session = _label(name, "sub"), _label(name, "ses")
+    if participant is None:
+        return None
+    return f"sub-{participant}" + ("" if session is None else f"_ses-{session}")
+
+
 def is_bids(folder: Path) -> bool:
     """Return whether a folder is a BIDS dataset."""
     if (folder / "dataset_description.json").is_file():
@@ -67,9 +62,9 @@ def bids_sessions(folder: Path, selection: BidsFilter | None = None) -> Iterator
     """Yield the participants' sessions that have an `anat` folder, sorted by name."""
     bids = selection or BidsFilter()
     for subject in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
-        if _is_wanted(subject.name, "sub", bids.participants):
+        if _is_wanted(subject.name, "sub", bids.participant):
             for session in sorted(_sessions(subject), key=lambda folder_path: folder_path.name):
-                if _is_wanted(session.name.partition("_")[2], "ses", bids.sessions):
+                if _is_wanted(session.name.partition("_")[2], "ses", bids.session):
                     yield session
 
 
@@ -82,18 +77,27 @@ def one_session(folder: Path, selection: BidsFilter) -> BidsSession:
     """
     if not is_bids(folder):
         message = (
-            f"--participant and --session need a BIDS dataset, but {folder} is not one. Give a folder with sub-... "
-            "folders, or omit the options."
+            f"--participant and --session select from a BIDS dataset, but {folder} is not one. Give a folder with "
+            "sub-... folders, or omit the options."
         )
         raise OptionError(message)
     sessions = list(bids_sessions(folder, selection))
     if len(sessions) == 1:
         return sessions[0]
-    every = sessions or list(bids_sessions(folder))
-    listed = ", ".join(session.name for session in every[:_SHOWN]) + (" and more" if len(every) > _SHOWN else "")
-    count_text = f"{len(sessions)} sessions match" if sessions else "No session matches"
-    message = f"{count_text}, but exactly one must match: {listed}. Select it with --participant and --session."
-    raise CaseError(message)
+    raise several_sessions([session.name for session in sessions], [session.name for session in bids_sessions(folder)])
+
+
+def several_sessions(matching: Sequence[str], every: Sequence[str]) -> CaseError:
+    """Return the error for a filter that matches no session or several.
+
+    Args:
+        matching: names of the sessions that match.
+        every: names of all sessions.
+    """
+    names = matching or every
+    listed = ", ".join(names[:_SHOWN]) + (" and more" if len(names) > _SHOWN else "")
+    count_text = f"{len(matching)} sessions match" if matching else "No session matches"
+    return CaseError(f"{count_text}, but exactly one must match: {listed}. Select it with --participant and --session.")
 
 
 def _sessions(subject: Path) -> Iterator[BidsSession]:
@@ -104,14 +108,26 @@ def _sessions(subject: Path) -> Iterator[BidsSession]:
             yield BidsSession(f"{subject.name}_{session.name}", session / "anat")
 
 
-def _is_wanted(label: str, entity: str, requested: tuple[str, ...]) -> bool:
-    bare = label.removeprefix(f"{entity}-")
-    return not requested or any(bare == value.removeprefix(f"{entity}-") for value in requested)
+def _is_wanted(label: str, entity: str, requested: Sequence[str]) -> bool:
+    return not requested or any(_bare(label, entity) == _bare(value, entity) for value in requested)
 
 
 def _is_same(label: str, requested: str, entity: str) -> bool:
     """Whether two labels are equal. Runs are compared as numbers, so 1 equals 01."""
-    bare = requested.removeprefix(f"{entity}-")
+    bare = _bare(requested, entity)
     if entity == "run" and label.isdigit() and bare.isdigit():
         return int(label) == int(bare)
     return label == bare
+
+
+def _label(name: str, entity: str) -> str | None:
+    match = re.search(rf"(?:^|_){entity}-([A-Za-z0-9]+)", name)
+    return None if match is None else match[1]
+
+
+def _bare(label: str, entity: str) -> str:
+    return label.removeprefix(f"{entity}-")
+
+
+def _listed(label: str | None) -> tuple[str, ...]:
+    return () if label is None else (label,)

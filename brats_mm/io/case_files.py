@@ -7,9 +7,10 @@ from pathlib import Path
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.sequence_names import common_prefix, modalities_in_name, name_tokens
 from brats_mm.errors import CaseError
-from brats_mm.io.bids import BidsFilter, is_bids, one_session
+from brats_mm.io.bids import is_bids, one_session, reason_against, session_in, several_sessions
 from brats_mm.io.channels import channel_case, no_order
 from brats_mm.io.formats.nifti import pair_name
 from brats_mm.io.naming import Recognised, described_channels, recognise
@@ -25,7 +26,7 @@ def find_bids_case(dataset: Path, selection: BidsFilter) -> CaseFiles:
     """Find the sequences of one session of a BIDS dataset.
 
     Args:
-        dataset: the dataset, or an `anat` folder if only images are chosen.
+        dataset: the dataset, or a folder of images with BIDS names.
         selection: selection of the session and its images.
 
     Raises:
@@ -33,10 +34,33 @@ def find_bids_case(dataset: Path, selection: BidsFilter) -> CaseFiles:
         OptionError: the folder is not a BIDS dataset.
     """
     _check_folder(dataset)
-    if not is_bids(dataset) and not (selection.participants or selection.sessions):
-        return find_case(dataset, selection=selection)
+    name = None if is_bids(dataset) else _session_of_images(dataset, selection)
+    if name is not None:
+        return replace(find_case(dataset, selection=selection), name=name)
     session = one_session(dataset, selection)
     return replace(find_case(session.folder, selection=selection), name=session.name)
+
+
+def _session_of_images(folder: Path, selection: BidsFilter) -> str | None:
+    """Return the session of images with BIDS names in a folder and its sub-folders. None if no name is one of BIDS.
+
+    Raises:
+        CaseError: the filter selects no session or several.
+    """
+    names = [path.name for place in (folder, *_below(folder)) for path in _images(place)[0]]
+    every = sorted({session for name in names if (session := session_in(name)) is not None})
+    if not every:
+        return None
+    matching = sorted(
+        {
+            session
+            for name in names
+            if (session := session_in(name)) is not None and reason_against(name, selection) is None
+        }
+    )
+    if len(matching) != 1:
+        raise several_sessions(matching, every)
+    return matching[0]
 
 
 def find_case(
@@ -58,7 +82,7 @@ def find_case(
     images, ignored = _wanted_images(folder, selection)
     recognised = recognise(images, folder)
     if not recognised.candidates and not recognised.unclear:
-        recognised, ignored_below = _recognise_below(folder, recognised)
+        recognised, ignored_below = _recognise_below(folder, recognised, selection)
         ignored |= ignored_below
     four_dimensional = [] if recognised.candidates else [path for path in images if is_four_dimensional(path)]
     if len(four_dimensional) == 1:
@@ -82,17 +106,20 @@ def _wanted_images(folder: Path, selection: BidsFilter | None) -> tuple[list[Pat
             f"{folder} holds {len(images):,} volume files, but a case has only a few. Give the folder of one case."
         )
         raise CaseError(message)
-    unwanted = {path: reason for path in images if selection and (reason := selection.reason_against(path.name))}
+    unwanted = {path: reason for path in images if selection and (reason := reason_against(path.name, selection))}
     ignored |= {path.name: reason for path, reason in unwanted.items()}
     return [path for path in images if path not in unwanted], ignored
 
 
-def _recognise_below(folder: Path, recognised: Recognised) -> tuple[Recognised, dict[str, str]]:
+def _recognise_below(
+    folder: Path, recognised: Recognised, selection: BidsFilter | None
+) -> tuple[Recognised, dict[str, str]]:
     """Recognise the images in the sub-folders of a folder without sequences.
 
     Args:
         folder: folder of one case.
         recognised: files of the folder itself, returned if the sub-folders hold no images.
+        selection: selection of its images by BIDS entities.
 
     Returns:
         The recognised files, and the reason for each file that is not an image, by path below `folder`.
@@ -101,11 +128,11 @@ def _recognise_below(folder: Path, recognised: Recognised) -> tuple[Recognised, 
         CaseError: the sub-folders are several cases.
     """
     below = _below(folder)
-    _check_one_case(below, folder)
+    _check_one_case(below, folder, selection)
     images: list[Path] = []
     ignored: dict[str, str] = {}
     for sub in below:
-        images_in_sub, passed_over = _images(sub)
+        images_in_sub, passed_over = _wanted_images(sub, selection)
         images += images_in_sub
         ignored |= {f"{sub.name}/{name}": reason for name, reason in passed_over.items()}
     if not images:
@@ -216,9 +243,9 @@ def _below(folder: Path) -> list[Path]:
     return [path for path in _entries(folder) if path.is_dir() and not path.name.startswith(".")]
 
 
-def _check_one_case(below: Iterable[Path], folder: Path) -> None:
+def _check_one_case(below: Iterable[Path], folder: Path, selection: BidsFilter | None) -> None:
     """Raise a specific error if the folder contains several cases, which is a common mistake."""
-    cases = [sub.name for sub in below if len(recognise(_images(sub)[0], sub).candidates) > 1]
+    cases = [sub.name for sub in below if len(recognise(_wanted_images(sub, selection)[0], sub).candidates) > 1]
     if len(cases) > 1:
         message = (
             f"{folder} holds {len(cases)} cases ({_listed(cases)}), but one case is needed. Give the folder of one of "

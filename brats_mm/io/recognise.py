@@ -5,25 +5,39 @@ from pathlib import Path
 
 from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.sequence_names import modality_named
-from brats_mm.io.case_files import explicit_case, find_case, find_channels, is_four_dimensional
+from brats_mm.errors import OptionError
+from brats_mm.io.case_files import explicit_case, find_bids_case, find_case, find_channels, is_four_dimensional
+
+NO_DATASET = (
+    "participant, session, run and acquisition select from a BIDS dataset. Give its folder or zip, or omit them."
+)
 
 FilesSource = Path | str | Mapping[Modality, Path] | Mapping[str, Path] | Mapping[str, str] | CaseFiles
 """A case folder, a mapping from sequence to file, or files already recognised."""
 
 
-def recognise(source: FilesSource, *, channels: Sequence[Modality] | None = None) -> CaseFiles:
+def recognise(
+    source: FilesSource, *, channels: Sequence[Modality] | None = None, selection: BidsFilter | None = None
+) -> CaseFiles:
     """Find the files of a case without reading voxels.
 
     Args:
         source: a case folder, a four-dimensional NIfTI file, or a mapping from sequence (`t1`, `t1ce`, `t2`, `flair`)
             to file.
         channels: sequence of each volume of a four-dimensional file. Defaults to the dataset's `dataset.json`.
+        selection: selection from a BIDS dataset, if `source` is one.
 
     Raises:
         CaseError: no sequence was found, or names are ambiguous.
-        OptionError: the mapping names an unknown sequence.
+        OptionError: the mapping names an unknown sequence, or the filter selects from something else than a BIDS
+            dataset.
     """
+    if selection is not None and not selection.is_empty:
+        if not isinstance(source, Path | str) or not Path(source).is_dir():
+            raise OptionError(NO_DATASET)
+        return find_bids_case(Path(source), selection)
     if isinstance(source, CaseFiles):
         return source
     if isinstance(source, Mapping):

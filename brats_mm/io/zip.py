@@ -1,7 +1,6 @@
 """Unpack untrusted zip files after inspection, with limits of size and safe names."""
 
 import errno
-import re
 import stat
 import struct
 import unicodedata
@@ -23,6 +22,8 @@ _DIRECTORY_BYTES_AN_ENTRY = 2048
 _CHUNK = 1 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LONGEST_PART = 120
+_LONGEST_NAME_BYTES = 250
+_SAFE = frozenset("._+- ()[],")
 
 
 class ZipError(InputError):
@@ -199,7 +200,7 @@ def _shared_folders(names: list[PurePosixPath]) -> int:
 def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
     """Return the output path of a volume: below `folder`, at most one level deep, with safe characters."""
     below = [_harmless(part) for part in name.parts[shared:]]
-    place = folder / below[0] if len(below) == 1 else folder / "_".join(below[:-1])[-_LONGEST_PART:] / below[-1]
+    place = folder / below[0] if len(below) == 1 else folder / _harmless("_".join(below[:-1])) / below[-1]
     if place.exists():
         raise _bad(problem="holds two files with the same name. Create it again with one file per sequence")
     place.parent.mkdir(exist_ok=True)
@@ -213,7 +214,12 @@ def _side_by_side(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
 
 
 def _harmless(part: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._+-]", "_", part)[-_LONGEST_PART:].lstrip(".") or "_"
+    """Return a file name with safe characters that is read as the same sequence, also for `T1 (C+)` and `T2*`."""
+    starred = unicodedata.normalize("NFC", part.replace("*", "star"))
+    kept = "".join(letter if letter.isalnum() or letter in _SAFE else "_" for letter in starred)
+    while len(kept[-_LONGEST_PART:].encode()) > _LONGEST_NAME_BYTES:
+        kept = kept[1:]
+    return kept[-_LONGEST_PART:].lstrip(".") or "_"
 
 
 def _write_all(

@@ -8,6 +8,7 @@ from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import CaseFiles, Scans
 from brats_mm.domain.lattice import share_lattice
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import BidsFilter
 from brats_mm.io.dicom.choice import Choice, choose, require_unambiguous
 from brats_mm.io.dicom.one_series import read_series
 from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
@@ -15,15 +16,17 @@ from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
 
 @dataclass(frozen=True)
 class SeriesOverrides:
-    """The user's choice of series.
+    """The user's choice of series or images.
 
     Attributes:
         series: series by sequence: a UID, its start or end, a label, or `none`.
         study: Study Instance UID, or its start or end.
+        bids: selection from a BIDS dataset.
     """
 
     series: Mapping[Modality, str] = field(default_factory=dict)
     study: str | None = None
+    bids: BidsFilter = BidsFilter()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from brats_mm.domain.lattice import share_lattice
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import InputError
 from brats_mm.io.case_files import is_four_dimensional
@@ -15,7 +16,7 @@ from brats_mm.io.dicom.series import Series
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_grid
 from brats_mm.pipeline.dicom_study import SeriesOverrides, grids_agree, study_warnings
-from brats_mm.pipeline.load import is_dicom_folder, opened
+from brats_mm.pipeline.load import is_dicom_folder, opened, refuse_bids
 
 DIGITS = 3
 
@@ -31,12 +32,14 @@ def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[
     Raises:
         InputError: the path contains nothing to inspect.
     """
+    choices = overrides or SeriesOverrides()
     if is_four_dimensional(path):
-        return _inspect_files(path)
+        return _inspect_files(path, choices.bids)
     with opened(path) as folder:
         if is_dicom_folder(folder):
-            return _inspect_dicom(scan(folder), overrides or SeriesOverrides())
-        return _inspect_files(folder)
+            refuse_bids(choices.bids)
+            return _inspect_dicom(scan(folder), choices)
+        return _inspect_files(folder, choices.bids)
 
 
 def _inspect_dicom(scan: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
@@ -114,8 +117,8 @@ def _series(one: Series, used_as: Modality | None, choice: Choice) -> dict[str, 
     }
 
 
-def _inspect_files(folder: Path) -> dict[str, Any]:
-    files = recognise(folder)
+def _inspect_files(folder: Path, selection: BidsFilter) -> dict[str, Any]:
+    files = recognise(folder, selection=selection)
     grids: dict[Modality, Grid] = {}
     problems = []
     for modality, path in files.paths.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from brats_mm.domain.availability import Availability
 from brats_mm.domain.case import Case, CaseFiles, Scans
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, OptionError
 from brats_mm.io.case import read_scans
@@ -18,7 +19,7 @@ from brats_mm.io.case_files import is_four_dimensional
 from brats_mm.io.dicom.header import is_dicom
 from brats_mm.io.dicom.scan import holds_dicom
 from brats_mm.io.memory import volume_of
-from brats_mm.io.recognise import FilesSource, recognise
+from brats_mm.io.recognise import NO_DATASET, FilesSource, recognise
 from brats_mm.io.suffixes import image_suffix
 from brats_mm.io.volume import read_volume
 from brats_mm.io.zip import is_zip, unpack
@@ -71,6 +72,7 @@ def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, Sou
     check_input(source)
     if isinstance(source, str | Path):
         return _read_path(Path(source), request)
+    refuse_bids(request.bids)
     _refuse_series(request)
     if isinstance(source, Case | Scans):
         return source, {}, frozenset()
@@ -87,11 +89,12 @@ def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, Sou
 def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Modality, SourceSeries], Availability]":
     if is_four_dimensional(path):
         _refuse_series(request)
-        return read_scans(recognise(path)), {}, frozenset()
+        return read_scans(recognise(path, selection=request.bids)), {}, frozenset()
     with opened(path) as folder:
         if not is_dicom_folder(folder):
             _refuse_series(request)
-            return read_scans(recognise(folder)), {}, frozenset()
+            return read_scans(recognise(folder, selection=request.bids)), {}, frozenset()
+        refuse_bids(request.bids)
         study = choose_series(folder, SeriesOverrides(request.series, request.study))
         scans = read_chosen(study)
         return scans, _headers_of(study, request), frozenset(scans.volumes)
@@ -123,6 +126,16 @@ def _refuse_series(request: SegmentRequest) -> None:
     if request.study is not None:
         message = "--study needs DICOM input. Omit it for other input."
         raise OptionError(message)
+
+
+def refuse_bids(selection: BidsFilter) -> None:
+    """Refuse a selection from a BIDS dataset where the input is something else.
+
+    Raises:
+        OptionError: the filter is not empty.
+    """
+    if not selection.is_empty:
+        raise OptionError(NO_DATASET)
 
 
 @contextmanager

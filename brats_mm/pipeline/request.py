@@ -5,11 +5,20 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.name_words import WEIGHTING
-from brats_mm.domain.options import ModelOptions, Offer, Option, OutputOptions, PreprocessingOptions, option, options_of
+from brats_mm.domain.options import (
+    BidsFilter,
+    ModelOptions,
+    Offer,
+    Option,
+    OutputOptions,
+    PreprocessingOptions,
+    option,
+    options_of,
+)
 from brats_mm.domain.sequence_names import modality_named
 from brats_mm.errors import OptionError
 
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FIELDS",
     "SECTIONS",
+    "BidsFilter",
     "ModelOptions",
     "OutputOptions",
     "PreprocessingOptions",
@@ -31,6 +41,7 @@ __all__ = [
 SECTIONS: Mapping[str, type] = {
     "outputs": OutputOptions,
     "preprocessing": PreprocessingOptions,
+    "bids": BidsFilter,
     "model": ModelOptions,
 }
 """Field of `SegmentRequest` -> the class of its options."""
@@ -50,6 +61,7 @@ class SegmentRequest:
         study: DICOM study to use if there are several, by its UID or an end of it.
         outputs: files to write.
         preprocessing: preprocessing of the input.
+        bids: selection of one session and its images, if the input is a BIDS dataset.
         model: model to run, and its settings.
     """
 
@@ -64,6 +76,7 @@ class SegmentRequest:
     )
     outputs: OutputOptions = OutputOptions()
     preprocessing: PreprocessingOptions = PreprocessingOptions()
+    bids: BidsFilter = BidsFilter()
     model: ModelOptions = ModelOptions()
 
 
@@ -164,6 +177,8 @@ def options_from_json(kind: type[_Options], document: Mapping[str, Any], templat
 
 def _value(name: str, kind: Any, value: Any) -> Any:
     """Convert a JSON value to the type of its field."""
+    if get_origin(kind) is tuple:
+        return _texts(name, value)
     kinds = get_args(kind) or (kind,)
     if value is None and NoneType in kinds:
         return None
@@ -181,9 +196,19 @@ def _value(name: str, kind: Any, value: Any) -> Any:
         raise OptionError(message) from error
 
 
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
+        message = f"The option {name} is {value!r}. It must be a list of texts."
+        raise OptionError(message)
+    return tuple(texts)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, tuple):
+        return list(value)
     return str(value) if isinstance(value, Path) else value
 
 

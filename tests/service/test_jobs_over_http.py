@@ -98,6 +98,54 @@ def test_accepts_zip_of_case_folder(client, made_head):
     assert ended(client, job["id"])["state"] == "done"
 
 
+@pytest.fixture(scope="module")
+def bids_zip(made_head):
+    """A BIDS dataset with two sessions, of which one has two runs of T1."""
+    t1, flair = (next(made_head.glob(f"*-{name}.nii.gz")).read_bytes() for name in ("t1n", "t2f"))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for run in (1, 2):
+            archive.writestr(f"data/sub-01/ses-pre/anat/sub-01_ses-pre_run-{run}_T1w.nii.gz", t1)
+        archive.writestr("data/sub-01/ses-pre/anat/sub-01_ses-pre_FLAIR.nii.gz", flair)
+        archive.writestr("data/sub-01/ses-post/anat/sub-01_ses-post_T1w.nii.gz", t1)
+        archive.writestr("data/sub-01/ses-post/anat/sub-01_ses-post_FLAIR.nii.gz", flair)
+    return packed.getvalue()
+
+
+def test_options_select_session_of_zipped_bids_dataset(client, bids_zip):
+    options = {"participant": ["01"], "session": ["ses-pre"], "run": "2"}
+    job = client.post("/v1/jobs", files={"case": ("b.zip", bids_zip)}, data={"options": json.dumps(options)}).json()
+    assert job["files"] == {"t1": "sub-01_ses-pre_run-2_T1w.nii.gz", "flair": "sub-01_ses-pre_FLAIR.nii.gz"}
+    assert {name: job["options"][name] for name in options} == options
+    assert ended(client, job["id"])["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"participant": ["01"]},
+            "2 sessions match, but exactly one must match: sub-01_ses-post, sub-01_ses-pre. Select it with the options",
+        ),
+        ({"session": ["pre"]}, "T1 could be"),
+        ({"participant": ["7"]}, "No session matches"),
+    ],
+)
+def test_rejects_selection_of_no_case_or_several(client, bids_zip, options, sentence):
+    form = {"files": {"case": ("b.zip", bids_zip)}, "data": {"options": json.dumps(options)}}
+    for address in ("/v1/jobs", "/v1/inspect"):
+        answer = client.post(address, **form)
+        assert answer.status_code == 422
+        assert sentence in answer.json()["detail"]
+
+
+def test_rejects_selection_from_single_files(client, made_head):
+    file = next(made_head.glob("*-t2f.nii.gz")).read_bytes()
+    options = {"options": json.dumps({"run": "1"})}
+    answer = client.post("/v1/jobs", files={"flair": ("a.nii.gz", file)}, data=options)
+    assert (answer.status_code, "select from a BIDS dataset" in answer.json()["detail"]) == (422, True)
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
 def test_accepts_every_documented_volume_format(client, made_head, tmp_path, suffix):
     path = tmp_path / f"t1ce{suffix}"

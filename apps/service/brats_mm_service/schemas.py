@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.options import OutputOptions, PreprocessingOptions, options_of
+from brats_mm.domain.options import BidsFilter, OutputOptions, PreprocessingOptions, options_of
 from brats_mm.errors import OptionError
 from brats_mm.pipeline.request import SegmentRequest, from_json, to_json
 from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job, Progress, ResultFile
@@ -43,7 +43,10 @@ def content_type(name: str) -> str:
 
 
 HTTP_OPTIONS = tuple(
-    one for kind in (OutputOptions, PreprocessingOptions, SegmentRequest) for one in options_of(kind) if one.offer.http
+    one
+    for kind in (OutputOptions, PreprocessingOptions, BidsFilter, SegmentRequest)
+    for one in options_of(kind)
+    if one.offer.http
 )
 """Options of a request that a caller may set."""
 

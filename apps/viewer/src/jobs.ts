@@ -1,5 +1,6 @@
 /** Submit, follow and list jobs. */
 import { ask, askJson, send, ServiceProblem, type Job } from "./api";
+import type { BidsOptions } from "./bids";
 import type { CaseFile } from "./files";
 import type { Sequence } from "./sequences";
 
@@ -45,8 +46,8 @@ export interface Submission {
   leaveOneOut?: boolean;
   /** Label convention. Default: that of the service. */
   labels?: string | undefined;
-  /** Of a DICOM study: sequence -> series or "none", and the study. */
-  study?: { series?: Record<string, string>; study?: string };
+  /** Of a DICOM study: sequence -> series or "none", and the study. Of a BIDS dataset: its session and images. */
+  study?: { series?: Record<string, string>; study?: string } & BidsOptions;
 }
 
 export async function submit(what: Submission, onSent: (share: number) => void, signal: AbortSignal): Promise<Job> {

@@ -1,4 +1,5 @@
 /** The first screen: choose a case, check the recognised sequences, run it, and list jobs. */
+import { BidsChoice } from "./bids";
 import { holdsDicom, zipped } from "./dicom_zip";
 import { fill, h } from "./dom";
 import { chosenFiles, doubles, droppedFiles, folderName, holdVolumes, sortFiles, type CaseFile, type PickedCase, type PickedFile } from "./files";
@@ -34,6 +35,7 @@ class CaseForm {
   private taken = new AbortController();
   /** The series of a zip, once the service has inspected it. */
   private series: SeriesChoice | null = null;
+  private bids = new BidsChoice(() => undefined);
   private readonly selection = h("div", { class: "found" });
   private readonly status = h("div");
   private readonly keep = h("input", { type: "checkbox", id: "keep", checked: true });
@@ -94,8 +96,10 @@ class CaseForm {
     if (signal.aborted) return;
     this.case = sorted;
     this.series = null;
+    const { archive } = sorted;
+    this.bids = new BidsChoice(() => archive && void this.inspect(archive, signal));
     this.draw();
-    if (sorted.archive) return this.inspect(sorted.archive, signal);
+    if (archive) return this.inspect(archive, signal);
     const labels = this.chosen().map((sequence) => SEQUENCE_LABELS[sequence]);
     announce(this.case.problem ?? (labels.length ? `Recognised: ${labels.join(", ")}.` : "No sequence was recognised."));
   }
@@ -119,7 +123,7 @@ class CaseForm {
     const share = h("progress", { max: "1", value: "0", "aria-label": "Upload" });
     fill(this.status, h("div", { class: "row sending" }, h("span", {}, "Looking for sequences"), share));
     try {
-      const inspection = await known(() => inspectZip(archive, (sent) => (share.value = sent), signal));
+      const inspection = await known(() => inspectZip(archive, this.bids.options(), (sent) => (share.value = sent), signal));
       if (signal.aborted) return;
       this.series = new SeriesChoice(inspection, () => this.draw());
       fill(this.status);
@@ -145,6 +149,7 @@ class CaseForm {
       archive && h("p", { class: "archive" }, h("strong", {}, archive.name), ` (${bytes(archive.size)})`),
       (files.length > 0 || this.series) && this.slots(),
       this.series?.element,
+      archive && this.bids.element,
       files.length > 0 && this.table(),
       passedOver.length > 0 && h("p", { class: "hint" }, `Not used: ${passedOver.slice(0, 8).join(", ")}${passedOver.length > 8 ? ` and ${passedOver.length - 8} more` : ""}.`),
       any && this.actions(),
@@ -222,7 +227,7 @@ class CaseForm {
     announce("Sending the case.");
     const { files, archive } = this.case;
     try {
-      const what = { files, archive, keepImages: this.keep.checked, leaveOneOut: this.leaveOut.checked, study: this.series?.options() ?? {} };
+      const what = { files, archive, keepImages: this.keep.checked, leaveOneOut: this.leaveOut.checked, study: { ...this.series?.options(), ...this.bids.options() } };
       const job = await known(() => submit(what, (sent) => (share.value = sent), this.stop.signal));
       this.open(job.id);
     } catch (error) {

@@ -1,5 +1,6 @@
 /** The series of a zipped study: which ones the service would use, why, and how to change it. */
 import { send } from "./api";
+import type { BidsOptions } from "./bids";
 import { h } from "./dom";
 import { SEQUENCE_LABELS, SEQUENCES, type Sequence } from "./sequences";
 
@@ -25,8 +26,9 @@ export interface Inspection {
 }
 
 /** Ask the service to inspect a zip, without computing or keeping anything. */
-export function inspectZip(archive: File, onSent: (share: number) => void, signal: AbortSignal): Promise<Inspection> {
+export function inspectZip(archive: File, bids: BidsOptions, onSent: (share: number) => void, signal: AbortSignal): Promise<Inspection> {
   const form = new FormData();
+  form.set("options", JSON.stringify(bids));
   form.set("case", archive);
   return send<Inspection>("/v1/inspect", form, {}, onSent, signal);
 }

@@ -2,18 +2,18 @@
 
 import argparse
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, EXIT_OK, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.bids import add_bids_options, bids_filter
 from brats_mm.cli.options.request import add_request_options, request_options
 from brats_mm.cli.output import Console
 from brats_mm.cohort.records import Layout
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.errors import OptionError
-from brats_mm.pipeline.request import SECTIONS, SegmentRequest, make_request
+from brats_mm.pipeline.request import SECTIONS, BidsFilter, SegmentRequest, make_request
 
 if TYPE_CHECKING:
     from brats_mm.cohort.records import CaseTask, TaskResult
@@ -43,7 +43,6 @@ def add(commands: Commands) -> None:
     parser.add_argument("manifest", nargs="?", metavar="MANIFEST", help="table, BIDS dataset or folder of case folders")
     parser.add_argument("-i", "--input", metavar="MANIFEST", help="the same, as an option")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
-    add_bids_options(parser)
     _add_engine(parser)
     _add_results(parser)
     add_request_options(parser, *SECTIONS.values(), without=_OF_ONE_CASE)
@@ -84,10 +83,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.cohort.tables import TableFormat
 
     place, layout = Path(options.manifest or options.input), Layout(options.layout)
-    manifest = open_manifest(place, bids_filter(options))
+    manifest = open_manifest(place, request.bids)
     console.say(f"{_cases(manifest.count)} in {place}.")
     settings = CohortSettings(identity_of(request, layout), layout, request.outputs.labels, TableFormat(options.table))
-    engine = _engine(options, SegmentCases(request, layout))
+    engine = _engine(options, SegmentCases(replace(request, bids=BidsFilter()), layout))
     before = signal.signal(signal.SIGTERM, _interrupt)  # batch systems stop jobs with SIGTERM
     try:
         status = run_cohort(manifest, options.output, engine, settings, on_case=lambda now: _print_status(now, console))

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.cli.command import Commands, add_command, add_json_option
-from brats_mm.cli.options.request import add_request_options, add_sequence_options, sequence_options
+from brats_mm.cli.options.request import add_request_options, add_sequence_options, request_options, sequence_options
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import Modality
-from brats_mm.pipeline.request import SegmentRequest
+from brats_mm.pipeline.request import BidsFilter, SegmentRequest, make_request
 
 _LONGEST = 34
 
@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("path", type=Path, metavar="PATH", help="folder or zip of DICOM or volume files")
     add_sequence_options(parser, "SERIES", "DICOM series to use as {sequence}, or none")
-    add_request_options(parser, SegmentRequest, without=("series",))
+    add_request_options(parser, SegmentRequest, BidsFilter, without=("series",))
     add_json_option(parser)
 
 
@@ -40,7 +40,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.inspect import inspect_input
 
     series = {Modality(name): text for name, text in sequence_options(options).items()}
-    inspection = inspect_input(options.path, SeriesOverrides(series, options.study))
+    inspection = inspect_input(
+        options.path, SeriesOverrides(series, options.study, make_request(**request_options(options, BidsFilter)).bids)
+    )
     if inspection["kind"] == "DICOM":
         for study in inspection["studies"]:
             _print_study(study, console)

@@ -1,11 +1,9 @@
 """`brats-mm segment`: segment one case from its available sequences."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INPUT, EXIT_OK, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.bids import add_bids_options, bids_filter
 from brats_mm.cli.options.request import (
     add_request_options,
     add_sequence_options,
@@ -53,7 +51,6 @@ def add(commands: Commands) -> None:
         metavar="ORDER",
         help="sequences of a 4-D file, such as flair,t1,t1ce,t2, or decathlon (default: from its dataset.json)",
     )
-    add_bids_options(parser)
     add_request_options(parser, SegmentRequest, *SECTIONS.values(), without=("series",))
     add_terminal_options(parser, "the report as one JSON document")
 
@@ -68,24 +65,21 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
         message = f"Two inputs were given, {options.case} and --input {options.input}. Give only one."
         raise OptionError(message)
     values = request_options(options, SegmentRequest, *SECTIONS.values())
-    source = _chosen_files(options) or options.case or options.input
+    source = _channels(options) or options.case or options.input
     return make_request(source, options.output, **values, **sequence_options(options))
 
 
-def _chosen_files(options: argparse.Namespace) -> "CaseFiles | None":
-    """Return the files selected from a BIDS dataset or 4-D file, or None without such options."""
-    bids, place = bids_filter(options), options.case or options.input
-    if bids.is_empty and options.channels is None:
+def _channels(options: argparse.Namespace) -> "CaseFiles | None":
+    """Return the sequences of a 4-D file in the given order. None without `--channels`."""
+    place = options.case or options.input
+    if options.channels is None:
         return None
     if place is None:
-        message = "--channels and the BIDS options select from an input. Give a file or folder."
+        message = "--channels names the volumes of an input. Give a file or folder."
         raise OptionError(message)
-    from brats_mm.io.case_files import find_bids_case
     from brats_mm.io.channels import parse_order
     from brats_mm.io.recognise import recognise
 
-    if not bids.is_empty:
-        return find_bids_case(Path(place), bids)
     return recognise(place, channels=parse_order(options.channels))
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import MODALITIES
@@ -19,6 +19,7 @@ _GROUPS = {
     "unchanged.",
     "DICOM results": "Write a DICOM Segmentation, a Parametric Map of the entropy and a Structured Report of the "
     "volumes, on the slices of the reference series. Needs DICOM input or --dicom-reference.",
+    "BIDS dataset": "Select from a BIDS dataset by labels, with or without their entity.",
     "model": None,
 }
 _SEQUENCE_ALIASES = ("t1n", "t1c", "t2w", "t2f")
@@ -118,6 +119,8 @@ def _add(place: Any, option: Option) -> None:
         place.add_argument(f"--no-{flag[2:]}", dest=option.name, action="store_false", help=f"do not {offer.help}")
     elif option.kind is bool:
         place.add_argument(flag, action="store_true", help=offer.help)
+    elif get_origin(option.kind) is tuple:
+        place.add_argument(flag, nargs="+", default=option.default, metavar=offer.metavar, help=offer.help)
     else:
         is_enum = isinstance(option.default, Enum)
         choices = [member.value for member in type(option.default)] if is_enum else offer.choices or None

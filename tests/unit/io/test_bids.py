@@ -6,9 +6,13 @@ import pytest
 
 from brats_mm.cohort.manifest import open_manifest
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError
-from brats_mm.io.bids import BidsFilter, bids_sessions, is_bids, one_session
+from brats_mm.io.bids import bids_sessions, is_bids, one_session
 from brats_mm.io.case_files import find_bids_case
+from brats_mm.io.recognise import recognise
+from brats_mm.pipeline.load import load
+from brats_mm.pipeline.request import make_request
 
 T1, T1CE, T2, FLAIR = Modality
 
@@ -42,7 +46,7 @@ def test_participant_is_chosen_with_or_without_prefix(dataset, label):
 
 
 def test_session_is_chosen(dataset):
-    assert named(dataset, BidsFilter(sessions=("pre",))) == ["sub-01_ses-pre"]
+    assert named(dataset, BidsFilter(session=("pre",))) == ["sub-01_ses-pre"]
     assert named(dataset, BidsFilter(("02",), ("pre",))) == []
 
 
@@ -74,6 +78,46 @@ def test_segment_needs_one_session(dataset):
         one_session(dataset, BidsFilter(("03",)))
 
 
+def flat(tmp_path, *names):
+    """Images with BIDS names in the folders of a flattened zip."""
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_entities_of_names_select_images(tmp_path):
+    """Zips are unpacked to one level of folders, so that only the names state the session."""
+    folder = flat(
+        tmp_path,
+        "sub-01_ses-pre_anat/sub-01_ses-pre_run-1_T1w.nii.gz",
+        "sub-01_ses-pre_anat/sub-01_ses-pre_run-2_T1w.nii.gz",
+        "sub-01_ses-post_anat/sub-01_ses-post_T1w.nii.gz",
+        "sub-02_anat/sub-02_FLAIR.nii.gz",
+    )
+    files = find_bids_case(folder, BidsFilter(("01",), ("pre",), run="2"))
+
+    assert files.name == "sub-01_ses-pre"
+    assert {m: path.rsplit("/", 1)[-1] for m, path in files.paths.items()} == {T1: "sub-01_ses-pre_run-2_T1w.nii.gz"}
+    assert files.ignored == {
+        "sub-01_ses-post_anat/sub-01_ses-post_T1w.nii.gz": "ses-pre was requested",
+        "sub-01_ses-pre_anat/sub-01_ses-pre_run-1_T1w.nii.gz": "run-2 was requested",
+        "sub-02_anat/sub-02_FLAIR.nii.gz": "sub-01 was requested",
+    }
+    with pytest.raises(CaseError, match=r"2 sessions match.*: sub-01_ses-post, sub-01_ses-pre\."):
+        find_bids_case(folder, BidsFilter(("sub-01",)))
+    with pytest.raises(CaseError, match="No session matches"):
+        find_bids_case(folder, BidsFilter(("03",)))
+
+
+def test_rejects_filter_for_other_inputs(dataset, tmp_path):
+    image = next(dataset.rglob("*FLAIR.nii.gz"))
+    with pytest.raises(OptionError, match="select from a BIDS dataset"):
+        recognise({"flair": image}, selection=BidsFilter(("01",)))
+    with pytest.raises(OptionError, match="select from a BIDS dataset"):
+        load(make_request({"flair": str(image)}, participant="01"))
+
+
 def test_rejects_folder_that_is_no_dataset(tmp_path):
     (tmp_path / "t1.nii.gz").touch()
     with pytest.raises(OptionError, match="select from a BIDS dataset"):
@@ -83,7 +127,7 @@ def test_rejects_folder_that_is_no_dataset(tmp_path):
 
 
 def test_cohort_takes_same_filters(dataset):
-    manifest = open_manifest(dataset, BidsFilter(sessions=("pre",), run="1", acquisition="mprage"))
+    manifest = open_manifest(dataset, BidsFilter(session=("pre",), run="1", acquisition="mprage"))
     (case,) = manifest.cases()
 
     assert manifest.count == 1

@@ -27,6 +27,10 @@ VALUES = {
     "overlap": 0.25,
     "backend": "torch",
     "preset": "tta",
+    "participant": ("01",),
+    "session": ("pre", "ses-post"),
+    "run": "1",
+    "acquisition": "mprage",
 }
 """Non-default values of options that are not boolean."""
 
@@ -52,6 +56,8 @@ def arguments(name):
             result.append(f"--{value}")
         elif isinstance(value, bool):
             result.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, tuple):
+            result += [f"--{flag}", *value]
         else:
             result += [f"--{flag}", str(getattr(value, "value", value))]
     return result
@@ -103,6 +109,7 @@ def test_http_offers_output_and_preprocessing_options_only():
         *("labels", "probabilities", "masks", "importance_maps", "leave_one_out", "preview", "report", "scene"),
         *("dicom", "rtstruct", "deidentify"),
         *("raw", "prepared", "reference", "grid_tolerance", "n4"),
+        *("participant", "session", "run", "acquisition"),
         *("series", "study"),
     ]
 

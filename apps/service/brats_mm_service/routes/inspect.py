@@ -87,5 +87,5 @@ def look_into(form: Form, folder: Path, checker: UploadChecker) -> dict[str, Any
     if len(form.files) != 1:
         raise Problem("bad-case", "Send one zip of a case's folder, as the part 'case'.")
     request = parse_options(form.texts.get("options")).request()
-    overrides = SeriesOverrides(request.series, request.study)
+    overrides = SeriesOverrides(request.series, request.study, request.bids)
     return checker.inspect_zip(form.files[0].path, folder, overrides)

@@ -145,7 +145,7 @@ async def accept(service: Service, request: Request, caller: Caller, key: str | 
 def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str | None) -> tuple[Job, bool]:
     options = parse_options(form.texts.get("options"))
     request = options.request()
-    overrides = SeriesOverrides(request.series, request.study)
+    overrides = SeriesOverrides(request.series, request.study, request.bids)
     upload = service.checker.sort_upload(form.files, folder, dicom=overrides)
     if request.outputs.deidentify:
         upload = replace(upload, notes=(*upload.notes, _STILL_SHOWN))

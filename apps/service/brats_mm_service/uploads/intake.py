@@ -15,7 +15,7 @@ from brats_mm.errors import BratsMMError, InputError
 from brats_mm.io.dicom.choice import LEAVE_OUT
 from brats_mm.io.recognise import recognise
 from brats_mm.pipeline.dicom_study import SeriesOverrides
-from brats_mm.pipeline.load import is_dicom_folder
+from brats_mm.pipeline.load import is_dicom_folder, refuse_bids
 from brats_mm.pipeline.request import SegmentRequest, to_json
 from brats_mm_service.jobs.model import NewJob, in_callers_names
 from brats_mm_service.problems import Problem, kind_of
@@ -71,6 +71,9 @@ def sort_upload(
         raise Problem("bad-case", f"No sequence was sent. Send at least one file, as one of {', '.join(FILE_FIELDS)}.")
     if CASE in fields and len(files) > 1:
         raise Problem("bad-case", "Both a zip of a case and single files were sent. Send only one of them.")
+    if dicom is not None and not dicom.bids.is_empty and CASE not in fields:
+        message = "participant, session, run and acquisition select from a BIDS dataset. Send its zip, or omit them."
+        raise Problem("bad-case", message)
     upload = _sort_zip(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
     _check_volumes(upload, folder)
     return upload
@@ -138,12 +141,13 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
         if dicom is None:
             message = "The zip file holds DICOM files. Send a DICOM study to /v1/jobs, or convert its series to NIfTI."
             raise Problem("unsupported-content", message)
+        refuse_bids(dicom.bids)
         study = store_study(unpacked.folder, folder, dicom)
         shutil.rmtree(unpacked.folder)
         names = dict.fromkeys(study.sequences, file.filename)
         return SortedUpload(study.sequences, study.ignored, study.notes, names)
     try:
-        case = recognise(unpacked.folder)
+        case = recognise(unpacked.folder, selection=dicom.bids if dicom else None)
     except InputError as error:
         raise Problem(kind_of(error), for_zips(str(error), unpacked.folder)) from error
     stored, names = {}, {}
@@ -164,7 +168,8 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
 def for_zips(sentence: str, folder: Path) -> str:
     """Replace options of the command line in a sentence by parts of a request."""
     sentence = sentence.replace(str(folder.resolve()), "the zip file").replace(str(folder), "the zip file")
-    return sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
+    sentence = sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
+    return sentence.replace("with --participant and --session", "with the options participant and session")
 
 
 def _check_volumes(upload: SortedUpload, folder: Path) -> None:

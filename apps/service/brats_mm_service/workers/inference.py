@@ -215,7 +215,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Computed":
     from brats_mm.domain.modality import Modality
     from brats_mm.io.case import explicit_case
-    from brats_mm.pipeline.request import from_json
+    from brats_mm.pipeline.request import BidsFilter, from_json
     from brats_mm.pipeline.segment import segment
 
     name, upload = job["job"], Path(job["upload"])
@@ -231,8 +231,10 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
     commands.check()
     channel.emit("progress", job=name, stage="reading", done=0, total=0)
     files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
-    # The series of a study were chosen when it was received.
-    request = replace(from_json(job["request"]), input=files, output=Path(job["output"]), series={}, study=None)
+    # Series and images were chosen when the case was received.
+    request = replace(
+        from_json(job["request"]), input=files, output=Path(job["output"]), series={}, study=None, bids=BidsFilter()
+    )
     result = segment(request, segmenter, on_window=on_window, on_step=on_step)
     commands.check()
     return result.report["run"]["seconds"], result

@@ -1,0 +1,30 @@
+"""Unpacked files have safe names that are read as the same sequences."""
+
+import zipfile
+from pathlib import Path
+
+from brats_mm.io.case_files import find_case
+from brats_mm.io.zip import unpack
+
+
+def test_names_in_a_zip_keep_their_meaning(tmp_path):
+    """Letters outside ASCII, signs and stars say which sequence a file is."""
+    names = (
+        "p/患者_T1造影.nii.gz",
+        "p/T1 (C-).nii.gz",
+        "p/T2*.nii.gz",
+        "p/tête_FLAIR.nii.gz",
+        f"p/{'造' * 200}_T2.nii.gz",
+    )
+    with zipfile.ZipFile(tmp_path / "case.zip", "w") as packed:
+        for name in names:
+            packed.writestr(name, b"")
+    case = find_case(unpack(tmp_path / "case.zip", tmp_path / "out").folder)
+
+    assert {m.value: Path(path).name[:7] for m, path in case.paths.items()} == {
+        "t1": "T1 (C-)",
+        "t1ce": "患者_T1造影",
+        "t2": "造" * 7,
+        "flair": "tête_FL",
+    }
+    assert "susceptibility" in case.ignored["T2star.nii.gz"]
