@@ -152,7 +152,7 @@ def test_polling_submits_each_new_study_once_and_no_old_study(tmp_path):
             new = send(archive, "new")
             until(lambda: transfers.of_study(new, POLLER))
             ended = until(lambda: [one for one in transfers.of_study(new, POLLER) if one.state.value == "failed"])
-            assert "damaged or lost" in ended[0].detail  # the fake worker makes no objects
+            assert "damaged or missing" in ended[0].detail  # the fake worker makes no objects
             later = http.service.dicomweb._next_poll + 1.0
             until(lambda: http.service.dicomweb._next_poll > later)
             assert len(transfers.of_study(new, POLLER)) == 1

@@ -81,7 +81,7 @@ def test_names_and_scopes_of_tokens_are_checked(tmp_path):
 
 
 def test_refuses_remote_address_without_tokens(tmp_path):
-    with pytest.raises(OptionError, match=r"0\.0\.0\.0 can be reached from other machines.*token create"):
+    with pytest.raises(OptionError, match=r"0\.0\.0\.0 requires a token.*token create"):
         check_settings(Settings(tmp_path, host="0.0.0.0"), has_tokens=False)
     check_settings(Settings(tmp_path, host="0.0.0.0"), has_tokens=True)
     check_settings(Settings(tmp_path, host="::1"), has_tokens=False)

@@ -263,7 +263,7 @@ def test_unknown_models_and_sessions_return_404(client, client_module):
 def test_request_without_image_names_what_to_send(client, client_module):
     with pytest.raises(client_module.MONAILabelClientException) as error:
         client.infer("brats_mm", "", {})
-    assert "Name one with `image`, a session with `session_id`, or send a `file`" in error.value.msg
+    assert "Set `image` or `session_id`, or send a `file`" in error.value.msg
 
 
 def ohif_parts(answer):

@@ -34,7 +34,7 @@ def test_token_cannot_have_reserved_name(tmp_path, name):
 
 def test_any_origin_needs_tokens_and_port_must_be_valid(tmp_path):
     settings = Settings(data=tmp_path, allowed_origins=("*",))
-    with pytest.raises(OptionError, match="would let any web page that you open read every job"):
+    with pytest.raises(OptionError, match="would allow any web page to read every job"):
         check_settings(settings, has_tokens=True)
     check_settings(replace(settings, require_tokens=True), has_tokens=True)
     with pytest.raises(OptionError, match="--port is 99999"):

@@ -36,7 +36,7 @@ def test_rejects_newer_file(tmp_path):
     with sqlite3.connect(path) as newer:
         newer.execute("PRAGMA user_version = 999")
     newer.close()
-    with pytest.raises(OptionError, match="have version 999, and this brats-mm knows versions up to"):
+    with pytest.raises(OptionError, match="have version 999, but this brats-mm supports versions up to"):
         Database(path)
     assert "have version 999" in check_records(path)
 

@@ -45,7 +45,7 @@ def test_damaged_result_returns_410_and_fails_job(client, job, kind, name):
     assert (answer.status_code, answer.json()["type"]) == (410, "urn:brats-mm:problem:damaged")
     after = client.get(f"/v1/jobs/{job['id']}").json()
     assert (after["state"], after["results"]) == ("failed", [])
-    assert "damaged or lost" in after["error"]["detail"]
+    assert "damaged or missing" in after["error"]["detail"]
 
 
 def test_zip_is_created_once_and_recreated_when_damaged(client, job, monkeypatch):

@@ -87,7 +87,7 @@ def test_job_that_kills_every_worker_fails_with_reason(cluster, tmp_path, made_h
         (job,) = submit(client, made_head, 1)
         finished = ended(client, job)
     assert finished["state"] == "failed"
-    assert "was lost in each of 3 attempts" in finished["error"]["detail"]
+    assert "was lost in all 3 attempts" in finished["error"]["detail"]
 
 
 def test_running_job_is_cancelled_within_two_seconds_and_worker_survives(cluster, tmp_path, made_head):
@@ -115,7 +115,7 @@ def test_worker_waits_for_free_resources_and_reports_it(cluster, tmp_path):
     settings = replace(small_settings(tmp_path / "data"), ray=RaySettings("auto", 1, ActorShare(cores=64)))
     app = create_app(settings, lambda: RayWorker(settings, settings.ray.share, FakeWork()))
     with serving(None, app=app) as client:
-        until(lambda: "no room for a worker yet" in client.get("/readyz").json()["detail"])
+        until(lambda: "no free resources for a worker yet" in client.get("/readyz").json()["detail"])
 
 
 def test_machine_without_data_folder_reports_requirement(cluster, tmp_path):

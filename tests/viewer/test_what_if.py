@@ -79,7 +79,7 @@ def test_zip_is_rerun_without_sequence_when_no_images_were_kept(
         second, first = client.get("/v1/jobs").json()["jobs"]
         assert first["sequences_found"] == ["t1ce", "flair"]
         assert second["sequences_found"] == ["t1ce"]
-        assert second["ignored"] == {TWO[1]: "left out by the option series"}
+        assert second["ignored"] == {TWO[1]: "omitted by the option series"}
 
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["in the tab that sent it", "from what the service kept"])

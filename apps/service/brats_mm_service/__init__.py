@@ -1,1 +1,1 @@
-"""HTTP service for `brats_mm`. It manages jobs and hosts viewers, and leaves all computation to the library."""
+"""HTTP service for `brats_mm`. It manages jobs and serves viewers. The library does all computation."""

@@ -48,7 +48,7 @@ ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
 )
 
 _BY_STATUS = {
-    404: ("not-found", "This address does not exist. See /openapi.json for the available ones."),
+    404: ("not-found", "This address does not exist. See /openapi.json for all addresses."),
     405: ("method-not-allowed", "This address does not support that method. See /openapi.json."),
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -80,7 +80,7 @@ def create_app(settings: Settings, spawn: Spawn | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's pages load scripts from the internet, so `routes.page` serves its own
         redoc_url=None,
         lifespan=lifespan,
-        responses={500: {"model": ProblemBody, "description": "An error of the service"}},
+        responses={500: {"model": ProblemBody, "description": "An internal error of the service"}},
     )
     app.state.service = service
     for router in ROUTERS:
@@ -132,13 +132,11 @@ def _add_problems(app: FastAPI, service: Service) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         faults = [f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}" for detail in error.errors()]
-        return answer(Problem("bad-option", f"The request cannot be used: {'; '.join(faults[:5])}."))
+        return answer(Problem("bad-option", f"The request is invalid: {'; '.join(faults[:5])}."))
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        kind, detail = _BY_STATUS.get(
-            error.status_code, ("bad-request", f"The request cannot be used: {error.detail}.")
-        )
+        kind, detail = _BY_STATUS.get(error.status_code, ("bad-request", f"The request is invalid: {error.detail}."))
         return answer(Problem(kind, detail, error.headers or {}))
 
     @app.exception_handler(OSError)
@@ -152,7 +150,7 @@ def _add_problems(app: FastAPI, service: Service) -> None:
     @app.exception_handler(Exception)
     async def _unexpected(_: Request, error: Exception) -> JSONResponse:
         log("request_error", level="error", error=type(error).__name__)
-        message = "An internal error occurred. Try again. If it persists, tell the operator of the service."
+        message = "An internal error occurred. Try again. If it persists, contact the operator of the service."
         return answer(Problem("internal", message))
 
 
@@ -160,7 +158,7 @@ def _storage(error: OSError) -> Problem:
     if error.errno in _FULL:
         return Problem(
             "disk-full",
-            "The service's disk is full. Delete jobs that you no longer need, or tell the operator.",
+            "The service's disk is full. Delete jobs that you no longer need, or contact the operator.",
         )
     log("storage_error", level="error", error=type(error).__name__, code=error.errno)
-    return Problem("internal", "The service cannot use its disk. Tell the operator.")
+    return Problem("internal", "The service cannot access its disk. Contact the operator.")

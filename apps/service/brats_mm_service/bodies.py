@@ -1,6 +1,6 @@
 """Read small bodies within limits, after the caller is known, and parse JSON strictly.
 
-No route leaves its body to FastAPI, which reads bodies of any size into memory, before it checks the token.
+No route lets FastAPI read the body, because it would read any size into memory before checking the token.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from brats_mm_service.problems import Problem
 from brats_mm_service.settings import Settings
 
 DEEPEST = 20
-"""Most levels of a JSON document."""
+"""Largest nesting depth of a JSON document."""
 
 
 async def small_form(request: Request, most: int, seconds: float) -> dict[str, str]:
-    """Return the fields of a url-encoded body. Empty for another content type.
+    """Return the fields of a url-encoded body, or none for another content type.
 
     Args:
         request: request whose body has not been read.
@@ -38,7 +38,7 @@ async def small_form(request: Request, most: int, seconds: float) -> dict[str, s
 
 
 async def small_json(request: Request, settings: Settings) -> dict[str, Any]:
-    """Return the JSON object in a body. Empty for an empty body.
+    """Return the JSON object in a body, or an empty object for an empty body.
 
     Raises:
         Problem: the body is too large or too slow, or not a JSON object.
@@ -86,7 +86,7 @@ def _parsed(text: str, subject: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Problem("bad-option", f"{subject} must be a JSON object.")
     if not is_shallow:
-        raise Problem("bad-option", f"{subject} is nested in more than {DEEPEST} levels. Send a flatter object.")
+        raise Problem("bad-option", f"{subject} is nested more than {DEEPEST} levels deep. Send a flatter object.")
     return document
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture that Python runs on
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # equal on all architectures supported by Python
 _QUERY_VERSION = 1
 _PATH_BENEATH = 1
 _NO_NEW_PRIVILEGES = 38
@@ -54,7 +54,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 class ConfinementError(OSError):
-    """The kernel has Landlock but refused to confine."""
+    """The kernel supports Landlock but refused the restriction."""
 
 
 def landlock_version() -> int:
@@ -65,7 +65,7 @@ def landlock_version() -> int:
 
 
 def confine(read: Iterable[Path | str], write: Iterable[Path | str]) -> bool:
-    """Permanently deny the calling thread all paths but these.
+    """Permanently deny the calling thread access to all other paths.
 
     Args:
         read: files and folders to read. Missing ones are skipped.

@@ -1,8 +1,8 @@
 """Deadlines and limits for connections before authentication.
 
-A connection waits until it has sent a complete request, and again after each response. For an upload with a token, the
-head is enough. Waiting connections have a deadline that slow bytes do not extend. If there are too many, the oldest is
-closed for the newest, so idle connections cannot block callers.
+A connection waits until it has sent a complete request (for an upload with a token, the head), and again after each
+response. Waiting connections have a deadline that slow data do not extend. If there are too many, the oldest is closed,
+so idle connections cannot block callers.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
     def close(self) -> None:
-        """Close the connection, because it has waited too long or there are too many."""
+        """Close the connection because it has waited too long or there are too many connections."""
         self._stop_waiting()
         if not self.transport.is_closing():
             self.transport.abort()
@@ -105,7 +105,7 @@ def server_config(app: Any, settings: Settings, **values: Any) -> Config:
     Args:
         app: the application.
         settings: settings with the limits.
-        values: further options of uvicorn.
+        values: additional options of uvicorn.
     """
     limits = settings.connections
     shared = {"limits": limits, "needs_tokens": settings.needs_tokens, "waiting": _Waiting(limits)}

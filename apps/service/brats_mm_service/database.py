@@ -74,7 +74,7 @@ _WAIT_S = 10
 """Longest wait for a lock of another connection."""
 
 _ERASE_WAIT_S = 1
-"""The same while the log is emptied, which keeps other writers waiting."""
+"""Longest wait while the log is emptied, which blocks other writers."""
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Migrations from version n to n + 1 of a file (`user_version`). Append only, never change."""
@@ -96,12 +96,15 @@ class Database:
             self._migrate()
         except sqlite3.OperationalError as error:
             self.close()
-            message = f"The records {path} cannot be opened: {error}. Is another program using them, or the disk full?"
+            message = (
+                f"The records {path} cannot be opened: {error}. Check whether another program uses them or the disk "
+                "is full."
+            )
             raise OptionError(message) from error
         except sqlite3.DatabaseError as error:
             self.close()
             raise _damaged(path) from error
-        self.erase_log()  # a service that was killed can leave deleted rows in it
+        self.erase_log()  # a killed service can leave deleted rows in it
 
     def connection(self) -> sqlite3.Connection:
         """Return the calling thread's connection for reading."""
@@ -121,10 +124,10 @@ class Database:
                 connection.execute("ROLLBACK")
 
     def erase_log(self) -> bool:
-        """Empty the write-ahead log, so that deleted rows are neither in it nor in the file.
+        """Empty the write-ahead log, to remove deleted rows from it and the file.
 
         Returns:
-            Whether it is empty. It is not while another program reads the records, so the next sweep tries again.
+            Whether it is empty. If another program reads the records, it is not, and the next sweep tries again.
         """
         connection = self.connection()
         connection.execute(f"PRAGMA busy_timeout = {1000 * _ERASE_WAIT_S}")
@@ -147,8 +150,8 @@ class Database:
         if version > len(MIGRATIONS):
             self.close()
             message = (
-                f"The records {self._path} have version {version}, and this brats-mm knows versions up to "
-                f"{len(MIGRATIONS)}. Install the newer brats-mm that wrote them, or name another folder with --data."
+                f"The records {self._path} have version {version}, but this brats-mm supports versions up to "
+                f"{len(MIGRATIONS)}. Install the newer brats-mm, or set another folder with --data."
             )
             raise OptionError(message)
         if self.connection().execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
@@ -173,7 +176,7 @@ class Database:
 
 
 def check_records(path: Path) -> str | None:
-    """Return the fault of a database file as a sentence. None if it is valid or does not exist."""
+    """Return the fault of a database file as a sentence, or None if it is valid or does not exist."""
     if not path.is_file():
         return None
     try:
@@ -185,12 +188,12 @@ def check_records(path: Path) -> str | None:
     if rows != ["ok"]:
         return f"The records {path} are damaged: {'; '.join(rows)}."
     if version > len(MIGRATIONS):
-        return f"The records {path} have version {version}, newer than this brats-mm knows."
+        return f"The records {path} have version {version}, which this brats-mm does not support."
     return None
 
 
 def _damaged(path: Path) -> OptionError:
     return OptionError(
-        f"The records {path} are damaged. Restore them from a backup, or move the file away: the jobs in it are then "
-        "forgotten and their files deleted."
+        f"The records {path} are damaged. Restore them from a backup, or move the file away. The service then deletes "
+        "the files of all jobs."
     )

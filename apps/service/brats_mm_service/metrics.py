@@ -7,7 +7,7 @@ _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 
 
 class Metrics:
-    """Metrics of the service. Labels contain nothing about callers or cases."""
+    """Metrics of the service. Labels contain no information about callers or cases."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -18,7 +18,7 @@ class Metrics:
         )
         self.free_bytes = Gauge("brats_mm_free_disk_bytes", "Free disk space", registry=self.registry)
         self.worker_starts = Counter("brats_mm_worker_starts", "Starts of workers", registry=self.registry)
-        self.jobs = Counter("brats_mm_jobs", "Jobs by how they ended", ["state"], registry=self.registry)
+        self.jobs = Counter("brats_mm_jobs", "Jobs by final state", ["state"], registry=self.registry)
         self.accepted = Counter("brats_mm_jobs_accepted", "Jobs accepted", registry=self.registry)
         self.failures = Counter("brats_mm_failures", "Failed jobs by kind", ["kind"], registry=self.registry)
         self.refusals = Counter("brats_mm_refusals", "Refused requests by kind", ["kind"], registry=self.registry)

@@ -61,7 +61,7 @@ class Guard:
             try:
                 await asyncio.wait_for(send(message), self._settings.connections.sending_s)
             except asyncio.TimeoutError:
-                raise ClientDisconnect from None  # the client reads nothing, so the connection is closed
+                raise ClientDisconnect from None  # the client does not read the response, so the connection is closed
 
         return timely
 
@@ -76,7 +76,7 @@ class Guard:
             return Problem("unavailable", message, {"Retry-After": "5"})
         host = _host_of(headers.get("host", ""))
         if not self._settings.needs_tokens and not is_loopback(host) and host not in self._settings.allowed_hosts:
-            message = "The service has another host name. Call it as 127.0.0.1, or allow the name with --allow-host."
+            message = "This host name is not allowed. Use 127.0.0.1, or allow the name with --allow-host."
             return Problem("misdirected", message)
         origin = headers.get("origin")
         if origin is None or scope["method"] in _SAFE_METHODS or origin in self._settings.allowed_origins:

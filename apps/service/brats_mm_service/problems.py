@@ -24,14 +24,14 @@ TITLES: dict[str, tuple[int, str]] = {
     "unauthorised": (401, "A token is needed"),
     "forbidden": (403, "Not allowed"),
     "not-found": (404, "Not found"),
-    "method-not-allowed": (405, "No such method here"),
+    "method-not-allowed": (405, "The method is not supported"),
     "upload-timeout": (408, "The upload was too slow"),
     "not-ready": (409, "Not ready yet"),
     "expired": (410, "Expired"),
     "damaged": (410, "The results are damaged"),
     "too-large": (413, "Too large"),
     "unsupported-content": (415, "Unsupported content"),
-    "range-not-satisfiable": (416, "No such range"),
+    "range-not-satisfiable": (416, "The range is invalid"),
     "misdirected": (421, "Wrong host name"),
     "bad-case": (422, "The case cannot be used"),
     "bad-volume": (422, "A volume cannot be used"),
@@ -41,7 +41,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "idempotency-conflict": (422, "The key was used for another request"),
     "too-many": (429, "Too many jobs or uploads"),
     "header-too-large": (431, "The request's headers are too large"),
-    "internal": (500, "An error of the service"),
+    "internal": (500, "An internal error of the service"),
     "model": (500, "The model cannot be used"),
     "memory": (500, "The machine's memory is too small"),
     "time-limit": (500, "The job took too long"),
@@ -69,7 +69,7 @@ _KINDS: tuple[tuple[type[BratsMMError], str], ...] = (
 
 @dataclass(eq=False)
 class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
-    """A request that is answered with a problem body (RFC 9457).
+    """An error with a problem body (RFC 9457).
 
     Attributes:
         kind: one of `TITLES`.
@@ -100,7 +100,7 @@ def problem_body(kind: str, detail: str) -> dict[str, Any]:
 
 
 def kind_of(error: BratsMMError) -> str:
-    """Return the kind of problem for a library error."""
+    """Return the kind of problem of a library error."""
     return next((kind for of, kind in _KINDS if isinstance(error, of)), "internal")
 
 

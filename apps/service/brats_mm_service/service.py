@@ -105,7 +105,7 @@ class Service:
             for step in steps:
                 try:
                     step()
-                except Exception as error:  # noqa: BLE001, PERF203 (the thread must outlive a full disk or a locked file)
+                except Exception as error:  # noqa: BLE001, PERF203 (the thread must survive a full disk or a locked file)
                     log("sweep_error", level="error", error=type(error).__name__)
 
 
@@ -165,7 +165,7 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
 
 
 def _slots(name: str, settings: Settings, total: int, per_caller: int) -> Slots:
-    """Return slots. Without tokens, all callers count as one, which may use every slot."""
+    """Return slots. Without tokens, all callers count as one caller, which may use every slot."""
     return Slots(name, total, per_caller if settings.needs_tokens else total)
 
 
@@ -184,7 +184,7 @@ def _spawn(settings: Settings, models: ModelVersions) -> Spawn:
 
 
 def with_bundle(settings: WorkerSettings, bundle: Path | None) -> WorkerSettings:
-    """Return the settings of a worker with another bundle. None keeps theirs."""
+    """Return the settings of a worker with another bundle. None keeps the bundle."""
     return settings if bundle is None else replace(settings, model=replace(settings.model, bundle=bundle))
 
 
@@ -212,6 +212,9 @@ def _lock(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(lock)
-        message = f"The data folder {folder} is in use by another brats-mm serve. Stop that one, or choose another."
+        message = (
+            f"The data folder {folder} is in use by another brats-mm serve. Stop that service, or choose another "
+            "folder."
+        )
         raise OptionError(message) from error
     return lock

@@ -76,7 +76,7 @@ class WorkerSettings:
     """Settings of a worker, the process with the model.
 
     Attributes:
-        model: model to run, and how.
+        model: model to run, and its settings.
         memory_bytes: limit of the resident memory, at which the process is stopped.
         job_s: time limit of a job.
         start_s: time limit for loading the model.
@@ -151,11 +151,11 @@ class ConnectionLimits:
 
     Attributes:
         waiting: number of connections without a complete request above which the oldest is closed for a new one.
-        waiting_per_peer: the same per address.
+        waiting_per_peer: the same limit per address.
         waiting_s: time limit for a complete request, after which the connection is closed.
         body_s: time limit for the body of a small form.
         sending_s: time after which a connection that accepts no response data is closed.
-        active: number of active requests. Further ones get a 503 response.
+        active: largest number of active requests. Additional requests get a 503 response.
     """
 
     waiting: int = 256
@@ -177,7 +177,7 @@ class DicomwebSettings:
         ca_file: CA certificates, if those of the system do not suffice.
         poll_s: interval for polling new studies. None disables polling.
         attempts: attempts per step.
-        retry_s: delay before the second attempt, doubled for each further one.
+        retry_s: delay before the second attempt, doubled for each further attempt.
         timeout_s: timeout of a response.
     """
 
@@ -191,7 +191,7 @@ class DicomwebSettings:
     timeout_s: float = 30.0
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of every request to it.
+        """Return the headers of every request to the server.
 
         Raises:
             OptionError: the token's file cannot be read, or is empty.
@@ -294,8 +294,8 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
         raise OptionError(message)
     if "*" in settings.allowed_origins and not settings.needs_tokens:
         message = (
-            "--allow-origin '*' without tokens would let any web page that you open read every job. Name the origins, "
-            "or add --require-tokens."
+            "--allow-origin '*' without tokens would allow any web page to read every job. List the origins, or add "
+            "--require-tokens."
         )
         raise OptionError(message)
     if settings.dicomweb is not None and urlsplit(settings.dicomweb.url).scheme not in ("http", "https"):
@@ -303,8 +303,7 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
         raise OptionError(message)
     if settings.needs_tokens and settings.oidc is None and not has_tokens:
         message = (
-            f"The address {settings.host} can be reached from other machines, or tokens are required, but there is "
-            "no token yet. Create one with `brats-mm token create NAME`, name an OpenID Connect issuer with "
-            "--oidc-issuer, or listen on 127.0.0.1."
+            f"The address {settings.host} requires a token, but there is none yet. Create one with `brats-mm token "
+            "create NAME`, set an OpenID Connect issuer with --oidc-issuer, or listen on 127.0.0.1."
         )
         raise OptionError(message)

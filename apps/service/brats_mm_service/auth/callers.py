@@ -1,4 +1,4 @@
-"""Identify callers: by a token, or as `local` where only this machine can call."""
+"""Identify callers: by a token, or as `local` if only this machine can connect."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ BEARER = HTTPBearer(
     scheme_name="token",
     auto_error=False,
     description="A token of `brats-mm token create`, or of the OpenID Connect issuer that the service trusts. "
-    "Callers on the service's own machine need none.",
+    "Callers on the machine of the service need no token.",
 )
 """Only for the OpenAPI document. `Authenticator` reads the header itself and responds with a problem body."""
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="brats-mm"'}
@@ -53,7 +53,7 @@ class Authenticator:
                 authenticated = await asyncio.to_thread(self.authenticate, request)
             request.state.caller = authenticated.name
             if scope not in authenticated.scopes:
-                raise Problem("forbidden", f"Your token lacks the scope {scope}. Ask for one that has it.")
+                raise Problem("forbidden", f"Your token lacks the scope {scope}. Request a token with this scope.")
             return authenticated
 
         return caller

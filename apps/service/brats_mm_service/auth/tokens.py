@@ -15,11 +15,11 @@ from brats_mm.errors import OptionError
 from brats_mm_service.database import Database
 
 MODELS = "models:write"
-"""Scope to train, and to choose the version that segments for every caller."""
+"""Scope to train, and to activate a version of the model for all callers."""
 
 SCOPES = ("jobs:read", "jobs:write", "metrics", MODELS)
 DEFAULT_SCOPES = ("jobs:read", "jobs:write", "metrics")
-"""Scopes of a token that names none."""
+"""Default scopes of a token."""
 
 RESERVED = ("local", "dicomweb")
 """Reserved names: the owner of jobs without tokens, and of studies found by polling."""
@@ -52,7 +52,7 @@ class Tokens:
         """Create a token for a caller.
 
         Returns:
-            The token, and the text that the caller sends. The text is not stored.
+            The token, and the text for the caller to send, which is not stored.
 
         Raises:
             OptionError: the name, a scope or the expiry is invalid.
@@ -65,7 +65,7 @@ class Tokens:
             raise OptionError(message)
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
-            message = f"Unknown scope {', '.join(unknown) or 'given'}. Use any of {', '.join(SCOPES)}."
+            message = f"Unknown scope {', '.join(unknown) or 'given'}. Choose from {', '.join(SCOPES)}."
             raise OptionError(message)
         if days is not None and days <= 0:
             message = f"The token would expire after {days:g} days. Give a positive number."
@@ -104,7 +104,7 @@ class Tokens:
             )
         matching = [token for token in self.all() if token.id == token_id]
         if not matching:
-            message = f"There is no token {token_id!r}. `brats-mm token list` shows the existing ones."
+            message = f"There is no token {token_id!r}. `brats-mm token list` lists all tokens."
             raise OptionError(message)
         return matching[0]
 
@@ -137,7 +137,7 @@ def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool
         path.unlink(missing_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        message = f"The first token cannot be written to {path}: {error.strerror}. Name another file."
+        message = f"The first token cannot be written to {path}: {error.strerror}. Give another file."
         raise OptionError(message) from error
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(tokens.create(caller)[1] + "\n")

@@ -15,7 +15,7 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """HTTP statuses after which to retry."""
 
 
-class DicomwebRefused(Exception):  # noqa: N818 (named by what happened)
+class DicomwebRefused(Exception):  # noqa: N818 (named by the event)
     """The archive permanently refused a request. The message is for the caller."""
 
 
@@ -101,31 +101,35 @@ class DicomwebClient:
             response = self._client.store_instances(list(objects), study_instance_uid=study_uid)
         failed = response.get("FailedSOPSequence") or ()
         if len(failed):
-            message = f"The archive refused {len(failed)} of {len(objects)} objects. Ask whether it takes SEG."
+            message = (
+                f"The archive refused {len(failed)} of {len(objects)} objects. Ask its operator whether it accepts SEG."
+            )
             raise DicomwebRefused(message)
 
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Turn errors into the two exceptions above. They do not quote the archive, which may name a patient."""
+    """Turn errors into the two exceptions above. The messages do not quote the archive, whose responses may contain
+    patient data.
+    """
     import requests
 
     try:
         with without_warnings():
             yield
     except requests.TooManyRedirects as error:
-        message = "The archive answers with a redirection, which is not followed. Configure its final address."
+        message = "The archive redirects to another address, which is not followed. Configure its final address."
         raise DicomwebRefused(message) from error
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in _PASSING or status == 0:
-            message = f"it answered with status {status}"
+            message = f"it responded with status {status}"
             raise DicomwebUnreachable(message) from error
-        messages = {404: "does not know this study", 401: "wants another token", 403: "does not allow this"}
+        messages = {404: "does not have this study", 401: "rejects the token", 403: "does not allow this"}
         message = f"The archive {messages.get(status, f'refused the request with status {status}')}."
         raise DicomwebRefused(message) from error
     except (requests.RequestException, OSError) as error:
-        message = f"it did not answer ({type(error).__name__})"
+        message = f"it did not respond ({type(error).__name__})"
         raise DicomwebUnreachable(message) from error
 
 

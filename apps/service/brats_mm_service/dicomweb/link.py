@@ -1,6 +1,6 @@
 """Thread that moves studies from the archive through ordinary jobs and back. Only this thread contacts the archive.
 
-Workers have no network: their input is fetched before, and their output is stored afterwards.
+Workers have no network access. Their input is fetched before, and their output is stored afterwards.
 """
 
 import json
@@ -104,7 +104,7 @@ class DicomwebLink:
             self._transfers.later(transfer, self._settings.retry_s)
         except Exception as error:  # noqa: BLE001 (one study must not stop the others)
             log("dicomweb_error", level="error", error=type(error).__name__, transfer=transfer.id)
-            self._fail(transfer, "An internal error occurred with this study. Tell the operator of the service.")
+            self._fail(transfer, "An internal error occurred with this study. Contact the operator of the service.")
 
     def _try_again(self, transfer: Transfer, why: str) -> None:
         if transfer.attempts + 1 >= self._settings.attempts:
@@ -172,7 +172,7 @@ class DicomwebLink:
             self._client.store(transfer.study, new)
             absent = sum(not self._holds(dataset) for dataset in new)
             if absent:
-                message = f"{absent} objects were stored, but the archive does not show them"
+                message = f"{absent} objects were stored, but the archive does not list them"
                 raise DicomwebUnreachable(message)
         self._transfers.move(
             transfer, TransferState.DONE, detail="", stored=_instance_uids(new), present=_instance_uids(present)
@@ -185,5 +185,5 @@ class DicomwebLink:
 
 
 def _instance_uids(objects: Iterable[Any]) -> str:
-    """Return the SOP Instance UIDs of DICOM objects as a JSON list, as the records store them."""
+    """Return the SOP Instance UIDs of DICOM objects as a JSON list for the records."""
     return json.dumps([str(dataset.SOPInstanceUID) for dataset in objects])

@@ -57,7 +57,7 @@ class Transfers:
         self._now = now
 
     def begin(self, study: str, owner: str) -> tuple[Transfer, bool]:
-        """Begin a transfer, or return the caller's open transfer of the study. Also returns whether it is new."""
+        """Begin a transfer, or return the caller's open transfer of the study, and whether it is new."""
         with self._database.writing() as connection:
             row = connection.execute(
                 "SELECT * FROM transfers WHERE study = ? AND owner = ? AND state NOT IN (?, ?)",
@@ -107,7 +107,7 @@ class Transfers:
         self._update(transfer.id, next=self._now() + wait_s)
 
     def forget(self, older_than_s: float) -> None:
-        """Drop transfers that ended long ago."""
+        """Delete transfers that ended long ago."""
         with self._database.writing() as connection:
             connection.execute(
                 "DELETE FROM transfers WHERE state IN (?, ?) AND created < ?",

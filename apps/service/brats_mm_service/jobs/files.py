@@ -21,7 +21,7 @@ from brats_mm.io.durable import sync
 from brats_mm_service.jobs.model import ResultFile
 
 _AT_ONCE = 4
-"""Number of files that are hashed and synced at the same time. Both release the GIL."""
+"""Number of files to hash and sync concurrently. Both release the GIL."""
 _VERIFIED_S, _MOST_VERIFIED = 60.0, 10_000
 _ORPHANED_S = 3600.0
 
@@ -110,7 +110,7 @@ class JobFiles:
         self._trash(incoming, incoming.name)
 
     def clean(self, job_ids: Collection[str]) -> None:
-        """Remove orphaned files after a start."""
+        """Remove orphaned files after the start of the service."""
         for folder in (self.root / "incoming").iterdir():
             self._trash(folder, folder.name)
         for folder in (self.root / "jobs").iterdir():
@@ -119,7 +119,7 @@ class JobFiles:
         self.empty_trash()
 
     def empty_trash(self) -> None:
-        """Remove what an interrupted or failed deletion has left."""
+        """Remove remains of interrupted or failed deletions."""
         for folder in (self.root / "trash").iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -155,7 +155,7 @@ class JobFiles:
         return shutil.disk_usage(self.root).free
 
     def _trash(self, folder: Path, owner: str) -> None:
-        """Move a folder away before deleting it, so that nobody reads or writes a partly deleted folder."""
+        """Move a folder away before deleting it, to prevent access to a partly deleted folder."""
         gone = self.root / "trash" / f"{owner}.{secrets.token_hex(12)}"
         with suppress(FileNotFoundError):
             folder.rename(gone)
@@ -172,7 +172,7 @@ def manifest(folder: Path) -> tuple[ResultFile, ...]:
 def folder_bytes(folder: Path) -> int:
     """Return the total size of all files below a folder."""
     total = 0
-    for place, _, names in os.walk(folder):  # skips what is deleted meanwhile, unlike rglob
+    for place, _, names in os.walk(folder):  # unlike rglob, skips files that are deleted meanwhile
         for name in names:
             with suppress(OSError):
                 total += Path(place, name).lstat().st_size

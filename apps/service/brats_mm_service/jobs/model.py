@@ -62,7 +62,7 @@ class NewJob:
         request: the request, without input and output.
         sequences: stored file name by sequence, in channel order.
         ignored: reason by ignored file.
-        notes: how the sequences were recognised, unless obvious.
+        notes: remarks on how the sequences were recognised.
         names: the caller's file name by sequence.
         key: the caller's Idempotency-Key.
         fingerprint: SHA-256 over options and files, to detect repeated requests.

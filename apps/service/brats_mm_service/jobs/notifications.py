@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 
 class Subscription:
-    """A subscriber on an event loop. It misses no change between two calls of `wait`."""
+    """A subscriber on an event loop. It does not miss changes between two calls of `wait`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -60,7 +60,7 @@ class JobQueue:
         self._idle = threading.Condition()
 
     def submit(self, new: NewJob, incoming: Path) -> tuple[Job, bool]:
-        """Accept a job whose sequences are in `incoming`. Takes over the folder in any case.
+        """Accept a job whose sequences are in `incoming`. Always takes ownership of the folder.
 
         Returns:
             The job, and whether it is new. False if the caller's key belongs to an earlier job.
@@ -104,7 +104,7 @@ class JobQueue:
         return Progress("finished")
 
     async def wait(self, job_id: str, timeout_s: float) -> Job | None:
-        """Return the job once it has ended, or its state after `timeout_s`. None if it is gone."""
+        """Return the job once it has ended, or its state after `timeout_s`, or None if it was deleted."""
         end = time.monotonic() + timeout_s
         with self.notifications.subscribe(job_id) as subscription:
             while True:
@@ -117,7 +117,7 @@ class JobQueue:
     def remove(self, job: Job) -> None:
         """Cancel a running or waiting job, or delete an ended one with its files.
 
-        After an error, the next sweep removes the rest.
+        After an error, the next sweep removes the remaining files.
         """
         try:
             self._remove(job)
@@ -204,7 +204,7 @@ class JobQueue:
         self._clear(job)
 
     def _clear(self, job: Job) -> None:
-        """Remove what an ended job no longer needs."""
+        """Remove files that an ended job no longer needs."""
         self.files.clear_attempts(job.id)
         if not job.keep_upload:
             self.files.drop_upload(job.id)
@@ -220,7 +220,7 @@ class JobQueue:
             return path
         if self.records.get(job.id) is None:
             raise not_found()
-        detail = "A result of this job was damaged or lost on the service's disk. Submit the case again."
+        detail = "A result of this job is damaged or missing on the service's disk. Submit the case again."
         if self.records.spoil(job.id, problem_body("damaged", detail)):
             self.metrics.failures.labels("damaged").inc()
             log("result_damaged", level="error", job=job.id)
@@ -274,7 +274,7 @@ class JobQueue:
             self.wake.set()
 
     def recover(self) -> None:
-        """Settle jobs that were open when the service last ended, and remove orphaned files."""
+        """Settle jobs that were open when the service ended, and remove orphaned files."""
         self.files.clean(self.records.ids())
         for job in self.records.in_states(list(JobState)):
             self._recover(job)
@@ -294,7 +294,7 @@ class JobQueue:
             self._clear(job)
 
     def sweep(self, now: Callable[[], float] = time.time) -> None:
-        """Expire results and records, and settle running jobs that no worker has."""
+        """Expire results and records, and settle running jobs without a worker."""
         self._finish_removals()
         with self._idle:
             at_work = dict(self._at_work)

@@ -19,7 +19,7 @@ _WITHOUT_NAMES: dict[str, Any] = {"ignored": "{}", "notes": "[]", "names": "{}"}
 
 
 class QueueFull(Exception):  # noqa: N818 (a state of the queue)
-    """No more jobs are accepted at the moment. The message names the limit."""
+    """No more jobs are accepted at the moment. The message states the limit."""
 
 
 class JobRecords:
@@ -129,7 +129,7 @@ class JobRecords:
         return bool(self._database.connection().execute(query, states).fetchone()[0])
 
     def start_next(self, *, training: bool = False) -> Job | None:
-        """Move the next segmentation, or the next training, to running. None if no such job waits."""
+        """Move the next segmentation or training to running, and return it, or None if no such job waits."""
         with self._database.writing() as connection:
             order = _waiting(connection, training=training)
             if not order:
@@ -148,7 +148,7 @@ class JobRecords:
         return _job(row)
 
     def finish(self, job_id: str, results: Sequence[ResultFile], seconds: Mapping[str, float]) -> bool:
-        """Move a job to done. False if it is no longer running."""
+        """Move a job to done. Return False if it is no longer running."""
         return self._move(
             job_id,
             JobState.DONE,
@@ -158,7 +158,7 @@ class JobRecords:
         )
 
     def fail(self, job_id: str, error: Mapping[str, Any]) -> bool:
-        """Move an open job to failed with its reason. False if it has already ended."""
+        """Move an open job to failed with a reason. Return False if it has already ended."""
         return self._move(job_id, JobState.FAILED, OPEN, finished=self._now(), error=json.dumps(dict(error)))
 
     def spoil(self, job_id: str, error: Mapping[str, Any]) -> bool:
@@ -166,7 +166,7 @@ class JobRecords:
         return self._move(job_id, JobState.FAILED, {JobState.DONE}, error=json.dumps(dict(error)), results="[]")
 
     def cancel(self, job_id: str) -> bool:
-        """Move a job to cancelled. False if it has already ended."""
+        """Move a job to cancelled. Return False if it has already ended."""
         return self._move(job_id, JobState.CANCELLED, (), finished=self._now(), **_WITHOUT_NAMES)
 
     def expire(self, job_id: str) -> bool:
@@ -178,7 +178,7 @@ class JobRecords:
         return self._move(job_id, JobState.QUEUED, (), started=None, **values)
 
     def delete(self, job_id: str) -> None:
-        """Forget a job that has ended."""
+        """Delete the record of a job that has ended."""
         with self._database.writing() as connection:
             connection.execute(
                 "DELETE FROM jobs WHERE id = ? AND state NOT IN (?, ?)",
@@ -207,7 +207,7 @@ class JobRecords:
 
 
 def _forget_image(connection: sqlite3.Connection, job_id: str) -> None:
-    """Forget which image a job segmented. The name of an image can be that of a patient."""
+    """Delete the link from an image to a job, because the name of an image can be that of a patient."""
     connection.execute("DELETE FROM predictions WHERE job = ?", (job_id,))
 
 

@@ -1,6 +1,6 @@
 """Remote protocol of 3D Slicer's module MONAIAuto3DSeg, which supports several input volumes per model.
 
-All inputs of a model are mandatory there, so each of the 15 subsets of sequences is offered as a model.
+All inputs of a model are mandatory in this protocol, so each of the 15 subsets of sequences is a model.
 """
 
 import csv
@@ -34,7 +34,7 @@ from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, label_an
 
 FILES = ("image_file", "image_file_2", "image_file_3", "image_file_4")
 _PATTERNS = {
-    # Case-sensitive patterns for volume names. No match is better than a wrong one: a bare `t1` would also match T1ce.
+    # Case-sensitive patterns for volume names. They avoid wrong matches: a bare `t1` would also match T1ce.
     Modality.T1: "*[Tt]1[NnWw]*",
     Modality.T1CE: "*[Tt]1[CcGg]*",
     Modality.T2: "*[Tt]2[Ww]*",
@@ -175,7 +175,7 @@ def _model(name: str) -> dict[str, Any]:
 
 def _subset(name: str) -> Availability:
     if name not in MODELS:
-        raise Problem("not-found", f"There is no model {name[:60]!r}. /models lists all {len(MODELS)}.")
+        raise Problem("not-found", f"There is no model {name[:60]!r}. /models lists all {len(MODELS)} models.")
     return MODELS[name]
 
 
@@ -184,7 +184,7 @@ def _named(form: Form, subset: Availability) -> tuple[ReceivedFile, ...]:
     modalities = ordered(subset)
     files = {file.field: file for file in form.files}
     if len(form.files) != len(files) or set(files) != set(FILES[: len(modalities)]):
-        message = f"This model takes {len(modalities)} volumes: {describe(subset)}. Send each once, as "
+        message = f"This model needs {len(modalities)} volumes: {describe(subset)}. Send each volume once, as "
         raise Problem("bad-case", f"{message}{', '.join(FILES[: len(modalities)])}.")
     return tuple(
         ReceivedFile(modality.value, plain_name(file.filename), file.path, file.size, file.sha256)

@@ -38,9 +38,9 @@ from brats_mm_service.viewer.intake import link_or_copy, plain_name
 
 _LONGEST_AUTHOR = 120
 MOST_INFO_BYTES = 128 * 1024
-"""Largest information of a viewer about an image or a label, as JSON."""
+"""Largest size in bytes of a viewer's information about an image or a label, as JSON."""
 MOST_LABELS = 5000
-"""Most labels of a caller. Each submission reads the records of all."""
+"""Largest number of labels of a caller. Each submission reads all their records."""
 
 
 class ViewerCorrections:
@@ -125,7 +125,7 @@ class ViewerCorrections:
         return self._store.folder(correction) / (correction.sent if as_sent else LABELS)
 
     def remove(self, caller: Caller, image: str, tag: str | None = None) -> None:
-        """Delete all versions of an image's labels, of one tag or of all."""
+        """Delete all versions of an image's labels, with one tag or all tags."""
         for correction in self._store.all(caller.name):
             if correction.image == image and tag in (None, correction.tag):
                 self._store.remove(correction)
@@ -148,14 +148,14 @@ class ViewerCorrections:
                     self._store.change(replace(correction, scores=self._scores(self._store.folder(correction))))
 
     def _files(self, caller: Caller, image: str, job: Job | None) -> ImageFiles:
-        """Return the images of a label. Raw scans are left out, because the model is trained on preprocessed ones."""
+        """Return the images of a label. Raw scans are omitted, because the model is trained on preprocessed images."""
         files = self._images.files(caller, image)
         if job is not None and is_raw(self._service, job):
             return ImageFiles({}, grid=reference_file(self._service, job))
         return files
 
     def _prediction(self, caller: Caller, image: str) -> Job | None:
-        """Return the newest job that segmented the image, or the job that the image names."""
+        """Return the newest job that segmented the image, or the job whose ID is the image."""
         job_id = self._service.predictions.job_of(caller.name, image) or image
         return finished_job(self._service, caller, job_id)
 
@@ -176,7 +176,7 @@ class ViewerCorrections:
         )
 
     def _scores(self, folder: Path) -> Mapping[str, Mapping[str, float | None]]:
-        """Score the prediction. A failure must not lose the label, so it leaves no scores."""
+        """Score the prediction. If this fails, the label is kept without scores."""
         try:
             return self._service.checker.score_label(folder)
         except (Problem, OSError) as fault:
@@ -185,7 +185,7 @@ class ViewerCorrections:
 
 
 def merge_info(known: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a viewer's information with that of a further request.
+    """Merge a viewer's information with that of another request.
 
     Raises:
         Problem: both together are too large.

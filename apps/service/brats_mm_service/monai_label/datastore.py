@@ -82,7 +82,9 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages, corre
     async def uploaded(
         request: Request, caller: Annotated[Caller, writer], image: Annotated[str, Query(max_length=300)] = ""
     ) -> dict[str, str]:
-        """Receive a volume, or a zip of a case folder. Its sequence follows from its name, the ID, or its later use."""
+        """Receive a volume, or a zip of a case folder. Its sequence is determined by its name, the ID, or its later
+        use.
+        """
         async with incoming(service) as folder:
             form = await receive_viewer_form(
                 service, request, caller, folder, files=("file",), texts=("params", "client_id")
@@ -96,7 +98,7 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages, corre
         image: ImageId,
         caller: Annotated[Caller, reader],
         check_sum: Annotated[str, Query(max_length=200)] = "",
-        modality: Annotated[str, Query(max_length=20, description="which sequence of a case")] = "",
+        modality: Annotated[str, Query(max_length=20, description="sequence of a case")] = "",
     ) -> StoredFile:
         """Serve an image. For a case, this is the first or the named sequence."""
         path = images.file_of(caller, image, modality)
@@ -163,8 +165,9 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
     ) -> dict[str, str | int]:
         """Store a label as a new version, for the caller only. It is kept until it is deleted.
 
-        Its values must be 1 to 3, or `params` names them in `label_info`. Its grid must be that of the image. `image`
-        can also be a finished job, whose result the label corrects. It is trained on if the job kept its images.
+        Its values must be 1 to 3, or be defined in `label_info` of `params`. Its grid must be that of the image.
+        `image` can also be a finished job, whose result the label corrects. It is used for training if the job kept its
+        images.
         """
         async with incoming(service) as folder:
             form = await receive_viewer_form(
@@ -200,7 +203,9 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
     def info_of_label(
         label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL, version: Version = None
     ) -> dict[str, Any]:
-        """Return author, time, version, the corrected prediction and its scores, and what the viewer saved with it."""
+        """Return author, time, version, the corrected prediction and its scores, and the information saved by the
+        viewer.
+        """
         return about_label(corrections.get(caller, label, tag or FINAL, version))
 
     @routes.put(

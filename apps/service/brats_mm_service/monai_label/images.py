@@ -1,4 +1,4 @@
-"""Images that MONAI Label clients can name: cases on the server, uploaded images, sessions."""
+"""Images that MONAI Label clients can refer to: cases on the server, uploaded images, sessions."""
 
 import math
 import secrets
@@ -27,7 +27,7 @@ STRATEGIES = {
     "random": "Random case without a corrected label",
     "uncertain": "Case with the lowest expected Dice without a corrected label. Cases without a result come last",
 }
-"""Name -> description of each way to choose the next case."""
+"""Description by name of each strategy to choose the next case."""
 
 
 def no_image(image: str) -> Problem:
@@ -47,7 +47,7 @@ class ImageFiles:
     Attributes:
         sequences: file by sequence, in channel order.
         unsorted: a single volume of unknown sequence.
-        grid: volume that gives the grid if there is no image that can be trained on.
+        grid: volume that defines the grid if there is no image for training.
     """
 
     sequences: Mapping[Modality, Path]
@@ -68,7 +68,7 @@ class ViewerImages:
     def gather(
         self, caller: Caller, form: Form, folder: Path, *, image: str, session_id: str, modality: object
     ) -> SortedUpload:
-        """Collect the sequences that a request names in `folder`, for a job.
+        """Collect the sequences of a request in `folder`, for a job.
 
         Raises:
             Problem: there are no sequences, or the sequence of the only volume is unknown.
@@ -104,7 +104,7 @@ class ViewerImages:
         return {"total": total, "completed": tags.get(FINAL, 0), "label_tags": tags}
 
     def objects(self, caller: Caller) -> dict[str, Any]:
-        """Return all images with their labels, as `/datastore/?output=all` lists them."""
+        """Return all images with their labels, for `/datastore/?output=all`."""
         entries: dict[str, Any] = {}
         for case in self.cases.all():
             entries[case.id] = _entry(case.main_file.name, [m.value for m in case.sequences], dict(case.notes))
@@ -146,13 +146,13 @@ class ViewerImages:
         return ImageFiles(images, grid=None if images else reference_file(self.service, job))
 
     def keep_prediction(self, caller: Caller, form: Form, *, image: str, session_id: str, job: str) -> None:
-        """Record which job segmented a named image."""
+        """Record the job that segmented an image."""
         is_upload = session_id or any(file.field == "file" for file in form.files)
         if image and not is_upload:
             self.service.predictions.note(caller.name, image, job)
 
     def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
-        """Return the next case on the server without the caller's final label. Empty if none is left.
+        """Return the next case on the server without the caller's final label, or nothing if none is left.
 
         Raises:
             Problem: the strategy is unknown.
@@ -175,7 +175,7 @@ class ViewerImages:
             return secrets.choice(waiting)
         if strategy == "uncertain":
             expected = self.expected_dice.read()
-            return min(waiting, key=lambda case: expected.get(case.id, math.inf))  # the first one if several are equal
+            return min(waiting, key=lambda case: expected.get(case.id, math.inf))  # the first if several are equal
         return waiting[0]
 
     def server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:
@@ -219,7 +219,7 @@ class ViewerImages:
 
     def _on_server(self, image: str, modality: Modality | None, folder: Path) -> SortedUpload:
         if not image:
-            message = "No image was named. Name one with `image`, a session with `session_id`, or send a `file`."
+            message = "No image was given. Set `image` or `session_id`, or send a `file`."
             raise Problem("bad-request", message)
         case = self.cases.get(image)
         if case is None:
@@ -239,7 +239,7 @@ def _paths(item: Item, folder: Path) -> dict[Modality, Path]:
 def _select(
     sequences: Mapping[Modality, Path], unsorted: Path | None, requested: Modality | None
 ) -> Mapping[Modality, Path]:
-    """Select the volumes of a request, which may name the sequence of a single volume or of a case."""
+    """Select the volumes of a request, which may state the sequence of a single volume or of a case."""
     if len(sequences) <= 1 and requested is not None:
         only = next(iter(sequences.values()), unsorted)
         return {} if only is None else {requested: only}
@@ -262,7 +262,7 @@ def _chosen(sequences: Mapping[Modality, Path], modality: Modality | None, main:
 
 
 def _drop(form: Form, *, keep: ReceivedFile | None) -> None:
-    """Remove further files, such as scribbles, which this model does not use."""
+    """Remove other files, such as scribbles, which this model does not use."""
     for file in form.files:
         if file is not keep:
             file.path.unlink(missing_ok=True)
@@ -273,7 +273,7 @@ def _unnamed() -> Problem:
     return Problem(
         "bad-case",
         f"The sequence of this volume is unknown. Set the option `modality` to one of {names}, "
-        "or name it in the file name, as in `patient_t1ce`.",
+        "or include it in the file name, as in `patient_t1ce`.",
     )
 
 

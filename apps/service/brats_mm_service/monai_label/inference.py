@@ -44,7 +44,7 @@ from brats_mm_service.viewer.label_files import LabelAnswer, LabelForm, ViewerMo
 _BACKGROUND = "background"
 _ABOUT = {
     ViewerModel.SEGMENTATION: "Tumour compartments from any of T1, T1ce, T2 and FLAIR.",
-    ViewerModel.ENTROPY: "Where the model is unsure: the entropy of the same result in three bands.",
+    ViewerModel.ENTROPY: "Uncertain voxels: the entropy of the same result in three bands.",
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _INFERRED: dict[int | str, dict[str, Any]] = {
@@ -101,7 +101,7 @@ def router(service: Service) -> APIRouter:
         start = time.monotonic()
         view = _model(model)
         if output is Output.DICOM_SEG:
-            message = "The service responds with images, not with DICOM. Use output=image, or leave it out."
+            message = "The service responds with images, not with DICOM. Use output=image, or omit it."
             raise Problem("bad-option", message)
         async with incoming(service) as folder:
             form = await receive_viewer_form(
@@ -200,12 +200,12 @@ def _info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
 def _trainers(service: Service) -> dict[str, Any]:
     """Return the trainer with its options, which viewers show as a table."""
     limits = service.settings.learning
-    about = "Fine-tune the active version on the submitted labels. The new version is not active until it is chosen."
+    about = "Fine-tune the active version on the submitted labels. The new version must be activated before use."
     return {TRAINABLE: {"description": about, "config": {"minutes": limits.minutes}}}
 
 
 def _train_stats(service: Service) -> dict[str, Any]:
-    """Return the mean held-out Dice of the newest version, as viewers show it."""
+    """Return the mean held-out Dice of the newest version, for viewers."""
     names = service.models.names()
     report = service.models.report(names[-1]) if names else {}
     if not report.get("held_out"):
@@ -267,7 +267,7 @@ def _params_of(job: Job, model: ViewerModel, label: LabelAnswer, result: Path, s
 
 
 def _filename(model: ViewerModel, form: LabelForm) -> str:
-    """Return a new file name each time, because clients store files by name."""
+    """Return a unique file name, because clients store files by name."""
     return f"{model.value}-{secrets.token_hex(6)}{form.extension}"
 
 

@@ -21,13 +21,13 @@ def finished_job(service: Service, caller: Caller, job_id: str) -> Job | None:
 
 
 def is_raw(service: Service, job: Job) -> bool:
-    """Whether a job segmented raw scans, on which the model cannot be trained as they are."""
+    """Whether a job segmented raw scans, which cannot be used for training directly."""
     preparation = result_json(service.queue.files.result(job.id), "report.json").get("preparation")
     return isinstance(preparation, Mapping) and preparation.get("kind") == "raw"
 
 
 def job_images(service: Service, job: Job) -> Mapping[Modality, Path]:
-    """Return the images of a job on the grid of its results. Empty unless the caller kept them.
+    """Return the images of a job on the grid of its results, or none unless the caller kept them.
 
     A DICOM series is a volume of the result. Other images are used as they were uploaded.
     """

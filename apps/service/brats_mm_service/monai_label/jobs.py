@@ -76,7 +76,7 @@ class ViewerJobs:
             raise too_many(self._service, str(full)) from full
 
     def _is_current(self, job: Job) -> bool:
-        """Whether a job is done, by the active version. While it waited, another may have been activated."""
+        """Whether a job was finished by the active version. Another version may have been activated while it waited."""
         if job.state is not JobState.DONE:
             return False
         active = self._service.models.active().version
@@ -107,7 +107,7 @@ def _finished(job: Job) -> Job:
 
 
 def result_json(result: Path, name: str) -> Mapping[str, object]:
-    """Return a JSON result of a job. Empty if there is none."""
+    """Return a JSON result of a job, or an empty object without a result."""
     try:
         content = json.loads((result / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):

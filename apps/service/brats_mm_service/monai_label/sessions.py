@@ -60,7 +60,7 @@ def router(service: Service) -> APIRouter:
         update_ts: Annotated[bool, Query(description="count this as a use")] = False,
         image: Annotated[bool, Query(description="the file instead of its description")] = False,
     ) -> Any:
-        """Return a session. 404 once it has ended."""
+        """Return a session, or 404 if it has ended."""
         item = _get_session(images, caller, session_id)
         if update_ts:
             try:
@@ -71,7 +71,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.delete("/{session_id}", summary="MONAI Label: end a session", responses=shown(_EXAMPLE))
     def ended(session_id: str, caller: Annotated[Caller, writer]) -> dict[str, Any]:
-        """Delete a session. Its files are gone when the response arrives."""
+        """Delete a session. Its files are deleted before the response is sent."""
         item = _get_session(images, caller, session_id)
         images.store.remove(caller.name, Kind.SESSION, session_id)
         return _shown(item)

@@ -51,7 +51,7 @@ _EXAMPLE = {"id": "h7Qe0m3Jx2vYb1kT9sWcRz5a", "model": TRAINABLE, "status": "RUN
 _PARAMS: dict[str, Any] = {
     "requestBody": {
         "required": False,
-        "description": "minutes, and further fields of the viewer",
+        "description": "minutes, and additional fields of the viewer",
         "content": {"application/json": {"schema": {"type": "object"}, "example": {"minutes": 20}}},
     }
 }
@@ -89,7 +89,7 @@ def router(service: Service) -> APIRouter:
     async def start(request: Request, caller: Annotated[Caller, trainer], model: str = TRAINABLE) -> dict[str, Any]:
         """Start a fine-tuning of the active version on the final labels of all callers.
 
-        The result is a new version, which is not active. One training waits or runs at a time.
+        The result is a new version, which is not active. Only one training can wait or run at a time.
         """
         if model != TRAINABLE:
             raise Problem("not-found", f"The model {model[:40]!r} cannot be trained. Train {TRAINABLE}.")
@@ -159,7 +159,7 @@ def _settings(service: Service, params: Mapping[str, Any]) -> FineTuning:
 
 
 def _gather(service: Service, folder: Path, version: str, parent: str, settings: FineTuning) -> TrainingPlan:
-    """Link the cases of a training into a folder, which is then independent of later changes."""
+    """Link the cases of a training into a folder, to be independent of later changes."""
     try:
         corrections = choose_cases(service.corrections.all())
         replay = service.settings.learning.replay
@@ -200,7 +200,7 @@ def _suffixes(path: Path) -> list[str]:
 
 
 def _shown(service: Service, job: Job) -> dict[str, Any]:
-    """Return a training in the format of MONAI Label's clients, with progress and result."""
+    """Return a training in MONAI Label's format, with progress and result."""
     progress = service.queue.progress(job)
     training = dict(job.training or {})
     report = service.models.report(str(training.get("version", ""))) if job.state is JobState.DONE else {}

@@ -47,7 +47,7 @@ def router(service: Service) -> APIRouter:
         responses={200: {"description": "It runs", "content": _example({"status": "ok"})}},
     )
     async def healthz() -> dict[str, str]:
-        """Respond while the service runs, whether or not the model is loaded."""
+        """Respond while the service runs, even if the model is not loaded."""
         return {"status": "ok"}
 
     @routes.get(
@@ -91,12 +91,12 @@ def base_version(service: Service) -> str:
 
 
 def _storage_problem(service: Service) -> str | None:
-    """Return why nothing can be stored, or None."""
+    """Return the reason why no data can be stored, or None."""
     try:
         service.queue.files.discard(service.queue.files.incoming())
         service.queue.records.counts()
     except (OSError, sqlite3.Error):
-        return "The service's data folder cannot be used. Tell the operator."
+        return "The service's data folder cannot be used. Contact the operator."
     return None
 
 

@@ -8,23 +8,23 @@ from brats_mm_service.schemas import OptionsBody, ProblemBody, example_job
 _SENTENCES = {
     400: "Unknown part 'scan'. Use t1, t1ce, t2, flair, case, options.",
     401: "This service needs a token. Send the header `Authorization: Bearer TOKEN`.",
-    403: "Your token lacks the scope jobs:write. Ask for one that has it.",
+    403: "Your token lacks the scope jobs:write. Request a token with this scope.",
     404: "There is no such job. It may have been deleted, or belong to another caller.",
     408: "The upload stalled or took too long. Send it again over a faster connection.",
     409: "The job is still running, so its results are not ready. Try again later, or follow its events.",
     410: "The results have expired and are deleted. Submit the case again.",
     413: "The part 't1' is larger than 512 MiB, the maximum of this service.",
     415: "t1 is a DICOM file. Convert the series to NIfTI first, for example with dcm2niix.",
-    416: "The file has 1,204 bytes. Ask for a range within them.",
-    422: "t1.nii.gz has a voxel spacing of 0 x 1 x 1 mm, but each must be between 0.05 and 50 mm.",
+    416: "The file has 1,204 bytes. Request a range within them.",
+    422: "t1.nii.gz has a voxel spacing of 0 x 1 x 1 mm. It must be between 0.05 and 50 mm along each axis.",
     429: "The queue is full: 100 jobs are waiting. Try again in 60 s.",
     503: "The model is being loaded.",
-    507: "The service's disk is nearly full. Delete jobs that you no longer need, or tell the operator.",
+    507: "The service's disk is nearly full. Delete jobs that you no longer need, or contact the operator.",
 }
 
 
 def problems(*statuses: int) -> "Answers":
-    """The `responses` of a route for these statuses, each with an example."""
+    """Return the `responses` of a route for these statuses, each with an example."""
     kinds = {status: kind for kind, (status, _) in reversed(TITLES.items())}
     return {
         status: {

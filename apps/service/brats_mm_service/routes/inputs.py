@@ -48,7 +48,7 @@ def router(service: Service) -> APIRouter:
         | {200: {"description": "One per sequence", "content": {"application/json": {"example": [_EXAMPLE]}}}},
     )
     def listed(job_id: str, caller: Annotated[Caller, reader]) -> list[KeptBody]:
-        """Return the kept inputs. Empty if none are kept."""
+        """Return the kept inputs, if any."""
         job = own_view(service, job_id, caller).job
         folder = service.queue.files.upload(job.id)
         try:
@@ -72,12 +72,12 @@ def router(service: Service) -> APIRouter:
         responses=problems(401, 403, 404) | {200: _FILE},
     )
     def study(job_id: str, caller: Annotated[Caller, reader]) -> Response:
-        """Serve the series that the job used. The zip can be submitted again, for example without one of them."""
+        """Serve the series that the job used. The zip can be submitted again, for example without one of the series."""
         job = own_view(service, job_id, caller).job
         upload = service.queue.files.upload(job.id)
         folders = [upload / name for name in job.sequences.values() if (upload / name).is_dir()]
         if not job.keep_upload or not folders:
-            message = "There is no such study. Only jobs with DICOM series and keep_upload keep one."
+            message = "There is no such study. Studies are kept only for DICOM jobs with keep_upload."
             raise Problem("not-found", message)
         path = service.queue.files.kept_study(job.id)
         try:
@@ -98,7 +98,9 @@ def router(service: Service) -> APIRouter:
         job = own_view(service, job_id, caller).job
         name = job.sequences.get(sequence)
         if name is None or not _is_kept(service, job, name):
-            message = "There is no such image. Only jobs with keep_upload keep their images, as long as their results."
+            message = (
+                "There is no such image. Images are kept only for jobs with keep_upload, as long as their results."
+            )
             raise Problem("not-found", message)
         path = service.queue.files.upload(job.id) / name
         return StoredFile(path, media_type="application/octet-stream", filename=name)
@@ -109,7 +111,7 @@ def router(service: Service) -> APIRouter:
 def _zip(folders: Sequence[Path], path: Path) -> None:
     """Pack folders without compression, which gains little on DICOM.
 
-    The zip stays with the job, so that readers who stall do not make further copies.
+    The zip is stored with the job, so slow readers do not cause more copies.
     """
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
     try:

@@ -32,7 +32,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.post(
         "/inspect",
-        summary="Look at a zip of a case: its series or files, and which of them a job would use",
+        summary="Inspect a zip of a case: its series or files, and those that a job would use",
         responses=_TABLE | problems(400, 401, 403, 408, 413, 415, 422, 429, 503, 507),
         openapi_extra=_BODY,
     )
@@ -82,7 +82,7 @@ def look_into(form: Form, folder: Path, checker: UploadChecker) -> dict[str, Any
     """Return the table of a received zip.
 
     Raises:
-        Problem: there is no zip, or nothing in it can be inspected.
+        Problem: there is no zip, or it contains nothing to inspect.
     """
     if len(form.files) != 1:
         raise Problem("bad-case", "Send one zip of a case's folder, as the part 'case'.")

@@ -76,7 +76,7 @@ def router(service: Service) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=100, description="jobs per page")] = 20,
         cursor: Annotated[str | None, Query(max_length=64, description="from `next` of the previous page")] = None,
     ) -> JobsBody:
-        """List the caller's own jobs."""
+        """List the caller's jobs."""
         jobs, more = service.queue.records.page(caller.name, before=_serial(cursor), size=limit)
         following = None if more is None else f"/v1/jobs?limit={limit}&cursor={_cursor(more)}"
         waiting = service.queue.records.waiting()
@@ -101,7 +101,7 @@ def router(service: Service) -> APIRouter:
         responses=problems(401, 403, 404),
     )
     def delete(job_id: str, caller: Annotated[Caller, writer]) -> None:
-        """Delete all files of a job before the response. A cancelled job's record stays for a while."""
+        """Delete all files of a job before the response. The record of a cancelled job is kept for a while."""
         service.queue.remove(own_view(service, job_id, caller).job)
 
     return routes
@@ -161,7 +161,7 @@ def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str
 
 
 def parse_options(text: str | None) -> OptionsBody:
-    """Parse the options of a submission. Defaults to the standard options.
+    """Parse the options of a submission. Without text, return the default options.
 
     Raises:
         Problem: the text is not a JSON object of known options.
@@ -173,7 +173,7 @@ def parse_options(text: str | None) -> OptionsBody:
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, detail['loc'])) or 'options'}: {detail['msg']}" for detail in error.errors()]
         names = ", ".join(OptionsBody.model_fields)
-        message = f"The options cannot be used: {'; '.join(faults[:5])}. Send a JSON object with any of {names}."
+        message = f"The options are invalid: {'; '.join(faults[:5])}. Send a JSON object with any of {names}."
         raise Problem("bad-option", message) from error
     return body
 
@@ -193,14 +193,14 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
     if service.workers.is_hopeless:
         raise Problem("unavailable", service.workers.readiness.reason)
     if queue.files.free_bytes() < service.settings.uploads.free_bytes:
-        message = "The service's disk is nearly full. Delete jobs that you no longer need, or tell the operator."
+        message = "The service's disk is nearly full. Delete jobs that you no longer need, or contact the operator."
         raise Problem("disk-full", message)
     most = queue.limits.kept_bytes_per_caller
     used = queue.used_bytes(owner) + service.viewer_store.used_bytes(owner)
     used += service.corrections.used_bytes(owner)
     if used >= most:
         allowed = f"of {most / GIB:.1f} GiB allowed"
-        message = f"Your jobs, images and labels take {used / GIB:.1f} GiB here, {allowed}. Delete some."
+        message = f"Your jobs, images and labels use {used / GIB:.1f} GiB {allowed}. Delete some of them."
         raise Problem("quota", message)
 
 

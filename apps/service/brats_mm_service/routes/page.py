@@ -51,7 +51,7 @@ def absent_page(checkout: Path = _CHECKOUT) -> str:
 <title>BraTS-MM</title>
 <h1>BraTS-MM</h1>
 <p>The service runs, but it has no web page.</p>
-{how}<p>Everything else works without it: <a href="/openapi.json">/openapi.json</a> describes the API.</p>
+{how}<p>All other functions work without it: <a href="/openapi.json">/openapi.json</a> describes the API.</p>
 <p>{NOT_FOR_DIAGNOSIS}</p>
 </html>
 """
@@ -63,7 +63,7 @@ def built_page(places: tuple[Path, ...] = PLACES) -> Path | None:
 
 
 def router(_: Service) -> APIRouter:
-    """Return the routes of the page, which the OpenAPI document leaves out."""
+    """Return the routes of the page, which the OpenAPI document omits."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")

@@ -106,7 +106,7 @@ def check_range(header: str | None, size: int) -> None:
             raise Problem("bad-request", "The Range header is malformed. Use a range such as bytes=0-1023.")
         is_beyond_end = int(first) >= size if first else int(last) == 0
         if is_beyond_end or (first and last and int(last) < int(first)):
-            message = f"The file has {size:,} bytes. Ask for a range within them."
+            message = f"The file has {size:,} bytes. Request a range within them."
             raise Problem("range-not-satisfiable", message, {"Content-Range": f"bytes */{size}"})
 
 

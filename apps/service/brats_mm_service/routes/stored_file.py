@@ -13,7 +13,8 @@ from brats_mm_service.problems import Problem
 class StoredFile(FileResponse):
     """A file that is opened before the response starts.
 
-    If it is deleted before, the response is a 404. If it is deleted afterwards, it is still served as a whole.
+    If it is deleted before it is opened, the response is a 404. If it is deleted afterwards, it is still served
+    completely.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

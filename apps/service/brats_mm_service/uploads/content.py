@@ -1,6 +1,6 @@
 """Recognise uploaded files by content, and check their headers before accepting them, without keeping voxels.
 
-Only Python code reads uploads here. The libraries that read voxels run in the worker.
+Only Python code reads uploads here. Libraries that read voxels run in the worker.
 """
 
 import re
@@ -116,7 +116,7 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
         message = f"{field} is one of two files ({suffix}). Convert the pair to one file, for example .nii.gz."
         raise Problem("unsupported-content", message)
     if suffix is not None and content not in _BY_SUFFIX[suffix]:
-        message = f"{field} is named {suffix}, but its content is {content.value}. Rename it and send it again."
+        message = f"{field} has the suffix {suffix}, but its content is {content.value}. Rename it and send it again."
         raise Problem("unsupported-content", message)
     return content
 
@@ -125,6 +125,6 @@ def check_volume(path: Path) -> None:
     """Check the header and length of a stored volume without keeping voxels.
 
     Raises:
-        VolumeError: the header is damaged or wrong, names another file, or describes unusable voxels.
+        VolumeError: the header is damaged or wrong, refers to another file, or describes unusable voxels.
     """
     volume.check_volume(path, one_file=True)

@@ -22,7 +22,7 @@ class StoredStudy:
     Attributes:
         sequences: sequence -> folder, in channel order.
         ignored: reason by ignored series or file.
-        notes: how the series were chosen.
+        notes: remarks on the choice of the series.
     """
 
     sequences: Mapping[str, str]

@@ -17,7 +17,7 @@ def inspect_zip(path: Path, folder: Path, limits: UploadLimits, overrides: Serie
     """Unpack a zip in `folder` and return the table of its series or files.
 
     Raises:
-        Problem: the zip cannot be unpacked, or nothing in it can be inspected.
+        Problem: the zip cannot be unpacked, or contains nothing to inspect.
     """
     unpacked = unpack(path, folder / "unpacked", limits)
     try:

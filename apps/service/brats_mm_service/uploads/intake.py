@@ -36,7 +36,7 @@ class SortedUpload:
     Attributes:
         sequences: stored file name by sequence, in channel order.
         ignored: reason by ignored file.
-        notes: how the sequences were recognised, unless obvious.
+        notes: remarks on how the sequences were recognised.
         names: the caller's file name by sequence.
     """
 
@@ -115,7 +115,7 @@ def _check_name(file: ReceivedFile) -> None:
         message = f"The file name of {file.field} must be a plain name, without folders or control characters."
         raise Problem("bad-request", message)
     if file.size == 0:
-        raise Problem("bad-volume", f"{name or file.field} is empty: it has no bytes. Leave missing sequences out.")
+        raise Problem("bad-volume", f"{name or file.field} is empty (0 bytes). Omit missing sequences.")
 
 
 def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
@@ -153,14 +153,14 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
     stored, names = {}, {}
     left_out = {m for m, label in (dicom.series if dicom else {}).items() if label == LEAVE_OUT} & set(case.paths)
     if left_out == set(case.paths):
-        raise Problem("bad-case", "The option series leaves out every sequence of the zip file. Keep at least one.")
+        raise Problem("bad-case", "The option series omits all sequences of the zip file. Keep at least one.")
     for modality in ordered(set(case.paths) - left_out):
         place = Path(case.paths[modality])
         names[modality.value] = place.name
         name = modality.value + checked_content(place, place.name, place.name).value
         place.rename(folder / name)
         stored[modality.value] = name
-    ignored = {Path(case.paths[modality]).name: "left out by the option series" for modality in ordered(left_out)}
+    ignored = {Path(case.paths[modality]).name: "omitted by the option series" for modality in ordered(left_out)}
     shutil.rmtree(unpacked.folder)
     return SortedUpload(stored, {**unpacked.passed_over, **case.ignored, **ignored}, case.notes, names)
 
@@ -176,7 +176,7 @@ def _check_volumes(upload: SortedUpload, folder: Path) -> None:
     """Check each volume, and report all faults at once."""
     faults: list[BratsMMError] = []
     for name in upload.sequences.values():
-        if (folder / name).is_dir():  # DICOM series, whose headers were read before
+        if (folder / name).is_dir():  # the headers of DICOM series were checked before
             continue
         try:
             check_volume(folder / name)

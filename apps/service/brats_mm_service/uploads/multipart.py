@@ -21,7 +21,7 @@ from brats_mm_service.settings import MIB, UploadLimits
 _FLUSH_BYTES = MIB
 _LONGEST_NAME = 255
 _LARGEST_HEADERS = 64 * 1024
-"""Most bytes of the headers of all parts, which are in memory."""
+"""Largest total size in bytes of the headers of all parts, which are held in memory."""
 _DISK_CHECK_BYTES = 16 * MIB
 _BEHIND = 4
 """Number of chunks that may wait to be hashed and written."""
@@ -216,7 +216,9 @@ async def receive_form(
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or b"boundary" not in options:
-        raise Problem("unsupported-content", "Send the files as multipart/form-data, as `curl -F t1ce=@FILE` does.")
+        raise Problem(
+            "unsupported-content", ("Send the files as multipart/form-data, for example with `curl -F t1ce=@FILE`.")
+        )
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.total_bytes:
         raise _body_too_large(limits)
@@ -249,8 +251,8 @@ async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> Async
             return
         except asyncio.TimeoutError as error:
             message = (
-                f"The upload stalled or took too long: a pause of {limits.idle_s:g} s or {limits.total_s:g} s in all "
-                "is the limit of this service. Send it again over a faster connection."
+                f"The upload stalled or took too long: a pause of {limits.idle_s:g} s or {limits.total_s:g} s in "
+                "total is the limit of this service. Send it again over a faster connection."
             )
             raise Problem("upload-timeout", message, {"Connection": "close"}) from error
         except ClientDisconnect as error:
@@ -268,7 +270,7 @@ async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> Async
 def _unknown_part(part: _Part, files: Collection[str], texts: Collection[str]) -> Problem:
     if part.filename is None and part.name in files:
         return Problem(
-            "bad-request", f"The part {part.name!r} must be a file, as `curl -F {part.name}=@FILE` sends it."
+            "bad-request", f"The part {part.name!r} must be a file, for example from `curl -F {part.name}=@FILE`."
         )
     if part.filename is not None and part.name in texts:
         return Problem("bad-request", f"The part {part.name!r} must be text, not a file.")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class NoSlot(Exception):  # noqa: N818 (a state of the service)
-    """All slots are taken. The message names the limit."""
+    """All slots are in use. The message states the limit."""
 
 
 class Slots:

@@ -28,7 +28,9 @@ def unpack(path: Path, folder: Path, limits: UploadLimits) -> Unpacked:
         return unpack_zip(path, folder, bounds)
     except ZipTooLarge as error:
         if spare < limits.unpacked_bytes:
-            message = "The service's disk has no room to unpack the zip file. Delete jobs that you no longer need."
+            message = (
+                "The service's disk has too little space to unpack the zip file. Delete jobs that you no longer need."
+            )
             raise Problem("disk-full", message) from error
         raise Problem("too-large", str(error)) from error
     except ZipError as error:

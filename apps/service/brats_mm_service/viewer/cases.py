@@ -22,7 +22,7 @@ class ServerCase:
     Attributes:
         id: name of the folder, or of the file without its suffix.
         sequences: file by sequence, in channel order.
-        unsorted: a single volume whose name does not give its sequence.
+        unsorted: a single volume whose name does not contain its sequence.
         notes: ignored files, and how sequences were recognised.
     """
 
@@ -40,7 +40,7 @@ class ServerCase:
 
 
 class ServerCases:
-    """The cases in a folder. Empty without a folder."""
+    """The cases in a folder, or none without a folder."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class ServerCases:
         return sorted(self._places())
 
     def get(self, case_id: str) -> ServerCase | None:
-        """Return a case by its ID. IDs are names in the folder, so no ID leads outside."""
+        """Return a case by its ID. IDs are names in the folder, so no ID refers to a path outside."""
         place = self._places().get(case_id)
         if place is None:
             return None

@@ -13,7 +13,7 @@ FILE = "expected_dice.json"
 
 
 def expected_dice_of(report: Mapping[str, Any]) -> float:
-    """Return the expected Dice of the whole tumour in a `report.json`, 0 to 1. 0 if no tumour was segmented."""
+    """Return the expected Dice of the whole tumour in a `report.json`, 0 to 1, which is 0 without a tumour."""
     expected = report.get("regions", {}).get("wt", {}).get("expected_dice")
     return 0.0 if expected is None else float(expected)
 
@@ -26,7 +26,7 @@ class ExpectedDiceFile:
         self._lock = threading.Lock()
 
     def read(self) -> dict[str, float]:
-        """Return the expected Dice of each case with a result. Empty if the file is unreadable."""
+        """Return the expected Dice of each case with a result, or nothing if the file is unreadable."""
         try:
             stored = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """Sort a viewer's upload or server case into sequences.
 
-Viewers send single images. The sequence follows from the image's name, from the name of the image that it belongs to,
-or from the request's `modality`.
+Viewers send single images. The sequence is determined by the name of the image, the name of the related image, or the
+request's `modality`.
 """
 
 import os
@@ -52,7 +52,7 @@ def plain_name(name: str) -> str:
 
 
 def modality_of(text: object) -> Modality | None:
-    """Parse a request's `modality`. None for `auto` or a missing value.
+    """Parse a request's `modality`, or return None for `auto` or a missing value.
 
     Raises:
         Problem: the sequence is unknown.
@@ -75,7 +75,7 @@ def sort_viewer_files(
         files: received files.
         folder: folder of the files. Contains only the sorted files afterwards.
         limits: limits for zips.
-        hint: further name that may give the sequence of a single volume.
+        hint: additional name that may contain the sequence of a single volume.
 
     Raises:
         Problem: the files cannot be used.
@@ -97,7 +97,7 @@ def _single(file: ReceivedFile, folder: Path, limits: UploadLimits, hint: str) -
         if len(modalities) == 1:
             return SortedViewerFiles(sort_upload((replace(file, field=modalities.pop().value),), folder, limits))
     if not file.size:
-        raise Problem("bad-volume", "The file is empty: it has no bytes. Send the volume again.")
+        raise Problem("bad-volume", "The file is empty (0 bytes). Send the volume again.")
     stored = "volume" + checked_content(file.path, "The file", file.filename).value
     file.path.rename(folder / stored)
     _check(folder / stored)
@@ -152,13 +152,13 @@ def store_label(file: ReceivedFile, folder: Path, image: str, value_names: dict[
         file: received file.
         folder: folder of the file and the image.
         image: file name of the image in `folder`.
-        value_names: BraTS 2023 value by stored value, if the viewer named its labels.
+        value_names: BraTS 2023 value by stored value, if the viewer sent label names.
 
     Raises:
         Problem: the file is not a volume, is damaged or empty, has another grid or unknown values.
     """
     if not file.size:
-        raise Problem("bad-volume", "The label map is empty: the file has no bytes. Submit it again.")
+        raise Problem("bad-volume", "The label map is empty (0 bytes). Submit it again.")
     stored = "label" + checked_content(file.path, "The label map", plain_name(file.filename)).value
     file.path.rename(folder / stored)
     _check(folder / stored)
@@ -177,7 +177,7 @@ def score_label(folder: Path) -> dict[str, dict[str, float | None]]:
 
     corrected, predicted = (read_stored(folder / name) for name in (LABELS, PREDICTION))
     labels = predicted.data.astype(np.uint8)
-    labels[labels == 4] = 3  # a job can number enhancing tumour as until BraTS 2021
+    labels[labels == 4] = 3  # a job can use the label values of BraTS 2021
     return score_prediction(labels, corrected.data.astype(np.uint8), corrected.grid)
 
 
@@ -196,7 +196,7 @@ def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[Rece
 
 
 def link_or_copy(source: Path, place: Path) -> None:
-    """Link a file, which nobody modifies. Copies it to another disk."""
+    """Link a file, which is never modified, or copy it to another disk."""
     try:
         os.link(source.resolve(), place)
     except OSError:

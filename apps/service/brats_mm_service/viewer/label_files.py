@@ -39,7 +39,7 @@ EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
 
 
 class ViewerModel(str, Enum):
-    """Models that viewers see: two views of one result."""
+    """Models offered to viewers: two views of one result."""
 
     SEGMENTATION = "brats_mm"
     ENTROPY = "brats_mm_entropy"
@@ -50,7 +50,7 @@ class ViewerModel(str, Enum):
         if self is ViewerModel.ENTROPY:
             return {"low uncertainty": 1, "medium uncertainty": 2, "high uncertainty": 3}
         names = {
-            # Names by which 3D Slicer and OHIF look up a colour.
+            # Names for which 3D Slicer and OHIF define colours.
             Compartment.NECROSIS: "necrosis",
             Compartment.OEDEMA: "edema",
             Compartment.ENHANCING: "enhancing tumor",
@@ -79,7 +79,7 @@ class LabelAnswer:
 
     Attributes:
         data: bytes of the file.
-        centroids: value and voxel index of the centre by label. Empty labels are left out.
+        centroids: value and voxel index of the centre by label. Empty labels are omitted.
     """
 
     data: bytes
@@ -89,10 +89,10 @@ class LabelAnswer:
 def check_form(form: LabelForm) -> None:
     """Raise a problem if a label map cannot be written in that form."""
     if form.extension not in EXTENSIONS:
-        message = f"Results cannot be given as {form.extension[:20]!r}; set result_extension to one of "
+        message = f"The result format {form.extension[:20]!r} is not supported. Set result_extension to one of "
         raise Problem("bad-option", f"{message}{', '.join(EXTENSIONS)}.")
     if form.dtype not in _NRRD_TYPES:
-        message = f"Results cannot be given as {form.dtype[:20]!r}; set result_dtype to one of "
+        message = f"The result type {form.dtype[:20]!r} is not supported. Set result_dtype to one of "
         raise Problem("bad-option", f"{message}{', '.join(_NRRD_TYPES)}.")
 
 

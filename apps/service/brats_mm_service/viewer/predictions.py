@@ -1,4 +1,4 @@
-"""Record which job last segmented an image, so that a corrected label can refer to the prediction that it corrects."""
+"""Record the latest job of each image, so that a corrected label can refer to its prediction."""
 
 import time
 
@@ -14,7 +14,7 @@ class Predictions:
     def note(self, owner: str, image: str, job: str) -> None:
         """Record that a finished job segmented an image. Replaces the previous job."""
         with self._database.writing() as connection:
-            # A job that was deleted meanwhile must not leave the name of its image.
+            # the name of an image must not outlive its job
             connection.execute(
                 "INSERT INTO predictions (owner, image, job, at)"
                 " SELECT ?, ?, id, ? FROM jobs WHERE id = ? AND state = 'done'"
@@ -32,7 +32,7 @@ class Predictions:
         return None if row is None else str(row["job"])
 
     def remove(self, owner: str, image: str) -> None:
-        """Forget an image, with its name."""
+        """Delete the record of an image."""
         with self._database.writing() as connection:
             connection.execute("DELETE FROM predictions WHERE owner = ? AND image = ?", (owner, image))
         self._database.erase_log()

@@ -88,7 +88,7 @@ class ViewerStore:
         return stored
 
     def get(self, owner: str, kind: Kind, item_id: str) -> Item | None:
-        """Return a caller's item by its ID. None if it does not exist or has expired."""
+        """Return a caller's item by its ID, or None if it does not exist or has expired."""
         item = _read(self.folder(owner, kind, item_id))
         return item if item is not None and not self._is_over(item) else None
 

@@ -1,4 +1,4 @@
-"""The service's handle to the process that reads uploads. The service itself parses no uploaded file."""
+"""Handle of the service to the process that reads uploads. The service itself does not parse uploaded files."""
 
 import json
 import os
@@ -120,7 +120,7 @@ class UploadChecker:
         raise Problem("too-large", message)
 
     def _exchange(self, request: bytes) -> bytes:
-        """Send a request to a fork and return its reply. Empty if the fork died."""
+        """Send a request to a fork and return its reply, which is empty if the fork died."""
         our_end, worker_end = socket.socketpair()
         with our_end:
             with worker_end:

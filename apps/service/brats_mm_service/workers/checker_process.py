@@ -1,7 +1,7 @@
 """Process that reads untrusted uploads: one fork per upload, confined to its folders, limited in memory and time.
 
-It receives one socket per upload over its standard input, which is also a socket. A fork reads a request from it, a
-JSON document, and responds with another one. A fork that dies sends no response. The process ends with the service.
+It receives one socket per upload over its standard input, which is also a socket. A fork reads a request from it and
+responds, both as JSON documents. A fork that dies sends no response. The process ends with the service.
 """
 
 import json

@@ -5,7 +5,7 @@ opens no socket and executes no received code. When its input ends because the s
 runs the same work on a cluster.
 
 If the kernel supports Landlock, the process can access only libraries, the model and the folder of jobs. Each job runs
-in a thread that can access only its own folder, so that a malicious file cannot expose files of another caller.
+in a thread that can access only its own folder, so a malicious file cannot expose files of another caller.
 """
 
 import json
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ALIVE_S = 1.0
 
 Computed = tuple[Mapping[str, float], object]
-"""Seconds of each stage of a job, and its other result, if any."""
+"""Seconds of each stage of a job, and an additional result, if any."""
 
 
 class Outlet(Protocol):
@@ -127,9 +127,9 @@ def begin() -> tuple[dict[str, Any], Commands, Channel, list[Path]]:
         The first message, commands, channel, and the files of the model.
     """
     channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
-    os.dup2(2, 1)  # keep output of libraries apart from events
+    os.dup2(2, 1)  # separate the output of libraries from events
     source = os.fdopen(os.dup(0), encoding="utf-8")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a file that names standard input as its data must not block
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a file that refers to standard input for its data must not block
     start = json.loads(source.readline())
     _confine_process(start)  # before any thread starts, so that every thread is confined
     commands = Commands()
@@ -225,7 +225,7 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
         channel.emit("progress", job=name, stage="segmenting" if done < total else "writing", done=done, total=total)
 
     def on_step(_: str) -> None:
-        """Stop a cancelled job during preprocessing too."""
+        """Stop a cancelled job during preprocessing."""
         commands.check()
 
     commands.check()
@@ -247,7 +247,7 @@ def _kind(error: BratsMMError) -> str:
 
 
 def _without_paths(sentence: str, job: dict[str, Any]) -> str:
-    """Remove paths from a sentence. Callers see file names, but not locations on the server."""
+    """Remove paths from a sentence. Callers may see file names, but no locations on the server."""
     for folder in (job["upload"], job["output"]):
         sentence = sentence.replace(f"{folder}/", "").replace(folder, "the service's folder")
     return sentence
@@ -284,7 +284,7 @@ def _confine_job(job: dict[str, Any], model_files: list[Path]) -> None:
 
 
 def _model_files(start: dict[str, Any]) -> list[Path]:
-    """Return the bundle's folder and the targets of links in it. Empty without a bundle, which loading reports."""
+    """Return the bundle's folder and the targets of links in it, or nothing without a bundle, which loading reports."""
     from brats_mm.io.bundle import default_bundle
 
     try:

@@ -10,7 +10,7 @@ from brats_mm_service.workers.supervisor import Readiness, Supervisor
 
 
 class WorkerPool:
-    """Runs the jobs of a queue in several workers."""
+    """Pool of workers that run the jobs of a queue."""
 
     def __init__(self, queue: JobQueue, settings: WorkerSettings, spawn: Spawn, count: int = 1) -> None:
         self._queue = queue
@@ -49,7 +49,7 @@ class WorkerPool:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether no worker could load the model, several times in a row."""
+        """Whether all workers repeatedly failed to load the model."""
         return all(supervisor.is_hopeless for supervisor in self._supervisors)
 
     @property

@@ -62,7 +62,7 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def send(self, command: dict[str, Any]) -> None:
-        """Send a command. A dead process is noticed when its events end."""
+        """Send a command. A dead process is detected by the end of its events."""
         assert self._process.stdin is not None
         self._has_jobs = self._has_jobs or "command" in command
         try:
@@ -72,7 +72,7 @@ class WorkerProcess:
             log("worker_deaf", pid=self.pid)
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """Return the next event except heartbeats. None after the timeout or if the process has ended."""
+        """Return the next event other than a heartbeat, or None after the timeout or if the process has ended."""
         end = time.monotonic() + timeout_s
         while (remaining_s := end - time.monotonic()) > 0:
             try:
@@ -104,13 +104,13 @@ class WorkerProcess:
                     log("worker_pipe", pid=self.pid)
 
     def resident_bytes(self) -> int:
-        """Return the resident memory. 0 if unknown."""
+        """Return the resident memory in bytes, or 0 if unknown."""
         return resident_bytes(self.pid)
 
     def death(self) -> str:
         """Describe how the process ended."""
         code = self._process.poll()
-        return "it still runs" if code is None else describe_exit(code)
+        return "it is still running" if code is None else describe_exit(code)
 
     def _read_messages(self) -> None:
         assert self._process.stdout is not None
@@ -136,5 +136,5 @@ def worker_environment() -> dict[str, str]:
     """Return the environment of a worker: module paths and threads, without the service's secrets."""
     variables = {key: os.environ[key] for key in os.environ if key in _PASSED_ON or key.startswith(_PREFIXES)}
     python = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
-    # PyTorch's compiler looks up the user's name, and a confined worker cannot read /etc/passwd.
+    # PyTorch's compiler reads the user name, but a confined worker cannot access /etc/passwd.
     return {"USER": "brats-mm", **variables, **python}

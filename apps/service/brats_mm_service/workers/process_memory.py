@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process. 0 if unknown."""
+    """Return the resident memory of a process in bytes, or 0 if unknown."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except (OSError, IndexError, ValueError):

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 class Worker(Protocol):
-    """Holds the model and computes one job at a time. Used from one thread."""
+    """Worker that holds the model and computes one job at a time. Used from one thread."""
 
     @property
     def pid(self) -> int | None:
@@ -18,7 +18,7 @@ class Worker(Protocol):
 
     @property
     def running(self) -> bool:
-        """Whether the worker is running or still to start."""
+        """Whether the worker is running or starting."""
 
     @property
     def started(self) -> float | None:
@@ -33,20 +33,20 @@ class Worker(Protocol):
         """Whether the worker can be lost with its machine. If so, its job is retried."""
 
     def send(self, command: dict[str, Any]) -> None:
-        """Send a command. `running` tells whether the worker is gone."""
+        """Send a command. Check `running` to detect a lost worker."""
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """Return the next event except heartbeats. None after the timeout or if the worker is gone."""
+        """Return the next event other than a heartbeat, or None after the timeout or if the worker is lost."""
 
     def kill(self) -> None:
         """Stop the worker at once."""
 
     def resident_bytes(self) -> int:
-        """Return the resident memory. 0 if unknown."""
+        """Return the resident memory in bytes, or 0 if unknown."""
 
     def death(self) -> str:
         """Describe how the worker ended."""
 
 
 Spawn = Callable[[], Worker]
-"""Starts a worker."""
+"""Function that starts a worker."""

@@ -2,7 +2,7 @@
 
 Commands and events are those of a local worker, a few hundred bytes each. Files stay in the service's data folder,
 which all machines mount at the same path. If a machine is lost, the service requests new actors and retries the job in
-a new folder, so that a disconnected actor cannot corrupt the result.
+a new folder, so a disconnected actor cannot corrupt the result.
 """
 
 import os
@@ -23,11 +23,11 @@ from brats_mm_service.workers.inference import Commands, Outlet, work
 _LISTEN_S = 5.0
 
 Work = Callable[[dict[str, Any], Commands, Outlet], None]
-"""The work of an actor, given its start message, commands and event sink."""
+"""Function that runs in an actor, with its start message, commands and event sink."""
 
 
 class WorkerActor:
-    """Runs in a worker process of Ray."""
+    """Actor in a worker process of Ray."""
 
     def __init__(self, start: dict[str, Any], threads: int, task: Work) -> None:
         compute_on(threads)
@@ -40,7 +40,7 @@ class WorkerActor:
         start_or_exit(task, start, self._commands, self)
 
     def emit(self, event: str, **values: object) -> None:
-        """Keep an event until it is fetched."""
+        """Store an event until it is fetched."""
         self._messages.put({"event": event, **values})
 
     def send(self, command: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ class RayWorker:
 
     @property
     def running(self) -> bool:
-        """Whether the worker is running or still to start."""
+        """Whether the worker is running or starting."""
         return not self._death
 
     def send(self, command: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ class RayWorker:
         self._actor.send.remote(command)
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """Return the next event except heartbeats. None after the timeout or if the worker is gone."""
+        """Return the next event other than a heartbeat, or None after the timeout or if the worker is lost."""
         end = time.monotonic() + timeout_s
         while True:
             while self._messages:
@@ -111,7 +111,7 @@ class RayWorker:
 
     def death(self) -> str:
         """Describe how the actor ended."""
-        return self._death or "it still runs"
+        return self._death or "it is still running"
 
     def _fetched(self, timeout_s: float) -> bool:
         """Whether events have arrived in time."""
@@ -131,7 +131,7 @@ class RayWorker:
         return True
 
     def _is_sign(self, message: dict[str, Any]) -> bool:
-        """Whether an event is only for this handle, such as a heartbeat."""
+        """Whether an event, such as a heartbeat, only concerns this handle."""
         if message["event"] == "started":
             self.pid, self.started = message["pid"], time.monotonic()
             return True
@@ -143,6 +143,6 @@ class RayWorker:
 
 def _not_shared(folder: str) -> str:
     return (
-        f"The service's data folder {folder} is not on {socket.gethostname()}, a machine of the cluster. Each of them "
-        "needs it under this path, from a shared file system."
+        f"The service's data folder {folder} is not on {socket.gethostname()}, a machine of the cluster. Mount it "
+        "under this path on each machine."
     )

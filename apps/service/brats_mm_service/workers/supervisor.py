@@ -21,19 +21,19 @@ _RETRY_S, _LONGEST_RETRY_S = 0.5, 5.0
 _IDLE_S = 0.2
 
 _CRASHED = (
-    "The worker that computed this job stopped ({how}). The files may be damaged, or memory too small. "
-    "Check the files and submit the job again."
+    "The worker of this job stopped ({how}). The files may be damaged, or memory may be too small. Check the files, "
+    "and submit the job again."
 )
 _LOST = (
-    "The worker was lost in each of {attempts} attempts at this job, the last time as follows: {how}. The files may "
-    "need more memory than a worker has. Otherwise submit the job again when the cluster is healthy."
+    "The worker was lost in all {attempts} attempts at this job (the last time: {how}). The files may need more "
+    "memory than a worker has. Otherwise, submit the job again when the cluster is healthy."
 )
-_NO_ROOM = "The cluster has no room for a worker yet."
+_NO_ROOM = "The cluster has no free resources for a worker yet."
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether jobs can be computed now, and by which model.
+    """Readiness of a worker, and its model.
 
     Attributes:
         ready: whether the model is loaded.
@@ -50,7 +50,7 @@ class Readiness:
 
 
 class Supervisor:
-    """Runs the jobs of a queue in a worker.
+    """Supervisor that runs the jobs of a queue in a worker.
 
     Args:
         queue: queue of jobs, which other supervisors can share.
@@ -95,7 +95,7 @@ class Supervisor:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the model could not be loaded several times in a row."""
+        """Whether loading the model failed several times in a row."""
         return self._failed_starts >= STARTS
 
     @property
@@ -121,7 +121,7 @@ class Supervisor:
     def _step(self) -> None:
         if self._restart.is_set():
             self._restart.clear()
-            self._drop("The model is being changed.")
+            self._drop("Another version of the model is being loaded.")
         worker = self._ready_worker()
         if worker is None:
             return
@@ -150,7 +150,7 @@ class Supervisor:
     def _computed(self, worker: Worker, job: Job) -> Callable[[], None]:
         """Have the worker compute a job, and return a function that records its end."""
         try:
-            self._queue.files.clear_attempts(job.id)  # written by a disconnected worker
+            self._queue.files.clear_attempts(job.id)  # left by a disconnected worker
             return self._compute(worker, job)
         except OSError as error:
             return self._not_stored(job, error)
@@ -221,7 +221,7 @@ class Supervisor:
         return {"command": "segment", "sequences": dict(job.sequences), "request": to_json(job.request)}
 
     def _tick(self, worker: Worker) -> None:
-        """Called several times a second while a job runs."""
+        """Hook that is called several times per second while a job runs."""
 
     def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
         """Publish the output of a job."""
@@ -267,7 +267,7 @@ class Supervisor:
         return None
 
     def _ready_worker(self) -> Worker | None:
-        """Return the worker with the model loaded. None if that failed, or the service is stopping."""
+        """Return the worker with the model loaded, or None if loading failed or the service is stopping."""
         if self._worker is not None:
             return self._worker
         self._queue.metrics.worker_starts.inc()

@@ -21,9 +21,9 @@ _LOOK_S = 0.3
 
 
 class TrainingSupervisor(Supervisor):
-    """Runs the trainings of a queue.
+    """Supervisor that runs the trainings of a queue.
 
-    A training starts when no segmentation is waiting or running, and pauses while one is, unless `beside` is set.
+    A training starts when no segmentation waits or runs, and pauses while one does, unless `beside` is set.
 
     Args:
         queue: queue of jobs.
