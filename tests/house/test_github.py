@@ -20,7 +20,7 @@ SCHEMAS = {
     "dependabot": [GITHUB / "dependabot.yml"],
     "citation-file-format": [ROOT / "CITATION.cff"],
 }
-PROGRAMS = {"docker", "nox", "pip", "sudo"}
+PROGRAMS = {"docker", "nox", "pip", "pip-audit", "sudo"}
 """Programs of a runner, or installed by an earlier step."""
 
 NOXFILE = (ROOT / ".ci" / "noxfile.py").read_text(encoding="utf-8")

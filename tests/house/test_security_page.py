@@ -70,6 +70,6 @@ def test_the_limits_are_those_of_the_settings(limit, values):
 
 
 def test_the_times_and_sizes_in_the_text_are_those_of_the_settings():
-    text = PAGE.replace("\n", " ")
+    text = " ".join(PAGE.split())
     assert f"{UploadLimits().check_bytes // MIB} MiB and {UploadLimits().check_s:g} s" in text
     assert f"within {Retention().sweep_s:g} s after it ends" in text

@@ -157,7 +157,7 @@ def test_what_is_not_supported_is_404(guarded, path):
 def computed(tmp_path_factory, made_head):
     """What the stand-in of the worker gives as results."""
     affine = nib.load(made_head / "BraTS-GLI-00000-000-t2f.nii.gz").affine
-    return {"results": str(make_results(tmp_path_factory.mktemp("made") / "results", affine))}
+    return {"results": str(make_results(tmp_path_factory.mktemp("made") / "results", affine, model={"name": "made"}))}
 
 
 def test_scribbles_are_ignored_whatever_they_are(tmp_path, made_head, computed):
@@ -188,7 +188,7 @@ def test_a_case_on_the_server_can_be_a_link_named_as_ohif_names_its_series(tmp_p
 
 def test_voxels_of_a_series_that_simpleitk_converts_come_back_in_the_order_of_its_slices(tmp_path):
     """OHIF copies the voxels of a label to the series without looking at its geometry."""
-    data = np.random.default_rng(0).integers(0, 4, (7, 6, 5)).astype(float)
+    data = np.random.default_rng(0).integers(0, 4, (10, 9, 8)).astype(float)
     (tmp_path / "series").mkdir()
     slices = make_slices(data, np.diag([-1.0, -1.0, 5.0, 1.0]), TYPICAL["t2"])
     for number, one in enumerate(slices):
