@@ -123,7 +123,8 @@ def block(features: Mapping[str, Sequence[Features]], case: Sequence[int]) -> st
     for name in CHANGES:
         untouched, changed = left_out_scores(plain, np.array(features[name]), cases)
         found = float(np.mean(changed > np.quantile(untouched, 1 - FALSE_ALARMS)))
-        area = float(np.mean(changed[:, None] > untouched[None]))
+        ahead = changed[:, None] - untouched[None]
+        area = float(np.mean(ahead > 0) + np.mean(ahead == 0) / 2)
         lines.append(f"| {name} | {100 * found:.0f} | {area:.2f} |")
     return "\n".join(lines)
 
