@@ -69,6 +69,21 @@ def estimates_of(prediction: Prediction) -> dict[Region, float | None]:
     return {region: estimate_dice(prediction.probabilities[region], prediction.mask(region)) for region in REGIONS}
 
 
+def outline_advice(grade: Grade, interval: tuple[float, float] | None = None) -> str:
+    """Return what to do with an outline, for readers who do not know the thresholds.
+
+    Args:
+        grade: grade of the outline.
+        interval: interval of its expected Dice, if known.
+    """
+    if grade is Grade.UNRELIABLE:
+        return "do not use it without correction"
+    if grade is Grade.REVIEW:
+        return "compare it with the images before use"
+    can_be_poor = interval is not None and interval[0] < REVIEW_FROM
+    return "usually good, but can be poor: look at it" if can_be_poor else "usually good"
+
+
 def reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, ...]:
     """Return one sentence for each region with the grade unreliable."""
     return tuple(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.regions import Region
-from brats_mm.trust.case_dice import Grade, estimate_dice, grade_of, reliability_warnings
+from brats_mm.trust.case_dice import Grade, estimate_dice, grade_of, outline_advice, reliability_warnings
 
 
 def test_certain_probabilities_give_dice_one():
@@ -48,3 +48,17 @@ def test_warns_only_of_unreliable_regions():
     assert len(message) == 1
     assert "tumour core" in message[0]
     assert "0.30" in message[0]
+
+
+@pytest.mark.parametrize(
+    ("grade", "interval", "advice"),
+    [
+        (Grade.RELIABLE, None, "usually good"),
+        (Grade.RELIABLE, (0.5, 1.0), "usually good"),
+        (Grade.RELIABLE, (0.49, 1.0), "usually good, but can be poor: look at it"),
+        (Grade.REVIEW, (0.37, 1.0), "compare it with the images before use"),
+        (Grade.UNRELIABLE, (0.0, 0.6), "do not use it without correction"),
+    ],
+)
+def test_the_advice_about_an_outline_follows_its_grade_and_the_lower_end_of_its_interval(grade, interval, advice):
+    assert outline_advice(grade, interval) == advice

@@ -25,6 +25,7 @@ from brats_mm.outputs.report.document import importance_of, report_of
 from brats_mm.outputs.report.page import in_letters, render_page
 from brats_mm.outputs.report.pictures import OUTLINES
 from brats_mm.outputs.report.source import source_of
+from brats_mm.trust.case_dice import Grade, outline_advice
 from brats_mm.trust.fit import fit_profile
 from tests.fakes.trust_records import made_records
 
@@ -281,10 +282,23 @@ def test_reliability_has_traffic_light_interval_and_advice():
     assert lights
     assert set(lights) <= {"light reliable", "light review", "light unreliable"}
     message = words_of(page)
+    assert all(f"{light.split()[1]} {outline_advice(Grade(light.split()[1]))}" in message for light in lights)
     assert "Reliability in this case" in message
     assert re.search(r"\d+ to \d+\xa0?\s?%", message)
     assert "Adding T" in message
     assert "calibrated on only 12 labelled cases" in message
+
+
+@pytest.mark.parametrize(("high", "is_known"), [(100.0, True), (101.0, False)])
+def test_a_volume_between_limits_a_hundredfold_apart_is_not_known(high, is_known):
+    prediction = prediction_of()
+    report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
+    report["regions"]["wt"]["volume_interval_ml"] = (1.0, high)
+    for region in ("tc", "et"):
+        report["regions"][region]["volume_interval_ml"] = (1.0, 2.0)
+    report["trust"] |= {"nominal_coverage": 0.9}
+    page = render_page(source_of(prediction, report, importance_of(prediction)))
+    assert ("volume not known" in words_of(page)) is not is_known
 
 
 def test_without_profile_expected_dice_is_marked_uncalibrated(page):
