@@ -3,9 +3,13 @@
 Skull-stripped images mark "no brain here" with one value, 0 in BraTS data. Then every other voxel is foreground,
 however dark. Resampling with splines, float arithmetic and noise blur that value. Then a tolerance relative to the
 intensity range separates background from foreground.
+
+The web page has the same rules in `apps/viewer/src/background.ts` and reads the same constants from `display.json`.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +17,20 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-RANGE_PERCENTILE = 99.0
+_CONSTANTS: dict[str, float] = json.loads(Path(__file__).with_name("display.json").read_text(encoding="utf-8"))[
+    "background"
+]
+
+RANGE_PERCENTILE = _CONSTANTS["range_percentile"]
 """Percentile at the end of the intensity range. It excludes single bright voxels."""
 
-LEAST_TOLERANCE, MOST_TOLERANCE = 0.02, 0.06
+LEAST_TOLERANCE, MOST_TOLERANCE = _CONSTANTS["least_tolerance"], _CONSTANTS["most_tolerance"]
 """Share of the intensity range within which a blurred background may vary."""
 
-NOISE_FACTOR = 5.0
+NOISE_FACTOR = _CONSTANTS["noise_factor"]
 """Tolerance in standard deviations of the background."""
 
-EXACT_SHARE = 0.1
+EXACT_SHARE = _CONSTANTS["exact_share"]
 """Nearly-background voxels per foreground voxel up to which the background counts as one exact value.
 
 In 405 BraTS images the largest share is 0.015. After a shift with cubic splines it is 3.3, with float noise 4.5.
@@ -34,16 +42,16 @@ LARGEST_NOISE = 0.02
 OUTLIER_FACTOR = 10.0
 """Foreground beyond this many intensity ranges is an artefact. In 405 BraTS images the maximum is 4."""
 
-ONE_SIDED_SHARE = 0.2
+ONE_SIDED_SHARE = _CONSTANTS["one_sided_share"]
 """Foreground is on one side of the background when less than this share of it is on the other side."""
 
 INVERTED_SHARE = 0.95
 """Smallest share of foreground darker than the background for which the contrast counts as inverted."""
 
-ZERO_SHARE = 0.01
+ZERO_SHARE = _CONSTANTS["zero_share"]
 """Smallest share of exact zeros for which 0 counts as background if the corners disagree."""
 
-_SAMPLED_SIDE = 64
+_SAMPLED_SIDE = _CONSTANTS["sampled_side"]
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,18 @@ export interface Report {
   model: { name: string; version: string };
   run: { device: string; seconds: Record<string, number> };
   warnings: string[];
-  preparation?: { kind: string } | null;
+  preparation?: Preparation | null;
   uncertain_regions?: UncertainRegion[];
   expected_performance?: Expectation | null;
   trust?: Trust;
+}
+
+/** How the scans were made ready for the model. */
+export interface Preparation {
+  kind: string;
+  /** Raw scans only: the sequence whose grid the results have. */
+  reference?: string;
+  steps?: { name: string }[];
 }
 
 /** Coverage of expected Dice and intervals, and the expected gain of each absent sequence. */

@@ -1,9 +1,9 @@
-/** Panels beside the images: volumes, regions to review, importance, remarks, files. */
-import type { Expectation, Importance, Job, LeaveOneOut, Report, ResultFile, UncertainRegion } from "./api";
+/** Panels beside the images: warnings, reliability, volumes, regions to review, importance, remarks, files. */
+import type { Expectation, Importance, Job, LeaveOneOut, Preparation, Report, ResultFile, UncertainRegion } from "./api";
 import { REGION_NAMES, REGIONS, type Region } from "./difference";
 import { h } from "./dom";
 import { bytes, inMl, millilitres, percent, place, signedMl, when } from "./format";
-import { SEQUENCE_LABELS, SEQUENCES } from "./sequences";
+import { SEQUENCE_LABELS, SEQUENCES, type Sequence } from "./sequences";
 import type { Millimetres } from "./grid";
 import type { Label } from "./viewer";
 
@@ -59,14 +59,18 @@ export function trustPanel(report: Report): HTMLElement | null {
       {},
       h("th", { scope: "row" }, REGION_NAMES[name]),
       h("td", {}, light ? h("span", { class: `light ${light}`, "aria-hidden": "true" }) : null, light ?? "not graded: none found"),
-      h("td", { class: "number strong" }, typeof region.expected_dice === "number" ? percent(region.expected_dice) : ""),
-      h("td", { class: "number" }, interval ? `${percent(interval[0])} to ${percent(interval[1])}` : ""),
+      h(
+        "td",
+        { class: "number" },
+        h("span", { class: "strong" }, typeof region.expected_dice === "number" ? percent(region.expected_dice) : ""),
+        interval && h("small", {}, `${Math.round(interval[0] * 100)} to ${percent(interval[1])}`),
+      ),
     );
   });
   return panel(
     "Reliability in this case",
     "trust",
-    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Region"), h("th", { scope: "col" }, "reliability"), h("th", { scope: "col", class: "number" }, "expected Dice"), h("th", { scope: "col", class: "number" }, "interval"))), h("tbody", {}, ...rows)),
+    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Region"), h("th", { scope: "col" }, "reliability"), h("th", { scope: "col", class: "number" }, "expected Dice"))), h("tbody", {}, ...rows)),
     trust.advice && h("p", {}, h("strong", {}, trust.advice)),
     h("p", { class: "hint" }, trust.statement),
   );
@@ -165,12 +169,30 @@ function percentOf(dice: { mean: number } | undefined): string {
   return dice ? percent(dice.mean) : "none";
 }
 
-/** Warnings, ignored files, and how sequences were recognised. Null if there are none. */
+/** Warnings about the input and the result. Null if there are none. */
+export function warningsPanel(report: Report): HTMLElement | null {
+  if (!report.warnings.length) return null;
+  return panel("Warnings", "warnings", h("ul", { class: "remarks warnings" }, ...report.warnings.map((text) => h("li", {}, text))));
+}
+
+/** How the scans were prepared, how sequences were recognised, and ignored files. Null if there is nothing to say. */
 export function remarksPanel(job: Job, report: Report): HTMLElement | null {
   const ignored = Object.entries(job.ignored).map(([name, reason]) => `${name} was not used: ${reason}.`);
-  const remarks = [...report.warnings, ...job.notes, ...ignored];
+  const prepared = preparationText(report.preparation);
+  const remarks = [...(prepared ? [prepared] : []), ...job.notes, ...ignored];
   if (!remarks.length) return null;
   return panel("Remarks", "remarks", h("ul", { class: "remarks" }, ...remarks.map((text) => h("li", {}, text))));
+}
+
+/** What was done to raw scans. Null for prepared input. */
+export function preparationText(preparation: Preparation | null | undefined): string | null {
+  if (preparation?.kind !== "raw") return null;
+  const label = (name: string): string => SEQUENCE_LABELS[name as Sequence];
+  const registered = (preparation.steps ?? []).filter((step) => step.name.startsWith("register_")).map((step) => label(step.name.slice("register_".length)));
+  const list = registered.length > 1 ? `${registered.slice(0, -1).join(", ")} and ${registered[registered.length - 1]}` : registered[0];
+  const reference = preparation.reference ? label(preparation.reference) : null;
+  if (!list || !reference) return "The scans are raw. The brain was extracted for the model.";
+  return `The scans are raw. ${list} ${registered.length > 1 ? "were" : "was"} registered to ${reference}, whose grid the results have, and the brain was extracted for the model.`;
 }
 
 const KINDS: [RegExp, string][] = [

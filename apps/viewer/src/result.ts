@@ -10,7 +10,7 @@ import { caseName, when } from "./format";
 import { TOOLS, type Tool } from "./gestures";
 import { addFile, cancel, look as lookAt } from "./jobs";
 import { Pane } from "./pane";
-import { areasPanel, expectationPanel, filesPanel, importancePanel, labelChoice, leftOutPanel, remarksPanel, trustPanel, volumesPanel } from "./panels";
+import { areasPanel, expectationPanel, filesPanel, importancePanel, labelChoice, leftOutPanel, remarksPanel, trustPanel, volumesPanel, warningsPanel } from "./panels";
 import { sequenceChips } from "./progress";
 import { Readout } from "./readout";
 import { announce, problemBox, type Screen } from "./screen";
@@ -75,6 +75,7 @@ class ResultScreen implements Screen {
     fill(
       side,
       this.overlays,
+      warningsPanel(report),
       trustPanel(report),
       volumesPanel(report, (region) => this.goToRegion(region)),
       areasPanel(report.uncertain_regions, (mm) => this.pane.isOpen && this.pane.viewer.goTo(mm)),

@@ -52,7 +52,7 @@ export class Shortcuts {
     const keys = this.all.map((one): [string, string] => [one.key.length === 1 ? one.key.toUpperCase() : one.key, one.what]);
     fill(
       dialog,
-      h("h2", { id: "help-title" }, "Keys and mouse"),
+      h("h2", { id: "help-title", tabindex: "-1", autofocus: true }, "Keys and mouse"),
       h("table", { class: "keys" }, h("tbody", {}, ...[...keys, ...OTHERS].map(row))),
       h("div", { class: "check" }, active, h("label", { for: "shortcuts-on" }, "Use single-key shortcuts")),
       h("div", { class: "row end" }, h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Close")),

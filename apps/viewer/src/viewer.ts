@@ -73,6 +73,12 @@ export interface Look {
   threshold: number;
 }
 
+/** Drawn overlays, and what they were drawn from. */
+interface Overlays {
+  key: string;
+  texture: WebGLTexture | null;
+}
+
 /** A distance measured on a slice. */
 interface Measurement {
   plane: Plane;
@@ -112,8 +118,9 @@ export class Viewer {
   private shown: Look | null = null;
   private readonly drawnOutlines = new Map<Plane, { at: number; paths: Map<number, string> }>();
   private difference: NVImage | null = null;
-  /** Overlays of the render: filled labels, which the uncertainty of the whole head would hide. Null for one plane. */
-  private renderOverlays: WebGLTexture | null = null;
+  /** Overlays of the render: filled labels, which the uncertainty of the whole head would hide. Null if not drawn yet. */
+  private renderOverlays: Overlays | null = null;
+  private sliceOverlays: Overlays | null = null;
   private hasImage = false;
   private title = "";
   private sequence: Sequence = "t1ce";
@@ -190,7 +197,7 @@ export class Viewer {
     const map = this.niivue.volumes[1];
     if (!map) return;
     const background = image ?? darkness(map);
-    this.dropRenderOverlays(); // they have the grid of the image before
+    this.dropOverlays(); // they have the grid of the image before
     this.hasImage = image !== null;
     this.title = title;
     this.niivue.volumes = [background, ...this.niivue.volumes.slice(1)];
@@ -206,13 +213,16 @@ export class Viewer {
   setEntropy(entropy: NVImage, most: number): void {
     const [background, , segmentation] = this.niivue.volumes;
     const map = this.dressed(entropy, most);
-    if (background && segmentation && !this.difference) this.niivue.volumes = [background, map, segmentation];
+    if (!background || !segmentation || this.difference) return;
+    this.dropOverlays();
+    this.niivue.volumes = [background, map, segmentation];
   }
 
   /** Show a difference map instead of the entropy from the next `look` on. Null restores the entropy. */
   setDifference(map: NVImage | null, entropy: NVImage): void {
     const [background, , segmentation] = this.niivue.volumes;
     this.difference = map;
+    this.dropOverlays();
     if (background && segmentation) this.niivue.volumes = [background, map ?? entropy, segmentation];
   }
 
@@ -240,7 +250,7 @@ export class Viewer {
   }
 
   goTo(mm: Millimetres): void {
-    this.niivue.scene.crosshairPos = this.niivue.mm2frac(mm);
+    this.niivue.scene.crosshairPos = this.fractionOf(mm);
     this.niivue.createOnLocationChange();
     this.niivue.drawScene();
   }
@@ -248,7 +258,7 @@ export class Viewer {
   /** Copy crosshair, zoom and render angle of another viewer, without calling `onPlace`. */
   follow(other: Viewer): void {
     const [own, its] = [this.niivue.scene, other.niivue.scene];
-    const crosshair = this.niivue.mm2frac(other.crosshair());
+    const crosshair = this.fractionOf(other.crosshair());
     const same =
       distanceMm(this.crosshair(), other.crosshair()) < 0.01 &&
       [...own.pan2Dxyzmm].every((value, axis) => value === its.pan2Dxyzmm[axis]) &&
@@ -301,7 +311,10 @@ export class Viewer {
   /** Set the grey window to one of `PRESETS`. */
   setPreset(preset: string): void {
     const image = this.niivue.volumes[0];
-    if (image?.img) this.setWindow(presetWindow(preset, image.img, image.hdr?.scl_slope || 1, image.hdr?.scl_inter ?? 0, this.sequence));
+    if (!image?.img || !image.hdr) return;
+    const [, width = 1, height = 1, depth = 1] = image.hdr.dims;
+    const voxels = { stored: image.img, size: [width, height, depth], slope: image.hdr.scl_slope || 1, intercept: image.hdr.scl_inter };
+    this.setWindow(presetWindow(preset, voxels, this.sequence));
   }
 
   /** Reset zoom and pan. */
@@ -358,45 +371,54 @@ export class Viewer {
     this.niivue.overlays = [map, segmentation];
   }
 
-  /** Redraw the overlays only. Smoothing the background for the render takes most of the time. */
+  /** Redraw only the overlays that changed. Smoothing the background for the render takes most of the time. */
   private apply(look: Look): void {
-    this.dropRenderOverlays();
-    if (this.view === "all" || this.view === "3d") {
-      this.refreshOverlays({ ...look, outline: false, entropy: this.difference ? look.entropy : 0 });
-      this.renderOverlays = this.niivue.overlayTexture;
-    }
-    this.refreshOverlays(look);
+    const render = { ...look, outline: false, entropy: this.difference ? look.entropy : 0 };
+    if (this.view === "all" || this.view === "3d") this.renderOverlays = this.refreshed(render, this.renderOverlays);
+    if (this.view !== "3d") this.sliceOverlays = this.refreshed(look, this.sliceOverlays);
+    this.set(look);
+    this.useOverlays(this.sliceOverlays);
     this.niivue.drawScene();
     this.drawn();
   }
 
-  private refreshOverlays(look: Look): void {
+  /** Overlays of a look: those of before if it would draw the same. */
+  private refreshed(look: Look, before: Overlays | null): Overlays {
     this.set(look);
-    this.niivue.refreshColormaps();
-    this.niivue.overlays.forEach((overlay, place) => this.niivue.refreshLayers(overlay, place + 1));
+    const { niivue } = this;
+    const key = JSON.stringify([...niivue.overlays.map((one) => [one.opacity, one.opacity ? [one.cal_min, one.cal_max] : null]), look.outline ? null : [...look.hidden].sort()]);
+    if (before?.key === key) return before;
+    const kept = [this.renderOverlays, this.sliceOverlays].filter((one) => one !== before).map((one) => one?.texture);
+    for (const texture of [before?.texture, niivue.overlayTexture]) if (texture && !kept.includes(texture)) niivue.gl.deleteTexture(texture);
+    niivue.refreshColormaps();
+    niivue.overlays.forEach((overlay, place) => niivue.refreshLayers(overlay, place + 1));
+    this.canvas.dataset.refreshed = String(Number(this.canvas.dataset.refreshed ?? 0) + 1);
+    return { key, texture: niivue.overlayTexture };
+  }
+
+  private useOverlays(overlays: Overlays | null): void {
+    if (!overlays) return;
+    const { niivue } = this;
+    niivue.overlayTexture = overlays.texture;
+    niivue.gl.activeTexture(niivue.gl.TEXTURE2); // NiiVue's unit of the overlays
+    niivue.gl.bindTexture(niivue.gl.TEXTURE_3D, overlays.texture);
   }
 
   /** Draw with the overlays of the render instead of those of the slices. */
   private withRenderOverlays<Value>(draw: () => Value): Value {
-    const { niivue, renderOverlays } = this;
-    if (!renderOverlays) return draw();
-    const { gl, overlayTexture } = niivue;
-    const use = (texture: WebGLTexture | null): void => {
-      niivue.overlayTexture = texture;
-      gl.activeTexture(gl.TEXTURE2); // NiiVue's unit of the overlays
-      gl.bindTexture(gl.TEXTURE_3D, texture);
-    };
-    use(renderOverlays);
+    if (!this.renderOverlays) return draw();
+    this.useOverlays(this.renderOverlays);
     try {
       return draw();
     } finally {
-      use(overlayTexture);
+      this.useOverlays(this.sliceOverlays);
     }
   }
 
-  private dropRenderOverlays(): void {
-    if (this.renderOverlays) this.niivue.gl.deleteTexture(this.renderOverlays);
-    this.renderOverlays = null;
+  /** Forget the drawn overlays, because the image or a map changed. */
+  private dropOverlays(): void {
+    for (const overlays of [this.renderOverlays, this.sliceOverlays]) if (overlays) this.niivue.gl.deleteTexture(overlays.texture);
+    this.renderOverlays = this.sliceOverlays = null;
   }
 
   /** Count the drawn frames, so that callers can wait for a change to be drawn. */
@@ -477,10 +499,21 @@ export class Viewer {
     return shown && from && to ? [{ from, to, text: `${distanceMm(one.from, one.to).toFixed(1)} mm` }] : [];
   }
 
-  /** Canvas point of a position on a plane. Null if the plane is not visible. */
+  /** Canvas point of a position on a plane, also beyond its borders. Null if the plane is not visible. */
   private pointOf(mm: Millimetres, plane: Plane): [number, number] | null {
-    const point = this.niivue.frac2canvasPosWithTile(this.niivue.mm2frac(mm), PLANE_TYPES[plane])?.pos;
-    return point ? [(point[0] ?? 0) / this.scale(), (point[1] ?? 0) / this.scale()] : null;
+    const tile = this.niivue.screenSlices.find((one) => one.axCorSag === PLANE_TYPES[plane]);
+    if (!tile) return null;
+    // NiiVue's own conversion clamps to the tile and needs points on the drawn slice, which thick slices and zoom miss.
+    const drawn = this.niivue.frac2mm(this.fractionOf(mm));
+    const [across, up] = { axial: [0, 1], coronal: [0, 2], sagittal: [1, 2] }[plane] as [number, number];
+    const share = [across, up].map((axis, side) => ((drawn[axis] ?? 0) - (tile.leftTopMM[side] ?? 0)) / (tile.fovMM[side] ?? 1));
+    const [left = 0, top = 0, width = 0, height = 0] = tile.leftTopWidthHeight;
+    return [(left + (share[0] ?? 0) * width) / this.scale(), (top + (1 - (share[1] ?? 0)) * height) / this.scale()];
+  }
+
+  /** Position as a share of the image's sides. NiiVue draws an oblique grid upright, and by default converts so too. */
+  private fractionOf(mm: Millimetres): ReturnType<Niivue["mm2frac"]> {
+    return this.niivue.mm2frac(mm, 0, true);
   }
 
   private pixelsPerMm(plane: Plane): number {

@@ -1,6 +1,7 @@
 /** Grey windows: the intensities shown as black and white. */
 
 import display from "../../../brats_mm/domain/display.json";
+import { findBackground, foregroundValues, percentileOf, type Voxels } from "./background";
 import type { Sequence } from "./sequences";
 
 export interface Window {
@@ -8,10 +9,10 @@ export interface Window {
   high: number;
 }
 
-/** Percentiles of the head's voxels shown as black and white, by sequence. All outputs share them. */
+/** Percentiles of the foreground shown as black and white, by sequence. All outputs share them. */
 const BY_SEQUENCE = display.grey_percentiles as unknown as Record<Sequence, [number, number]>;
 
-/** Named windows as percentiles of the head's voxels. Null means the whole range. */
+/** Named windows as percentiles of the foreground. Null means the whole range. */
 export const PRESETS: Record<string, { name: string; percentiles: [number, number] | null }> = {
   automatic: { name: "Automatic", percentiles: BY_SEQUENCE.t1ce },
   full: { name: "Full range", percentiles: null },
@@ -20,25 +21,15 @@ export const PRESETS: Record<string, { name: string; percentiles: [number, numbe
 };
 export const FIRST_PRESET = "automatic";
 
-const MOST_SAMPLES = 200_000;
-
-/** Window of a preset for a sequence's volume, without background voxels (the corner's value). */
-export function presetWindow(preset: string, voxels: ArrayLike<number>, slope = 1, intercept = 0, sequence: Sequence = "t1ce"): Window {
-  const step = Math.max(1, Math.floor(voxels.length / MOST_SAMPLES));
-  const background = voxels[0] ?? 0;
-  const values: number[] = [];
-  for (let index = 0; index < voxels.length; index += step) {
-    const value = voxels[index] ?? 0;
-    if (value !== background && Number.isFinite(value)) values.push(value * slope + intercept);
-  }
-  const sorted = Float64Array.from(values).sort();
-  const last = sorted.length - 1;
-  if (last < 0) return { low: background * slope + intercept, high: background * slope + intercept + 1 };
+/** Window of a preset for an image of a sequence. Background voxels do not count. */
+export function presetWindow(preset: string, voxels: Voxels, sequence: Sequence = "t1ce"): Window {
+  const background = findBackground(voxels);
+  const values = foregroundValues(voxels, background);
   const percentiles = preset === FIRST_PRESET ? BY_SEQUENCE[sequence] : PRESETS[preset]?.percentiles;
-  const outside = background * slope + intercept;
-  const at = (percentile: number): number => sorted[Math.round((percentile / 100) * last)] ?? 0;
   // Keep the background black: the full range starts at it if it is the darkest value.
-  const [low, high] = percentiles ? [at(percentiles[0]), at(percentiles[1])] : [Math.min(outside, at(0)), at(100)];
+  const [low, high] = percentiles
+    ? [percentileOf(values, percentiles[0]), percentileOf(values, percentiles[1])]
+    : [Math.min(background.value, values[0] ?? 0), values[values.length - 1] ?? 0];
   return widened(low, high);
 }
 

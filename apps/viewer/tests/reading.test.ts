@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { outlinePath, sliceOf } from "../src/contours";
 import { diceOf, differenceMap, ONLY_FIRST, ONLY_SECOND, OTHER_LABEL, valuesOf } from "../src/difference";
 import { distanceMm, Grid, rulerMm } from "../src/grid";
+import { findBackground, foregroundTest, type Voxels } from "../src/background";
 import display from "../../../brats_mm/domain/display.json";
 import { entropyColourMap } from "../src/viewer";
 import { draggedWindow, presetWindow, windowText } from "../src/window";
@@ -69,14 +70,31 @@ test("a slice keeps the order of the other axes", () => {
   expect(Array.from(sliceOf(voxels, [2, 2, 2], 1, 1).values)).toEqual([2, 3, 6, 7]);
 });
 
-test("a preset is of the head's voxels, the background left out", () => {
-  const voxels = [...new Array<number>(500).fill(0), ...Array.from({ length: 101 }, (_, at) => at + 100)];
-  expect(presetWindow("automatic", voxels)).toEqual({ low: 102, high: 199 });
-  expect(presetWindow("automatic", voxels, 1, 0, "flair").high).toBeGreaterThan(199);
-  expect(presetWindow("full", voxels)).toEqual({ low: 0, high: 200 });
-  expect(presetWindow("full", voxels, 2, 10)).toEqual({ low: 10, high: 410 });
-  const flat = presetWindow("automatic", [0, 0, 0]);
+/** A volume of one row. */
+const row = (values: number[], slope = 1, intercept = 0): Voxels => ({ stored: values, size: [values.length, 1, 1], slope, intercept });
+
+test("a preset is of the foreground, every second voxel of it", () => {
+  const voxels = [...new Array<number>(500).fill(0), ...Array.from({ length: 201 }, (_, at) => at + 100), ...new Array<number>(50).fill(0)];
+  expect(presetWindow("automatic", row(voxels))).toEqual({ low: 104, high: 298 });
+  expect(presetWindow("automatic", row(voxels), "flair").high).toBeGreaterThan(298);
+  expect(presetWindow("full", row(voxels))).toEqual({ low: 0, high: 300 });
+  expect(presetWindow("full", row(voxels, 2, 10))).toEqual({ low: 10, high: 610 });
+  const flat = presetWindow("automatic", row([0, 0, 0]));
   expect(flat.high).toBeGreaterThan(flat.low);
+});
+
+test("an exact background is one value, and every other voxel is foreground", () => {
+  const background = findBackground(row([-5, -5, -5, ...new Array<number>(50).fill(100), -4, -5, -5]));
+  expect(background).toEqual({ value: -5, tolerance: 0, below: 0 });
+  expect([-5, -4, 100, NaN].map(foregroundTest(background))).toEqual([false, true, true, false]);
+});
+
+test("a blurred background has a tolerance, and its darker side is background at any distance", () => {
+  // The distance to 0 is at most 100, so the tolerance is at least 2. Half of the voxels are within 0.5 of 0.
+  const blur = Array.from({ length: 200 }, (_, at) => Math.fround(Math.sin(at) / 2));
+  const background = findBackground(row([0, ...blur, ...new Array<number>(200).fill(100), 0]));
+  expect(background.tolerance).toBeCloseTo(2.6, 0);
+  expect([-50, 1, 100].map(foregroundTest(background))).toEqual([false, false, true]);
 });
 
 test("dragging to the side changes the width, up and down the level", () => {
