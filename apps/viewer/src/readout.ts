@@ -10,7 +10,7 @@ import { valueAt, type Label } from "./viewer";
 const SAY_AFTER_MS = 700;
 
 export class Readout {
-  readonly element = h("dl", { class: "readout", "aria-label": "At this place" });
+  readonly element = h("dl", { class: "readout", "aria-label": "At this position" });
   readonly probabilities = new Map<Region, NVImage>();
   /** Another result to compare with, and its name. */
   other: { name: string; segmentation: NVImage } | null = null;
