@@ -199,7 +199,7 @@ ARCHIVES = {
     "a symbolic link": (archive_with("t1.nii.gz", b"/etc/passwd", mode=stat.S_IFLNK | 0o777), 422, "links or devices"),
     "a device": (archive_with("t1.nii.gz", b"", mode=stat.S_IFCHR | 0o666), 422, "links or devices"),
     "a password": (archive_with("t1.nii.gz", flag=1), 422, "encrypted"),
-    "too many entries": (archive_with("{}_t1.nii.gz", copies=40), 422, "more than 20 entries"),
+    "too many entries": (archive_with("{}_t1.nii.gz", copies=40), 422, "more than the 20 entries"),
     "a bomb": (archive_with("t1.nii", bytes(20 * MIB)), 413, "is too large when unpacked"),
     "many small bombs": (archive_with("{}_t1.nii", bytes(7 * MIB), copies=3), 413, "is too large when unpacked"),
     "no dicom in spite of its name": (archive_with("IM0001.dcm"), 422, "none is a volume or DICOM"),

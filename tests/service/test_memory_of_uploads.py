@@ -113,8 +113,8 @@ def test_small_uploads_take_little_memory(tmp_path, kind):
 
 
 def memory(processes):
-    """Return the private memory of processes and their forks in bytes."""
-    return sum(_private(process) for process in (*processes, *_forks(processes[1])))
+    """Return the memory of processes and their forks in bytes, with the pages that they share counted once."""
+    return sum(_proportional(process) for process in (*processes, *_forks(processes[1])))
 
 
 def _forks(process):
@@ -125,12 +125,12 @@ def _forks(process):
     return [Path(f"/proc/{number}") for number in numbers]
 
 
-def _private(process):
+def _proportional(process):
     try:
         lines = (process / "smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("Private_Dirty", "Private_Clean")))
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
 
 
 def test_ignores_dataset_json_that_is_too_long_or_too_deep(tmp_path):
