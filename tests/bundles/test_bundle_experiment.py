@@ -135,7 +135,7 @@ def test_comparison_has_every_figure_of_every_method(done: tuple[Path, list[str]
     page = (folder / "experiment.md").read_text()
     assert "Budget: 3 epochs" in page
     assert "Start from experts trained in the experiment, which take 62.5% of the budget: mixture." in page
-    assert "Start from fresh weights: MMP." in page
+    assert "Start from random weights: MMP." in page
     assert "| MMP |" in page
 
 
@@ -327,7 +327,7 @@ def test_given_experts_are_used_and_cost_no_budget(cases: Path, methods: Path, t
     reported = {run.method: run.starts_from for run in result.runs}
     assert reported == {
         "mixture": "given experts (experts)",
-        "fresh": "fresh weights",
+        "fresh": "random weights",
         "mmp": "given experts (experts)",
     }
 

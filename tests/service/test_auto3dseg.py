@@ -104,4 +104,4 @@ def test_rejects_too_few_or_too_many_volumes(http, nrrds):
     for titles in (["T1ce"], ["T1ce", "FLAIR", "T2"]):
         answer = http.post("/infer", params={"model_name": "brats-mm-t1ce-flair"}, files=sent(nrrds, *titles))
         assert answer.status_code == 422
-        assert "takes 2 volumes: T1ce, FLAIR" in answer.json()["detail"]
+        assert "needs 2 volumes: T1ce, FLAIR" in answer.json()["detail"]

@@ -125,7 +125,7 @@ def test_machine_without_data_folder_reports_requirement(cluster, tmp_path):
     message = until(lambda: worker.receive(1.0))
     worker.kill()
     assert message["event"] == "unable"
-    assert "a shared file system" in message["detail"]
+    assert "Mount it under this path" in message["detail"]
 
 
 def test_local_serving_does_not_import_ray():

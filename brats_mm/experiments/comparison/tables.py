@@ -12,7 +12,7 @@ from brats_mm.evaluation.tables import RowWriter, columns_of
 from brats_mm.outputs.markdown import NOTHING, table
 from brats_mm.outputs.parquet import write_parquet
 
-FRESH = "fresh weights"
+FRESH = "random weights"
 TRAINED_HERE = "experts trained in the experiment"
 
 

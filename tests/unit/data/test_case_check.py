@@ -150,7 +150,7 @@ def test_warns_of_brains_with_front_and_back_exchanged(
     listed = _list(tmp_path, training=[{**front, "orientation": corrected}])
     assert check_cases(tmp_path, listed, sections=["training"]) == 1
     assert "front and back" not in caplog.text
-    with pytest.raises(CaseError, match="The orientation is 'SAR', but the header's is"):
+    with pytest.raises(CaseError, match="The orientation is 'SAR', but the header has"):
         check_cases(tmp_path, _list(tmp_path, training=[{**front, "orientation": "SAR"}]), sections=["training"])
 
 

@@ -109,7 +109,7 @@ def test_map_without_enhancing_tumour_has_empty_region() -> None:
 
 def test_rejects_values_unknown_to_scheme() -> None:
     with pytest.raises(
-        VolumeError, match="label map of x has the values 3, but the label scheme brats2018 has 1, 2, 4"
+        VolumeError, match="label map of x has the values 3, but the label scheme brats2018 allows only 1, 2, 4"
     ):
         region_masks(_labels(0, 3, 4), "brats2018", name="x")
     with pytest.raises(VolumeError, match="has the values 4, but the label scheme brats2023"):

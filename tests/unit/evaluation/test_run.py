@@ -252,7 +252,7 @@ def test_rejects_folders_without_labels(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ((0, 3, 4), "3 and 4 mean different things. Name their label scheme"),
+        ((0, 3, 4), "the meaning of 3 and 4 depends on the scheme. Select their label scheme"),
         ((0, 1, 2, 4), "4 is enhancing tumour, the resection cavity or oedema, depending on the scheme"),
         ((0, 1), "contain 1, only one label"),
         ((0, 1, 7), "contain 1, 7"),

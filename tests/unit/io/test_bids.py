@@ -112,17 +112,17 @@ def test_entities_of_names_select_images(tmp_path):
 
 def test_rejects_filter_for_other_inputs(dataset, tmp_path):
     image = next(dataset.rglob("*FLAIR.nii.gz"))
-    with pytest.raises(OptionError, match="select from a BIDS dataset"):
+    with pytest.raises(OptionError, match="need a BIDS dataset"):
         recognise({"flair": image}, selection=BidsFilter(("01",)))
-    with pytest.raises(OptionError, match="select from a BIDS dataset"):
+    with pytest.raises(OptionError, match="need a BIDS dataset"):
         load(make_request({"flair": str(image)}, participant="01"))
 
 
 def test_rejects_folder_that_is_no_dataset(tmp_path):
     (tmp_path / "t1.nii.gz").touch()
-    with pytest.raises(OptionError, match="select from a BIDS dataset"):
+    with pytest.raises(OptionError, match="need a BIDS dataset"):
         find_bids_case(tmp_path, BidsFilter(("01",)))
-    with pytest.raises(OptionError, match="select from a BIDS dataset"):
+    with pytest.raises(OptionError, match="need a BIDS dataset"):
         open_manifest(tmp_path, BidsFilter(("01",)))
 
 

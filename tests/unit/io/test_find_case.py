@@ -158,7 +158,10 @@ def test_ignores_name_with_two_sequences_that_have_files(tmp_path):
 @pytest.mark.parametrize(
     ("names", "match"),
     [
-        (("head.nii.gz", "x.txt"), r"it holds x\.txt, head\.nii\.gz\. Names must say the sequence, as in case_t1\.nii"),
+        (
+            ("head.nii.gz", "x.txt"),
+            r"it holds x\.txt, head\.nii\.gz\. File names must contain the sequence, as in case_t1\.nii",
+        ),
         (("1.dcm", "2.dcm"), "See brats-mm inspect"),
         (("t1_seg.nii.gz",), "it holds t1_seg"),
     ],
@@ -170,7 +173,7 @@ def test_rejects_folder_without_sequences(tmp_path, names, match):
 
 
 def test_rejects_empty_folder(tmp_path):
-    with pytest.raises(CaseError, match=r"No sequence was recognised .*; it is empty\."):
+    with pytest.raises(CaseError, match=r"No sequence was recognised .*: it is empty\."):
         find_case(tmp_path)
 
 
@@ -268,4 +271,4 @@ def test_prefers_original_to_annotated_copy(tmp_path):
         FLAIR: "FLAIR_MPR.nii.gz",
     }
     assert case.ignored == {"T1_annotated.nii.gz": "its name marks a copy ('annotated') of T1.nii.gz"}
-    assert case.notes == ("FLAIR: the only file is named as a copy ('mpr')",)
+    assert case.notes == ("FLAIR: the only file is marked as a copy ('mpr')",)

@@ -102,5 +102,5 @@ def test_ensemble_averages_logits_of_members() -> None:
 
 
 def test_ensemble_rejects_networks_without_views() -> None:
-    with pytest.raises(OptionError, match=r"single networks, got UNetExpert\."):
+    with pytest.raises(OptionError, match=r"single networks, but got UNetExpert\."):
         Ensemble([UNetExpert(WIDTHS)])

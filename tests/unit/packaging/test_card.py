@@ -102,7 +102,7 @@ def test_card_without_marks_gets_section():
 
 def test_rejects_evaluation_of_other_weights(bundle, evaluation):
     (evaluation / "summary.json").write_text(json.dumps(evaluation_of("0" * 64)))
-    with pytest.raises(OptionError, match=r"other weights .*Evaluate this bundle with"):
+    with pytest.raises(OptionError, match=r"other than those of the bundle .*Evaluate this bundle with"):
         update_card(evaluation, bundle)
     assert not (bundle.root / EXPECTED_DICE).exists()
 

@@ -82,7 +82,7 @@ def test_second_fit_replaces_first(evaluation, bundle):
 
 def test_rejects_evaluation_of_other_weights(evaluation, bundle):
     (evaluation / "summary.json").write_text(json.dumps({"model": {"weights_sha256": "0" * 64}}))
-    with pytest.raises(OptionError, match="of other weights"):
+    with pytest.raises(OptionError, match="other than those of the bundle"):
         update_trust(evaluation, bundle)
 
 

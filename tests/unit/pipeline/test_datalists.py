@@ -181,5 +181,5 @@ def test_selects_fold_by_number_from_list_with_fold_keys(root: Path, tmp_path: P
     path = write_fold_list(listed, tmp_path / "out" / "datalist.json", 2)
     assert _names(root, path, "training") == ["a", "b"]
     assert _names(root, path, "validation") == ["c", "d", "e"]
-    with pytest.raises(OptionError, match=r"no fold 1. It has 0, 2"):
+    with pytest.raises(OptionError, match=r"no fold 1. Available folds: 0, 2"):
         write_fold_list(listed, tmp_path / "out" / "datalist.json", 1)

@@ -224,7 +224,8 @@ def test_prefers_original_to_annotated_copy(tmp_path: Path) -> None:
 
     assert used["why"].startswith("the best of 3: it is an original, not an annotated copy")
     assert (
-        copies[0]["why"] == f"is an annotated copy (the description says 'annotated') of series 1 (…{used['series']})"
+        copies[0]["why"]
+        == f"is an annotated copy (the description contains 'annotated') of series 1 (…{used['series']})"
     )
     assert "marks burned-in annotations" in copies[1]["why"]
 

@@ -52,11 +52,11 @@ def test_predict_from_paths_writes_nothing(segmenter, head_folder):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"tta": True}, "does not take tta, because the model is loaded"),
-        ({"window": 64}, "does not take window, because the model is loaded"),
-        ({"output": "out"}, r"writes no files, so it does not take output. Use Prediction\.save"),
-        ({"labels": "brats2021"}, "writes no files, so it does not take labels"),
-        ({"keep_intermediate": True}, "writes no files, so it does not take keep_intermediate"),
+        ({"tta": True}, "does not accept tta, because the model is already loaded"),
+        ({"window": 64}, "does not accept window, because the model is already loaded"),
+        ({"output": "out"}, r"writes no files, so it does not accept output. Use Prediction\.save"),
+        ({"labels": "brats2021"}, "writes no files, so it does not accept labels"),
+        ({"keep_intermediate": True}, "writes no files, so it does not accept keep_intermediate"),
     ],
 )
 def test_rejects_options_that_predict_ignores(segmenter, head_folder, option, message):
