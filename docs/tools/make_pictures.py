@@ -58,7 +58,7 @@ class Group:
 
     def lacks(self, options: argparse.Namespace) -> list[str]:
         """Return what is missing to draw it."""
-        lacking = [f"--{name}" for name in self.inputs if not getattr(options, name)]
+        lacking = [f"--{name.replace('_', '-')}" for name in self.inputs if not getattr(options, name)]
         lacking += [name for name in self.programs if shutil.which(name) is None]
         return lacking + [name for name in self.modules if importlib.util.find_spec(name) is None]
 
@@ -70,6 +70,7 @@ def main() -> int:
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{known} (default: all that can be drawn)")
     parser.add_argument("--list", action="store_true", help="list the groups with their pictures and needs, and stop")
     parser.add_argument("--case", type=Path, help="folder of one case with T1ce and FLAIR")
+    parser.add_argument("--raw-case", type=Path, help="folder of one raw case, for `raw`")
     parser.add_argument("--cases", type=Path, help="folder of labelled cases, for `failures`")
     parser.add_argument(
         "--show", action="append", metavar="CASE:SEQUENCES", help="rows of `failures`, such as A:t1+flair"
@@ -201,6 +202,14 @@ def draw_report(options: argparse.Namespace) -> None:
         printed.save(PICTURES / "report_printed.jpg", quality=85)
 
 
+def draw_raw(options: argparse.Namespace) -> None:
+    """Draw a raw case before, during and after preprocessing."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "result"
+        brats_mm("segment", options.raw_case, "-o", output, "--reference", "t1ce", "--keep-intermediate")
+        python("docs/tools/draw_raw_case.py", options.raw_case, output, "-o", PICTURES / "raw_tcga.jpg")
+
+
 def draw_failures(options: argparse.Namespace) -> None:
     """Draw failures of the shipped weights."""
     rows = [word for one in options.show for word in ("--show", one)]
@@ -265,6 +274,12 @@ GROUPS = {
         programs=("chromium", "pdftoppm"),
         inputs=("case",),
     ),
+    "raw": Group(
+        _in_docs("raw_tcga.jpg"),
+        "--raw-case, a folder of TCGA-FG-6692 (CC BY 3.0) as scanned (docs/tools/draw_raw_case.py)",
+        draw_raw,
+        inputs=("raw_case",),
+    ),
     "failures": Group(
         ("bundles/brats_mm_segmentation/docs/failures.jpg",),
         "--cases and --show (benchmarks/failure_pictures.py)",
@@ -278,7 +293,7 @@ GROUPS = {
         inputs=("evaluation",),
     ),
 }
-"""All pictures but raw_tcga.jpg, which was drawn by hand from the files of `brats-mm segment --keep-intermediate`."""
+"""All pictures of the documentation."""
 
 
 if __name__ == "__main__":

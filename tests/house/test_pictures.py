@@ -2,30 +2,40 @@
 
 import argparse
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
+from PIL import Image
+
+from brats_mm.data.phantom.head import make_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
-DRAWN_BY_HAND = {"docs/pictures/raw_tcga.jpg"}
+
+
+def loaded(name):
+    """A module of docs/tools."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "tools" / "make_pictures.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_pictures"] = module  # its dataclass looks itself up
-    spec.loader.exec_module(module)
-    yield module
+    yield loaded("make_pictures")
     del sys.modules["make_pictures"]
 
 
-def test_each_picture_belongs_to_one_group_or_was_drawn_by_hand(tool):
+def test_each_picture_belongs_to_one_group(tool):
     files = [file for group in tool.GROUPS.values() for file in group.files]
     assert len(files) == len(set(files))
     pictures = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "pictures").iterdir()}
-    assert pictures - set(files) == DRAWN_BY_HAND
+    assert pictures - set(files) == set()
 
 
 def test_each_picture_is_shown_on_a_page():
@@ -35,7 +45,7 @@ def test_each_picture_is_shown_on_a_page():
 
 
 def test_a_group_says_what_it_lacks(tool):
-    nothing = argparse.Namespace(case=None, cases=None, show=None, evaluation=None)
+    nothing = argparse.Namespace(case=None, raw_case=None, cases=None, show=None, evaluation=None)
     assert tool.GROUPS["icon"].lacks(nothing) == []
     assert tool.GROUPS["failures"].lacks(nothing) == ["--cases", "--show"]
     group = tool.Group((), "", lambda _: None, programs=("no-such-program",), modules=("no_such_package",))
@@ -58,3 +68,26 @@ def test_the_icon_is_drawn_as_it_is(tool, monkeypatch):
         assert icon.read_bytes() == before
     finally:
         icon.write_bytes(before)
+
+
+def test_a_raw_case_is_drawn_in_three_rows_with_edges_and_outlines(tmp_path):
+    phantom = make_phantom(3, (48, 56, 40))
+    affine = next(iter(phantom.images.values())).grid.affine
+    kept = tmp_path / "result" / "intermediate"
+    kept.mkdir(parents=True)
+    (tmp_path / "case").mkdir()
+
+    def store(path, data):
+        nib.save(nib.Nifti1Image(data, affine), path)
+
+    for modality, volume in phantom.images.items():
+        store(tmp_path / "case" / f"case-{modality.value}.nii.gz", volume.data.astype(np.float32))
+        store(kept / f"{modality.value}_registered.nii.gz", volume.data.astype(np.float32))
+    store(kept / "brain_mask.nii.gz", volume.foreground.astype(np.uint8))
+    store(tmp_path / "result" / "segmentation.nii.gz", phantom.labels.astype(np.uint8))
+    (tmp_path / "result" / "report.json").write_text(json.dumps({"preparation": {"reference": "t1ce"}}))
+    loaded("draw_raw_case").draw(tmp_path / "case", tmp_path / "result", tmp_path / "raw.png")
+    pixels = np.asarray(Image.open(tmp_path / "raw.png").convert("RGB")).astype(int)
+    assert pixels.shape == (720, 960, 3)
+    coloured = (np.ptp(pixels, axis=2) > 60).reshape(3, 240, 960).any(axis=(1, 2))
+    assert coloured.tolist() == [True, True, True]
