@@ -15,7 +15,7 @@ TINY = Namespace(steps=2, first_steps=3, rounds=1, pool=2, each=1, test=1, draws
 
 @pytest.mark.slow
 def test_two_runs_have_the_same_scores_for_each_round_and_draw(tmp_path, monkeypatch):
-    monkeypatch.setattr(corrections, "SHAPE", (32, 40, 32))
+    monkeypatch.setattr(corrections, "SHAPE", (48, 48, 48))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
