@@ -70,6 +70,7 @@ def test_the_icon_is_drawn_as_it_is(tool, monkeypatch):
         icon.write_bytes(before)
 
 
+@pytest.mark.slow
 def test_a_raw_case_is_drawn_in_three_rows_with_edges_and_outlines(tmp_path):
     phantom = make_phantom(3, (64, 72, 56))
     affine = next(iter(phantom.images.values())).grid.affine
