@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs a wheel or sdist in an empty environment, with the oldest or the newest dependencies it allows, and uses it.
+# Install a wheel or sdist in an empty environment, with the oldest or newest allowed dependencies, and use it.
 #
 #   docker/check_install.sh PACKAGE lowest|newest [PYTHON]
 #
-# PYTHON is `python3` unless named. torch is the one of constraints.txt both times, or the one that TORCH names: without
-# gigabytes of CUDA it is TORCH=torch==2.13.0+cpu UV_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. The environment
-# is made, tried as a user without rights over it would (read-only, elsewhere, no network), and removed.
+# PYTHON is `python3` by default. The version of torch comes from constraints.txt, or from TORCH. To avoid the large CUDA
+# build, set TORCH=torch==2.13.0+cpu UV_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. The script creates the
+# environment, makes it read-only, uses it from another folder without network, and removes it.
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n '2,9p' "$0"; exit 2; }
 package=$(realpath "$1")
@@ -20,7 +20,7 @@ export UV_CACHE_DIR=$work/cache  # removed with the rest
 "$work/tools/bin/pip" install -q uv
 echo "${TORCH:-$(grep '^torch' "$constraints")}" >"$work/torch.txt"
 extras=service,dicom,openvino,parquet
-# uv takes the lowest versions of what it is asked for itself, so what the package asks for is written out.
+# uv chooses the lowest versions only of direct requirements, so list the requirements of the package.
 "$work/tools/bin/python" - "$package" "$extras" >"$work/direct.txt" <<'PY'
 import re, sys, tarfile, zipfile
 
@@ -57,7 +57,7 @@ done
 brats-mm serve --port 18427 --quiet >serve.log 2>&1 &
 service=$!
 cat >ready.py <<'PY'
-"""Waits up to two minutes for the service, then asks for its page."""
+"""Wait up to two minutes for the service, then request its page."""
 import time
 import urllib.request
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes what a release publishes, in OUT: sdist, wheel, bundle archive, software bill of materials, and the hashes of all.
+# Build the files of a release in OUT: sdist, wheel, zipped bundle, software bill of materials, and hashes.
 #
 #   docker/release.sh OUT
 #
-# Needs Python 3.10 or newer, npm for the web page, and the package registries. Every tool is installed in a folder that
-# is removed at the end. docker/check_install.sh then tries the wheel in empty environments.
+# Needs Python 3.10 or newer, npm for the web page, and the package registries. Tools are installed in a folder that is
+# removed at the end. Test the wheel with docker/check_install.sh in empty environments.
 set -euo pipefail
 [ $# -eq 1 ] || { sed -n '2,8p' "$0"; exit 2; }
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ python3 -m venv "$work/tools"
 "$work/tools/bin/pip" install -q build cyclonedx-bom
 
 echo "== wheel and sdist"
-# The wheel is made from the sdist, so the sdist is known to be whole.
+# The wheel is built from the sdist, which shows that the sdist is complete.
 BRATS_MM_VIEWER=${BRATS_MM_VIEWER:-require} "$work/tools/bin/python" -m build --outdir "$out" . >"$work/build.log" 2>&1 ||
     { tail -30 "$work/build.log"; exit 1; }
 
