@@ -128,7 +128,7 @@ class OneGrid:
 
     Attributes:
         grid: grid of the sequence with the most voxels, or the first of these.
-        volumes: one volume per sequence, all of `grid.shape`.
+        volumes: one volume per sequence, all on `grid`.
         moved: sequences that were stored in another order, direction or crop.
         apart_mm: distance of each sequence's voxel centres from the grid, by its header.
     """
@@ -157,7 +157,8 @@ def unify_grids(volumes: Mapping[Modality, Volume], tolerance: float = GRID_TOLE
             return None
         apart_mm[modality] = match.apart_mm
         if match.is_stored_alike and match.fills(grid.shape):
-            unified[modality] = volume
+            is_same = np.array_equal(volume.grid.affine, grid.affine)
+            unified[modality] = volume if is_same else Volume(volume.data, grid, volume.notes)
             continue
         if not match.lies_in(grid.shape):
             inside = int(np.count_nonzero(place_voxels(volume.foreground, match, grid.shape)))

@@ -60,7 +60,9 @@ export function findBackground(voxels: Voxels): Background {
   const weak = firstAbove(distance, least);
   const strong = Math.max(1, distance.length - weak);
   const below = known.reduce((count, one) => count + Number(one < value - least), 0) / strong;
-  if (weak - zeros <= RULES.exact_share * strong) return { value, tolerance: 0, below };
+  const nearly = weak - zeros;
+  const isExact = nearly <= RULES.exact_share * strong || nearly <= RULES.exact_of_background * zeros;
+  if (isExact) return { value, tolerance: 0, below };
   const near = distance.subarray(zeros, firstAbove(distance, RULES.most_tolerance * scale));
   const noise = (1.4826 * percentileOf(near, 50)) / scale; // of a normal distribution, from its median absolute deviation
   const share = Math.min(RULES.most_tolerance, Math.max(RULES.least_tolerance, RULES.noise_factor * noise));

@@ -70,6 +70,19 @@ def test_z_scores_lie_on_both_sides_of_background():
     np.testing.assert_array_equal(foreground_of(scores.astype(np.float32)), scores.astype(np.float32) != 0)
 
 
+@pytest.mark.parametrize("width", [0.3, 1.0])
+def test_z_scores_of_narrow_peak_keep_exact_zero_background(width):
+    """Most of the brain is near 0, where half of it is darker than the background and none of it is background."""
+    rng = np.random.default_rng(0)
+    data = np.zeros((40, 40, 40), np.float32)
+    inside = np.s_[10:30, 10:30, 10:30]
+    data[inside] = rng.normal(0, width, (20, 20, 20))
+    data[12:16, 12:16, 12:28] = 8.0
+    background = find_background(data)
+    assert background.is_exact
+    assert np.count_nonzero(foreground_of(data, background)) == 8000
+
+
 def test_inverted_intensities_are_foreground():
     data = (-brain() + noise(1)).astype(np.float32)
     assert find_background(data).is_inverted

@@ -86,6 +86,19 @@ def test_rounded_affine_is_same_grid_without_tolerance():
     assert match_lattice(Grid(SHAPE, affine), Grid(SHAPE, OBLIQUE), 0.0).fills(SHAPE)
 
 
+def test_rounded_grids_become_one_grid():
+    """20 voxels of 1.00001 mm end beyond 20 mm, and 20 of 0.99999 mm before, so that samples per mm could differ."""
+    data = np.ones((20, 20, 20), np.float32)
+    volumes = {
+        modality: Volume(data, Grid(data.shape, np.diag([size, size, size, 1.0])))
+        for modality, size in zip((Modality.T1, Modality.FLAIR), (0.99999, 1.00001), strict=True)
+    }
+    unified = unify_grids(volumes)
+    assert all(volume.grid is unified.grid for volume in unified.volumes.values())
+    assert unified.volumes[Modality.FLAIR].data is data
+    assert unified.moved == ()
+
+
 @pytest.mark.parametrize(
     "matrix", [np.diag([1, 1, 1.1, 1]), np.array([[1, -0.1, 0, 0], [0.1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])]
 )

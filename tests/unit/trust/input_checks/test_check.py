@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from brats_mm.domain.lattice import unify_grids
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.trust.input_checks.check import Check, check_inputs, input_warnings
@@ -42,6 +43,13 @@ def test_correctly_named_brain_gives_no_warning(brain):
     findings = check_inputs({T2: brain}, seen_as(T2))
     assert [one.check for one in findings] == [Check.FLAT, Check.SHAPE, Check.TURN, Check.FRONT, Check.EXCHANGE]
     assert [one.warning for one in findings] == [None] * 5
+
+
+def test_rounded_spacing_does_not_stop_check(brain):
+    """Headers that differ by a rounding give other numbers of samples every 4 mm if each keeps its own grid."""
+    grids = [Grid(brain.grid.shape, np.diag([8 * k, 8 * k, 8 * k, 1.0])) for k in (1, 1 - 1e-6, 1 + 1e-6)]
+    exact, below, above = (Volume(brain.data, grid) for grid in grids)
+    assert warnings_of(unify_grids({T1: below, T2: above}).volumes) == warnings_of({T1: exact, T2: exact})
 
 
 def test_wrong_name_warning_states_likely_sequence(brain):
