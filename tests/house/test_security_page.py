@@ -1,4 +1,4 @@
-"""docs/security.md names tests that exist and the limits that the settings have, and covers docs/service.md."""
+"""docs/security.md names existing tests and the limits of the settings, and covers docs/service.md."""
 
 import re
 from pathlib import Path
@@ -20,12 +20,12 @@ def place_of(name):
     return ROOT / name if name.startswith("tests/") else ROOT / "tests" / "service" / name
 
 
-def test_every_test_that_is_named_exists():
+def test_every_named_test_exists():
     assert len(NAMED) > 25
     assert [name for name in NAMED if not place_of(name).is_file()] == []
 
 
-def test_every_count_that_is_named_is_read_by_its_test():
+def test_every_named_variable_is_read_by_its_test():
     rows = [line for line in PAGE.splitlines() if "BRATS_MM_" in line and "test_" in line]
     assert rows
     for row in rows:
@@ -36,9 +36,9 @@ def test_every_count_that_is_named_is_read_by_its_test():
             assert any(variable in content for content in files), (variable, row)
 
 
-def test_every_section_of_the_service_page_has_its_tests():
+def test_every_section_of_service_page_has_tests():
     sections = set(re.findall(r"^###? (.+)$", SERVICE, re.MULTILINE))
-    table = PAGE[PAGE.index("## Promises of the service page") : PAGE.index("## Dependencies")]
+    table = PAGE[PAGE.index("## Guarantees of the service page") : PAGE.index("## Dependencies")]
     part_of_another = {"Which sequence is which", "3D Slicer", "Stress tests"}  # of MONAI Label, and figures
     assert [name for name in sorted(sections - part_of_another) if name not in table] == []
 
@@ -47,29 +47,29 @@ def test_every_section_of_the_service_page_has_its_tests():
     ("limit", "values"),
     [
         (
-            "uploads at the same time, in all and per caller",
+            "concurrent uploads, in total and per caller",
             (UploadLimits().at_once, UploadLimits().at_once_per_caller),
         ),
-        ("event streams, in all and per caller", (QueueLimits().streams, QueueLimits().streams_per_caller)),
-        ("jobs waiting, in all and per caller", (QueueLimits().queued, QueueLimits().queued_per_caller)),
+        ("event streams, in total and per caller", (QueueLimits().streams, QueueLimits().streams_per_caller)),
+        ("waiting jobs, in total and per caller", (QueueLimits().queued, QueueLimits().queued_per_caller)),
         ("disk per caller", (f"{QueueLimits().kept_bytes_per_caller / GIB:g} GiB",)),
         (
-            "connections without a whole request, in all and per address",
+            "connections with an incomplete request, in total and per address",
             (ConnectionLimits().waiting, ConnectionLimits().waiting_per_peer),
         ),
         (
-            "seconds until a connection must have sent a request, until a small form must have come",
+            "seconds to send a request, to send a small form",
             (f"{ConnectionLimits().waiting_s:g}", f"{ConnectionLimits().body_s:g}"),
         ),
         ("labels per caller, information about each", (f"{MOST_LABELS:,}", f"{MOST_INFO_BYTES // 1024} KiB")),
-        ("body that is no upload, levels of JSON", (f"{UploadLimits().text_bytes // 1024} KiB", DEEPEST)),
+        ("body other than an upload, levels of JSON", (f"{UploadLimits().text_bytes // 1024} KiB", DEEPEST)),
     ],
 )
-def test_the_limits_are_those_of_the_settings(limit, values):
+def test_limits_match_settings(limit, values):
     assert f"| {limit} | {', '.join(map(str, values))} |" in PAGE
 
 
-def test_the_times_and_sizes_in_the_text_are_those_of_the_settings():
+def test_times_and_sizes_match_settings():
     text = " ".join(PAGE.split())
     assert f"{UploadLimits().check_bytes // MIB} MiB and {UploadLimits().check_s:g} s" in text
     assert f"within {Retention().sweep_s:g} s after it ends" in text
