@@ -39,7 +39,7 @@ def test_documented_limits_match_settings():
     hours, days = (seconds / HOUR_S for seconds in (Retention().result_s, Retention().record_s))
     assert f"`--keep-hours` ({hours:g})" in PAGE
     assert f"`--keep-records-days` ({days / 24:g})" in PAGE
-    assert f"share of the disk ({QueueLimits().kept_bytes_per_caller / GIB:g} GiB)" in PAGE
+    assert f"may use {QueueLimits().kept_bytes_per_caller / GIB:g} GiB of disk" in PAGE
     assert QueueLimits().attempts == 3
     assert "after three interruptions" in PAGE.replace("\n", " ")
     assert Settings(data=Path()).host == "127.0.0.1"
