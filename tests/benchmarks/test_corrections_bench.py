@@ -1,4 +1,4 @@
-"""The benchmark of corrections: rounds of gradient steps, with scores that another run repeats, and a picture."""
+"""The benchmark of corrections: reproducible rounds of gradient steps, scores, and a plot."""
 
 import sys
 from argparse import Namespace
@@ -14,7 +14,7 @@ TINY = Namespace(steps=2, first_steps=3, rounds=1, pool=2, each=1, test=1, draws
 
 
 @pytest.mark.slow
-def test_two_runs_have_the_same_scores_for_each_round_and_draw(tmp_path, monkeypatch):
+def test_two_runs_have_same_scores_per_round_and_draw(tmp_path, monkeypatch):
     monkeypatch.setattr(corrections, "SHAPE", (48, 48, 48))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -35,7 +35,7 @@ def test_two_runs_have_the_same_scores_for_each_round_and_draw(tmp_path, monkeyp
     assert all(0 <= value <= 1 for curves in dice.values() for curve in curves for value in curve)
 
 
-def test_the_picture_has_a_line_for_each_way_and_each_draw(tmp_path):
+def test_plot_has_line_per_method_and_draw(tmp_path):
     result = {
         "rounds": 2,
         "each": 2,
@@ -48,7 +48,7 @@ def test_the_picture_has_a_line_for_each_way_and_each_draw(tmp_path):
     assert text.count("clip-path") >= 4
 
 
-def test_a_clock_of_steps_counts_checks_and_no_time():
+def test_step_clock_counts_checks_not_time():
     clock = corrections.StepClock()
     assert clock.seconds() == 0
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Tables of the benchmark of the input checks, and the page that it writes them into."""
+"""Tables of the input check benchmark, and the page that holds them."""
 
 import sys
 from pathlib import Path
@@ -44,7 +44,7 @@ def made_rows() -> list[input_checks.Row]:
 
 
 def brain(folder: Path, name: str, *, exchanged: bool = False) -> None:
-    """Write a made head of 1.2 L with a lowest part at the back, or at the front if its header is wrong."""
+    """Write a synthetic head of 1.2 L whose lowest part is at the back, or at the front if its header is wrong."""
     x, y, z = (np.indices((40, 48, 36)) * 4.0).astype(np.float32)
     cerebrum = ((x - 80) / 60) ** 2 + ((y - 96) / 80) ** 2 + ((z - 85) / 50) ** 2 < 1
     cerebellum = ((x - 80) / 40) ** 2 + ((y - 60) / 25) ** 2 + ((z - 40) / 24) ** 2 < 1
@@ -61,21 +61,21 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     input_checks.main()
 
 
-def test_a_fault_counts_as_found_only_if_its_own_check_warns() -> None:
+def test_fault_is_found_only_if_its_check_warns() -> None:
     table = input_checks.detection_table([one for one in made_rows() if one.case != "turned"])
     assert f"| {FAULT} | exchanged sequences | 1 of 2 | 0 |" in table
     assert "| left and right exchanged | none can | - | 1 |" in table
     assert "| front and back exchanged | turned head | 0 of 2 | 1 |" in table
 
 
-def test_false_alarms_leave_out_wrong_headers_only_where_the_header_is_checked() -> None:
+def test_false_alarms_exclude_wrong_headers_only_for_header_checks() -> None:
     table = input_checks.alarm_table(made_rows(), ["turned"])
     cells = {line.split(" | ")[0]: line.split(" | ")[1] for line in table.splitlines()[2:]}
     assert cells["| exchanged sequences"] == "1 of 3"
     assert cells["| turned head"] == "0 of 2"
 
 
-def test_evaluate_writes_its_table_into_the_page_and_leaves_the_rest(
+def test_evaluate_replaces_only_its_table_in_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "trust.md"
@@ -97,8 +97,8 @@ def test_evaluate_writes_its_table_into_the_page_and_leaves_the_rest(
     assert f"| {FAULT} | exchanged sequences | 1 of 2 | 0 |" in capsys.readouterr().out
 
 
-def test_front_counts_wrong_headers_and_writes_its_own_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two right heads and one whose front and back are exchanged. The lowest part tells all of them apart."""
+def test_front_counts_wrong_headers_and_writes_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two correct heads, and one with front and back exchanged. The lowest part distinguishes them."""
     for name, exchanged in (("a", False), ("b", False), ("wrong", True)):
         brain(tmp_path / "cases", name, exchanged=exchanged)
     page = tmp_path / "trust.md"
@@ -115,7 +115,7 @@ def test_front_counts_wrong_headers_and_writes_its_own_table(tmp_path: Path, mon
     assert cells["| right header (false alarms)"] == "0 of 2"
 
 
-def test_without_a_page_the_table_is_only_printed(
+def test_table_is_only_printed_without_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     brain(tmp_path / "cases", "a")

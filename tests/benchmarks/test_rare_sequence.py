@@ -17,7 +17,7 @@ def table(path, rows):
     return path
 
 
-def test_its_commands_parse(monkeypatch, tmp_path):
+def test_commands_parse(monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(
         rare_sequence.subprocess, "run", lambda words, check: calls.append([str(word) for word in words])
@@ -39,7 +39,7 @@ def test_means_are_over_subsets_and_seeds(tmp_path):
     assert dice["wt"]["b"] == {0.05: 1.0}
 
 
-def test_the_picture_names_methods_and_regions(tmp_path):
+def test_plot_names_methods_and_regions(tmp_path):
     dice = {region: {"simmlm": {0.05: 0.2, 0.5: 0.4}, "mmp": {0.05: 0.1, 0.5: 0.3}} for region in ("wt", "et")}
     rare_sequence.plot(dice, "t1ce", tmp_path / "plot.svg")
     assert "<svg" in (tmp_path / "plot.svg").read_text()

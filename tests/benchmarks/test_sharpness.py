@@ -1,4 +1,4 @@
-"""The measure of sharpness, its made faults, and the table of the documentation."""
+"""The measure of sharpness, its synthetic faults, and the table in the documentation."""
 
 import sys
 from pathlib import Path
@@ -27,28 +27,28 @@ def ramp(shape: tuple[int, int, int] = (12, 12, 12)) -> np.ndarray:
     return np.indices(shape).sum(axis=0).astype(np.float32)
 
 
-def test_of_a_ramp_the_differences_are_as_large_as_the_distances() -> None:
+def test_differences_of_ramp_equal_distances() -> None:
     """Voxels 1, 2, 4 and 6 apart differ by 1, 2, 4 and 6, along each axis."""
     data = ramp()
     values = sharpness.sharpness(data, np.ones(data.shape, bool))
     assert values == pytest.approx([1 / 4, 2 / 4, 6 / 4, 4 / data.std()] * 3, rel=1e-5)
 
 
-def test_only_pairs_of_voxels_in_the_brain_count() -> None:
+def test_only_voxel_pairs_in_brain_count() -> None:
     data, inside = ramp(), np.zeros((12, 12, 12), bool)
     inside[2:10, 2:10, 2:10] = True
     whole = sharpness.sharpness(np.where(inside, data, np.float32(1000)), inside)
     assert whole == pytest.approx([1 / 4, 2 / 4, 6 / 4, 4 / data[inside].std()] * 3, rel=1e-5)
 
 
-def test_thick_slices_are_means_with_lines_between_their_centres() -> None:
-    """Slices 0 to 4 have the mean 2 and lie at 2. Slices 5 to 9 have the mean 7 and lie at 7."""
+def test_thick_slices_are_interpolated_means() -> None:
+    """Slices 0 to 4 have the mean 2 at position 2. Slices 5 to 9 have the mean 7 at position 7."""
     data = np.broadcast_to(np.arange(10, dtype=np.float32), (3, 3, 10)).copy()
     changed = sharpness.thick(5)(data, np.ones(data.shape, bool), np.random.default_rng(0))
     assert changed[1, 1] == pytest.approx([2, 2, 2, 3, 4, 5, 6, 7, 7, 7], abs=1e-5)
 
 
-def test_no_motion_changes_nothing_and_motion_blurs_along_its_axis_alone() -> None:
+def test_motion_blurs_only_along_its_axis() -> None:
     rng = np.random.default_rng(0)
     data = rng.random((4, 64, 4)).astype(np.float32) + 1
     inside = np.ones(data.shape, bool)
@@ -58,7 +58,7 @@ def test_no_motion_changes_nothing_and_motion_blurs_along_its_axis_alone() -> No
     assert moved.sum(axis=1) == pytest.approx(data.sum(axis=1), rel=0.01), "the centre of k-space is kept"
 
 
-def test_faults_that_differ_are_all_found_and_equal_images_are_not() -> None:
+def test_different_images_are_found_and_equal_ones_are_not() -> None:
     rng = np.random.default_rng(0)
     plain, case = rng.normal(0, 1, (40, 12)), np.arange(40) // 4
     features = {"as they are": list(plain), **{name: list(plain + 50) for name in sharpness.CHANGES}}
@@ -68,8 +68,8 @@ def test_faults_that_differ_are_all_found_and_equal_images_are_not() -> None:
     assert lines[3] == "| motion of up to 3 mm | 0 | 0.50 |"
 
 
-def test_the_page_gets_the_table_between_its_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three made heads of texture: slices of 5 mm change every image, so all are found."""
+def test_page_gets_table_between_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices of 5 mm change each of three synthetic heads of texture, so all are found."""
     page = tmp_path / "trust.md"
     page.write_text(PAGE)
     rng = np.random.default_rng(0)

@@ -129,7 +129,7 @@ def test_mmp_and_its_baselines_differ_in_projection_and_alignment(name: str, pro
     assert (loss.weight, loss.detach) == (weight, True)
 
 
-def test_one_ablation_of_mmp_leaves_out_the_mean_that_the_paper_does_not_have() -> None:
+def test_mmp_without_mean_omits_only_the_added_mean() -> None:
     means = {
         name: _merged(name).get_parsed_content("network_def").projections[0].mean
         for name in ("mmp", "mmp_without_mean")

@@ -50,7 +50,7 @@ def test_workflow_is_read_only_and_has_timeout(path):
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_files_match_the_schema_that_they_are_read_by(schema):
+def test_files_match_their_schemas(schema):
     checker = pytest.importorskip("check_jsonschema")
     from click.testing import CliRunner
 
@@ -60,7 +60,7 @@ def test_files_match_the_schema_that_they_are_read_by(schema):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_each_command_of_a_workflow_exists(path):
+def test_workflow_commands_exist(path):
     for step in steps(path):
         for command in filter(str.strip, re.split(r"&&|\n", step.get("run", ""))):
             word = command.split()[0]
@@ -68,7 +68,7 @@ def test_each_command_of_a_workflow_exists(path):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_names_values_of_its_matrix_and_watches_files_that_exist(path):
+def test_workflow_uses_its_matrix_and_watches_existing_files(path):
     for name, job in jobs(path).items():
         matrix = job.get("strategy", {}).get("matrix", {})
         assert set(re.findall(r"matrix\.(\w+)", str(job))) <= matrix.keys(), name
@@ -77,13 +77,13 @@ def test_a_workflow_names_values_of_its_matrix_and_watches_files_that_exist(path
         assert any(ROOT.glob(pattern)), pattern
 
 
-def test_the_site_is_uploaded_from_where_it_is_built():
+def test_site_is_uploaded_from_build_folder():
     site = yaml.safe_load((ROOT / "docs" / "site" / "mkdocs.yml").read_text(encoding="utf-8"))["site_dir"]
     (upload,) = [step for step in steps(GITHUB / "workflows" / "docs.yml") if "upload-pages" in step.get("uses", "")]
     assert (ROOT / upload["with"]["path"]).resolve() == (ROOT / "docs" / "site" / site).resolve()
 
 
-def test_links_of_forms_lead_to_files_on_the_main_branch():
+def test_links_of_forms_point_to_main_branch():
     """A form is shown at OWNER/NAME/issues/new."""
     links = [link for form in FORMS for link in re.findall(r"\]\(([^)]+)\)", form.read_text(encoding="utf-8"))]
     assert links
@@ -92,7 +92,7 @@ def test_links_of_forms_lead_to_files_on_the_main_branch():
         assert (ROOT / link.removeprefix("../blob/main/")).is_file(), link
 
 
-def test_one_command_writes_the_address_of_the_repository_everywhere(tmp_path):
+def test_one_command_writes_repository_address_everywhere(tmp_path):
     spec = importlib.util.spec_from_file_location("set_repository", ROOT / ".ci" / "set_repository.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)

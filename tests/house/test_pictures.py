@@ -44,7 +44,7 @@ def test_each_picture_is_shown_on_a_page():
     assert [path.name for path in (ROOT / "docs" / "pictures").iterdir() if path.name not in text] == []
 
 
-def test_a_group_says_what_it_lacks(tool):
+def test_group_reports_missing_requirements(tool):
     nothing = argparse.Namespace(case=None, raw_case=None, cases=None, show=None, evaluation=None)
     assert tool.GROUPS["icon"].lacks(nothing) == []
     assert tool.GROUPS["failures"].lacks(nothing) == ["--cases", "--show"]
@@ -52,14 +52,14 @@ def test_a_group_says_what_it_lacks(tool):
     assert group.lacks(nothing) == ["no-such-program", "no_such_package"]
 
 
-def test_what_was_asked_for_and_cannot_be_drawn_is_an_error(tool, monkeypatch, capsys):
+def test_requested_picture_that_cannot_be_drawn_is_an_error(tool, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["make_pictures.py", "failures"])
     assert tool.main() == 2
     assert capsys.readouterr().out == "failures: not drawn, lacks --cases, --show\n"
 
 
-def test_the_icon_is_drawn_as_it_is(tool, monkeypatch):
-    """The drawing is deterministic, and the file in the repository is up to date."""
+def test_icon_in_repository_is_up_to_date(tool, monkeypatch):
+    """The drawing is deterministic."""
     icon = ROOT / "apps" / "slicer" / "BratsMM" / "Resources" / "Icons" / "BratsMM.png"
     before = icon.read_bytes()
     monkeypatch.setattr(sys, "argv", ["make_pictures.py", "icon"])
@@ -71,7 +71,7 @@ def test_the_icon_is_drawn_as_it_is(tool, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_raw_case_is_drawn_in_three_rows_with_edges_and_outlines(tmp_path):
+def test_raw_case_is_drawn_in_three_rows_with_edges_and_outlines(tmp_path):
     phantom = make_phantom(3, (64, 72, 56))
     affine = next(iter(phantom.images.values())).grid.affine
     kept = tmp_path / "result" / "intermediate"

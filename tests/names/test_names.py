@@ -22,7 +22,7 @@ DOMAIN = Path(name_rules.__file__).parent
 
 
 @pytest.mark.parametrize(("name", "expected"), NAMES.items(), ids=NAMES.keys())
-def test_a_name_is_read_as_the_table_says(name, expected):
+def test_names_match_table(name, expected):
     reading = read_name(name)
     got = "labels" if reading.label else "other" if reading.kind else "|".join(_meanings(reading))
     assert got == expected
@@ -33,7 +33,7 @@ def _meanings(reading):
 
 
 @pytest.mark.parametrize("row", FOLDERS, ids=[row["name"] for row in FOLDERS])
-def test_names_of_a_folder_are_read_as_the_table_says(row):
+def test_folder_names_match_table(row):
     paths = [Path(name) for name in row["names"]]
     names = [ImageName(image_stem(path.name), "" if path.parent == Path() else path.parent.name) for path in paths]
     channels = dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True))
@@ -45,7 +45,7 @@ def test_names_of_a_folder_are_read_as_the_table_says(row):
     assert got == list(row["names"].values())
 
 
-def test_the_table_is_large():
+def test_table_is_large():
     assert len(NAMES) >= 150
     assert set("|".join(NAMES.values()).split("|")) >= {"t1", "t1ce", "t2", "flair", "labels", "other", ""}
 
@@ -53,7 +53,7 @@ def test_the_table_is_large():
 @pytest.mark.parametrize(
     "file", ["background.py", "display.json", "display.py", "name_rules.py", "name_words.py", "sequence_words.json"]
 )
-def test_the_slicer_module_carries_a_copy(file):
+def test_slicer_module_has_equal_copy(file):
     """3D Slicer's Python has no `brats_mm`. After a change: cp brats_mm/domain/FILE apps/slicer/BratsMM/BratsMMLib/."""
     assert (SLICER / file).read_bytes() == (DOMAIN / file).read_bytes()
 
@@ -87,5 +87,5 @@ def test_words_are_plain():
         assert all(re.fullmatch("[a-z0-9]+", word) for word in kind.words), kind.name
 
 
-def test_the_pages_suffixes_are_volume_files():
+def test_suffixes_of_page_are_volume_files():
     assert all(image_suffix(f"a{suffix}") == suffix for suffix in VOCABULARY["suffixes"].split())

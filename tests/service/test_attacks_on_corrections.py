@@ -1,7 +1,4 @@
-"""Hostile callers of the correction loop: bodies before the token is known, poisonous JSON, names, races, ownership.
-
-BRATS_MM_RACES sets the number of requests per thread in the races (default: 10).
-"""
+"""Hostile callers of the correction loop: bodies without a token, malicious JSON, names, races and ownership."""
 
 import errno
 import gzip
@@ -69,7 +66,7 @@ def bearer(token):
 # Bodies
 
 
-def test_no_route_has_its_body_read_before_the_token_is_checked(tmp_path):
+def test_token_is_checked_before_body_is_read(tmp_path):
     with serving(small_settings(tmp_path)) as client:
         routes = [route for make in ROUTERS for route in make(client.service).routes if isinstance(route, APIRoute)]
     assert len(routes) > 40
@@ -78,7 +75,7 @@ def test_no_route_has_its_body_read_before_the_token_is_checked(tmp_path):
 
 @pytest.mark.parametrize("path", ["/train/brats_mm", "/v1/models/active", "/scoring/corrections", "/v1/jobs"])
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
-def test_a_body_without_a_token_takes_no_memory(tmp_path, path, kind):
+def test_body_without_token_takes_no_memory(tmp_path, path, kind):
     sent = 192 * MIB
     with serving(small_settings(tmp_path, require_tokens=True)) as client:
         before, most = resident_bytes(os.getpid()), 0
@@ -100,7 +97,7 @@ def test_a_body_without_a_token_takes_no_memory(tmp_path, path, kind):
         assert most - before < 64 * MIB
 
 
-def test_a_small_body_has_a_limit_for_known_callers_too(http):
+def test_small_bodies_are_limited_for_known_callers_too(http):
     for method, path in (("POST", "/train/brats_mm"), ("PUT", "/v1/models/active")):
         answer = http.request(method, path, content=b"{" + b" " * 10**6 + b"}")
         assert (answer.status_code, answer.json()["type"]) == (413, "urn:brats-mm:problem:too-large")
@@ -129,7 +126,7 @@ POISON = [
 
 
 @pytest.mark.parametrize("text", POISON, ids=range(len(POISON)))
-def test_json_that_cannot_be_returned_is_refused_and_spoils_no_listing(http, made_head, text):
+def test_rejects_invalid_json_without_breaking_listings(http, made_head, text):
     data = label(made_head)
     assert submit(http, data, image="case-2").status_code == 200
     answers = [submit(http, data, image="case-2", params=text)]
@@ -143,12 +140,12 @@ def test_json_that_cannot_be_returned_is_refused_and_spoils_no_listing(http, mad
     assert http.delete("/datastore/label?id=case-2").status_code == 200
 
 
-def test_a_huge_but_valid_number_is_returned_as_it_was_sent(http, made_head):
+def test_huge_valid_number_round_trips(http, made_head):
     assert submit(http, label(made_head), image="case-2", params='{"a": ' + "9" * 4000 + "}").status_code == 200
     assert len(str(http.get("/datastore/label/info?label=case-2").json()["params"]["a"])) == 4000
 
 
-def test_what_a_viewer_says_about_a_label_cannot_replace_what_the_service_knows(http, made_head):
+def test_viewer_information_cannot_override_service_information(http, made_head):
     assert submit(http, label(made_head)).status_code == 200
     forged = {"version": 99, "author": "somebody", "trainable": False, "scores": {"wt": {"dice": 1}}, "note": "mine"}
     assert http.put("/datastore/label/info?label=case-1", files={"info": (None, json.dumps(forged))}).status_code == 200
@@ -158,7 +155,7 @@ def test_what_a_viewer_says_about_a_label_cannot_replace_what_the_service_knows(
     assert about["author"] == ""
 
 
-def test_information_about_a_label_or_an_image_cannot_grow_without_end(http, made_head):
+def test_information_per_label_or_image_is_limited(http, made_head):
     flair = (made_head / "BraTS-GLI-00000-000-t2f.nii.gz").read_bytes()
     http.put("/datastore/image?image=head", files={"file": ("flair.nii.gz", flair)})
     assert submit(http, label(made_head)).status_code == 200
@@ -190,7 +187,7 @@ def test_information_about_a_label_or_an_image_cannot_grow_without_end(http, mad
     ],
     ids=str,
 )
-def test_a_training_with_values_that_spoil_it_is_refused(http, params):
+def test_rejects_invalid_training_values(http, params):
     answer = http.post("/train/brats_mm", json={"brats_mm": params})
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:brats-mm:problem:bad-option"), answer.text
     assert http.get("/train/").status_code == 404
@@ -207,7 +204,7 @@ def zip_of(data):
 
 
 @pytest.mark.parametrize("kind", ["bomb", "zip", "4-D", "huge header", "truncated", "complex"])
-def test_a_label_file_that_means_harm_is_refused(http, made_head, kind):
+def test_rejects_malicious_label_file(http, made_head, kind):
     image = nib.load(made_head / "BraTS-GLI-00000-000-t2f.nii.gz")
     good = label(made_head)
     if kind == "bomb":
@@ -236,7 +233,7 @@ NAMES = ["../case-1", "..", ".", "/etc/passwd", "a/../../b", "x\x00y", "x\r\nSet
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_a_name_is_never_a_path_nor_a_header(http, made_head, name):
+def test_names_are_never_paths_or_headers(http, made_head, name):
     root = http.service.settings.data
     flair = (made_head / "BraTS-GLI-00000-000-t2f.nii.gz").read_bytes()
     outside = set(root.parent.iterdir())
@@ -256,7 +253,7 @@ def test_a_name_is_never_a_path_nor_a_header(http, made_head, name):
 
 
 @pytest.mark.parametrize("version", ["../models", "..", ".", "", "/etc", "active.json", "base/..", "x\x00", "é" * 200])
-def test_a_version_is_one_of_the_list_or_refused(http, version):
+def test_rejects_unknown_version(http, version):
     assert http.put("/v1/models/active", json={"version": version}).status_code in (404, 422)
     assert http.get("/v1/models/versions").json()["active"] == "base"
 
@@ -264,7 +261,7 @@ def test_a_version_is_one_of_the_list_or_refused(http, version):
 # Owners
 
 
-def test_no_caller_reaches_what_belongs_to_another(tmp_path, made_head):
+def test_callers_cannot_access_data_of_others(tmp_path, made_head):
     affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine
     results = make_results(tmp_path / "results", affine, preparation={"kind": "prepared"})
     settings = small_settings(tmp_path / "data", require_tokens=True)
@@ -344,7 +341,7 @@ def hammer(*tasks):
 
 
 @pytest.mark.slow
-def test_labels_that_are_submitted_changed_scored_and_deleted_at_once_cause_no_error(http, made_head):
+def test_concurrent_label_requests_cause_no_error(http, made_head):
     data, info = label(made_head), {"info": (None, '{"a": 1}')}
     statuses = hammer(
         lambda _: submit(http, data).status_code,
@@ -360,7 +357,7 @@ def test_labels_that_are_submitted_changed_scored_and_deleted_at_once_cause_no_e
 
 
 @pytest.mark.slow
-def test_images_that_are_sent_used_and_deleted_at_once_cause_no_error(http, made_head):
+def test_concurrent_image_requests_cause_no_error(http, made_head):
     flair = (made_head / "BraTS-GLI-00000-000-t2f.nii.gz").read_bytes()
     data, info = label(made_head), {"info": (None, '{"a": 1}')}
     statuses = hammer(
@@ -376,7 +373,7 @@ def test_images_that_are_sent_used_and_deleted_at_once_cause_no_error(http, made
 
 
 @pytest.mark.slow
-def test_jobs_that_are_sent_read_and_deleted_at_once_cause_no_error(http, made_head):
+def test_concurrent_job_requests_cause_no_error(http, made_head):
     files, options = two_files(made_head), {"options": '{"keep_upload": true}'}
     jobs = ["none"]
 
@@ -400,7 +397,7 @@ def test_jobs_that_are_sent_read_and_deleted_at_once_cause_no_error(http, made_h
 
 
 @pytest.mark.parametrize("when", ["before it is opened", "while it is sent"])
-def test_a_file_that_is_deleted_meanwhile_is_404_or_sent_as_a_whole(http, made_head, monkeypatch, when):
+def test_file_deleted_during_request_is_404_or_complete(http, made_head, monkeypatch, when):
     data = label(made_head)
     assert submit(http, data, image="case-2").status_code == 200
     real, store = os.open, http.service.corrections
@@ -423,7 +420,7 @@ def test_a_file_that_is_deleted_meanwhile_is_404_or_sent_as_a_whole(http, made_h
         assert (answer.status_code, "deleted meanwhile" in answer.json()["detail"]) == (404, True)
 
 
-def test_a_label_that_is_deleted_while_a_training_begins_is_a_conflict(http, made_head, monkeypatch):
+def test_label_deleted_while_training_starts_is_a_conflict(http, made_head, monkeypatch):
     for number, image in enumerate(("case-1", "case-2")):
         assert submit(http, label(made_head, start=10 * (number + 1)), image=image).status_code == 200
     store = http.service.corrections
@@ -437,7 +434,7 @@ def test_a_label_that_is_deleted_while_a_training_begins_is_a_conflict(http, mad
 
 
 @pytest.mark.parametrize("name", ["write_json", "sync"])
-def test_a_full_disk_while_a_label_is_stored_leaves_nothing(http, made_head, monkeypatch, name):
+def test_full_disk_while_storing_label_leaves_nothing(http, made_head, monkeypatch, name):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -451,7 +448,7 @@ def test_a_full_disk_while_a_label_is_stored_leaves_nothing(http, made_head, mon
     assert submit(http, label(made_head)).status_code == 200
 
 
-def test_a_caller_has_a_limit_of_labels(tmp_path, made_head, monkeypatch):
+def test_labels_per_caller_are_limited(tmp_path, made_head, monkeypatch):
     flair = (made_head / "BraTS-GLI-00000-000-t2f.nii.gz").read_bytes()
     monkeypatch.setattr(corrections, "MOST_LABELS", 1)
     with serving(small_settings(tmp_path)) as http:
@@ -459,9 +456,7 @@ def test_a_caller_has_a_limit_of_labels(tmp_path, made_head, monkeypatch):
         assert [submit(http, label(made_head), image="head").status_code for _ in range(2)] == [200, 429]
 
 
-def test_a_result_that_another_version_computed_meanwhile_is_not_taken_for_the_active_one(
-    tmp_path, made_head, datastore
-):
+def test_result_of_other_version_is_not_used_for_active_version(tmp_path, made_head, datastore):
     affine = nib.load(made_head / "BraTS-GLI-00000-000-t1c.nii.gz").affine
     number = json.loads((default_bundle() / "configs" / "metadata.json").read_text())["version"]
     results = make_results(tmp_path / "results", affine, model={"name": "x", "version": "9.9.9+site.1"})
@@ -482,7 +477,7 @@ def test_a_result_that_another_version_computed_meanwhile_is_not_taken_for_the_a
 # Kept studies
 
 
-def test_readers_of_a_kept_study_share_one_zip_that_goes_with_the_job(tmp_path, made_head, monkeypatch):
+def test_readers_of_kept_study_share_one_zip_deleted_with_job(tmp_path, made_head, monkeypatch):
     with serving(small_settings(tmp_path)) as http:
         options = {"options": '{"keep_upload": true}'}
         job = ended(http, http.post("/v1/jobs", files=two_files(made_head), data=options).json()["id"])["id"]

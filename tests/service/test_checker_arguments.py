@@ -1,4 +1,4 @@
-"""The service sends its checker exactly the arguments that each task takes, since they cross a process by name."""
+"""The service sends its checker exactly the arguments of each task, because they cross a process by name."""
 
 import inspect
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_every_task_is_called():
 
 
 @pytest.mark.parametrize("task", CALLS)
-def test_arguments_are_those_of_the_task(task, monkeypatch):
+def test_arguments_match_task(task, monkeypatch):
     sent = {}
     checker = UploadChecker(UploadLimits())
     monkeypatch.setattr(checker, "_call", lambda name, result, folders, arguments: sent.update({name: arguments}))

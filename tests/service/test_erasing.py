@@ -1,7 +1,4 @@
-"""Deleted rows are neither in the file of records nor in its write-ahead log.
-
-BRATS_MM_ERASED_ROWS sets the number of changes in the test of many rows (default: 200).
-"""
+"""Deleted rows are neither in the records file nor in its write-ahead log."""
 
 import os
 import random
@@ -23,7 +20,7 @@ CHANGES = int(os.environ.get("BRATS_MM_ERASED_ROWS", "200"))
 
 
 def held_by(folder, text=CANARY):
-    """Return the names of the files of a folder that contain a text."""
+    """Names of the files of a folder that contain a text."""
     return sorted(path.name for path in folder.iterdir() if path.is_file() and text.encode() in path.read_bytes())
 
 
@@ -39,7 +36,7 @@ def database(tmp_path):
 
 
 def reading(folder):
-    """Return a connection of another program that reads the records until it is closed."""
+    """Connection of another program that reads the records until it is closed."""
     other = sqlite3.connect(folder / "records.sqlite3", isolation_level=None)
     other.execute("BEGIN")
     other.execute("SELECT COUNT(*) FROM jobs").fetchone()
@@ -47,7 +44,7 @@ def reading(folder):
 
 
 @pytest.mark.parametrize("stored", ["in the file", "in the log"])
-def test_a_program_that_reads_the_records_only_delays_the_erasure(tmp_path, database, stored):
+def test_reader_of_records_only_delays_erasure(tmp_path, database, stored):
     records = JobRecords(database)
     records.add(new_job(CANARY), QueueLimits())
     if stored == "in the file":
@@ -65,7 +62,7 @@ def test_a_program_that_reads_the_records_only_delays_the_erasure(tmp_path, data
     assert held_by(tmp_path) == []
 
 
-def test_a_service_that_was_killed_before_it_erased_does_so_at_its_next_start(tmp_path, database):
+def test_service_killed_before_erasure_erases_at_next_start(tmp_path, database):
     records = JobRecords(database)
     records.add(new_job(CANARY), QueueLimits())
     assert database.erase_log()
@@ -81,7 +78,7 @@ def test_a_service_that_was_killed_before_it_erased_does_so_at_its_next_start(tm
 
 
 @pytest.mark.slow
-def test_no_page_of_the_file_keeps_a_deleted_row(tmp_path, database):
+def test_no_database_page_keeps_deleted_row(tmp_path, database):
     """Rows of one byte to several pages, which split, merge and free pages."""
     draw = random.Random(0)
     records, kept, deleted = JobRecords(database), {}, set()
@@ -109,7 +106,7 @@ def test_no_page_of_the_file_keeps_a_deleted_row(tmp_path, database):
 
 
 @pytest.mark.parametrize("deleted", ["job", "image"])
-def test_the_name_of_an_image_is_gone_with_its_job_or_the_image(tmp_path, made_head, deleted):
+def test_image_name_is_erased_with_its_job_or_image(tmp_path, made_head, deleted):
     volume = (made_head / "BraTS-GLI-00000-000-t1c.nii.gz").read_bytes()
     with serving(small_settings(tmp_path)) as client:
         client.put(f"/datastore/image?image={CANARY}", files={"file": ("t1ce.nii.gz", volume)})
@@ -125,14 +122,14 @@ def test_the_name_of_an_image_is_gone_with_its_job_or_the_image(tmp_path, made_h
         until(lambda: held_by(tmp_path) == [])
 
 
-def test_a_prediction_of_a_job_that_was_deleted_meanwhile_is_not_noted(tmp_path):
+def test_prediction_of_deleted_job_is_not_recorded(tmp_path):
     with serving(small_settings(tmp_path)) as client:
         client.service.predictions.note("local", CANARY, "deleted")
         assert client.service.predictions.job_of("local", CANARY) is None
         assert held_by(tmp_path) == []
 
 
-def test_what_interrupted_deletions_left_is_removed_by_the_sweep(tmp_path):
+def test_sweep_removes_leftovers_of_interrupted_deletions(tmp_path):
     (tmp_path / "corrections" / "owner" / "half-deleted").mkdir(parents=True)
     (tmp_path / "corrections" / "owner" / "half-deleted" / "t1.nii.gz").write_text(CANARY)
     with serving(small_settings(tmp_path)):

@@ -1,4 +1,4 @@
-"""A raw scan: oblique, with thick slices, registered sequences and backgrounds as scanners and resampling leave them."""
+"""A raw scan in the page: oblique, with thick slices, registered sequences, and several kinds of background."""
 
 import json
 import re
@@ -30,7 +30,7 @@ SIZES = ((1366, 768), (1024, 768), (390, 844))
 
 
 def images():
-    """One value in the background, one that is not 0, one blurred by a spline, and the air of a scan."""
+    """Backgrounds: constant zero, constant non-zero, blurred by a spline, and the air of a scan."""
     rng = np.random.default_rng(0)
     radius = np.sqrt(sum(((axis - middle) / 24) ** 2 for axis, middle in zip(np.indices(SHAPE), CENTRE, strict=True)))
     plain = np.where(radius < 1, 300 + 900 * rng.random(SHAPE), 0)
@@ -79,7 +79,7 @@ def raw(raw_tab):
 
 
 def near(picture, colour=GREEN):
-    """The rows and columns of the pixels of a colour."""
+    """Rows and columns of the pixels of a colour."""
     return np.argwhere(np.abs(picture - np.array(colour)).max(axis=-1) < 40)
 
 
@@ -93,7 +93,7 @@ def check_outlines_run_around_filled_labels(tab, within):
     assert outlined.max(axis=0) == pytest.approx(filled.max(axis=0), abs=within)
 
 
-def test_jumps_reach_the_voxel(raw):
+def test_jumps_reach_voxel(raw):
     page = raw.page
     for button, voxel in ((0, UNCERTAIN_VOXEL), (1, CENTRE)):
         page.click(f".area >> nth={button}")
@@ -104,12 +104,12 @@ def test_jumps_reach_the_voxel(raw):
 
 
 @pytest.mark.parametrize("view", ["Axial", "Coronal", "Sagittal"])
-def test_outlines_run_around_the_filled_labels(raw, view):
+def test_outlines_surround_filled_labels(raw, view):
     raw.view(view)
     check_outlines_run_around_filled_labels(raw, within=6)
 
 
-def test_outlines_stay_where_they_belong_when_zoomed(raw):
+def test_outlines_stay_in_place_when_zoomed(raw):
     page = raw.page
     page.keyboard.press("p")
     box = page.locator(".picture").bounding_box()
@@ -121,8 +121,8 @@ def test_outlines_stay_where_they_belong_when_zoomed(raw):
     check_outlines_run_around_filled_labels(raw, within=10)
 
 
-def test_the_ruler_and_distances_are_in_millimetres(raw):
-    """The voxels have 1 mm in the axial plane, and the tumour's outline a diameter of 32 mm."""
+def test_ruler_and_distances_are_in_millimetres(raw):
+    """Voxels are 1 mm in the axial plane, and the outline of the tumour has a diameter of 32 mm."""
     page = raw.page
     (length,) = raw.marks("ruler-text")
     bar = page.locator(".marks .ruler").evaluate("bar => bar.getBBox().width")
@@ -134,7 +134,7 @@ def test_the_ruler_and_distances_are_in_millimetres(raw):
     assert across == pytest.approx(32, abs=3)
 
 
-def test_all_backgrounds_give_the_grey_window_of_the_library(raw):
+def test_all_backgrounds_give_grey_window_of_library(raw):
     for modality, data in reversed(images().items()):
         raw.background(modality.value)
         low, high = grey_window(Volume(data, Grid(SHAPE, OBLIQUE)), modality)
@@ -143,7 +143,7 @@ def test_all_backgrounds_give_the_grey_window_of_the_library(raw):
         assert float(words[3]) == pytest.approx((high + low) / 2, abs=1), modality
 
 
-def test_the_reliability_fits_into_its_panel_below_the_warnings(raw):
+def test_reliability_fits_into_panel_below_warnings(raw):
     page = raw.page
     for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
@@ -157,14 +157,14 @@ def test_the_reliability_fits_into_its_panel_below_the_warnings(raw):
     assert warnings.bounding_box()["y"] < page.locator("[aria-labelledby=trust]").bounding_box()["y"]
 
 
-def test_the_page_says_what_was_done_to_the_scans(raw):
+def test_page_describes_preprocessing_of_scans(raw):
     remarks = raw.page.inner_text("[aria-labelledby=remarks]")
     assert "T2 and FLAIR were registered to T1, whose grid the results have" in remarks
     assert raw.marks("title")[0].endswith(", registered")
 
 
-def test_a_change_redraws_only_the_overlays_that_it_changes(raw):
-    """In the view of all planes, the slices and the render have overlays of their own. The render has no uncertainty."""
+def test_change_redraws_only_affected_overlays(raw):
+    """In the view of all planes, slices and render have separate overlays. The render has no uncertainty."""
     page = raw.page
     raw.view("All")
 
@@ -190,7 +190,7 @@ def test_a_change_redraws_only_the_overlays_that_it_changes(raw):
     assert refreshes(lambda: page.click(".switch >> text=All")) == 0
 
 
-def test_the_list_of_keys_starts_at_its_top(raw):
+def test_key_list_starts_at_top(raw):
     page = raw.page
     page.keyboard.press("?")
     help_box, first = page.locator("#help").bounding_box(), page.locator("#help tr >> nth=0").bounding_box()

@@ -1,4 +1,4 @@
-"""Sequences are left out of a share of the cases, chosen by the seed, and no case is left without any."""
+"""Sequences are dropped from a share of the training cases, chosen by the seed, and no case loses all."""
 
 from itertools import pairwise
 
@@ -16,46 +16,46 @@ def having(items, name):
     return {item["name"] for item in items if name in item["image"]}
 
 
-def test_a_share_of_the_cases_keeps_a_sequence_and_all_keep_the_others():
+def test_share_of_cases_keeps_sequence_and_all_keep_others():
     items = with_gaps(ITEMS, {Modality.T1CE: 0.25}, seed=1)
     assert len(having(items, "t1ce")) == 5
     assert all(len(having(items, name)) == 20 for name in ("t1", "t2", "flair"))
     assert all(len(item["image"]) == 4 for item in ITEMS), "the given cases are unchanged"
 
 
-def test_cases_of_a_small_share_are_among_those_of_a_larger_one():
+def test_smaller_share_is_subset_of_larger_share():
     shares = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
     sets = [having(with_gaps(ITEMS, {Modality.FLAIR: share}, seed=7), "flair") for share in shares]
     assert [len(one) for one in sets] == [1, 2, 4, 6, 10, 20]
     assert all(few < more for few, more in pairwise(sets))
 
 
-def test_the_seed_chooses_and_one_sequence_does_not_change_the_choice_of_another():
+def test_seed_chooses_cases_independently_per_sequence():
     first, again, other = (having(with_gaps(ITEMS, {Modality.T2: 0.5}, seed=seed), "t2") for seed in (1, 1, 2))
     assert first == again != other
     both = with_gaps(ITEMS, {Modality.T1: 0.5, Modality.T2: 0.5}, seed=1)
     assert having(both, "t2") == first
 
 
-def test_no_case_is_left_without_a_sequence():
+def test_no_case_loses_all_sequences():
     items = with_gaps(ITEMS, dict.fromkeys(Modality, 0.0), seed=1)
     assert {len(item["image"]) for item in items} == {1}
     assert len({next(iter(item["image"])) for item in items}) > 1
 
 
-def test_a_share_is_of_the_cases_that_have_the_sequence_and_volumes_go_with_it():
+def test_share_refers_to_cases_with_sequence():
     items = [*ITEMS[:2], {"name": "flat", "image": {"t1": "a.nii", "t2": "a.nii"}, "volumes": {"t1": 0, "t2": 1}}]
     result = with_gaps(items, {Modality.T2: 0.0, Modality.T1CE: 1.0})
     assert result[2] == {"name": "flat", "image": {"t1": "a.nii"}, "volumes": {"t1": 0}}
     assert having(result, "t1ce") == {"case_0", "case_1"}
 
 
-def test_a_share_outside_zero_to_one_is_refused():
+def test_rejects_share_outside_zero_to_one():
     with pytest.raises(OptionError, match=r"keep T1ce is 20\. Give a share from 0 to 1"):
         with_gaps(ITEMS, {Modality.T1CE: 20})
 
 
-def test_shares_are_read_from_words():
+def test_shares_are_parsed_from_text():
     assert parse_shares(["t1c=0.1", "flair=1"]) == {Modality.T1CE: 0.1, Modality.FLAIR: 1.0}
     with pytest.raises(OptionError, match=r"'t2' has no share\. Give one such as t2=0\.1"):
         parse_shares(["t2"])

@@ -243,7 +243,7 @@ def test_ambiguous_name_needs_a_choice(tmp_path, names, match):
         find_case(folder_of(tmp_path, *names))
 
 
-def test_a_doubtful_name_is_ignored_beside_a_clear_one(tmp_path):
+def test_ambiguous_name_is_ignored_next_to_clear_name(tmp_path):
     """The magnitude is the image, and phase, real and imaginary part are ignored with a reason."""
     case = find_case(folder_of(tmp_path, "T1.nii.gz", "T1_real.nii.gz", "T1_imaginary.nii.gz", "T1_phase.nii.gz"))
 
@@ -256,7 +256,7 @@ def test_a_doubtful_name_is_ignored_beside_a_clear_one(tmp_path):
     }
 
 
-def test_the_reason_names_the_kind_if_no_image_is_left(tmp_path):
+def test_reason_names_kind_of_ignored_images(tmp_path):
     """A phase alone is no T1, and the message says why."""
     with pytest.raises(CaseError, match=r"T1_phase\.nii\.gz cannot be used: its name marks .*complex image: 'phase'"):
         find_case(folder_of(tmp_path, "T1_phase.nii.gz"))

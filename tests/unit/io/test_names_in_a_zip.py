@@ -7,8 +7,8 @@ from brats_mm.io.case_files import find_case
 from brats_mm.io.zip import unpack
 
 
-def test_names_in_a_zip_keep_their_meaning(tmp_path):
-    """Letters outside ASCII, signs and stars say which sequence a file is."""
+def test_names_in_zip_keep_their_sequence(tmp_path):
+    """Letters outside ASCII, signs and stars can identify the sequence of a file."""
     names = (
         "p/患者_T1造影.nii.gz",
         "p/T1 (C-).nii.gz",

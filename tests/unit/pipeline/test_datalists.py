@@ -47,7 +47,7 @@ def test_named_cases_are_for_validation(root: Path, tmp_path: Path) -> None:
     assert _names(root, tmp_path / "elsewhere" / "list.json", "validation") == ["b", "d"]
 
 
-def test_a_sequence_may_be_kept_in_a_share_of_the_training_cases_only(root: Path) -> None:
+def test_sequence_may_be_kept_in_share_of_training_cases(root: Path) -> None:
     arguments = ["datalist", str(root), "-o", str(root / "few.json"), "--validation", "e", "--keep", "flair=0.25", "-q"]
     assert main(arguments) == 0
     content = json.loads((root / "few.json").read_text())

@@ -106,7 +106,7 @@ def test_projected_tokens_by_hand():
     torch.testing.assert_close(result[0, 0, :, 0], torch.tensor([139.0, 145.0]))
 
 
-def test_without_the_mean_the_position_reaches_the_mlp_by_the_query_alone():
+def test_without_mean_only_query_gives_position_to_mlp():
     """As above without m: 3 gelu(10 * 4.5) + 1 = 136 for both voxels, because only one related token is spread."""
     whole = by_hand()
     layer = Projection(2, 1, aggregated=1, heads=1, hidden=1, mean=False)

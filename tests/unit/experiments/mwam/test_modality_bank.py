@@ -54,7 +54,7 @@ def test_unseen_modality_has_weight_one_and_is_not_in_mean():
     torch.testing.assert_close(weights[[0, 2]], branch_weights(torch.tensor([1.5, 0.5]), WeightSettings()))
 
 
-def test_weights_may_average_one_over_the_modalities_that_were_seen():
+def test_weights_may_average_one_over_seen_modalities():
     """They keep their ratio to each other, and a modality that was never seen has 1."""
     ratios = torch.tensor([3.0, NAN, 1.0])
     plain = ModalityBank(3, WeightSettings(sigma=0.0)).update(ratios)

@@ -233,7 +233,7 @@ def test_unknown_branches_error_lists_branches() -> None:
 
 
 @pytest.mark.parametrize("level", ["probability", "feature"])
-def test_the_loss_form_refuses_a_mixture_of_anything_but_logits(level: str) -> None:
+def test_loss_form_rejects_mixtures_of_other_levels(level: str) -> None:
     """Its task loss takes logits, and would take probabilities for logits without an error."""
     network = simmlm("light", level=level)
     with pytest.raises(OptionError, match="needs branches that return logits, but this DMoME mixes"):
