@@ -1,4 +1,4 @@
-"""Exceptions of the package. Messages state what was given, what is needed and what to do next.
+"""Exceptions of the package. Messages state the given input, the requirement and a remedy.
 
     BratsMMError
     |-- InputError            the user's input cannot be used (exit code 2, HTTP 4xx)

@@ -1,7 +1,7 @@
 """Random windows and augmentations, by preset.
 
-`paper` is SimMLM's recipe (released code, which is more detailed than the supplement). `small_data` adds what a few
-dozen cases need: rotation, zoom and elastic deformation, bias field, low resolution, transplanted tumours, and windows
+`paper` is SimMLM's recipe (released code, which is more detailed than the supplement). `small_data` adds transforms for
+a few dozen cases: rotation, zoom and elastic deformation, bias field, low resolution, transplanted tumours, and windows
 that favour the tumour. `strong` is a stronger version for long trainings, which would otherwise overfit.
 """
 

@@ -246,7 +246,7 @@ def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
     paths = image if isinstance(image, Mapping) else dict(zip([m.value for m in MODALITIES], image, strict=True))
     unknown = [name for name in paths if name not in {modality.value for modality in Modality}]
     if unknown:
-        message = f"A case in the list has sequences named {', '.join(unknown)}. Name them t1, t1ce, t2, flair."
+        message = f"A case in the list has sequences named {', '.join(unknown)}. Use the names t1, t1ce, t2, flair."
         raise CaseError(message)
     images = {name: str(root / path) for name, path in paths.items() if path}
     item = {"name": Path(next(iter(images.values()), "?")).parent.name, **entry, "image": images}

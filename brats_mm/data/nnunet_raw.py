@@ -23,7 +23,7 @@ def is_nnunet_raw(root: Path) -> bool:
 def nnunet_items(root: Path) -> list[Item]:
     """Return the cases of a raw folder, including those without a label map (imagesTs).
 
-    `dataset.json` says which channel is which sequence (`channel_names`, or `modality` up to version 1).
+    `dataset.json` maps channels to sequences (`channel_names`, or `modality` up to version 1).
 
     Raises:
         CaseError: `dataset.json` cannot be read, names other sequences, or describes no known label scheme.
@@ -69,8 +69,8 @@ def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:
     odd = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
     if odd or not candidates:
         message = (
-            f"{path} does not name the sequence of each channel: {', '.join(odd) or 'no channel_names'}. Name "
-            "them T1, T1ce, T2, FLAIR in its channel_names."
+            f"{path} does not name the sequence of each channel: {', '.join(odd) or 'no channel_names'}. Set them to "
+            "T1, T1ce, T2, FLAIR in its channel_names."
         )
         raise CaseError(message)
     return {number: next(iter(modalities)) for number, modalities in candidates.items()}

@@ -100,7 +100,8 @@ class LoadSequencesd(Transform):
 def _read(path: str) -> MetaTensor:
     """Read a file as (c, h, w, d) float32.
 
-    MONAI's `LoadImage` sets up readers of every format for each case and prints what they lack.
+    MONAI's `LoadImage` is not used, because it creates readers of all formats for each case and prints missing
+    packages.
     """
     reader = CheckedNibabelReader()
     values, meta = reader.get_data(reader.read(path))

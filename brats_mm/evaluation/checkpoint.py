@@ -1,8 +1,8 @@
 """Checkpoint of a running evaluation, so that it can resume after an interruption.
 
 The folder `unfinished` inside the results holds the tables so far, and is removed when the results are complete.
-`plan.json` describes what is evaluated. `progress.npz` is replaced atomically after each case. Table rows of an
-incomplete case are truncated on resume.
+`plan.json` describes the evaluation. `progress.npz` is replaced atomically after each case. Table rows of an incomplete
+case are truncated on resume.
 """
 
 import json

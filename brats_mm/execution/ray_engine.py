@@ -143,7 +143,7 @@ class RayEngine(Generic[T, R]):
         import ray
         from ray.exceptions import RayError
 
-        if place not in self._places:  # replaced because of an earlier answer
+        if place not in self._places:  # replaced because of an earlier reply
             return []
         try:
             response = ray.get(reference)

@@ -25,7 +25,7 @@ class Recognised:
         candidates: matching files by sequence.
         ignored: reason by ignored file.
         unclear: possible sequences by file.
-        doubts: what the name of an unclear file may mean other than a sequence.
+        doubts: another possible meaning of the name, by unclear file.
         notes: remarks on the choice.
     """
 

@@ -42,7 +42,7 @@ def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
             continue
         if plain not in _BY_NAME:
             accepted = ", ".join(names[0] for names in _NAMES.values())
-            message = f"Unknown label {name[:40]!r}. Name the segments {accepted}."
+            message = f"Unknown label {name[:40]!r}. Use the names {accepted}."
             raise OptionError(message)
         if value in values:
             message = f"Two labels have the value {value}. Give each label a different value."

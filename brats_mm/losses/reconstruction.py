@@ -1,4 +1,4 @@
-"""Masked reconstruction: predict hidden parts of the images from what is visible."""
+"""Masked reconstruction: predict hidden parts of the images from the visible parts."""
 
 from torch import Tensor
 

@@ -27,7 +27,7 @@ DEFINITIONS = {
     ),
     "sce": (
         "Static calibration error: for foreground (p) and background (1 - p), the sum over 15 equal-width bins of "
-        "(share of voxels) x |share of the class - mean probability|; the mean of the two."
+        "(share of voxels) x |share of the class - mean probability|, averaged over the two."
     ),
     "class_ece": (
         "Mean of the ECE over the voxels predicted as foreground and the ECE over those predicted as background. "

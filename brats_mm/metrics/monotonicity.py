@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from brats_mm.domain.availability import NESTED_PAIRS, Availability
 
 DEFINITION = (
-    "Share of (case, pair) over the 50 pairs of nested availability sets in which the larger set has the lower Dice; "
-    "ties do not count as worse, and pairs without a score are skipped."
+    "Share of (case, pair) over the 50 pairs of nested availability sets in which the larger set has the lower Dice. "
+    "Ties do not count as worse, and pairs without a score are skipped."
 )
 
 

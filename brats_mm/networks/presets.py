@@ -68,7 +68,7 @@ def simmlm(size: str = "light", *, level: str = "logit", weighting: str = "dynam
 
     Args:
         size: `light` (widths 8-16-32-64-80-80) or `full` (32-...-320).
-        level: what is mixed: `logit` (the paper), `probability` or `feature` (its ablations).
+        level: level of mixing: `logit` (the paper), `probability` or `feature` (its ablations).
         weighting: `dynamic` (the gate), `mean` (static mean of the available experts) or `spatial` (weights that vary
             over space, not in the paper).
 

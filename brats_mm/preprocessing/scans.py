@@ -53,7 +53,7 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Preprocessed scans, with what is needed to return to the native grid.
+    """Preprocessed scans, with the data needed to return to the native grid.
 
     Attributes:
         case: co-registered, skull-stripped volumes at 1 mm on the working grid.
@@ -252,7 +252,7 @@ def _note_registration(
 def _doubted(modality: Modality, reference: Modality, one: Registered) -> str:
     return (
         f"{modality.label} may not be registered to {reference.label}: {', and '.join(one.doubts)}. Check it with "
-        "--keep-intermediate. If it is misplaced, leave it out or register it yourself."
+        "--keep-intermediate. If it is misplaced, omit it or register it manually."
     )
 
 

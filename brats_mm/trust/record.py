@@ -56,7 +56,7 @@ SUBSET_OF: Mapping[str, Availability] = {subset_name(subset): subset for subset 
 
 
 def cases_of(records: Iterable[TrustRecord]) -> dict[str, CaseRecords]:
-    """Group records by case. Records without a Dice are left out."""
+    """Group records by case. Records without a Dice are omitted."""
     cases: dict[str, dict[tuple[Availability, Region], TrustRecord]] = defaultdict(dict)
     for record in records:
         if not math.isnan(record.dice):

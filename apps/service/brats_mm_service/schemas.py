@@ -89,7 +89,7 @@ class OptionsBody(_RequestOptions):
 
 
 class ProblemBody(BaseModel):
-    """RFC 9457: what went wrong, in one or two sentences."""
+    """Problem body of RFC 9457, with a description in one or two sentences."""
 
     model_config = ConfigDict(extra="allow")
 

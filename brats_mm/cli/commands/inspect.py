@@ -1,4 +1,4 @@
-"""`brats-mm inspect`: show what would be segmented in a folder or zip."""
+"""`brats-mm inspect`: show the parts of a folder or zip that would be segmented."""
 
 import argparse
 from collections.abc import Mapping, Sequence

@@ -138,8 +138,8 @@ def _rows(path: Path) -> list[tuple[str, str, str]]:
             rows = [row for row in csv.reader(stream) if row]
     except OSError as error:
         message = (
-            f"{path} cannot be read ({first_line(error)}). Name the UPMC Food-101 folder with "
-            "images and texts (--dataset_dir)."
+            f"{path} cannot be read ({first_line(error)}). Set --dataset_dir to the UPMC Food-101 folder with images "
+            "and texts."
         )
         raise CaseError(message) from error
     short = next((number for number, row in enumerate(rows, start=1) if len(row) < 3), None)

@@ -89,8 +89,8 @@ def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
         encoder = transformers.BertModel.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the library raises types of its own and of torch
         message = (
-            f"{folder} holds no BERT model ({first_line(error)}). Name a local folder with config.json and weights "
-            "(--bert_folder)."
+            f"{folder} holds no BERT model ({first_line(error)}). Set --bert_folder to a local folder with "
+            "config.json and weights."
         )
         raise BundleError(message) from error
     return TextExpert(encoder, width=int(encoder.config.hidden_size), classes=classes)

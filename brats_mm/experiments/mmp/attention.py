@@ -27,8 +27,7 @@ class CrossAttention(nn.Module):
         width: features per token, a multiple of `heads`.
         heads: number of heads.
 
-    Shapes:
-        queries (b, n, width), tokens (b, k, width), allowed (b, k); output (b, n, width).
+    Shapes: queries (b, n, width), tokens (b, k, width), allowed (b, k). Output (b, n, width).
     """
 
     def __init__(self, width: int, *, heads: int) -> None:

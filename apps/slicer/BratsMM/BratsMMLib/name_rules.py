@@ -56,7 +56,7 @@ class NameReading:
         label: the word that marks a label map, or empty.
         kind: the kind of another image, such as `ADC map`, or empty.
         kind_word: the word that names the kind.
-        doubt: what the name may mean other than a sequence, such as `a real part`, or empty.
+        doubt: another possible meaning of the name, such as `a real part`, or empty.
         copy: the word that marks a worse copy, such as `annotated` or `reformat`, or empty.
         number: the channel number (`0000`) that identifies the sequence if no words do.
     """
