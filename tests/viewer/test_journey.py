@@ -34,7 +34,7 @@ def test_two_of_four_sequences_from_files_to_results(page_service, open_tab, mad
         tab = open_tab(client)
         page = tab.page
         assert STATEMENT in page.locator("footer").inner_text()
-        assert "Raw scans are registered and skull-stripped for you" in page.locator(".drop").inner_text()
+        assert "Raw scans are registered and skull-stripped automatically" in page.locator(".drop").inner_text()
         tab.give(made_head)
         slots = [slot.inner_text().split()[:2] for slot in page.locator(".slot").all()]
         assert slots == [["T1", "missing"], ["T1ce", "found"], ["T2", "missing"], ["FLAIR", "found"]]

@@ -92,7 +92,7 @@ export function areasPanel(areas: UncertainRegion[] | undefined, goTo: (mm: Mill
       ),
     ),
   );
-  const none = h("p", { class: "hint" }, "The model is undecided only along thin outlines. This does not prove that it is right.");
+  const none = h("p", { class: "hint" }, "The model is uncertain only along thin outlines. This does not prove that it is right.");
   return panel("Regions to review", "areas", buttons.length ? h("ol", { class: "areas" }, ...buttons) : none);
 }
 

@@ -61,7 +61,7 @@ class CaseForm {
       { class: "drop" },
       h("p", { class: "lead" }, "Drop the files or the folder of one case here"),
       h("div", { class: "row centre" }, ...files, ...folder),
-      h("p", { class: "hint" }, "Any of T1, T1ce, T2 and FLAIR. Raw scans are registered and skull-stripped for you. NIfTI, NRRD, MetaImage, a DICOM folder, or a zip."),
+      h("p", { class: "hint" }, "Any of T1, T1ce, T2 and FLAIR. Raw scans are registered and skull-stripped automatically. NIfTI, NRRD, MetaImage, a DICOM folder, or a zip."),
     );
     place.addEventListener("dragover", (event) => {
       event.preventDefault();

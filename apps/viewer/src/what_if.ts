@@ -51,7 +51,7 @@ export class WhatIfPanel {
     private readonly page: Comparison,
     private readonly signal: AbortSignal,
   ) {
-    fill(this.element, h("h2", { id: "what-if" }, "What if a sequence were missing"), this.body, this.outcome);
+    fill(this.element, h("h2", { id: "what-if" }, "Compare without a sequence"), this.body, this.outcome);
     this.list();
   }
 
@@ -84,7 +84,7 @@ export class WhatIfPanel {
     const box = h("input", { type: "checkbox", id: "difference-shown", checked: true });
     box.addEventListener("change", () => this.page.showDifference(box.checked));
     const difference = h("div", { class: "check" }, box, h("label", { for: "difference-shown" }, "Show the difference instead of the uncertainty"));
-    const grids = second ? null : h("p", { class: "hint" }, "The two results lie on different grids, so only their volumes are compared.");
+    const grids = second ? null : h("p", { class: "hint" }, "The two results are on different grids, so only their volumes are compared.");
     fill(
       this.outcome,
       h("p", { class: "strong" }, `Compared with the result without ${other.lacking}`),

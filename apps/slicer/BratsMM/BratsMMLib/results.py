@@ -14,7 +14,7 @@ from BratsMMLib.sequences import SEQUENCES, Sequence
 
 NOT_FOR_DIAGNOSIS = "Research software. Not a medical device; not for diagnosis or treatment decisions."
 KEPT_JOB = "job.txt"
-"""File beside the results with the ID of a kept job."""
+"""File with the ID of a kept job, next to the results."""
 REGIONS = ("wt", "tc", "et")
 REGION_NAMES = {"wt": "Whole tumour", "tc": "Tumour core", "et": "Enhancing tumour"}
 
