@@ -70,7 +70,7 @@ def parsed(text):
     return stack[0]
 
 
-def test_the_configuration_of_nginx_passes_on_what_the_service_needs():
+def test_nginx_configuration_meets_service_requirements():
     ((name, _, server),) = parsed(NGINX)
     values = {name: words for name, words, _ in server}
     assert name == "server"
@@ -91,7 +91,7 @@ def test_the_configuration_of_nginx_passes_on_what_the_service_needs():
 
 
 @pytest.mark.parametrize("fault", ["proxy_buffering off", "location / {;", "server {\n", "}}"])
-def test_the_parser_refuses_what_nginx_refuses(fault):
+def test_parser_rejects_what_nginx_rejects(fault):
     with pytest.raises((AssertionError, IndexError)):
         parsed(fault)
 

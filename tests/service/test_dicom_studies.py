@@ -118,7 +118,7 @@ def test_kept_study_is_served_as_zip_that_can_be_resubmitted(client):
     until(lambda: not list((client.service.queue.files.root / "incoming").iterdir()))
 
 
-def test_a_job_without_identity_warns_of_what_pictures_still_show(client):
+def test_deidentified_job_warns_of_identity_in_pictures(client):
     files = study((grey(), AFFINE, TYPICAL["t2"]))
     plain = client.post("/v1/jobs", files=files, data={"options": '{"dicom": true}'}).json()
     bare = client.post("/v1/jobs", files=files, data={"options": '{"dicom": true, "deidentify": true}'}).json()

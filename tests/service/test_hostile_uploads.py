@@ -274,7 +274,7 @@ def test_nearly_full_disk_is_reported_before_upload(tmp_path, good):
         assert "disk is nearly full" in answer.json()["detail"]
 
 
-def test_a_disk_that_fills_during_the_upload_ends_it(tmp_path, monkeypatch):
+def test_disk_that_fills_during_upload_ends_it(tmp_path, monkeypatch):
     """Several uploads together can need more than was free when each began."""
     free = iter([2**40, 2**40, 0])
     usage = multipart.shutil.disk_usage(tmp_path)._replace

@@ -193,7 +193,7 @@ def test_full_disk_while_accepting_leaves_nothing(queue, monkeypatch):
     assert not list((queue.files.root / "incoming").iterdir())
 
 
-def test_an_upload_is_on_the_disk_before_its_job_is_accepted(queue, monkeypatch):
+def test_upload_is_on_disk_before_job_is_accepted(queue, monkeypatch):
     from brats_mm_service.jobs import files
 
     done, sync, add = [], files.sync, queue.records.add

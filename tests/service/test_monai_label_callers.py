@@ -148,7 +148,7 @@ def test_disconnected_viewer_cancels_its_job(tmp_path, made_head):
 
 
 @pytest.mark.parametrize("path", ["/batch/infer/brats_mm", "/infer/deepedit", "/wsi/infer/brats_mm", "/train/deepedit"])
-def test_what_is_not_supported_is_404(guarded, path):
+def test_unsupported_routes_return_404(guarded, path):
     guarded.trainer = guarded.service.tokens.create("tom", ("jobs:read", "jobs:write", "models:write"))[1]
     assert guarded.post(path, headers=bearer(guarded.trainer)).status_code == 404
 
@@ -175,7 +175,7 @@ def test_scribbles_are_ignored_whatever_they_are(tmp_path, made_head, computed):
         assert not list(upload.rglob("*scribbles*"))
 
 
-def test_a_case_on_the_server_can_be_a_link_named_as_ohif_names_its_series(tmp_path, made_head, computed):
+def test_case_on_server_can_be_link_named_by_series_uid(tmp_path, made_head, computed):
     uid = "1.2.826.0.1.3680043.8.498.1"
     store = tmp_path / "store"
     (store / "case-7").mkdir(parents=True)
@@ -186,7 +186,7 @@ def test_a_case_on_the_server_can_be_a_link_named_as_ohif_names_its_series(tmp_p
         assert (answer.status_code, answer.json()["sequences_found"]) == (200, ["flair"])
 
 
-def test_voxels_of_a_series_that_simpleitk_converts_come_back_in_the_order_of_its_slices(tmp_path):
+def test_voxels_keep_slice_order_of_simpleitk_conversion(tmp_path):
     """OHIF copies the voxels of a label to the series without looking at its geometry."""
     data = np.random.default_rng(0).integers(0, 4, (10, 9, 8)).astype(float)
     (tmp_path / "series").mkdir()

@@ -419,7 +419,7 @@ def test_interrupted_evaluation_needs_resume_or_restart(stopped, three):
         evaluate(labelled_cases(three), stopped, unsure(), again)
 
 
-def test_a_stopped_evaluation_is_not_mixed_with_an_edited_case(stopped, three):
+def test_resume_rejects_edited_case(stopped, three):
     label = three / "one" / "one_seg.nii.gz"
     image = nib.load(label)
     labels = np.zeros(image.shape, np.uint8)

@@ -60,5 +60,5 @@ def test_warns_only_of_unreliable_regions():
         (Grade.UNRELIABLE, (0.0, 0.6), "do not use it without correction"),
     ],
 )
-def test_the_advice_about_an_outline_follows_its_grade_and_the_lower_end_of_its_interval(grade, interval, advice):
+def test_outline_advice_follows_grade_and_lower_interval_limit(grade, interval, advice):
     assert outline_advice(grade, interval) == advice

@@ -290,7 +290,7 @@ def test_reliability_has_traffic_light_interval_and_advice():
 
 
 @pytest.mark.parametrize(("high", "is_known"), [(100.0, True), (101.0, False)])
-def test_a_volume_between_limits_a_hundredfold_apart_is_not_known(high, is_known):
+def test_volume_with_limits_a_hundredfold_apart_is_unknown(high, is_known):
     prediction = prediction_of()
     report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
     report["regions"]["wt"]["volume_interval_ml"] = (1.0, high)
