@@ -21,7 +21,7 @@ test.each(Object.entries(names))("%s is read as the library reads it", (name, ex
 test.each(FOLDERS)("names are read as the library reads them: $name", ({ folder, names: rows }) => {
   const files = Object.keys(rows).map((path) => ({ name: path.split("/").at(-1) ?? "", subFolder: path.includes("/") ? (path.split("/")[0] ?? "") : "" }));
   const got = readNames(files, folder).map(({ sequences, reason, doubt }) => {
-    if (reason?.includes("labels")) return "labels";
+    if (reason?.includes("label map")) return "labels";
     if (reason?.includes("another kind")) return "other";
     return doubt ? [...sequences, doubt] : sequences;
   });
