@@ -150,7 +150,7 @@ def test_sequence_options_select_series_of_study():
         ({"speed": 1}, "Unknown option 'speed'."),
         ({"raw": True, "prepared": True}, "raw and prepared exclude each other"),
         ({"fast": True, "tta": True}, "fast and tta exclude each other. Set at most one of them."),
-        ({"deidentify": True}, "Add dicom."),
+        ({"deidentify": True}, "Add dicom, or omit deidentify"),
         ({"rtstruct": True}, "Add dicom."),
         ({"t1": "a", "input": {"dwi": "b"}}, "Unknown sequence 'dwi'"),
     ],
