@@ -27,7 +27,7 @@ sys.exit(f"loaded {heavy}" if heavy else code)
         (["{tmp}/case", "-o", "{tmp}/full"], "already holds report.json. Choose another folder, or replace"),
         (["{tmp}/case", "--window", "100"], "The window side is 100"),
         (["{tmp}/case", "--device", "tpu"], "The device is 'tpu'"),
-        (["{tmp}/case", "--deidentify"], "Add dicom."),
+        (["{tmp}/case", "--deidentify"], "Add dicom, or omit deidentify"),
         ([], "No input was given."),
     ],
 )
