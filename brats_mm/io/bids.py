@@ -77,7 +77,7 @@ def one_session(folder: Path, selection: BidsFilter) -> BidsSession:
     """
     if not is_bids(folder):
         message = (
-            f"--participant and --session select from a BIDS dataset, but {folder} is not one. Give a folder with "
+            f"--participant and --session need a BIDS dataset, but {folder} is not one. Give a folder with "
             "sub-... folders, or omit the options."
         )
         raise OptionError(message)

@@ -143,7 +143,7 @@ def test_rejects_selection_from_single_files(client, made_head):
     file = next(made_head.glob("*-t2f.nii.gz")).read_bytes()
     options = {"options": json.dumps({"run": "1"})}
     answer = client.post("/v1/jobs", files={"flair": ("a.nii.gz", file)}, data=options)
-    assert (answer.status_code, "select from a BIDS dataset" in answer.json()["detail"]) == (422, True)
+    assert (answer.status_code, "need a BIDS dataset" in answer.json()["detail"]) == (422, True)
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
