@@ -72,7 +72,7 @@ def sort_upload(
     if CASE in fields and len(files) > 1:
         raise Problem("bad-case", "Both a zip of a case and single files were sent. Send only one of them.")
     if dicom is not None and not dicom.bids.is_empty and CASE not in fields:
-        message = "participant, session, run and acquisition select from a BIDS dataset. Send its zip, or omit them."
+        message = "participant, session, run and acquisition need a BIDS dataset. Send its zip, or omit them."
         raise Problem("bad-case", message)
     upload = _sort_zip(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
     _check_volumes(upload, folder)
