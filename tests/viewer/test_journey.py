@@ -243,6 +243,7 @@ def test_real_worker_results_fill_page(built_page, open_tab, tiny_bundle, made_h
         tab.run(made_head)
         titles = tab.page.locator(".panel h2").all_inner_texts()
         assert {"Volumes", "Regions to review", "Importance of the sequences", "Warnings", "Files"} <= set(titles)
-        assert "interval" in tab.page.locator(".side thead").first.inner_text()
+        assert "expected Dice" in tab.page.locator("[aria-labelledby=trust] thead").inner_text()
+        assert "interval" in tab.page.locator("[aria-labelledby=volumes] thead").inner_text()
         tab.until(lambda: "Whole tumour" in tab.readout())
         assert (tab.picture().max(axis=-1) > 60).mean() > 0.03

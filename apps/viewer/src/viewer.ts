@@ -499,7 +499,7 @@ export class Viewer {
     return shown && from && to ? [{ from, to, text: `${distanceMm(one.from, one.to).toFixed(1)} mm` }] : [];
   }
 
-  /** Canvas point of a position on a plane, also beyond its borders. Null if the plane is not visible. */
+  /** Canvas point of a position on a plane, also beyond its borders. Null if the plane is not laid out. */
   private pointOf(mm: Millimetres, plane: Plane): [number, number] | null {
     const tile = this.niivue.screenSlices.find((one) => one.axCorSag === PLANE_TYPES[plane]);
     if (!tile) return null;
@@ -508,7 +508,8 @@ export class Viewer {
     const [across, up] = { axial: [0, 1], coronal: [0, 2], sagittal: [1, 2] }[plane] as [number, number];
     const share = [across, up].map((axis, side) => ((drawn[axis] ?? 0) - (tile.leftTopMM[side] ?? 0)) / (tile.fovMM[side] ?? 1));
     const [left = 0, top = 0, width = 0, height = 0] = tile.leftTopWidthHeight;
-    return [(left + (share[0] ?? 0) * width) / this.scale(), (top + (1 - (share[1] ?? 0)) * height) / this.scale()];
+    const point: [number, number] = [(left + (share[0] ?? 0) * width) / this.scale(), (top + (1 - (share[1] ?? 0)) * height) / this.scale()];
+    return point.every(Number.isFinite) ? point : null; // a tile has no extent before it is laid out
   }
 
   /** Position as a share of the image's sides. NiiVue draws an oblique grid upright, and by default converts so too. */
