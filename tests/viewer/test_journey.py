@@ -62,7 +62,7 @@ def test_file_assignment_can_be_corrected(page_service, open_tab, made_head, tmp
         page.set_input_files("#choose-files", [unnamed, made_head / TWO[1]])
         assert "its name contains no sequence" in page.locator(".files").inner_text()
         page.select_option("#sequence-0", "flair")
-        assert "several files" in page.locator("#why").inner_text()
+        assert "more than one file" in page.locator("#why").inner_text()
         assert page.locator("#run").is_disabled()
         page.select_option("#sequence-0", "t1ce")
         page.click("#run")
