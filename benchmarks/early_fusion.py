@@ -16,6 +16,7 @@ import machine
 import torch
 from torch import Tensor, nn
 
+from brats_mm.domain.availability import SUBSETS
 from brats_mm.evaluation.case import shared_passes
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.inference.coarse_to_fine import FINE_OVERLAP, FINE_WINDOW
@@ -27,6 +28,7 @@ from brats_mm.io.labelled_cases import labelled_cases
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.single import SingleNetwork
+from brats_mm.pipeline.advise import parse_subset
 from brats_mm.pipeline.network import load_network
 
 
@@ -65,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder of the list's paths")
     parser.add_argument("--section", default="validation", help="section of the list")
     parser.add_argument("--cases", nargs="*", default=[], metavar="CASE", help="only these cases")
+    parser.add_argument("--subsets", nargs="*", metavar="SUBSET", help="only these subsets, such as t1ce+flair")
     parser.add_argument("--bundle", type=Path, help="bundle with a cross-sequence expert (default: the installed one)")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted evaluation")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the tables")
@@ -72,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cases = labelled_cases(
         options.dataset, dataset_dir=options.dataset_dir, section=options.section, names=options.cases
     )
-    settings = EvaluationSettings(plots=False, resume=options.resume)
+    subsets = tuple(map(parse_subset, options.subsets)) if options.subsets else SUBSETS
+    settings = EvaluationSettings(subsets=subsets, plots=False, resume=options.resume)
     evaluate(
         cases,
         options.output,

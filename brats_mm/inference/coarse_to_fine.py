@@ -19,7 +19,7 @@ from brats_mm.inference.backend import ExpertBackend, TorchBackend, flip_spatial
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.windows import STRIDE, WindowGrid, cover, plan_windows
 from brats_mm.networks.case_gate import thumbnail
-from brats_mm.networks.cross_mixture import CrossSequenceMixture, cross_takes_part
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
 SUSPICION = 0.05
 """Probability of any region above which the cross-sequence expert runs."""
@@ -289,9 +289,7 @@ def run_stages(
         available = torch.tensor([flags(subset)], device=backend.device)
         weights = backend.case_weights(small, available)[0].float()
         mixture = mix_modalities(contributions, subset, weights)
-        ran = 0
-        if bool(cross_takes_part(available)):
-            ran = add_joint(mixture, image[:, :x, :y, :z], brain, subset, weights[-1], backend, tta_flips, count)
+        ran = add_joint(mixture, image[:, :x, :y, :z], brain, subset, weights[-1], backend, tta_flips, count)
         yield subset, mixture, weights, windows, len(windows.places) + ran
 
 

@@ -261,7 +261,7 @@ def test_experiment_file_may_include_others(methods: Path, tmp_path: Path) -> No
 
     mine, same = read_methods([str(tmp_path / "outer.json")], open_bundle(None))
 
-    assert (mine.name, mine.configs, mine.own) == ("mine", (), ("experts_dir", "seed"))
+    assert (mine.name, mine.configs, mine.entry_names) == ("mine", (), ("experts_dir", "seed"))
     assert mine.settings == {"window": [8], "seed": 1, "experts_dir": "none"}
     assert mine.expert_settings == {"window": [8], "seed": 3}
     assert (same.name, same.configs) == ("same", ((tmp_path / "x.json").resolve(),))

@@ -79,7 +79,7 @@ def test_bundle_create_uses_network_and_voxel_size_of_training(trained: Path, tm
 
 def test_bundle_create_rejects_configs_of_other_training(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(json.dumps({"spacing_mm": 3.0}))
-    with pytest.raises(BundleError, match=r"spacing_mm was 4\.0 and is 3\.0"):
+    with pytest.raises(BundleError, match=r"spacing_mm was 4\.0 and is now 3\.0"):
         create_bundle(
             [trained / "model.pt"],
             tmp_path / "packed",
@@ -93,7 +93,7 @@ def test_resume_rejects_other_data_settings(trained: Path, cases: Path, tiny: di
     listed = tmp_path / "other.json"
     listed.write_text(json.dumps({"training": ["one"], "validation": ["three"]}))
     with pytest.raises(
-        TrainingError, match=r"spacing_mm was 4\.0 and is 3\.0.*augmentation was paper and is small_data"
+        TrainingError, match=r"spacing_mm was 4\.0 and is now 3\.0.*augmentation was paper and is now small_data"
     ):
         _run(_workflow(tiny, cases, trained, resume=True, epochs=2, spacing_mm=3.0, augmentation="small_data"))
     with pytest.raises(TrainingError, match="datalist_sha256"):

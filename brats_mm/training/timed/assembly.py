@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.networks.case_gate import THUMBNAIL, CaseGate
-from brats_mm.networks.cross_mixture import CrossSequenceMixture, cross_takes_part
+from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.presets import WIDTHS, cross_sequence
 from brats_mm.networks.subvoxel import FACTOR, SubvoxelExpert, from_lattice_expert
@@ -95,9 +95,8 @@ def fit_case_gate(gate: CaseGate, values: Tensor, joint_shares: Tensor) -> None:
     total = fitted.masked_fill(~views[:, :, None], float("-inf")).logsumexp(dim=1)  # (s c)
     target_logits = torch.logit(joint_shares)[None] + total
     sizes = views.sum(dim=1)
-    used = cross_takes_part(views)
-    per_size = (sizes[:, None] == sizes).sum(dim=1).rsqrt()[used, None]  # give the subsets of each size the same weight
-    joint = torch.linalg.lstsq(inputs[used] * per_size, target_logits[used] * per_size).solution.T[None]  # (1 c m+1)
+    per_size = (sizes[:, None] == sizes).sum(dim=1).rsqrt()[:, None]  # give the subsets of each size the same weight
+    joint = torch.linalg.lstsq(inputs * per_size, target_logits * per_size).solution.T[None]  # (1 c m+1)
     layer = torch.cat([modality, joint]).flatten(0, 1)  # ((m + 1) c, m + 1)
     gate.linear.weight.zero_()
     gate.linear.weight[:, -views.shape[1] :] = layer[:, :-1]

@@ -1,5 +1,7 @@
 """The cross-sequence expert runs only where the modality experts suspect tumour."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ from brats_mm.inference.coarse_to_fine import (
 from brats_mm.inference.engine import WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement
 from brats_mm.networks.case_gate import CaseGate
-from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.cross_mixture import FLAIR_ALONE_SHIFT, CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.subvoxel import SubvoxelExpert
 
@@ -88,23 +90,16 @@ def test_cross_expert_does_not_run_without_suspicion():
     assert bool((result.logits == -9).all())
 
 
-def test_cross_expert_never_runs_for_flair_alone():
-    net = network()
-    result = run(net, given(), frozenset({Modality.FLAIR}))
-    assert net.cross.seen == []
-    assert result.weights[:, 0].tolist() == [0, 0, 0, 1]
-    assert result.joint_weights.tolist() == [0, 0, 0]
-
-
-@pytest.mark.parametrize("modality", [Modality.T1, Modality.T1CE, Modality.T2])
-def test_cross_expert_runs_for_other_single_sequences(modality):
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_cross_expert_runs_for_single_sequences(modality):
     net = network()
     result = run(net, given(), frozenset({modality}))
     alone = [one == modality for one in MODALITIES]
     assert [available for _, available, _ in net.cross.seen] == [alone]
     assert result.weights[:, 0].tolist() == alone
-    assert result.joint_weights.tolist() == [0.5, 0.5, 0.5]
-    assert result.logits[0, 65, 55, 50].item() == pytest.approx(0.5 * 4 + 0.5 * 10, abs=1e-4)
+    share = 1 / (1 + math.exp(-FLAIR_ALONE_SHIFT)) if modality is Modality.FLAIR else 0.5
+    assert result.joint_weights.tolist() == pytest.approx([share] * 3)
+    assert result.logits[0, 65, 55, 50].item() == pytest.approx((1 - share) * 4 + share * 10, abs=1e-4)
 
 
 def test_subsets_of_one_case_are_independent():

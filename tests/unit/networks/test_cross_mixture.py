@@ -1,12 +1,18 @@
 """Cross-sequence expert, sub-voxel expert, case gate, and their mixture."""
 
+import math
+
 import pytest
 import torch
 
 from brats_mm.domain.availability import SUBSETS, flags
-from brats_mm.domain.modality import Modality
 from brats_mm.networks.case_gate import CaseGate, thumbnail
-from brats_mm.networks.cross_mixture import CrossSequenceMixture, expert_availability
+from brats_mm.networks.cross_mixture import (
+    FLAIR_ALONE_SHIFT,
+    CrossSequenceMixture,
+    expert_availability,
+    shift_flair_alone,
+)
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.presets import cross_sequence
@@ -48,12 +54,12 @@ def test_converted_expert_matches_lattice_expert_on_block_means():
 
 
 @torch.no_grad()
-def test_flair_alone_equals_its_expert_and_other_subsets_are_mixed():
+def test_single_sequence_is_mixed_with_cross_expert():
     network, given = small_mixture(), image()
     for channel, name in enumerate(("t1", "t1ce", "t2", "flair")):
-        expected = network.experts[name](given[:, channel : channel + 1])
-        if name != "flair":
-            expected = (expected + network.cross(given, only(name))) / 2  # a new gate gives both the same weight
+        share = 1 / (1 + math.exp(-FLAIR_ALONE_SHIFT)) if name == "flair" else 0.5  # a new gate has equal values
+        expert = network.experts[name](given[:, channel : channel + 1])
+        expected = (1 - share) * expert + share * network.cross(given, only(name))
         assert torch.allclose(network(given, only(name)), expected, atol=1e-5)
 
 
@@ -67,19 +73,26 @@ def test_missing_channel_content_has_no_effect():
 
 
 @torch.no_grad()
-def test_weights_sum_to_one_and_cross_expert_is_used_except_for_flair_alone():
+def test_weights_sum_to_one_and_cross_expert_is_always_used():
     network, given = small_mixture(), image()
     torch.nn.init.normal_(network.gate.linear.weight)
     for subset in SUBSETS:
         weights = network.gate_weights(given, torch.tensor([flags(subset)]))[0]
         assert torch.allclose(weights.sum(dim=0), torch.ones(3))
-        assert bool((weights[-1] > 0).all()) == (subset != {Modality.FLAIR})
+        assert bool((weights[-1] > 0).all())
         assert not weights[:4][~torch.tensor(flags(subset))].any()
+
+
+def test_only_flair_alone_lowers_gate_value_of_cross_expert():
+    available = torch.tensor([[False, False, False, True], [True, False, False, False], [True, False, False, True]])
+    shifted = shift_flair_alone(torch.ones(3, 5, 3), available)
+    assert torch.equal(shifted[:, :-1], torch.ones(3, 4, 3))
+    assert shifted[:, -1, 0].tolist() == pytest.approx([1 + FLAIR_ALONE_SHIFT, 1, 1])
 
 
 def test_expert_availability_follows_sequences():
     available = torch.tensor([[True, False, False, False], [True, False, False, True], [False, False, False, True]])
-    assert expert_availability(available).tolist() == [[1, 0, 0, 0, 1], [1, 0, 0, 1, 1], [0, 0, 0, 1, 0]]
+    assert expert_availability(available).tolist() == [[1, 0, 0, 0, 1], [1, 0, 0, 1, 1], [0, 0, 0, 1, 1]]
 
 
 @torch.no_grad()
