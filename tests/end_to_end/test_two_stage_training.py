@@ -105,7 +105,8 @@ def write_case(root: Path, name: str, seed: int, *, misleading: bool) -> None:
     for modality, gains in contrast.items():
         shown = elsewhere if misleading and modality == "t1" else labels
         signal = 100 + np.array([0, *gains])[shown] + rng.normal(0, noise[modality], SHAPE)
-        voxels = np.where(brain, np.maximum(signal, 1), 0).astype(np.float32)
+        # Noise must not make brain voxels look like background.
+        voxels = np.where(brain, np.maximum(signal, 30), 0).astype(np.float32)
         nib.save(nib.Nifti1Image(voxels, affine), folder / f"{name}-{modality}.nii.gz")
     nib.save(nib.Nifti1Image(labels, affine), folder / f"{name}-seg.nii.gz")
 

@@ -73,7 +73,7 @@ VOLUMES = {
     "a picture": ("t1.nii.gz", b"\x89PNG\r\n\x1a\n" + bytes(500), 415, "not a volume file"),
     "dicom": ("t1.dcm", bytes(128) + b"DICM" + bytes(500), 415, "as the part 'case'"),
     "a zip as a volume": ("t1.nii.gz", zipped(a=b"x"), 415, "zip file"),
-    "nrrd named nifti": ("t1.nii.gz", nrrd("dimension: 3"), 415, "named .nii.gz, but its content is .nrrd"),
+    "nrrd named nifti": ("t1.nii.gz", nrrd("dimension: 3"), 415, "has the suffix .nii.gz, but its content is .nrrd"),
     "dimensions beyond memory": (
         "t1.nii",
         nifti(declared=(30000, 30000, 30000)),

@@ -113,14 +113,21 @@ def _add(place: Any, option: Option) -> None:
         exclusive = place.add_mutually_exclusive_group()
         for name, text in offer.flags.items():
             exclusive.add_argument(
-                f"--{name}", dest=option.name, action="store_const", const=name, default=option.default, help=text
+                f"--{name}",
+                dest=option.name,
+                action="store_const",
+                const=name,
+                default=option.default,
+                help=_literal(text),
             )
     elif option.kind is bool and option.default:
-        place.add_argument(f"--no-{flag[2:]}", dest=option.name, action="store_false", help=f"do not {offer.help}")
+        place.add_argument(
+            f"--no-{flag[2:]}", dest=option.name, action="store_false", help=_literal(f"do not {offer.help}")
+        )
     elif option.kind is bool:
-        place.add_argument(flag, action="store_true", help=offer.help)
+        place.add_argument(flag, action="store_true", help=_literal(offer.help))
     elif get_origin(option.kind) is tuple:
-        place.add_argument(flag, nargs="+", default=option.default, metavar=offer.metavar, help=offer.help)
+        place.add_argument(flag, nargs="+", default=option.default, metavar=offer.metavar, help=_literal(offer.help))
     else:
         is_enum = isinstance(option.default, Enum)
         choices = [member.value for member in type(option.default)] if is_enum else offer.choices or None
@@ -130,5 +137,10 @@ def _add(place: Any, option: Option) -> None:
             default=option.default.value if is_enum else option.default,
             choices=choices,
             metavar=offer.metavar,
-            help=offer.help,
+            help=_literal(offer.help),
         )
+
+
+def _literal(text: str) -> str:
+    """Escape percent signs, which argparse would format."""
+    return text.replace("%", "%%")
