@@ -218,7 +218,7 @@ def test_unusable_case_is_reported_and_others_continue(cases, tmp_path):
     reported = lambda done, every, name: heard.append((done, every, name))  # noqa: E731
     evaluation = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=reported)
     assert (evaluation.summary["cases"], list(evaluation.summary["failed"])) == (1, ["a"])
-    assert "does not have the grid" in (tmp_path / "out" / "summary.md").read_text()
+    assert "is on a different grid than the images" in (tmp_path / "out" / "summary.md").read_text()
     assert heard == [(1, 2, "a"), (2, 2, "b")]
     (cases / "b" / "b_seg.nii.gz").write_bytes(b"nothing")
     with pytest.raises(CaseError, match="All 2 cases failed"):
@@ -269,7 +269,7 @@ def test_rejects_unknown_label_values(cases, values, message):
     with pytest.raises(VolumeError, match=message):
         read_reference(labelled.label, grid)
     nib.save(nib.Nifti1Image(labels, 2 * np.eye(4)), labelled.label)
-    with pytest.raises(GridError, match="does not have the grid"):
+    with pytest.raises(GridError, match="is on a different grid than the images"):
         read_reference(labelled.label, grid)
 
 

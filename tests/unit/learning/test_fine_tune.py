@@ -125,7 +125,7 @@ def test_replayed_cases_give_half_of_the_crops():
 
 
 def test_rejects_too_few_cases_and_limits_held_out_cases():
-    with pytest.raises(OptionError, match="There are 1"):
+    with pytest.raises(OptionError, match="there are 1"):
         choose_cases([made(1)])
     many = [made(number, image=str(number), role=Role.HELD_OUT if number else Role.TRAINING) for number in range(12)]
     assert len(choose_cases(many)) == 9

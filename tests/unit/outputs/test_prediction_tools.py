@@ -60,7 +60,7 @@ def test_save_replaces_results_only_with_overwrite(prediction, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sceen": True}, "sceen.*It takes labels, probabilities, masks, importance_maps"),
+        ({"sceen": True}, "sceen.*Available options: labels, probabilities, masks, importance_maps"),
         ({"dicom": True}, "segment --dicom"),
         ({"labels": "brats1"}, "brats2021"),
         ({"importance_maps": True}, "importance_maps=True to Segmenter.predict"),

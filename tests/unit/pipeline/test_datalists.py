@@ -123,7 +123,7 @@ def test_one_file_may_hold_the_whole_split(root: Path, tmp_path: Path) -> None:
 def test_rejects_case_in_two_name_lists(root: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a\nb\n")
     (tmp_path / "b.txt").write_text("b\n")
-    with pytest.raises(CaseError, match="name b more than once"):
+    with pytest.raises(CaseError, match="The lists contain b more than once"):
         write_datalists(root, root / "list.json", Division(files=(tmp_path / "a.txt", tmp_path / "b.txt")))
 
 

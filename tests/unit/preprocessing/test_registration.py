@@ -86,4 +86,4 @@ def test_empty_overlap_is_measured(head):
     fixed = side_of(head[Modality.T1CE])
     alignment = measure(fixed, fixed, movement(0, (900, 0, 0)), start="given")
     assert (alignment.covered, alignment.information_nats, alignment.edge_agreement) == (0.0, 0.0, 0.0)
-    assert "shows only 0% of the head" in registration_warnings(alignment)[0]
+    assert "covers only 0% of the head" in registration_warnings(alignment)[0]

@@ -85,7 +85,7 @@ def test_n4_is_one_step_per_sequence_on_request(scans):
 
 
 def test_rejects_missing_reference(scans):
-    with pytest.raises(OptionError, match="T2 was requested"):
+    with pytest.raises(OptionError, match="reference T2 is not among the available"):
         prepare_scans(scans, recognise_kind(scans.volumes), PreprocessingOptions(reference=Modality.T2))
 
 

@@ -68,7 +68,7 @@ def test_flip_is_left_to_right(food):
 
 
 def test_reports_missing_lists_and_images(food, tmp_path):
-    with pytest.raises(CaseError, match=r"train_titles\.csv cannot be read .* \(--dataset_dir\)"):
+    with pytest.raises(CaseError, match=r"train_titles\.csv cannot be read .* Set --dataset_dir"):
         food101_items(tmp_path, "training")
     (food / "images").rename(tmp_path / "elsewhere")
     with pytest.raises(CaseError, match="None of the images"):
@@ -78,7 +78,7 @@ def test_reports_missing_lists_and_images(food, tmp_path):
 def test_reports_short_rows_and_unknown_classes(food):
     listed = food / "texts" / "test_titles.csv"
     listed.write_text("a.jpg,A title,waffles\n")
-    with pytest.raises(CaseError, match="class 'waffles', which train_titles"):
+    with pytest.raises(CaseError, match="class 'waffles', which is missing in train_titles"):
         food101_items(food, "testing")
     listed.write_text("a.jpg,apple_pie\n")
     with pytest.raises(CaseError, match="no name, title and class in row 1"):

@@ -24,7 +24,8 @@ PRESETS = replace(TYPICAL["t1ce"], extra={"PatientName": "Zwackelmann", "Institu
 def written(folder, prediction, requested):
     with OutputFolder(folder) as out:
         write_dicom(prediction, out, requested)
-    names = [f"{requested.folder}{name}.dcm" for name in ("segmentation", "entropy", "report")]
+    stems = ["segmentation", "entropy", "report", *(["structures"] if requested.rtstruct else [])]
+    names = [f"{requested.folder}{stem}.dcm" for stem in stems]
     return {name: pydicom.dcmread(folder / name) for name in names}
 
 
