@@ -44,5 +44,5 @@ def test_rejects_map_between_voxels_or_too_large(tmp_path, voxels):
     affine = LPS.copy()
     affine[:3, 3] += LPS[:3, 0] * voxels
     nib.save(nib.Nifti1Image(labels(), affine), tmp_path / "off.nii.gz")
-    with pytest.raises(GridError, match=r"16 x 18 x 10 voxels, orientation LPS, offset .* against 16 x 18 x 10"):
+    with pytest.raises(GridError, match=r"16 x 18 x 10 voxels, orientation LPS, offset .* instead of 16 x 18 x 10"):
         read_reference(tmp_path / "off.nii.gz", GRID)
