@@ -118,9 +118,8 @@ def find_background(data: Array) -> Background:
     if nearly <= EXACT_SHARE * count or nearly <= EXACT_OF_BACKGROUND * exact:
         return Background(value, 0.0, scale, 0.0, below)
     near = distance[(distance > 0) & (distance <= MOST_TOLERANCE * scale)]
-    noise = (
-        1.4826 * float(np.median(near)) / scale
-    )  # estimated from the median absolute deviation, assuming a normal distribution
+    # Estimated from the median absolute deviation, assuming a normal distribution.
+    noise = 1.4826 * float(np.median(near)) / scale
     tolerance = float(np.clip(NOISE_FACTOR * noise, LEAST_TOLERANCE, MOST_TOLERANCE)) * scale
     return Background(value, tolerance, scale, noise, below)
 
