@@ -178,10 +178,9 @@ def trained(
     output.parent.mkdir(exist_ok=True)
     report = fine_tune(plan, work, model_options(parent), output, watch)
     if report["steps"] != steps:
-        message = (
+        raise RuntimeError(
             f"{name} took {report['steps']} steps instead of {steps}. The training no longer checks once per step."
         )
-        raise RuntimeError(message)
     return output / BUNDLE, float(report["held_out"]["version"]["dice"])
 
 

@@ -51,8 +51,7 @@ def early_fusion_predictor(bundle: Path | None = None) -> Predictor:
     """Return a predictor that runs only the cross-sequence expert of a bundle."""
     network, identity = load_network(open_bundle(bundle))
     if not isinstance(network, CrossSequenceMixture):
-        message = "The bundle has no cross-sequence expert. Give a bundle of the cross_sequence method."
-        raise SystemExit(message)
+        raise SystemExit("The bundle has no cross-sequence expert. Give a bundle of the cross_sequence method.")
     alone = EarlyFusion(network.cross).eval()
     device = torch.device("cpu")
     settings = WindowSettings(window=FINE_WINDOW, overlap=FINE_OVERLAP)

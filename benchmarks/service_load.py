@@ -175,8 +175,7 @@ async def _until_ready(client: httpx.AsyncClient) -> None:
         except httpx.TransportError:
             pass
         await asyncio.sleep(0.5)
-    message = "The service did not become ready."
-    raise SystemExit(message)
+    raise SystemExit("The service did not become ready.")
 
 
 async def _job(client: httpx.AsyncClient, case: Path) -> tuple[float, float]:
@@ -195,8 +194,7 @@ async def _job(client: httpx.AsyncClient, case: Path) -> tuple[float, float]:
             if line.startswith("data: "):
                 job = json.loads(line.removeprefix("data: "))
     if job["state"] != "done":
-        message = f"the job is {job['state']}: {job['error']}"
-        raise SystemExit(message)
+        raise SystemExit(f"the job is {job['state']}: {job['error']}")
     (await client.get(f"/v1/jobs/{job['id']}/results/segmentation.nii.gz")).raise_for_status()
     took = time.perf_counter() - start
     await client.delete(f"/v1/jobs/{job['id']}")

@@ -18,5 +18,4 @@ def __getattr__(name: str) -> Any:
         from brats_mm.pipeline.segmenter import Segmenter
 
         return Segmenter
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -113,8 +113,7 @@ def _print_escaped(line: str, stream: TextIO) -> None:
 def _print_result(line: str) -> None:
     error = print_line(line, sys.stdout)
     if error is not None:
-        message = f"Standard output cannot be written: {error.strerror}. Free space, or choose another file."
-        raise OutputError(message)
+        raise OutputError(f"Standard output cannot be written: {error.strerror}. Free space, or choose another file.")
 
 
 def _drop(stream: TextIO) -> None:

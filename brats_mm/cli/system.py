@@ -105,11 +105,10 @@ def check_address_space() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY or limit >= _LEAST_ADDRESS_SPACE:
         return
-    message = (
+    raise ResourceError(
         f"This process is limited to {limit / 2**30:.1f} GiB of address space, but segmentation needs at least "
         f"{_LEAST_ADDRESS_SPACE / 2**30:.1f} GiB. Raise the limit (`ulimit -v`, or the memory limit of the batch job)."
     )
-    raise ResourceError(message)
 
 
 def explanation(error: BaseException) -> tuple[str, int] | None:

@@ -35,8 +35,9 @@ def prepare_output(
         folder.mkdir(parents=True, exist_ok=True)
         manifest_path = None if manifest is None else manifest.resolve()
         if not (folder / LEDGER).exists() and any(path.resolve() != manifest_path for path in folder.iterdir()):
-            message = f"The folder {folder} contains files that do not belong to a cohort. Choose an empty folder."
-            raise OutputError(message)
+            raise OutputError(
+                f"The folder {folder} contains files that do not belong to a cohort. Choose an empty folder."
+            )
         if layout is Layout.BIDS:
             describe_dataset(folder, labels, version)
 

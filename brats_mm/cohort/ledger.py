@@ -66,12 +66,11 @@ class Ledger:
             self._run = self._records.execute("SELECT COALESCE(MAX(run), 0) + 1 FROM cases").fetchone()[0]
         except sqlite3.DatabaseError as error:
             locked = "locked" in str(error)
-            message = (
+            raise OutputError(
                 f"Another brats-mm cohort is writing to {path.parent}. Wait for it, or choose another folder."
                 if locked
                 else f"The records {path} cannot be read ({error}). Choose another folder."
-            )
-            raise OutputError(message) from error
+            ) from error
 
     def __enter__(self) -> "Ledger":
         return self

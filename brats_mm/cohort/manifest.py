@@ -53,11 +53,13 @@ def open_manifest(path: Path, selection: BidsFilter | None = None) -> Manifest:
     try:
         manifest = _manifest(path, selection or BidsFilter())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        message = f"{path} cannot be read ({error}). Give a CSV or Parquet table in UTF-8, or a folder of cases."
-        raise CaseError(message) from error
+        raise CaseError(
+            f"{path} cannot be read ({error}). Give a CSV or Parquet table in UTF-8, or a folder of cases."
+        ) from error
     if not manifest.count:
-        message = f"{path} lists no case. Give a table with one row per case, or a folder with one sub-folder per case."
-        raise CaseError(message)
+        raise CaseError(
+            f"{path} lists no case. Give a table with one row per case, or a folder with one sub-folder per case."
+        )
     return manifest
 
 
@@ -65,30 +67,28 @@ def _manifest(path: Path, selection: BidsFilter) -> Manifest:
     if path.is_dir() and is_bids(path):
         return Manifest(path, count_bids_cases(path, selection), lambda: bids_cases(path, selection))
     if not selection.is_empty:
-        message = (
+        raise OptionError(
             f"--participant, --session, --run and --acquisition need a BIDS dataset, but {path} is not one. Omit "
             "them, or give a folder with sub-... folders."
         )
-        raise OptionError(message)
     if path.is_dir():
         return _folder(path)
     if not path.exists():
-        message = f"There is no manifest {path}. Give a CSV or Parquet table, a BIDS dataset or a folder of cases."
-        raise CaseError(message)
+        raise CaseError(
+            f"There is no manifest {path}. Give a CSV or Parquet table, a BIDS dataset or a folder of cases."
+        )
     if path.suffix.lower() == ".parquet":
         return _table(path, _parquet_rows)
     if path.suffix.lower() in (".csv", ".tsv"):
         return _table(path, _csv_rows)
-    message = f"{path.name} is not a manifest. It must be a .csv, .tsv or .parquet table, or a folder of cases."
-    raise CaseError(message)
+    raise CaseError(f"{path.name} is not a manifest. It must be a .csv, .tsv or .parquet table, or a folder of cases.")
 
 
 def _folder(path: Path) -> Manifest:
     if any(image_suffix(inside.name) for inside in path.iterdir() if inside.is_file()):
-        message = (
+        raise CaseError(
             f"{path} contains volumes, so it is a single case. Run `brats-mm segment` on it, or give its parent folder."
         )
-        raise CaseError(message)
     names = sorted(inside.name for inside in path.iterdir() if inside.is_dir() and not inside.name.startswith("."))
     return Manifest(
         path, len(names), lambda: (CohortCase(name, folder=str(path / name), fault=name_fault(name)) for name in names)
@@ -105,11 +105,10 @@ def _table(path: Path, rows: Callable[[Path], Iterator[Mapping[str, str]]]) -> M
 
 def _check_columns(path: Path, first: Mapping[str, str] | None) -> None:
     if first is not None and not {"folder", *_FILES} & set(first):
-        message = (
+        raise CaseError(
             f"{path.name} has the columns {', '.join(first) or 'none'}. It must have `folder` or any of "
             f"{', '.join(_FILES)}, and may have `case`."
         )
-        raise CaseError(message)
 
 
 def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
@@ -136,8 +135,9 @@ def _csv_rows(path: Path) -> Iterator[Mapping[str, str]]:
 
 def _parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
     if find_spec("pyarrow") is None:
-        message = f"{path.name} needs pyarrow, which is not installed. Run `pip install pyarrow`, or give a CSV table."
-        raise OptionError(message)
+        raise OptionError(
+            f"{path.name} needs pyarrow, which is not installed. Run `pip install pyarrow`, or give a CSV table."
+        )
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
@@ -148,5 +148,4 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
                 for row in batch.to_pylist():
                     yield {key.strip().lower(): str("" if value is None else value) for key, value in row.items()}
     except ArrowException as error:
-        message = f"{path.name} is not a valid Parquet table. Write it again, or give a CSV table."
-        raise CaseError(message) from error
+        raise CaseError(f"{path.name} is not a valid Parquet table. Write it again, or give a CSV table.") from error

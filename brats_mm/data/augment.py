@@ -184,11 +184,9 @@ def random_windows(
         OptionError: the preset is unknown, or the probability is invalid.
     """
     if preset not in PRESETS:
-        message = f"The augmentation is {preset!r}. Choose one of {', '.join(PRESETS)}."
-        raise OptionError(message)
+        raise OptionError(f"The augmentation is {preset!r}. Choose one of {', '.join(PRESETS)}.")
     share = TRANSPLANT_PROBS[preset] if transplant_prob is None else float(transplant_prob)
     if not 0 <= share <= 1:
-        message = f"transplant_prob is {share:g}. It must be between 0 and 1."
-        raise OptionError(message)
+        raise OptionError(f"transplant_prob is {share:g}. It must be between 0 and 1.")
     transplant = [RandTransplantTumourd(share)] if share else []
     return Compose([*transplant, *PRESETS[preset](window)])

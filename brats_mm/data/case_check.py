@@ -92,11 +92,10 @@ def check_cases(
     faults += _listed_twice(listed)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
-        message = (
+        raise CaseError(
             f"{len(faults)} of the {len(listed)} cases of {datalist} cannot be used for training:\n{lines}\n"
             "Fix them or remove them from the list. No training was started."
         )
-        raise CaseError(message)
     _warn_of_shared_patients(listed)
     _warn_of_exchanged_fronts([finding.name for finding in findings if finding.is_backwards])
     logger.info("All %d cases of %s passed the check.", len(listed), datalist)

@@ -43,8 +43,9 @@ def load_checked(path: Path) -> Any:
     except (MemoryError, VolumeError):
         raise
     except Exception as error:  # (zlib, gzip, isal and nibabel raise a dozen types for a damaged file)
-        message = f"{path} is truncated or damaged ({type(error).__name__}). Copy or convert it again."
-        raise VolumeError(message) from error
+        raise VolumeError(
+            f"{path} is truncated or damaged ({type(error).__name__}). Copy or convert it again."
+        ) from error
 
 
 def _load_itk(path: Path) -> Any:
@@ -52,8 +53,7 @@ def _load_itk(path: Path) -> Any:
 
     image = SimpleITK.ReadImage(str(path))
     if image.GetNumberOfComponentsPerPixel() != 1:
-        message = f"{path} has several values per voxel. Convert it to one file per sequence."
-        raise VolumeError(message)
+        raise VolumeError(f"{path} has several values per voxel. Convert it to one file per sequence.")
     voxels = SimpleITK.GetArrayFromImage(image).transpose()
     axes = image.GetDimension()
     affine = np.eye(4)

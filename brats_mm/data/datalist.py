@@ -48,15 +48,17 @@ def find_item(folder: Path) -> Item | None:
             continue
         modality = reading.modality.value
         if modality in images:
-            message = f"{folder} has two files for {modality}: {Path(images[modality]).name} and {path.name}. Keep one."
-            raise CaseError(message)
+            raise CaseError(
+                f"{folder} has two files for {modality}: {Path(images[modality]).name} and {path.name}. Keep one."
+            )
         images[modality] = str(path)
     labels = [str(path) for path, reading in zip(paths, readings, strict=True) if reading.is_label]
     if not images:
         return None
     if len(labels) > 1:
-        message = f"{folder} has several label maps: {', '.join(Path(label).name for label in labels)}. Keep one."
-        raise CaseError(message)
+        raise CaseError(
+            f"{folder} has several label maps: {', '.join(Path(label).name for label in labels)}. Keep one."
+        )
     item: Item = {"name": folder.name, "image": images}
     return {**item, "label": labels[0]} if labels else item
 
@@ -78,15 +80,13 @@ def find_items(dataset_dir: Path | str) -> list[Item]:
     """
     root = Path(dataset_dir).expanduser()
     if not root.is_dir():
-        message = f"There is no folder {root}. Give --dataset_dir a folder with one sub-folder for each case."
-        raise CaseError(message)
+        raise CaseError(f"There is no folder {root}. Give --dataset_dir a folder with one sub-folder for each case.")
     items = [item for folder in sorted(root.iterdir()) if folder.is_dir() for item in [find_item(folder)] if item]
     if not items:
-        message = (
+        raise CaseError(
             f"{root} holds no case. Each case needs a sub-folder of NIfTI files named by sequence, such as "
             f"case-t1ce.nii.gz."
         )
-        raise CaseError(message)
     return items
 
 
@@ -151,10 +151,9 @@ def training_items(
     items = [resolved_item(entry, root) for entry in section_entries(path, section)]
     unlabelled = [item["name"] for item in items if "label" not in item]
     if unlabelled:
-        message = (
+        raise CaseError(
             f"Cases of the section {section} have no label map: {', '.join(unlabelled[:5])}. Label or remove them."
         )
-        raise CaseError(message)
     is_named = label_scheme is not None or all(item.get("label_scheme") for item in items)
     unlisted = [] if is_named else _other_labelled(path, root, section)
     items = with_schemes([*items, *unlisted], label_scheme)[: len(items)]
@@ -167,8 +166,7 @@ def training_items(
             *(len(left_out), len(items), section, ", ".join(needs), names_text),
         )
     if not usable:
-        message = f"No case of the section {section} in {datalist} has {', '.join(needs) or 'any sequence'}."
-        raise CaseError(message)
+        raise CaseError(f"No case of the section {section} in {datalist} has {', '.join(needs) or 'any sequence'}.")
     return usable
 
 
@@ -202,8 +200,7 @@ def inference_items(
         return [resolved_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not folders:
-        message = f"{root} has no case folders. Give --dataset_dir a folder with one sub-folder for each case."
-        raise CaseError(message)
+        raise CaseError(f"{root} has no case folders. Give --dataset_dir a folder with one sub-folder for each case.")
     return [{"name": folder.name, "image": str(folder)} for folder in folders]
 
 
@@ -217,17 +214,14 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        message = f"The list of cases {path} cannot be read ({error}). Give --datalist a JSON file."
-        raise CaseError(message) from error
+        raise CaseError(f"The list of cases {path} cannot be read ({error}). Give --datalist a JSON file.") from error
     if section not in SECTIONS and section not in content:
-        message = f"The section is {section!r}. Choose one of {', '.join({**SECTIONS, **content})}."
-        raise OptionError(message)
+        raise OptionError(f"The section is {section!r}. Choose one of {', '.join({**SECTIONS, **content})}.")
     for name in SECTIONS.get(section, (section,)):
         if content.get(name):
             yield from (with_volumes(entry, content, path) for entry in content[name])
             return
-    message = f"The list {path} has no section {section}. It has {', '.join(content) or 'no sections'}."
-    raise CaseError(message)
+    raise CaseError(f"The list {path} has no section {section}. It has {', '.join(content) or 'no sections'}.")
 
 
 def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
@@ -239,15 +233,15 @@ def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
     if isinstance(entry, str):
         item = find_item(root / entry) if (root / entry).is_dir() else None
         if item is None:
-            message = f"The list names the case {entry}, which does not exist in {root}. Check --dataset_dir."
-            raise CaseError(message)
+            raise CaseError(f"The list names the case {entry}, which does not exist in {root}. Check --dataset_dir.")
         return item
     image = entry["image"]
     paths = image if isinstance(image, Mapping) else dict(zip([m.value for m in MODALITIES], image, strict=True))
     unknown = [name for name in paths if name not in {modality.value for modality in Modality}]
     if unknown:
-        message = f"A case in the list has sequences named {', '.join(unknown)}. Use the names t1, t1ce, t2, flair."
-        raise CaseError(message)
+        raise CaseError(
+            f"A case in the list has sequences named {', '.join(unknown)}. Use the names t1, t1ce, t2, flair."
+        )
     images = {name: str(root / path) for name, path in paths.items() if path}
     item = {"name": Path(next(iter(images.values()), "?")).parent.name, **entry, "image": images}
     return {**item, "label": str(root / entry["label"])} if entry.get("label") else item
@@ -262,7 +256,6 @@ def _relative(item: Item, root: Path) -> Item:
 def _refuse_unknown(names: Collection[str], items: Sequence[Item], root: Path) -> None:
     unknown = sorted(set(names) - {item["name"] for item in items})
     if unknown:
-        message = (
+        raise CaseError(
             f"{root} has no labelled case {', '.join(unknown[:5])}, named for validation or testing. Check the names."
         )
-        raise CaseError(message)

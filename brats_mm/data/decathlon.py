@@ -65,12 +65,11 @@ def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
     candidates = {number: modalities_in_name(str(name)) for number, name in names.items()}
     odd = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
     if odd or not candidates:
-        message = (
+        raise CaseError(
             f"{path} lists one file per case, but does not say which sequence each volume is: "
             f'{", ".join(odd) or "it has no modality"}. Add such as "modality": '
             '{"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
         )
-        raise CaseError(message)
     return {next(iter(modalities)).value: int(number) for number, modalities in candidates.items()}
 
 
@@ -92,12 +91,11 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
             parts = {**dict.fromkeys(values[name], part), **parts}
     scheme = scheme_with(parts)
     if scheme is None:
-        message = (
+        raise CaseError(
             f"{path} does not say which label is oedema, which the necrotic or non-enhancing core, and which enhancing "
             'tumour. Add such as "labels": {"0": "background", "1": "edema", "2": "non-enhancing", "3": "enhancing"}, '
             f"in the order of one of {SCHEMES}."
         )
-        raise CaseError(message)
     cavity = scheme is LabelScheme.BRATS2023 and any("cavity" in name for name in values)
     return LabelScheme.BRATS2024_POST_TREATMENT if cavity else scheme
 

@@ -35,8 +35,9 @@ def _values_in(stamp: FileStamp) -> Values:
     try:
         stored = _distinct(np.asanyarray(load_checked(path).dataobj))
     except (OSError, EOFError, ValueError, VolumeError) as error:
-        message = f"The label map {path} cannot be read ({error}). Check the name, or copy the file again."
-        raise VolumeError(message) from error
+        raise VolumeError(
+            f"The label map {path} cannot be read ({error}). Check the name, or copy the file again."
+        ) from error
     return frozenset(whole_labels(stored, path.name).tolist()) - {0}
 
 
@@ -83,8 +84,7 @@ def named_scheme(name: str) -> LabelScheme:
     try:
         return LabelScheme(name)
     except ValueError as error:
-        message = f"There is no label scheme {name!r}. Choose one of {SCHEMES}."
-        raise OptionError(message) from error
+        raise OptionError(f"There is no label scheme {name!r}. Choose one of {SCHEMES}.") from error
 
 
 def _values_if_sound(path: str) -> Values | None:

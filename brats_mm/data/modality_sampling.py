@@ -95,11 +95,9 @@ class RandPairOfSubsetsd(RandomizableTransform):
     def __init__(self, sampler: str = "released", *, pairs: int = 1) -> None:
         super().__init__()
         if sampler not in PAIR_SAMPLERS:
-            message = f"The pair sampler is {sampler!r}. Choose one of {', '.join(PAIR_SAMPLERS)}."
-            raise OptionError(message)
+            raise OptionError(f"The pair sampler is {sampler!r}. Choose one of {', '.join(PAIR_SAMPLERS)}.")
         if pairs < 1:
-            message = f"The number of pairs per crop is {pairs}. It must be at least 1."
-            raise OptionError(message)
+            raise OptionError(f"The number of pairs per crop is {pairs}. It must be at least 1.")
         self.sampler = sampler
         self.pairs = pairs
 

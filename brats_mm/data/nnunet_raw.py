@@ -59,8 +59,9 @@ def _description(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        message = f"{path} cannot be read ({error}). Give a folder in nnU-Net's raw layout, or one of BraTS cases."
-        raise CaseError(message) from error
+        raise CaseError(
+            f"{path} cannot be read ({error}). Give a folder in nnU-Net's raw layout, or one of BraTS cases."
+        ) from error
     return dict(content)
 
 
@@ -68,9 +69,8 @@ def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:
     candidates = {number: modalities_in_name(name) for number, name in names.items()}
     odd = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
     if odd or not candidates:
-        message = (
+        raise CaseError(
             f"{path} does not name the sequence of each channel: {', '.join(odd) or 'no channel_names'}. Set them to "
             "T1, T1ce, T2, FLAIR in its channel_names."
         )
-        raise CaseError(message)
     return {number: next(iter(modalities)) for number, modalities in candidates.items()}

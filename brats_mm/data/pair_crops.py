@@ -51,9 +51,7 @@ def pair_windows(windows: Compose, *, crops: str = "same", pairs: int = 1) -> Tr
         OptionError: `crops` is unknown, or several pairs were combined with independent crops.
     """
     if crops not in CROPS:
-        message = f"The crops are {crops!r}. Choose from {', '.join(CROPS)}."
-        raise OptionError(message)
+        raise OptionError(f"The crops are {crops!r}. Choose from {', '.join(CROPS)}.")
     if crops == "independent" and pairs > 1:
-        message = f"Independent crops need --pairs 1, but --pairs is {pairs}. Give --pairs 1 or --crops same."
-        raise OptionError(message)
+        raise OptionError(f"Independent crops need --pairs 1, but --pairs is {pairs}. Give --pairs 1 or --crops same.")
     return CROPS[crops](windows)

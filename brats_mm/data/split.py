@@ -31,8 +31,7 @@ def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozen
         OptionError: the share is not between 0 and 1, or there are too few patients to split.
     """
     if not 0 < share < 1:
-        message = f"The validation share is {share:g}. It must be between 0 and 1, such as 0.2."
-        raise OptionError(message)
+        raise OptionError(f"The validation share is {share:g}. It must be between 0 and 1, such as 0.2.")
     patients = _shuffled_patients(names, seed, at_least=2)
     count = min(max(1, round(share * len(patients))), len(patients) - 1)
     return _cases_of(patients[:count], names)
@@ -45,8 +44,7 @@ def validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[fr
         OptionError: the number of folds is invalid or exceeds the number of patients.
     """
     if folds < 2:
-        message = f"The number of folds is {folds}. It must be at least 2."
-        raise OptionError(message)
+        raise OptionError(f"The number of folds is {folds}. It must be at least 2.")
     patients = _shuffled_patients(names, seed, at_least=folds)
     return tuple(_cases_of(patients[fold::folds], names) for fold in range(folds))
 
@@ -67,16 +65,16 @@ def read_names(path: Path, case_names: Collection[str]) -> tuple[frozenset[str],
         lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         parts = [list(part) for part in _parts(lines)]
     except (OSError, ValueError, SyntaxError) as error:
-        message = f"The list of names {path} cannot be read ({error}). Give a text file with one case name per line."
-        raise CaseError(message) from error
+        raise CaseError(
+            f"The list of names {path} cannot be read ({error}). Give a text file with one case name per line."
+        ) from error
     known_names = {name: _known_name(name, case_names) for part in parts for name in part}
     absent = sorted(name for name, case in known_names.items() if case is None)
     if absent:
-        message = (
+        raise CaseError(
             f"{path} lists {len(absent)} cases that have no label map in the folder: {', '.join(absent[:SHOWN])}. "
             "Give the folder that belongs to the list."
         )
-        raise CaseError(message)
     return tuple(frozenset(case for name in part if (case := known_names[name]) is not None) for part in parts)
 
 
@@ -105,8 +103,9 @@ def _known_name(line: str, case_names: Collection[str]) -> str | None:
 def _shuffled_patients(names: Sequence[str], seed: int, *, at_least: int) -> list[str]:
     patients = sorted({patient_of(name) for name in names})
     if len(patients) < at_least:
-        message = f"There are labelled cases of {len(patients)} patients, but this split needs at least {at_least}."
-        raise OptionError(message)
+        raise OptionError(
+            f"There are labelled cases of {len(patients)} patients, but this split needs at least {at_least}."
+        )
     random.Random(seed).shuffle(patients)
     return patients
 

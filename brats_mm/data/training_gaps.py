@@ -29,8 +29,7 @@ def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, 
     """
     for modality, share in shares.items():
         if not 0 <= share <= 1:
-            message = f"The share of cases that keep {modality.label} is {share:g}. Give a share from 0 to 1."
-            raise OptionError(message)
+            raise OptionError(f"The share of cases that keep {modality.label} is {share:g}. Give a share from 0 to 1.")
     keeping = [set(item["image"]) for item in items]
     for modality, share in shares.items():
         having = [number for number, item in enumerate(items) if modality.value in item["image"]]
@@ -60,8 +59,7 @@ def _parse_share(word: str) -> tuple[Modality, float]:
     try:
         return modality, float(share)
     except ValueError as error:
-        message = f"{word!r} has no share. Give one such as {name}=0.1."
-        raise OptionError(message) from error
+        raise OptionError(f"{word!r} has no share. Give one such as {name}=0.1.") from error
 
 
 def _keeping(item: Item, kept: set[str]) -> Item:

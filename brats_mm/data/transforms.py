@@ -58,18 +58,16 @@ class LoadSequencesd(Transform):
         }
         if not volumes:
             names = ", ".join(modality.value for modality in self.modalities)
-            message = (
+            raise CaseError(
                 f"The case {data.get('name', '?')} has none of {names}. Remove it from the list, or add the files."
             )
-            raise CaseError(message)
         empty = [modality.value for modality, volume in volumes.items() if not bool(volume.any())]
         if empty:
-            message = (
+            raise VolumeError(
                 f"{', '.join(empty)} of the case {data.get('name', '?')} contains only zeros. Remove the sequence "
                 "from the "
                 "list, so that it counts as missing."
             )
-            raise VolumeError(message)
         first = next(iter(volumes.values()))
         volumes = {modality: _onto(volume, first) for modality, volume in volumes.items()}
         channels = [volumes.get(modality, torch.zeros_like(first)).as_tensor() for modality in self.modalities]
@@ -84,15 +82,13 @@ class LoadSequencesd(Transform):
 
     def _volume(self, path: str) -> MetaTensor:
         if not Path(path).is_file():
-            message = f"The file {path} does not exist. Check the list of cases and --dataset_dir."
-            raise VolumeError(message)
+            raise VolumeError(f"The file {path} does not exist. Check the list of cases and --dataset_dir.")
         volume = _read(path)
         if not bool(torch.isfinite(volume).all()):
             for channel in volume.numpy():
                 channel[...] = fill_nan_background(channel)[0]
         if not bool(torch.isfinite(volume).all()):
-            message = f"{path} has NaN or infinite voxels. Repair the file, or remove it from the list."
-            raise VolumeError(message)
+            raise VolumeError(f"{path} has NaN or infinite voxels. Repair the file, or remove it from the list.")
         volume.meta["file"] = path
         return volume
 
@@ -118,8 +114,7 @@ def _corrected(volume: MetaTensor, codes: str | None, name: str) -> Tensor:
     try:
         return torch.from_numpy(redirected(grid_of(volume), codes).affine)
     except GridError as error:
-        message = f"The case {name} of the list: {error}"
-        raise GridError(message) from error
+        raise GridError(f"The case {name} of the list: {error}") from error
 
 
 def _clean(volume: MetaTensor) -> MetaTensor:
@@ -133,8 +128,7 @@ def _one_of(volumes: MetaTensor, place: int | None, path: str) -> MetaTensor:
     """Return the volume (1, h, w, d) at an index of the fourth axis, or the only volume of the file."""
     if volumes.ndim != 4 or not (volumes.shape[0] == 1 if place is None else place < volumes.shape[0]):
         problem = "a sequence is one three-dimensional volume" if place is None else f"there is no volume {place}"
-        message = f"{path} has the shape {tuple(volumes.shape[1:])} and {volumes.shape[0]} volumes. {problem}."
-        raise VolumeError(message)
+        raise VolumeError(f"{path} has the shape {tuple(volumes.shape[1:])} and {volumes.shape[0]} volumes. {problem}.")
     if place is None:
         return volumes
     volume = MetaTensor(torch.as_tensor(volumes)[place : place + 1].clone(), affine=volumes.affine)
@@ -228,12 +222,11 @@ def region_masks(
         raise VolumeError(str(error)) from error
     unknown = unknown_values(label_values, decided)
     if unknown:
-        message = (
+        raise VolumeError(
             f"The label map of {name} has the values {', '.join(map(str, unknown))}, but the label scheme "
             f"{decided.value} allows only {', '.join(map(str, sorted(decided.values)))}. "
             "Select another scheme or correct the map."
         )
-        raise VolumeError(message)
     masks = regions_from_labels(values, decided)
     return torch.from_numpy(np.stack([masks[region] for region in REGIONS]).astype(np.uint8))
 
@@ -256,11 +249,10 @@ def _onto(volume: MetaTensor, first: MetaTensor) -> MetaTensor:
     new = grid_of(first)
     match = match_lattice(grid_of(volume), new)
     if match is None or not match.lies_in(new.shape):
-        message = (
+        raise GridError(
             f"{volume.meta['file']} and {first.meta['file']} have different grids (shapes {tuple(volume.shape[1:])} "
             f"and {tuple(first.shape[1:])}, or different affines). Register and resample the case to one grid first."
         )
-        raise GridError(message)
     if match.is_stored_alike and match.fills(new.shape):
         return volume
     placed = place_voxels(volume.numpy()[0], match, new.shape)

@@ -56,11 +56,10 @@ def whole_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
     off = ~((np.abs(values - rounded) <= ROUNDING) & (np.abs(rounded) <= np.iinfo(np.int16).max))
     if bool(off.any()):
         examples = ", ".join(f"{value:.6g}" for value in np.unique(values[off])[:3])
-        message = (
+        raise VolumeError(
             f"The label map of {name} has the values {examples}, but labels are integers up to 32767. Threshold "
             "probability maps, and resample label maps with nearest-neighbour interpolation."
         )
-        raise VolumeError(message)
     return np.asarray(rounded, np.int16)
 
 

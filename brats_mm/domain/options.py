@@ -126,14 +126,12 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         if self.deidentify and not self.wants_dicom:
-            message = (
+            raise OptionError(
                 "deidentify needs DICOM results. Add dicom, or omit deidentify: other results contain no patient "
                 "identity."
             )
-            raise OptionError(message)
         if self.rtstruct and not self.wants_dicom:
-            message = "rtstruct needs DICOM results. Add dicom."
-            raise OptionError(message)
+            raise OptionError("rtstruct needs DICOM results. Add dicom.")
 
     @property
     def wants_dicom(self) -> bool:
@@ -206,11 +204,11 @@ class PreprocessingOptions:
 
     def __post_init__(self) -> None:
         if self.raw and self.prepared:
-            message = "raw and prepared exclude each other. Set at most one of them."
-            raise OptionError(message)
+            raise OptionError("raw and prepared exclude each other. Set at most one of them.")
         if not 0 <= self.grid_tolerance <= GRID_TOLERANCE:
-            message = f"The grid tolerance is {self.grid_tolerance:g} voxels. It must be from 0 to {GRID_TOLERANCE:g}."
-            raise OptionError(message)
+            raise OptionError(
+                f"The grid tolerance is {self.grid_tolerance:g} voxels. It must be from 0 to {GRID_TOLERANCE:g}."
+            )
 
 
 @dataclass(frozen=True)
@@ -284,15 +282,11 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         if self.window < 64 or self.window % 32:
-            message = f"The window side is {self.window}. It must be a multiple of 32, and at least 64."
-            raise OptionError(message)
+            raise OptionError(f"The window side is {self.window}. It must be a multiple of 32, and at least 64.")
         if not 0 <= self.overlap <= 0.9:
-            message = f"The overlap is {self.overlap}. It must be from 0 to 0.9."
-            raise OptionError(message)
+            raise OptionError(f"The overlap is {self.overlap}. It must be from 0 to 0.9.")
         if self.device.split(":", maxsplit=1)[0] not in DEVICES:
-            message = f"The device is {self.device!r}. It must be auto, cpu, cuda or cuda:N."
-            raise OptionError(message)
+            raise OptionError(f"The device is {self.device!r}. It must be auto, cpu, cuda or cuda:N.")
         for name, choices in (("backend", BACKENDS), ("preset", PRESETS)):
             if getattr(self, name) not in choices:
-                message = f"The {name} is {getattr(self, name)!r}. Choose one of {', '.join(choices)}."
-                raise OptionError(message)
+                raise OptionError(f"The {name} is {getattr(self, name)!r}. Choose one of {', '.join(choices)}.")

@@ -25,11 +25,10 @@ def redirected(grid: Grid, codes: str) -> Grid:
     current = "".join(LETTERS[axis][direction > 0] for axis, direction in grid.ras_axes)
     pairs = [LETTERS[axis] for axis, _ in grid.ras_axes]
     if len(codes) != len(pairs) or any(code not in pair for code, pair in zip(codes, pairs, strict=True)):
-        message = (
+        raise GridError(
             f"The orientation is {codes!r}, but the header has {current}. Only axis directions can be corrected. Give "
             f"one letter each of {', '.join(pairs)}."
         )
-        raise GridError(message)
     affine = np.array(grid.affine, np.float64)
     for axis, (code, old) in enumerate(zip(codes, current, strict=True)):
         if code != old:

@@ -222,12 +222,11 @@ class Prediction:
 
     def _need_tools(self) -> PredictionTools:
         if self.tools is None:
-            message = (
+            raise OptionError(
                 "This prediction cannot be shown or saved, because it has no tools. Create it with Segmenter.predict, "
                 "or set "
                 "tools to brats_mm.outputs.prediction_tools.TOOLS."
             )
-            raise OptionError(message)
         return self.tools
 
     def mask(self, region: Region | str) -> Mask:

@@ -85,11 +85,10 @@ def choose_reference(grids: Mapping[Modality, Grid], reference: Modality | None 
     """
     if reference is not None:
         if reference not in grids:
-            message = (
+            raise OptionError(
                 f"The reference {reference.label} is not among the available sequences ({describe(grids)}). Select "
                 "one of them, or omit the option."
             )
-            raise OptionError(message)
         return reference, f"{reference.label} was requested."
     covered = {modality: grid.voxels * grid.voxel_ml for modality, grid in grids.items()}
     wide = [modality for modality in ordered(grids) if covered[modality] >= LEAST_COVERAGE * max(covered.values())]

@@ -64,10 +64,9 @@ class LabelConvention(str, Enum):
         try:
             return cls(name)
         except ValueError as error:
-            message = (
+            raise OptionError(
                 f"The label convention is {name!r}. Choose one of {', '.join(convention.value for convention in cls)}."
-            )
-            raise OptionError(message) from error
+            ) from error
 
     def value_of(self, compartment: Compartment) -> int:
         """Return the voxel value of a compartment."""

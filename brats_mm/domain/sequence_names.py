@@ -89,8 +89,9 @@ def modality_named(name: str) -> Modality:
     """
     weighting = name_words.WEIGHTING.get(str(getattr(name, "value", name)).lower())
     if weighting is None:
-        message = f"Unknown sequence {name!r}. Choose one of {', '.join(modality.value for modality in MODALITIES)}."
-        raise OptionError(message)
+        raise OptionError(
+            f"Unknown sequence {name!r}. Choose one of {', '.join(modality.value for modality in MODALITIES)}."
+        )
     return Modality(weighting)
 
 

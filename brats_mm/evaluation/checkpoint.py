@@ -77,17 +77,15 @@ class EvaluationCheckpoint:
         if overwrite:
             return
         if (self._results / CASES).exists():
-            message = (
+            raise OutputError(
                 f"{self._results} already holds an evaluation. Choose another folder, or replace it (--overwrite)."
             )
-            raise OutputError(message)
         done = self.cases_done()
         if done and not resume:
-            message = (
+            raise OutputError(
                 f"{self._results} holds an evaluation that was interrupted after {done} cases. Continue with "
                 "--resume, or restart with --overwrite."
             )
-            raise OutputError(message)
 
     def cases_done(self) -> int:
         """Return the number of finished cases of an interrupted evaluation, or 0 without a readable checkpoint."""
@@ -157,13 +155,13 @@ class EvaluationCheckpoint:
                 arrays = {name: saved[name] for name in saved.files if name != _TEXT}
             short = [name for name, size in text["table_bytes"].items() if (self.folder / name).stat().st_size < size]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            message = f"{path} cannot be read ({error}), so the evaluation cannot resume. Restart it with --overwrite."
-            raise OptionError(message) from error
+            raise OptionError(
+                f"{path} cannot be read ({error}), so the evaluation cannot resume. Restart it with --overwrite."
+            ) from error
         if short:
-            message = (
+            raise OptionError(
                 f"{self.folder / short[0]} has lost rows, so the evaluation cannot resume. Restart it with --overwrite."
             )
-            raise OptionError(message)
         sums = SavedSums(text["values"], arrays)
         return EvaluationProgress(text["done"], text["failed"], text["table_bytes"], sums)
 
@@ -171,16 +169,16 @@ class EvaluationCheckpoint:
         try:
             saved = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            message = f"{self.folder / PLAN} cannot be read ({error}). Restart the evaluation with --overwrite."
-            raise OptionError(message) from error
+            raise OptionError(
+                f"{self.folder / PLAN} cannot be read ({error}). Restart the evaluation with --overwrite."
+            ) from error
         for name, value in plan.items():
             if saved.get(name) != value:
-                message = (
+                raise OptionError(
                     f"{self._results} holds an evaluation with another {name}{_then_and_now(saved.get(name), value)}, "
                     "so it cannot resume. Resume it with the same settings, choose another folder, or restart it with "
                     "--overwrite."
                 )
-                raise OptionError(message)
 
 
 def _then_and_now(then: Any, now: Any) -> str:

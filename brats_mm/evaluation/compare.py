@@ -63,8 +63,7 @@ def compare(
     a, b = _scores(read_case_rows(first)), _scores(read_case_rows(second))
     cases = sorted({key[0] for key in a} & {key[0] for key in b})
     if not cases:
-        message = f"{first} and {second} have no case in common. Evaluate both models on the same cases."
-        raise OptionError(message)
+        raise OptionError(f"{first} and {second} have no case in common. Evaluate both models on the same cases.")
     document = {
         "a": {"folder": first.name, "model": summaries[0]["model"]},
         "b": {"folder": second.name, "model": summaries[1]["model"]},
@@ -241,8 +240,7 @@ def _columns(
 def _same_policy(first: Path, second: Path, summaries: tuple[dict[str, Any], dict[str, Any]]) -> None:
     policies = [summary["empty_policy"]["name"] for summary in summaries]
     if policies[0] != policies[1]:
-        message = (
+        raise OptionError(
             f"{first} uses the policy {policies[0]} for empty regions and {second} uses {policies[1]}, so their scores "
             "are not comparable. Evaluate both with the same --empty policy."
         )
-        raise OptionError(message)

@@ -35,19 +35,17 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
         CaseError: the folder does not exist.
     """
     if not folder.is_dir():
-        message = f"There is no folder {folder}. Give --predictions a folder with one label map per case."
-        raise CaseError(message)
+        raise CaseError(f"There is no folder {folder}. Give --predictions a folder with one label map per case.")
     model = ModelIdentity(name or folder.resolve().name, "unknown", "", 0)
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         maps = [(subset, path) for subset in subsets if (path := _map_of(folder, case, subset)) is not None]
         if not maps:
-            message = (
+            raise CaseError(
                 f"{folder} has no prediction of {case.name}. Add {case.name}.nii.gz, or a file in a folder of a "
                 "subset, "
                 f"such as {subset_name(case.available)}/{case.name}.nii.gz."
             )
-            raise CaseError(message)
         for subset, path in maps:
             masks = read_reference(path, case.grid, scheme)
             volumes = {modality: case.volumes[modality] for modality in ordered(subset)}

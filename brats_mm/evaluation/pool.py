@@ -49,16 +49,14 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
         OutputError: the folder already holds an evaluation or cannot be written.
     """
     if (out / CASES).exists() and not overwrite:
-        message = f"{out} already holds an evaluation. Choose another folder, or add --overwrite."
-        raise OutputError(message)
+        raise OutputError(f"{out} already holds an evaluation. Choose another folder, or add --overwrite.")
     summaries = [read_summary(folder) for folder in folders]
     policies = sorted({summary["empty_policy"]["name"] for summary in summaries})
     if len(policies) != 1:
-        message = (
+        raise OptionError(
             f"The folds use different policies for empty regions ({', '.join(policies)}). Evaluate them with the same "
             "policy."
         )
-        raise OptionError(message)
     summary, rows, weights = Summary(), list[CaseRow](), list[WeightRow]()
     places: dict[str, Path] = {}
     for folder in folders:
@@ -68,8 +66,9 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
         weight_rows = list(read_rows(folder / WEIGHTS, WeightRow))
         for case, scores in by_case.items():
             if case in places:
-                message = f"The case {case} is in {places[case]} and in {folder}. Pool evaluations of different cases."
-                raise OptionError(message)
+                raise OptionError(
+                    f"The case {case} is in {places[case]} and in {folder}. Pool evaluations of different cases."
+                )
             places[case] = folder
             subsets = {row.subset for row in scores}
             tables = {

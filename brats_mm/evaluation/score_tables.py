@@ -39,8 +39,7 @@ def write_score_tables(
     names = [STATISTICS, *(f"{score}.tex" for score in scores)]
     existing = [name for name in names if (out / name).exists()]
     if existing and not overwrite:
-        message = f"{out / existing[0]} already exists. Choose another folder, or add --overwrite."
-        raise OutputError(message)
+        raise OutputError(f"{out / existing[0]} already exists. Choose another folder, or add --overwrite.")
     rows = [row for folder in folders for row in statistics(folder.name, read_case_rows(folder), scores)]
     with OutputFolder(out) as results:
         write_csv(results.staged(STATISTICS), rows)

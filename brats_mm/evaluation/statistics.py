@@ -85,8 +85,7 @@ def statistics(
     """
     unknown = [score for score in scores if score not in NUMBERS]
     if unknown:
-        message = f"Unknown scores: {', '.join(unknown)}. Choose from {', '.join(NUMBERS)}."
-        raise OptionError(message)
+        raise OptionError(f"Unknown scores: {', '.join(unknown)}. Choose from {', '.join(NUMBERS)}.")
     effective = settings or ComparisonSettings()
     values: dict[tuple[str, str, str], _ByCase] = defaultdict(lambda: defaultdict(dict))
     for row in rows:

@@ -144,8 +144,9 @@ def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
                 values: dict[str, Any] = {f.name: _parsed(record[f.name], f.type) for f in fields(kind)}
                 yield kind(**values)
     except (OSError, KeyError, ValueError) as error:
-        message = f"{path} is not a table of an evaluation ({error}). Use a folder written by `brats-mm evaluate`."
-        raise OptionError(message) from error
+        raise OptionError(
+            f"{path} is not a table of an evaluation ({error}). Use a folder written by `brats-mm evaluate`."
+        ) from error
 
 
 def write_parquet_beside(table: Path, kind: type[AnyRow], *, group_rows: int = GROUP_ROWS) -> Path:
@@ -195,8 +196,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        message = f"{path} cannot be read ({error}). Use the folder of a finished `brats-mm evaluate`."
-        raise OptionError(message) from error
+        raise OptionError(
+            f"{path} cannot be read ({error}). Use the folder of a finished `brats-mm evaluate`."
+        ) from error
     return summary
 
 

@@ -113,11 +113,10 @@ class LocalEngine(Generic[T, R]):
         how = describe_exit(worker.process.exitcode)
         self._failed_starts += not worker.ready
         if self._failed_starts >= STARTS:
-            message = (
+            raise ResourceError(
                 f"Worker processes crash while loading the model ({how}). Set fewer --workers, or run `brats-mm "
                 "doctor`."
             )
-            raise ResourceError(message)
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start(worker.slot)
         if not worker.ready:

@@ -42,8 +42,7 @@ class ActorShare:
 def require_ray() -> None:
     """Raise an OptionError if Ray is not installed, and disable its usage reports."""
     if find_spec("ray") is None:
-        message = 'Ray is not installed. Run: pip install "brats-mm[ray]", or omit --ray.'
-        raise OptionError(message)
+        raise OptionError('Ray is not installed. Run: pip install "brats-mm[ray]", or omit --ray.')
     switch_off()
 
 
@@ -69,11 +68,10 @@ def joined(address: str) -> Iterator[None]:
         with _own_sigterm(), _environment(_NO_CLOUD if started else {}):
             ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="brats-mm", **started)
     except Exception as error:  # (Ray raises plain ones as well)
-        message = (
+        raise OptionError(
             f"There is no Ray cluster at {address!r} for this program ({first_line(error)}). Start one with `ray start "
             "--head` and give its address, or omit --ray. If it requires a token, set RAY_AUTH_MODE=token."
-        )
-        raise OptionError(message) from error
+        ) from error
     try:
         yield
     finally:

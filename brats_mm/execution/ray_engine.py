@@ -163,11 +163,10 @@ class RayEngine(Generic[T, R]):
         if place.hello is not None:
             self._failed_starts += 1
         if self._failed_starts >= STARTS:
-            message = (
+            raise ResourceError(
                 f"Workers on the cluster crash while loading the model ({first_line(error)}). Install this version "
                 "of brats-mm on every machine, or give each worker more memory."
-            )
-            raise ResourceError(message) from error
+            ) from error
         how = type(error).__name__
         logger.warning("Worker %d on the cluster died (%s). Starting another.", place.slot, how)
         ray.kill(place.actor)  # its remaining tasks must not run later

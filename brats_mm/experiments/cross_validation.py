@@ -114,12 +114,11 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
     )
     if existing:
         if plan.datalist is None and len(existing) != plan.folds:
-            message = (
+            raise OptionError(
                 f"{plan.output} contains lists for {len(existing)} folds, but {plan.folds} were requested. "
                 "Continue with "
                 f"--folds {len(existing)}, or choose another folder."
             )
-            raise OptionError(message)
         return existing
     target = plan.output / LIST
     if plan.datalist is not None:

@@ -48,16 +48,16 @@ def mmp(
     """
     widths = _widths(size)
     if not 0 <= projected_scales <= len(widths):
-        message = f"projected_scales is {projected_scales}, but the network of size {size} has {len(widths)} scales."
-        raise OptionError(message)
+        raise OptionError(
+            f"projected_scales is {projected_scales}, but the network of size {size} has {len(widths)} scales."
+        )
     projected = widths[::-1][:projected_scales]
     if aggregated < 1 or heads < 1 or any(width % heads for width in projected):
-        message = (
+        raise OptionError(
             f"aggregated is {aggregated} and heads is {heads}. Both must be at least 1, and heads must divide the "
             "widths "
             f"{', '.join(map(str, projected))}."
         )
-        raise OptionError(message)
     count = len(MODALITIES)
     return MaskedProjectionNetwork(
         {modality.value: Encoder(widths) for modality in MODALITIES},
@@ -106,6 +106,5 @@ def early_fusion(size: str = "light") -> EarlyFusionNetwork:
 
 def _widths(size: str) -> tuple[int, ...]:
     if size not in WIDTHS:
-        message = f"size is {size!r}. Choose one of {', '.join(WIDTHS)}."
-        raise OptionError(message)
+        raise OptionError(f"size is {size!r}. Choose one of {', '.join(WIDTHS)}.")
     return WIDTHS[size]

@@ -56,14 +56,11 @@ class RandSubsetsd(RandomizableTransform):
     def __init__(self, sampler: str = "uniform", *, views: int = 1, drop_prob: float | int = 0.5) -> None:
         super().__init__()
         if sampler not in SUBSET_SAMPLERS:
-            message = f"The subset sampler is {sampler!r}. Choose one of {', '.join(SUBSET_SAMPLERS)}."
-            raise OptionError(message)
+            raise OptionError(f"The subset sampler is {sampler!r}. Choose one of {', '.join(SUBSET_SAMPLERS)}.")
         if views < 1:
-            message = f"The number of views per crop is {views}. It must be at least 1."
-            raise OptionError(message)
+            raise OptionError(f"The number of views per crop is {views}. It must be at least 1.")
         if not 0 <= drop_prob < 1:
-            message = f"drop_prob is {drop_prob}. It must be from 0 to below 1."
-            raise OptionError(message)
+            raise OptionError(f"drop_prob is {drop_prob}. It must be from 0 to below 1.")
         self.drop_prob = float(drop_prob)
         self.draw = SUBSET_SAMPLERS[sampler]
         self.views = views

@@ -144,8 +144,7 @@ def named_convention(name: str) -> LabelConvention:
         return LabelConvention(name)
     except ValueError as error:
         names = ", ".join(convention.value for convention in LabelConvention)
-        message = f"The label convention is {name!r}. Choose one of {names}."
-        raise OptionError(message) from error
+        raise OptionError(f"The label convention is {name!r}. Choose one of {names}.") from error
 
 
 def box_affine(placement: Placement) -> npt.NDArray[np.float64]:

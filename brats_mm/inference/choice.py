@@ -33,8 +33,7 @@ def choose_backend(name: str, network: nn.Module, device: torch.device, *, weigh
         OptionError: the name is unknown, or the backend cannot run this network on the device.
     """
     if name not in BACKENDS:
-        message = f"The backend is {name!r}. Choose one of {', '.join(BACKENDS)}."
-        raise OptionError(message)
+        raise OptionError(f"The backend is {name!r}. Choose one of {', '.join(BACKENDS)}.")
     backend = _openvino(name, network, device, weights_sha256) or torch_backend(network, device)
     logger.info("The network runs in %s, %s, on %s.", backend.name, backend.precision, device)
     return backend
@@ -44,13 +43,15 @@ def _openvino(name: str, network: nn.Module, device: torch.device, weights_sha25
     if name == "torch" or (name == "auto" and (device.type != "cpu" or address_space() < _OPENVINO_BYTES)):
         return None
     if device.type != "cpu":
-        message = f"The backend openvino runs on the CPU, not on {device}. Use --device cpu, or --backend torch."
-        raise OptionError(message)
+        raise OptionError(
+            f"The backend openvino runs on the CPU, not on {device}. Use --device cpu, or --backend torch."
+        )
     if importlib.util.find_spec("openvino") is None:
         if name == "auto":
             return None
-        message = 'The backend openvino is not installed. Use --backend torch, or run: pip install "brats-mm[openvino]"'
-        raise OptionError(message)
+        raise OptionError(
+            'The backend openvino is not installed. Use --backend torch, or run: pip install "brats-mm[openvino]"'
+        )
     from brats_mm.inference.openvino_backend import (
         OpenVinoBackend,
         OpenVinoCrossSequenceBackend,

@@ -53,11 +53,10 @@ class OpenVinoBackend:
         self, network: nn.Module, *, weights_sha256: str = "", precision: str | None = None, folder: Path | None = None
     ) -> None:
         if not runs_in_openvino(network):
-            message = (
+            raise OptionError(
                 "The backend openvino only runs mixtures of U-Net experts, and this bundle has another network. "
                 "Use --backend torch."
             )
-            raise OptionError(message)
         self.device = torch.device("cpu")
         self.precision = precision or best_precision()
         self._network = network.cpu()

@@ -123,10 +123,9 @@ class Predictor:
             side = "x".join(str(voxels) for voxels in size)
             note = f"Out of memory. The result was computed on {device} with a smaller window of {side} voxels."
             return maps, backend, (note,)
-        message = (
+        raise ResourceError(
             "Memory ran out even with a window of 64 voxels per side on the CPU. Close other programs and try again."
         )
-        raise ResourceError(message)
 
 
 Restored: TypeAlias = "tuple[dict[Region, Array], Importance]"

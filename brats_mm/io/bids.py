@@ -76,11 +76,10 @@ def one_session(folder: Path, selection: BidsFilter) -> BidsSession:
         OptionError: the folder is not a BIDS dataset.
     """
     if not is_bids(folder):
-        message = (
+        raise OptionError(
             f"--participant and --session need a BIDS dataset, but {folder} is not one. Give a folder with "
             "sub-... folders, or omit the options."
         )
-        raise OptionError(message)
     sessions = list(bids_sessions(folder, selection))
     if len(sessions) == 1:
         return sessions[0]

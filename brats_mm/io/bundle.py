@@ -41,13 +41,11 @@ class Bundle:
         try:
             document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            message = (
+            raise BundleError(
                 f"{self.root} is not a model bundle: it has no configs/metadata.json. Give the folder of a bundle."
-            )
-            raise BundleError(message) from error
+            ) from error
         except (OSError, ValueError) as error:
-            message = f"{path} cannot be read ({error}). Restore the bundle from its archive."
-            raise BundleError(message) from error
+            raise BundleError(f"{path} cannot be read ({error}). Restore the bundle from its archive.") from error
         return document
 
     def recorded_hash(self) -> str | None:
@@ -85,16 +83,14 @@ def default_bundle() -> Path:
         if (place / "configs" / "metadata.json").is_file():
             return place
     looked = " and ".join(str(place) for place in places)
-    message = f"The model bundle {DEFAULT_BUNDLE} is not installed (searched {looked}). Reinstall brats-mm."
-    raise BundleError(message)
+    raise BundleError(f"The model bundle {DEFAULT_BUNDLE} is not installed (searched {looked}). Reinstall brats-mm.")
 
 
 def open_bundle(root: Path | str | None = None) -> Bundle:
     """Return the bundle at `root`, or the bundle of the package."""
     folder = default_bundle() if root is None else Path(root).expanduser()
     if not folder.is_dir():
-        message = f"There is no bundle folder {folder}. Give the folder that holds configs/ and models/."
-        raise BundleError(message)
+        raise BundleError(f"There is no bundle folder {folder}. Give the folder that holds configs/ and models/.")
     return Bundle(folder)
 
 
@@ -114,18 +110,16 @@ def checked_hash(bundle: Bundle) -> str:
         BundleError: the weights are missing or do not match the recorded hash.
     """
     if not bundle.weights.is_file():
-        message = (
+        raise BundleError(
             f"The bundle has no weights: {bundle.weights} does not exist. Reinstall brats-mm, or save trained weights "
             "there."
         )
-        raise BundleError(message)
     computed, recorded = sha256_of(bundle.weights), bundle.recorded_hash()
     if recorded is not None and computed != recorded:
-        message = (
+        raise BundleError(
             f"The weights {bundle.weights} do not match the recorded hash (SHA-256 {computed[:12]}..., recorded "
             f"{recorded[:12]}...). Reinstall brats-mm. If you trained them yourself, update {HASHES}."
         )
-        raise BundleError(message)
     return computed
 
 
@@ -147,5 +141,4 @@ def read_fitted(bundle: Bundle, name: str, parse: Callable[[Mapping[str, Any]], 
     try:
         return parse(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path} cannot be read ({error!r}). {remedy}"
-        raise BundleError(message) from error
+        raise BundleError(f"{path} cannot be read ({error!r}). {remedy}") from error

@@ -57,11 +57,10 @@ def _check_defined_there(target: str) -> None:
     try:
         value = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        message = (
+        raise BundleError(
             f"The bundle needs {target}, which this version does not have. Install the version for which the bundle "
             "was created."
-        )
-        raise BundleError(message) from error
+        ) from error
     package = module.partition(".")[0]
     if (
         not callable(value)
@@ -147,10 +146,8 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        message = f"{path} cannot be read. Restore the bundle from its archive."
-        raise BundleError(message) from error
+        raise BundleError(f"{path} cannot be read. Restore the bundle from its archive.") from error
 
 
 def _refuse(part: str) -> NoReturn:
-    message = f"The bundle was not loaded because it {part}. {_ADVICE}"
-    raise BundleError(message)
+    raise BundleError(f"The bundle was not loaded because it {part}. {_ADVICE}")

@@ -102,10 +102,9 @@ def _wanted_images(folder: Path, selection: BidsFilter | None) -> tuple[list[Pat
     """
     images, ignored = _images(folder)
     if len(images) > MOST_VOLUMES:
-        message = (
+        raise CaseError(
             f"{folder} holds {len(images):,} volume files, but a case has only a few. Give the folder of one case."
         )
-        raise CaseError(message)
     unwanted = {path: reason for path in images if selection and (reason := reason_against(path.name, selection))}
     ignored |= {path.name: reason for path, reason in unwanted.items()}
     return [path for path in images if path not in unwanted], ignored
@@ -172,17 +171,15 @@ def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> Ca
         CaseError: no file, or the same file for two sequences.
     """
     if not paths:
-        message = f"No sequence was given. Give at least one file: {_BY_OPTION}."
-        raise CaseError(message)
+        raise CaseError(f"No sequence was given. Give at least one file: {_BY_OPTION}.")
     modality_of_file: dict[Path, Modality] = {}
     for modality in ordered(paths):
         twin = modality_of_file.setdefault(paths[modality].resolve(), modality)
         if twin is not modality:
-            message = (
+            raise CaseError(
                 f"{paths[modality].name} was given as {twin.label} and as {modality.label}. Provide a separate file "
                 "for each sequence, and omit missing sequences."
             )
-            raise CaseError(message)
     return CaseFiles(
         name or _common_name(list(paths.values())), {modality: str(paths[modality]) for modality in ordered(paths)}
     )
@@ -195,16 +192,16 @@ def _check_folder(folder: Path) -> None:
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
     except OSError as error:  # name too long, or unreadable folder
         problem = f"cannot be read ({error.strerror or error})"
-    message = f"{folder} {problem}. Give the folder of one case, or single files, for example --t1ce FILE."
-    raise CaseError(message)
+    raise CaseError(f"{folder} {problem}. Give the folder of one case, or single files, for example --t1ce FILE.")
 
 
 def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        message = f"The folder {folder} cannot be read: {error.strerror or error}. Check its permissions."
-        raise CaseError(message) from error
+        raise CaseError(
+            f"The folder {folder} cannot be read: {error.strerror or error}. Check its permissions."
+        ) from error
 
 
 def _images(folder: Path) -> tuple[list[Path], dict[str, str]]:
@@ -247,11 +244,10 @@ def _check_one_case(below: Iterable[Path], folder: Path, selection: BidsFilter |
     """Raise a specific error if the folder contains several cases, which is a common mistake."""
     cases = [sub.name for sub in below if len(recognise(_wanted_images(sub, selection)[0], sub).candidates) > 1]
     if len(cases) > 1:
-        message = (
+        raise CaseError(
             f"{folder} holds {len(cases)} cases ({_listed(cases)}), but one case is needed. Give the folder of one of "
             "them."
         )
-        raise CaseError(message)
 
 
 def _settle_unclear(recognised: Recognised, folder: Path) -> dict[str, str]:
@@ -263,8 +259,7 @@ def _settle_unclear(recognised: Recognised, folder: Path) -> dict[str, str]:
     }
     if open_ones:
         names_text = "; ".join(f"{_shown(path, folder)} ({_may_be(path, recognised)})" for path in open_ones)
-        message = f"In {folder}, these names are ambiguous: {names_text}. Rename them, or {_BY_OPTION}."
-        raise CaseError(message)
+        raise CaseError(f"In {folder}, these names are ambiguous: {names_text}. Rename them, or {_BY_OPTION}.")
     return {_shown(path, folder): f"its name matches {_may_be(path, recognised)}" for path in recognised.unclear}
 
 
@@ -282,11 +277,10 @@ def _check_found(recognised: Recognised, ignored: Mapping[str, str], folder: Pat
         if len(recognised.candidates[modality]) > 1
     ]
     if doubles:
-        message = (
+        raise CaseError(
             f"In {folder}, several files match the same sequence: {'; '.join(doubles)}. "
             f"Keep one file per sequence, or {_BY_OPTION}."
         )
-        raise CaseError(message)
 
 
 def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:

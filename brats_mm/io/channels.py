@@ -44,11 +44,10 @@ def parse_order(text: str) -> tuple[Modality, ...]:
     order = tuple(next(iter(modalities)) for modalities in candidates if len(modalities) == 1)
     if len(order) != len(candidates) or len(set(order)) != len(order):
         names = ",".join(modality.value for modality in MODALITIES)
-        message = (
+        raise OptionError(
             f"The channel order {text!r} must name each sequence once, separated by commas, for example {names}. "
             f"For the order of the Decathlon's Task01, give {DECATHLON}."
         )
-        raise OptionError(message)
     return order
 
 
@@ -65,12 +64,11 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
         CaseError: the numbers of sequences and volumes differ.
     """
     if len(order) != volumes:
-        message = (
+        raise CaseError(
             f"{path.name} has {volumes} volumes, but the order from {source} has {len(order)}: "
             f"{', '.join(modality.label for modality in order)}. Name each volume, for example "
             "--channels flair,t1,t1ce,t2."
         )
-        raise CaseError(message)
     from brats_mm.domain.case import CaseFiles  # imports numpy, which would slow down the checks of a request
 
     channels = {

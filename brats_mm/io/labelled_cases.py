@@ -58,30 +58,26 @@ def labelled_cases(
     labelled = [item for item in items if item.get("label") and (not names or item["name"] in names)]
     absent = sorted(set(names) - {item["name"] for item in labelled})
     if absent:
-        message = f"{dataset} has no labelled case {', '.join(absent[:5])}. Check the names."
-        raise CaseError(message)
+        raise CaseError(f"{dataset} has no labelled case {', '.join(absent[:5])}. Check the names.")
     if not labelled:
-        message = (
+        raise CaseError(
             f"No case of {dataset} has a label map, such as case-seg.nii.gz. Evaluation needs reference labels. To "
             "segment without them, use `brats-mm segment`."
         )
-        raise CaseError(message)
     return tuple(_labelled(item) for item in labelled)
 
 
 def _labelled(item: Item) -> LabelledCase:
     if item.get("volumes"):
-        message = (
+        raise CaseError(
             f"The case {item['name']} has all sequences in one file, as in the Decathlon. Evaluation needs one file "
             "per sequence. Convert the files first."
         )
-        raise CaseError(message)
     if item.get("orientation"):
-        message = (
+        raise CaseError(
             f"The list overrides the orientation of the case {item['name']}, which evaluation does not support. "
             "Correct the headers of its files, or remove the case from the list."
         )
-        raise CaseError(message)
     scheme = item.get("label_scheme")
     files = replace(recognise(item["image"]), name=item["name"])
     return LabelledCase(files, Path(item["label"]), LabelScheme(scheme) if scheme else None)

@@ -58,11 +58,10 @@ def volume_of(image: Any, name: str) -> Volume:
         image = (image, image.affine)
     if isinstance(image, tuple) and len(image) == 2:
         return _checked(_array(image[0]), _array(image[1]), place, SCANNER)
-    message = (
+    raise VolumeError(
         f"{name} is a {type(image).__name__}, which has no known geometry. Give a file, a nibabel or SimpleITK image, "
         "a MetaTensor, or a pair (array, affine)."
     )
-    raise VolumeError(message)
 
 
 def _checked(data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *codes: int) -> Volume:
@@ -70,11 +69,10 @@ def _checked(data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *cod
         data = data[0]
     shape = spatial_shape(data.shape, place)
     if data.dtype.kind not in "iufb" or affine.shape != (4, 4):
-        message = (
+        raise VolumeError(
             f"{place} must have one grey value per voxel and a (4, 4) affine, but has the type {data.dtype} and the "
             f"affine shape {affine.shape}."
         )
-        raise VolumeError(message)
     matrix = np.array(affine, np.float64)
     check_affine(matrix, place)
     voxels, notes = fill_nan_background(np.asarray(data.reshape(shape), np.float32, order="F"))

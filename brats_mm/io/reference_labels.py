@@ -37,12 +37,11 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
         raise VolumeError(str(error)) from error
     unknown = unknown_values(values, decided)
     if unknown:
-        message = (
+        raise VolumeError(
             f"The label map {path.name} has the values {', '.join(map(str, unknown[:5]))}, but the label scheme "
             f"{decided.value} allows only {', '.join(map(str, sorted(decided.values)))}. "
             "Select another scheme or correct the map."
         )
-        raise VolumeError(message)
     return regions_from_labels(labels, decided)
 
 
@@ -58,11 +57,10 @@ def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
     match = match_lattice(label_grid, grid)
     placed = None if match is None else place_voxels(stored, match, grid.shape)
     if placed is None or np.count_nonzero(placed) < np.count_nonzero(stored):
-        message = (
+        raise GridError(
             f"The label map {path.name} is on a different grid than the images: {_shown(label_grid)} instead of "
             f"{_shown(grid)}. Resample the label map to the images with nearest-neighbour interpolation."
         )
-        raise GridError(message)
     return whole_labels(placed, path.name)
 
 
@@ -78,6 +76,5 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         volume = read_stored(path)
     except VolumeError as error:
-        message = f"Could not read the label map. {error}"
-        raise VolumeError(message) from error
+        raise VolumeError(f"Could not read the label map. {error}") from error
     return volume.data, volume.grid.affine

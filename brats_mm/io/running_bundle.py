@@ -36,11 +36,10 @@ def bundle_folder() -> str:
     for place in places:
         if (place / METADATA).is_file():
             return str(place)
-    message = (
+    raise BundleError(
         f"The config is not part of a bundle: {' and '.join(map(str, places))} have no {METADATA.as_posix()}. Give the "
         "folder of the bundle with --bundle_root."
     )
-    raise BundleError(message)
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:

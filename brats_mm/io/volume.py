@@ -90,10 +90,9 @@ def check_volume(path: Path, *, one_file: bool = False) -> None:
     with reading_errors(path):
         raster = _parse(path)
         if one_file and raster.data != path:
-            message = (
+            raise VolumeError(
                 f"{path.name} stores its voxels in another file. Convert it to a single file, for example .nii.gz."
             )
-            raise VolumeError(message)
         check_length(raster)
 
 
@@ -125,14 +124,11 @@ def header_warnings(grid: Grid) -> tuple[str, ...]:
 def _parse(named: Path) -> Raster:
     path, channel = split_channel(named)
     if not path.exists() and not path.is_symlink():
-        message = f"{path} does not exist. Check the name."
-        raise VolumeError(message)
+        raise VolumeError(f"{path} does not exist. Check the name.")
     if path.is_dir():
-        message = f"{path} is a folder. Give one volume file for the sequence."
-        raise VolumeError(message)
+        raise VolumeError(f"{path} is a folder. Give one volume file for the sequence.")
     suffix = image_suffix(path.name)
     if suffix is None:
-        message = f"{path.name} cannot be read: {unreadable_reason(path.name)}."
-        raise VolumeError(message)
+        raise VolumeError(f"{path.name} cannot be read: {unreadable_reason(path.name)}.")
     check_fetched(path)
     return _PARSERS[suffix](path) if channel is None else parse_nifti(path, channel)

@@ -32,17 +32,14 @@ def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
         sizes.pop()
     shape_text = " x ".join(map(str, sizes)) or "no axes"
     if len(sizes) > 3:
-        message = f"{path.name} holds several volumes ({shape_text}). Split it into one file per sequence."
-        raise VolumeError(message)
+        raise VolumeError(f"{path.name} holds several volumes ({shape_text}). Split it into one file per sequence.")
     if len(sizes) < 3 or min(sizes) == 1:
-        message = f"{path.name} is a picture, not a volume ({shape_text}). Give a 3-D volume."
-        raise VolumeError(message)
+        raise VolumeError(f"{path.name} is a picture, not a volume ({shape_text}). Give a 3-D volume.")
     if min(sizes) < MIN_AXIS or max(sizes) > MAX_AXIS or sizes[0] * sizes[1] * sizes[2] > MAX_VOXELS:
-        message = (
+        raise VolumeError(
             f"{path.name} has {shape_text} voxels. Each axis must have {MIN_AXIS} to {MAX_AXIS} voxels, and the volume "
             f"at most {MAX_VOXELS:,}. Check that the file is an MR volume, and resample it if it is larger."
         )
-        raise VolumeError(message)
     return sizes[0], sizes[1], sizes[2]
 
 
@@ -52,26 +49,23 @@ def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
     if all(MIN_SPACING_MM <= value <= MAX_SPACING_MM for value in values):
         return
     spacing_text = " x ".join(f"{value:g}" for value in values)
-    message = (
+    raise VolumeError(
         f"{path.name} has a voxel spacing of {spacing_text} mm. It must be between {MIN_SPACING_MM:g} and "
         f"{MAX_SPACING_MM:g} mm along each axis. Correct the header, or convert the series again."
     )
-    raise VolumeError(message)
 
 
 def check_affine(affine: npt.NDArray[np.float64], path: Path) -> None:
     """Raise VolumeError unless the affine is finite, invertible and has plausible spacings."""
     if not np.isfinite(affine).all():
-        message = f"The affine of {path.name} is not finite. Correct the header, or convert the series again."
-        raise VolumeError(message)
+        raise VolumeError(f"The affine of {path.name} is not finite. Correct the header, or convert the series again.")
     columns = affine[:3, :3]
     lengths = np.linalg.norm(columns, axis=0)
     if (lengths == 0).any() or abs(np.linalg.det(columns / lengths)) < 1e-3:
-        message = (
+        raise VolumeError(
             f"The affine of {path.name} is singular: its axes are linearly dependent. Correct the header, or convert "
             "the series again."
         )
-        raise VolumeError(message)
     check_spacing([float(length) for length in lengths], path)
 
 
@@ -89,23 +83,22 @@ def check_voxels(data: Array, path: Path) -> None:
     lowest, highest = float(data.min()), float(data.max())  # a single NaN makes both NaN
     if not np.isfinite((lowest, highest)).all():
         count = int(data.size - np.isfinite(data).sum())
-        message = (
+        raise VolumeError(
             f"{path.name} has {count:,} of {data.size:,} voxels that are NaN or infinite. Replace them by 0, or "
             "convert the series again. NaN is accepted only outside the head."
         )
-        raise VolumeError(message)
     if lowest == highest:
         constant = "0 everywhere" if lowest == 0 else f"the same value ({lowest:g}) everywhere"
-        message = f"{path.name} is {constant}, so it contains no image. Omit a missing sequence instead of filling it."
-        raise VolumeError(message)
+        raise VolumeError(
+            f"{path.name} is {constant}, so it contains no image. Omit a missing sequence instead of filling it."
+        )
     values = _few_whole_values(data)
     if values is not None:
         values_text = ", ".join(f"{value:g}" for value in values)
-        message = (
+        raise VolumeError(
             f"{path.name} looks like a label map: its only values are {values_text}. Give the MR image with its grey "
             "values."
         )
-        raise VolumeError(message)
 
 
 def _few_whole_values(data: Array) -> Array | None:

@@ -239,8 +239,7 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, most: i
         while chunk := source.read(_CHUNK):
             written += len(chunk)
             if written > most:
-                message = "The zip file is too large when unpacked. Pack only one case."
-                raise ZipTooLarge(message)
+                raise ZipTooLarge("The zip file is too large when unpacked. Pack only one case.")
             target.write(chunk)
     return written
 

@@ -202,8 +202,7 @@ def _train(
         part, step = network.cross, cross_sequence_step
         cases = [(case, weight) for case, weight in cases if case.available.sum() > 1]
         if not cases:
-            message = "Training needs a corrected case with at least two sequences. Correct such a case."
-            raise CaseError(message)
+            raise CaseError("Training needs a corrected case with at least two sequences. Correct such a case.")
     settings = LoopSettings(
         plan.settings.minutes,
         sides=((0.0, plan.settings.side),),

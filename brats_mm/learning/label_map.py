@@ -35,18 +35,17 @@ def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
     for entry in label_info:
         name, value = (entry.get("name"), entry.get("idx")) if isinstance(entry, Mapping) else (None, None)
         if not isinstance(name, str) or not isinstance(value, int) or isinstance(value, bool):
-            message = "An entry of label_info has no name or no integer idx. Send entries such as {'name', 'idx'}."
-            raise OptionError(message)
+            raise OptionError(
+                "An entry of label_info has no name or no integer idx. Send entries such as {'name', 'idx'}."
+            )
         plain = name.strip().lower().replace("_", " ").replace("-", " ")
         if plain == "background":
             continue
         if plain not in _BY_NAME:
             accepted = ", ".join(names[0] for names in _NAMES.values())
-            message = f"Unknown label {name[:40]!r}. Use the names {accepted}."
-            raise OptionError(message)
+            raise OptionError(f"Unknown label {name[:40]!r}. Use the names {accepted}.")
         if value in values:
-            message = f"Two labels have the value {value}. Give each label a different value."
-            raise OptionError(message)
+            raise OptionError(f"Two labels have the value {value}. Give each label a different value.")
         values[value] = CONVENTION.value_of(_BY_NAME[plain])
     return values
 
@@ -70,14 +69,12 @@ def read_correction(path: Path, grid: Grid, value_names: Mapping[int, int]) -> L
     present = [int(value) for value in np.unique(stored) if value != 0]
     unknown = [value for value in present if value not in meanings]
     if unknown:
-        message = (
+        raise VolumeError(
             f"The label map has the values {', '.join(map(str, unknown[:5]))}. Use 1 for necrosis, 2 for edema and 3 "
             "for enhancing tumor."
         )
-        raise VolumeError(message)
     if not present:
-        message = "The label map is empty: no voxel has a label. Draw at least one, and submit it again."
-        raise VolumeError(message)
+        raise VolumeError("The label map is empty: no voxel has a label. Draw at least one, and submit it again.")
     labels = np.zeros(stored.shape, np.uint8)
     for value in present:
         labels[stored == value] = meanings[value]

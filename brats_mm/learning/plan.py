@@ -100,11 +100,10 @@ def choose_cases(corrections: Iterable[Correction]) -> list[Correction]:
     usable = usable_cases(corrections)
     train, held_out = with_role(usable, Role.TRAINING), with_role(usable, Role.HELD_OUT)
     if not train or not held_out:
-        message = (
+        raise OptionError(
             "Training needs at least two corrected cases, one for training and one for evaluation, but there are "
             f"{len(usable)}. Submit labels of more cases."
         )
-        raise OptionError(message)
     return [*train, *held_out[:MOST_HELD_OUT]]
 
 
@@ -115,17 +114,13 @@ def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTE
         OptionError: a value is out of range.
     """
     if not SHORTEST_MINUTES <= settings.minutes <= longest_minutes:
-        message = f"minutes is {settings.minutes:g}. Give {SHORTEST_MINUTES:g} to {longest_minutes:g}."
-        raise OptionError(message)
+        raise OptionError(f"minutes is {settings.minutes:g}. Give {SHORTEST_MINUTES:g} to {longest_minutes:g}.")
     if settings.side % 16 or not 64 <= settings.side <= 128:
-        message = f"side is {settings.side}. Give a multiple of 16 from 64 to 128."
-        raise OptionError(message)
+        raise OptionError(f"side is {settings.side}. Give a multiple of 16 from 64 to 128.")
     if not 0 < settings.learning_rate <= 1:  # false for NaN, too
-        message = f"learning_rate is {settings.learning_rate:g}. Give a number above 0, up to 1."
-        raise OptionError(message)
+        raise OptionError(f"learning_rate is {settings.learning_rate:g}. Give a number above 0, up to 1.")
     if not 0 <= settings.seed < 2**32:
-        message = "seed is too large or negative. Give 0 to 4294967295."
-        raise OptionError(message)
+        raise OptionError("seed is too large or negative. Give 0 to 4294967295.")
     return settings
 
 

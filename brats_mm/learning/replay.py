@@ -36,8 +36,7 @@ def replay_cases(folder: Path, most: int) -> list[ReplayCase]:
     places = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     cases = [case for case in map(_case, places) if case is not None]
     if not cases:
-        message = f"{folder} has no labelled case to replay. Give a folder with one sub-folder for each case."
-        raise CaseError(message)
+        raise CaseError(f"{folder} has no labelled case to replay. Give a folder with one sub-folder for each case.")
     step = max(1.0, len(cases) / most)
     return [cases[int(number * step)] for number in range(min(most, len(cases)))]
 

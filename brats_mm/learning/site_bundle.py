@@ -60,8 +60,7 @@ def write_site_bundle(
         BundleError: `output` already exists.
     """
     if output.exists():
-        message = f"{output} already exists. Choose another folder."
-        raise BundleError(message)
+        raise BundleError(f"{output} already exists. Choose another folder.")
     shutil.copytree(default_bundle() / "configs", output / "configs")
     shutil.copytree(parent.root, output, dirs_exist_ok=True)
     uses = {"training": (Role.TRAINING.value, REPLAY), "validation": (Role.HELD_OUT.value,)}

@@ -47,8 +47,7 @@ class ActiveModel:
             OptionError: there is no previously active version.
         """
         if not self.earlier:
-            message = "Cannot roll back, because no other version was active before."
-            raise OptionError(message)
+            raise OptionError("Cannot roll back, because no other version was active before.")
         return ActiveModel(self.earlier[-1], self.earlier[:-1])
 
 
@@ -87,8 +86,9 @@ class ModelVersions:
         if version == BASE:
             return None
         if version not in self.names():
-            message = f"There is no version {version[:60]!r}. Choose one of {', '.join([BASE, *self.names()])}."
-            raise OptionError(message)
+            raise OptionError(
+                f"There is no version {version[:60]!r}. Choose one of {', '.join([BASE, *self.names()])}."
+            )
         return self._root / version
 
     def report(self, version: str) -> dict[str, Any]:
@@ -106,8 +106,9 @@ class ModelVersions:
             OSError: the disk is full.
         """
         if not _NAME.fullmatch(version):
-            message = f"The version {version!r} contains invalid characters. Use letters, digits, '.', '+' and '-'."
-            raise OptionError(message)
+            raise OptionError(
+                f"The version {version!r} contains invalid characters. Use letters, digits, '.', '+' and '-'."
+            )
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in (*bundle.rglob("*"), bundle):
             sync(path)
@@ -142,8 +143,7 @@ class ModelVersions:
         """
         folder = self.folder(version)
         if folder is not None and Bundle(folder).recorded_hash() is None:
-            message = f"The version {version} has no recorded hash of its weights. Train it again."
-            raise BundleError(message)
+            raise BundleError(f"The version {version} has no recorded hash of its weights. Train it again.")
         if folder is not None:
             checked_hash(Bundle(folder))
         with self._lock:

@@ -25,8 +25,9 @@ class Ensemble(SingleNetwork):
         super().__init__()
         strange = sorted({type(member).__name__ for member in members if not isinstance(member, DMoME | SingleNetwork)})
         if strange or not members:
-            message = f"An ensemble needs mixtures (DMoME) or single networks, but got {', '.join(strange) or 'none'}."
-            raise OptionError(message)
+            raise OptionError(
+                f"An ensemble needs mixtures (DMoME) or single networks, but got {', '.join(strange) or 'none'}."
+            )
         self.members = nn.ModuleList(members)
         self.offset = nn.Parameter(torch.zeros(len(REGIONS)))
 

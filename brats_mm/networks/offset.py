@@ -44,8 +44,7 @@ def _biases(network: nn.Module) -> list[nn.Parameter]:
         experts = [expert for expert in network.experts.values() if isinstance(expert, UNetExpert)]
         if len(experts) == len(network.experts):
             return [expert.heads[-1].get_parameter("bias") for expert in experts]
-    message = (
+    raise OptionError(
         "This network mixes neither logits nor features of U-Net experts, so its biases cannot offset its logits. "
         "Create the bundle without calibration."
     )
-    raise OptionError(message)

@@ -30,8 +30,7 @@ LEVELS = ("logit", "probability", "feature")
 
 def _choose(name: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
-        message = f"{name} is {value!r}. Choose one of {', '.join(choices)}."
-        raise OptionError(message)
+        raise OptionError(f"{name} is {value!r}. Choose one of {', '.join(choices)}.")
     return value
 
 

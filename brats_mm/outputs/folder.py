@@ -65,8 +65,7 @@ class OutputFolder:
     def staged(self, name: str) -> Path:
         """Return the path to write `name` (a relative path) to. It moves to `self.path / name` at the end."""
         if self._aside is None:
-            message = "Call staged() inside the `with` block."
-            raise RuntimeError(message)
+            raise RuntimeError("Call staged() inside the `with` block.")
         place = self._aside / "new" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         return place

@@ -45,11 +45,10 @@ def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
     try:
         from ipyniivue import NiiVue
     except ImportError as error:
-        message = (
+        raise OptionError(
             "The viewer needs ipyniivue, which is not installed. Run pip install ipyniivue, and restart the notebook's "
             "kernel."
-        )
-        raise OptionError(message) from error
+        ) from error
     # Radiological convention, as in every other output: the patient's right is on the left.
     widget = NiiVue(height=height_px, is_radiological_convention=True, sagittal_nose_left=True)
     widget.load_volumes(layers(prediction))

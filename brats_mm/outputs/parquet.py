@@ -22,8 +22,9 @@ def require_parquet(instead: str) -> None:
         OptionError: pyarrow is not installed.
     """
     if find_spec("pyarrow") is None:
-        message = f"Parquet tables need pyarrow, which is not installed. Run `pip install pyarrow`, or {instead}."
-        raise OptionError(message)
+        raise OptionError(
+            f"Parquet tables need pyarrow, which is not installed. Run `pip install pyarrow`, or {instead}."
+        )
 
 
 def write_parquet(

@@ -64,11 +64,10 @@ class Tools:
         place = Path(folder)
         present = [name for name in outputs.names(prediction.case.available) if (place / name).exists()]
         if present and not outputs.overwrite:
-            message = (
+            raise OutputError(
                 f"The folder {place} already holds {', '.join(present[:3])}{' and more' if len(present) > 3 else ''}. "
                 "Choose another folder, or pass overwrite=True."
             )
-            raise OutputError(message)
         with OutputFolder(place) as out:
             report = write_results(prediction, out, outputs, seconds=prediction.run.seconds)
         return tuple(place / name for name in written_names(outputs, prediction, report))
@@ -126,8 +125,7 @@ def _row(prediction: Prediction, region: Region) -> str:
 
 def _content(prediction: Prediction, content: str, labels: LabelConvention) -> _Voxels:
     if content not in _CONTENTS:
-        message = f"Unknown content {content!r}. Choose one of {', '.join(_CONTENTS)}."
-        raise OptionError(message)
+        raise OptionError(f"Unknown content {content!r}. Choose one of {', '.join(_CONTENTS)}.")
     return _CONTENTS[content](prediction, labels)
 
 
@@ -137,14 +135,14 @@ def _output_options(options: dict[str, Any]) -> OutputOptions:
         outputs = OutputOptions(labels=labels, **options)
     except TypeError as error:
         names = ", ".join(option.name for option in options_of(OutputOptions) if "dicom" not in option.name)
-        message = (
+        raise OptionError(
             f"save does not accept this combination of options: {', '.join(sorted(options))}. Available options: "
             f"{names}."
-        )
-        raise OptionError(message) from error
+        ) from error
     if outputs.wants_dicom:
-        message = "A prediction does not hold DICOM headers. Use brats-mm segment --dicom to write DICOM results."
-        raise OptionError(message)
+        raise OptionError(
+            "A prediction does not hold DICOM headers. Use brats-mm segment --dicom to write DICOM results."
+        )
     return outputs
 
 
@@ -161,5 +159,4 @@ def _check_computed(prediction: Prediction, outputs: OutputOptions) -> None:
     }
     for name, is_absent in absent.items():
         if is_absent:
-            message = f"This prediction was computed without {name}. Pass {name}=True to Segmenter.predict."
-            raise OptionError(message)
+            raise OptionError(f"This prediction was computed without {name}. Pass {name}=True to Segmenter.predict.")

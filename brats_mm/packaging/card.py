@@ -39,18 +39,16 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
     summary, digest = read_summary(evaluation), checked_hash(bundle)
     evaluated = str(summary["model"]["weights_sha256"])
     if evaluated != digest:
-        message = (
+        raise OptionError(
             f"{evaluation} was computed with weights (SHA-256 {evaluated[:12]}...) other than those of the bundle "
             f"{bundle.root} ({digest[:12]}...). Evaluate this bundle with brats-mm evaluate --bundle."
         )
-        raise OptionError(message)
     document = expected_dice_document(summary)
     path = bundle.root / CARD
     try:
         card = path.read_text(encoding="utf-8") if path.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be read ({error}). Restore it, or delete it to start a new card."
-        raise BundleError(message) from error
+        raise BundleError(f"{path} cannot be read ({error}). Restore it, or delete it to start a new card.") from error
     with OutputFolder(bundle.root) as out:
         out.staged(CARD).write_text(with_figures(card, figures_of(summary)), encoding="utf-8")
         out.staged(EXPECTED_DICE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -82,8 +82,7 @@ def create_bundle(
         InputError: a case or config cannot be used.
     """
     if (folder / "configs").exists():
-        message = f"{folder} already holds a bundle. Choose another folder."
-        raise OutputError(message)
+        raise OutputError(f"{folder} already holds a bundle. Choose another folder.")
     method = trained_as(template, configs, checkpoints)
     metadata = {**template.metadata(), **method.described, "version": version}
     network, spacing_mm = network_of(template, method.inference, trusted=True)
@@ -165,11 +164,10 @@ def _load_weights(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
         network.load_state_dict(weights)
     except Exception as error:  # torch raises many types for a damaged file
         reason = first_line(error)
-        message = (
+        raise BundleError(
             f"{checkpoint} does not fit the template's network ({reason}). Give the model.pt of the training, and set "
             "--bundle to the bundle of its configs."
-        )
-        raise BundleError(message) from error
+        ) from error
     return weights
 
 

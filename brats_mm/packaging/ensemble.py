@@ -30,17 +30,16 @@ def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, tr
         OutputError: the folder already holds a bundle or cannot be written to.
     """
     if len(bundles) < 2:
-        message = f"An ensemble needs at least two bundles, but got {len(bundles)}."
-        raise OptionError(message)
+        raise OptionError(f"An ensemble needs at least two bundles, but got {len(bundles)}.")
     if (folder / "configs").exists():
-        message = f"{folder} already holds a bundle. Choose another folder."
-        raise OutputError(message)
+        raise OutputError(f"{folder} already holds a bundle. Choose another folder.")
     loaded = [load_network(bundle, trusted=trusted) for bundle in bundles]
     sizes = {identity.spacing_mm for _, identity in loaded}
     if len(sizes) > 1:
         sizes_text = " and ".join(f"{size:g} mm" for size in sorted(sizes))
-        message = f"The bundles have different voxel sizes ({sizes_text}). Give bundles with the same voxel size."
-        raise BundleError(message)
+        raise BundleError(
+            f"The bundles have different voxel sizes ({sizes_text}). Give bundles with the same voxel size."
+        )
     configs = [inference_config(bundle) for bundle in bundles]
     definition = {
         "_target_": "brats_mm.networks.ensemble.Ensemble",

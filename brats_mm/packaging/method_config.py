@@ -54,11 +54,10 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
     for path, record in records.items():
         differences = differing(_recorded_settings(record), merged, NAMES)
         if differences:
-            message = (
+            raise BundleError(
                 f"{path} was trained with other settings: {'; '.join(differences)}. Omit --config, or use checkpoints "
                 "of one training only."
             )
-            raise BundleError(message)
     for key in NAMES:
         inference[key] = merged[key]
     return TrainedAs(inference, {key: str(value) for key, value in merged.get("method", {}).items()})
@@ -89,12 +88,12 @@ def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
 
     base = template.root / "configs" / "train.json"
     if not base.is_file():
-        message = f"The bundle has no {base} to merge configs into. Give a bundle that can be trained."
-        raise BundleError(message)
+        raise BundleError(f"The bundle has no {base} to merge configs into. Give a bundle that can be trained.")
     try:
         merged: dict[str, Any] = ConfigParser.load_config_files([str(path) for path in (base, *configs)])
     except Exception as error:  # MONAI raises many types for a bad config
         names = ", ".join(str(path) for path in configs)
-        message = f"Cannot merge {names} into {base} ({first_line(error)}). Give JSON or YAML files with its keys."
-        raise OptionError(message) from error
+        raise OptionError(
+            f"Cannot merge {names} into {base} ({first_line(error)}). Give JSON or YAML files with its keys."
+        ) from error
     return merged

@@ -54,12 +54,11 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     summary, digest = read_summary(evaluation), checked_hash(bundle)
     model = summary["model"]
     if model["weights_sha256"] != digest:
-        message = (
+        raise OptionError(
             f"{evaluation} was computed with weights (SHA-256 {str(model['weights_sha256'])[:12]}...) other than "
             f"those of the bundle {bundle.root} ({digest[:12]}...). Evaluate this bundle with brats-mm evaluate "
             "--bundle."
         )
-        raise OptionError(message)
     records = read_trust_records(evaluation)
     profile, left_out = fit_profile(records), predict_left_out(records)
     figures = {
@@ -115,5 +114,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be read ({error}). Restore it, or delete it to start a new one."
-        raise BundleError(message) from error
+        raise BundleError(f"{path} cannot be read ({error}). Restore it, or delete it to start a new one.") from error

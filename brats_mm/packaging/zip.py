@@ -53,12 +53,12 @@ def zip_bundle(bundle: Bundle, folder: Path, *, overwrite: bool = False) -> Zipp
     metadata = bundle.metadata()
     name, version = (str(metadata.get(key) or "") for key in ("name", "version"))
     if not name or not version:
-        message = f"{bundle.root}/configs/metadata.json needs the bundle's `name` and `version`. Add them."
-        raise BundleError(message)
+        raise BundleError(f"{bundle.root}/configs/metadata.json needs the bundle's `name` and `version`. Add them.")
     path = folder / f"{name}_v{version}.zip"
     if path.exists() and not overwrite:
-        message = f"{path} already exists. Increase the bundle's version, choose another folder, or add --overwrite."
-        raise OutputError(message)
+        raise OutputError(
+            f"{path} already exists. Increase the bundle's version, choose another folder, or add --overwrite."
+        )
     files = tuple(_files(bundle.root))
     with OutputFolder(folder) as output:
         _write(output.staged(path.name), bundle.root, files, name)

@@ -33,8 +33,9 @@ def advise_result(folder: Path) -> dict[str, Any]:
         report = json.loads(path.read_text(encoding="utf-8"))
         trust, sequences = report["trust"], "+".join(report["sequences_found"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{path} holds no advice ({error!r}). Use a folder written by this version of `brats-mm segment`."
-        raise OptionError(message) from error
+        raise OptionError(
+            f"{path} holds no advice ({error!r}). Use a folder written by this version of `brats-mm segment`."
+        ) from error
     gains = trust["expected_gains"]
     return _document(sequences, gains, trust["advice"], complete=not report["sequences_missing"])
 
@@ -66,11 +67,10 @@ def parse_subset(text: str) -> Availability:
     name = "+".join(sorted(text.lower().replace(",", "+").split("+")))
     names = {"+".join(sorted(subset_name(subset).split("+"))): subset for subset in SUBSETS}
     if name not in names:
-        message = (
+        raise OptionError(
             f"{text} is neither a result folder nor a subset of sequences. Give a folder written by "
             "`brats-mm segment`, or sequences such as t1+flair (t1, t1ce, t2, flair)."
         )
-        raise OptionError(message)
     return names[name]
 
 

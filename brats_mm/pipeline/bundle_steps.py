@@ -131,6 +131,7 @@ def _grid_step(grid: Any) -> ToModelGridd:
     steps = [grid] if isinstance(grid, ToModelGridd) else list(getattr(grid, "transforms", ()))
     grid_step = next((step for step in steps if isinstance(step, ToModelGridd)), None)
     if grid_step is None:
-        message = "The preprocessing has no ToModelGridd, which the results need. Set that transform as `grid`."
-        raise OptionError(message)
+        raise OptionError(
+            "The preprocessing has no ToModelGridd, which the results need. Set that transform as `grid`."
+        )
     return grid_step

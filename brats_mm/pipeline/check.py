@@ -23,8 +23,7 @@ def check(request: SegmentRequest) -> Path:
     check_input(request.input)
     check_brain_mask(request)
     if request.output is None:
-        message = "No output folder was given. Set one, or use Segmenter.predict, which writes no files."
-        raise OptionError(message)
+        raise OptionError("No output folder was given. Set one, or use Segmenter.predict, which writes no files.")
     check_no_overwrite(request.output, request)
     return request.output
 
@@ -37,11 +36,9 @@ def check_input(source: Any) -> None:
         CaseError, VolumeError: a file or folder does not exist. The message names all missing files.
     """
     if source is None:
-        message = "No input was given. Give a case folder, or files with --t1, --t1ce, --t2, --flair."
-        raise OptionError(message)
+        raise OptionError("No input was given. Give a case folder, or files with --t1, --t1ce, --t2, --flair.")
     if _is_missing(source):
-        message = f"{source} does not exist. Give a folder, or a zip file, of one case."
-        raise CaseError(message)
+        raise CaseError(f"{source} does not exist. Give a folder, or a zip file, of one case.")
     if isinstance(source, Mapping):
         missing = [file for file in source.values() if _is_missing(file)]
         if missing:
@@ -56,8 +53,7 @@ def check_brain_mask(request: SegmentRequest) -> None:
     """
     mask = request.preprocessing.brain_mask
     if mask is not None and _is_missing(mask):
-        message = f"The brain mask {mask} does not exist. Check the name."
-        raise VolumeError(message)
+        raise VolumeError(f"The brain mask {mask} does not exist. Check the name.")
 
 
 def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
@@ -72,11 +68,10 @@ def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
     with output_errors(folder):
         present = [] if request.outputs.overwrite else [name for name in names if (folder / name).exists()]
     if present:
-        message = (
+        raise OutputError(
             f"The folder {folder} already holds {', '.join(present[:3])}{' and more' if len(present) > 3 else ''}. "
             "Choose another folder, or replace them with --overwrite."
         )
-        raise OutputError(message)
 
 
 def _is_missing(place: Any) -> bool:

@@ -83,8 +83,7 @@ def write_datalists(
     paths = [output.with_name(f"{output.stem}_fold{fold}.json") if folded else output for fold in range(len(lists))]
     existing = [path for path in paths if path.exists() and not overwrite]
     if existing:
-        message = f"{existing[0]} already exists. Give another name, or add --overwrite to replace it."
-        raise OutputError(message)
+        raise OutputError(f"{existing[0]} already exists. Give another name, or add --overwrite to replace it.")
     for path, content in zip(paths, lists, strict=True):
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,10 +115,9 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
     missing = sum(not isinstance(number, int) for number in numbers)
     if missing or len(folds) < 2:
         problem = f"{missing} of its {len(entries)} training cases have no fold" if missing else "it has only one fold"
-        message = (
+        raise CaseError(
             f"{datalist} cannot be used for cross-validation: {problem}. Number the folds from 0 with the key fold."
         )
-        raise CaseError(message)
     datalists = []
     for fold in folds:
         content = {
@@ -146,8 +144,7 @@ def write_fold_list(datalist: Path, output: Path, fold: int) -> Path:
     target = output.with_name(f"{output.stem}_fold{fold}.json")
     if target not in paths:
         folds = ", ".join(path.stem.rpartition("fold")[2] for path in paths)
-        message = f"{datalist} has no fold {fold}. Available folds: {folds}."
-        raise OptionError(message)
+        raise OptionError(f"{datalist} has no fold {fold}. Available folds: {folds}.")
     return target
 
 
@@ -180,8 +177,7 @@ def _decathlon_items(root: Path) -> list[Item]:
 def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, Any]]:
     names = [item["name"] for item in items if "label" in item]
     if sum(map(bool, (division.validation, division.folds, division.files))) > 1:
-        message = "--validation, --folds and --split exclude each other. Set at most one of them."
-        raise OptionError(message)
+        raise OptionError("--validation, --folds and --split exclude each other. Set at most one of them.")
     if division.files:
         return [_from_files(root, items, division.files)]
     if division.folds:
@@ -190,8 +186,7 @@ def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, 
         folds = (_validation(names, division.validation or ("0.2",), division.seed),)
     lists = [make_datalist(root, fold, items=items) for fold in folds]
     if not all(content["training"] for content in lists):
-        message = f"No labelled case of {root} is left for training. Select fewer cases for validation."
-        raise CaseError(message)
+        raise CaseError(f"No labelled case of {root} is left for training. Select fewer cases for validation.")
     return lists
 
 
@@ -207,16 +202,14 @@ def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[
     labelled = [item["name"] for item in items if "label" in item]
     sets = [part for path in files for part in read_names(path, labelled)]
     if len(sets) not in (2, 3):
-        message = (
+        raise OptionError(
             "--split needs two or three lists of names, for training, validation and testing: a file for each, or one "
             f"file with a bracketed line for each. {len(sets)} were given."
         )
-        raise OptionError(message)
     training, validation, testing = (*sets, frozenset[str]())[:3]
     twice = sorted((training & validation) | (training & testing) | (validation & testing))
     if twice:
-        message = f"The lists contain {', '.join(twice[:5])} more than once. Put each case into one list."
-        raise CaseError(message)
+        raise CaseError(f"The lists contain {', '.join(twice[:5])} more than once. Put each case into one list.")
     listed = training | validation | testing
     selected = [item for item in items if item["name"] in listed]
     return make_datalist(root, validation, testing=testing, items=selected)

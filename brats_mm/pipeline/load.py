@@ -80,10 +80,9 @@ def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, Sou
         return read_scans(source), _headers_in(source.paths, request), _folders_in(source)
     if isinstance(source, Mapping):
         return _read_mapping(source, request)
-    message = (
+    raise OptionError(
         f"The input is a {type(source).__name__}. Give a path, a mapping from sequence to file or image, or a case."
     )
-    raise OptionError(message)
 
 
 def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Modality, SourceSeries], Availability]":
@@ -121,11 +120,9 @@ def _folders_in(files: CaseFiles) -> Availability:
 
 def _refuse_series(request: SegmentRequest) -> None:
     if request.series:
-        message = "Single files can only be combined with a DICOM study. Give either a case or single files."
-        raise OptionError(message)
+        raise OptionError("Single files can only be combined with a DICOM study. Give either a case or single files.")
     if request.study is not None:
-        message = "--study needs DICOM input. Omit it for other input."
-        raise OptionError(message)
+        raise OptionError("--study needs DICOM input. Omit it for other input.")
 
 
 def refuse_bids(selection: BidsFilter) -> None:
@@ -156,8 +153,7 @@ def opened(path: Path) -> Iterator[Path]:
         yield path.parent
     else:
         problem = "is one DICOM file" if is_dicom(path) else "is a file, but not a zip file"
-        message = f"{path} {problem}. Give the folder of one case, or single files, for example --t1ce FILE."
-        raise CaseError(message)
+        raise CaseError(f"{path} {problem}. Give the folder of one case, or single files, for example --t1ce FILE.")
 
 
 def is_dicom_folder(folder: Path) -> bool:
@@ -172,11 +168,10 @@ def _headers_of(study: ChosenStudy, request: SegmentRequest) -> "Mapping[Modalit
     if not request.outputs.wants_dicom:
         return {}
     if request.outputs.dicom_reference is not None:
-        message = (
+        raise OptionError(
             "A DICOM reference was given, but the input is already DICOM. Set the sequence that defines the output "
             "grid with --reference, for example --reference t1ce."
         )
-        raise OptionError(message)
     from brats_mm.outputs.dicom.results import headers_of
 
     return headers_of(study.choice)
@@ -203,11 +198,10 @@ def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSer
             headers, deidentify=outputs.deidentify, folder=outputs.dicom_folder, rtstruct=outputs.rtstruct
         )
     if outputs.dicom_reference is None:
-        message = (
+        raise OptionError(
             "DICOM results need a DICOM series to refer to, but the input is not DICOM. Give the study as input, or "
             "set --dicom-reference to the series from which the files were converted."
         )
-        raise OptionError(message)
     reference = named_reference(outputs.dicom_reference)
     return DicomOutput(
         named=reference, deidentify=outputs.deidentify, folder=outputs.dicom_folder, rtstruct=outputs.rtstruct

@@ -34,20 +34,20 @@ def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, M
     """
     digest = checked_hash(bundle)
     if not trusted and bundle.recorded_hash() is None:
-        message = (
+        raise BundleError(
             f"The bundle {bundle.root} has no hash of its weights in {HASHES}, so the weights cannot be verified. If "
             "you trust their source, add --trust-bundle (trust_bundle=True in Python), or record the hash with "
             "sha256sum."
         )
-        raise BundleError(message)
     network, spacing_mm = network_of(bundle, trusted=trusted)
     try:
         state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
     except Exception as error:  # (torch raises many types for a damaged file)
         reason = first_line(error)[:200]
-        message = f"The weights {bundle.weights} do not fit the bundle's network ({reason}). Restore both."
-        raise BundleError(message) from error
+        raise BundleError(
+            f"The weights {bundle.weights} do not fit the bundle's network ({reason}). Restore both."
+        ) from error
     ready_to_run(network)
     return network, identity_of(bundle, network, digest, spacing_mm)
 
@@ -84,11 +84,11 @@ def inference_config(bundle: Bundle) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        message = f"The bundle has no {path}. Restore the bundle from its archive."
-        raise BundleError(message) from error
+        raise BundleError(f"The bundle has no {path}. Restore the bundle from its archive.") from error
     except (OSError, ValueError) as error:
-        message = f"{path} cannot be read ({first_line(error)}). Restore the bundle from its archive."
-        raise BundleError(message) from error
+        raise BundleError(
+            f"{path} cannot be read ({first_line(error)}). Restore the bundle from its archive."
+        ) from error
     return document
 
 
@@ -116,13 +116,13 @@ def network_of(
     except BundleError:
         raise
     except Exception as error:  # configs can refer to anything
-        message = (
+        raise BundleError(
             f"{path} does not describe a network under network_def ({first_line(error)[:200]}). Correct the config."
-        )
-        raise BundleError(message) from error
+        ) from error
     if not isinstance(network, nn.Module):
-        message = f"network_def in {path} is a {type(network).__name__}, not a torch module. Correct the config."
-        raise BundleError(message)
+        raise BundleError(
+            f"network_def in {path} is a {type(network).__name__}, not a torch module. Correct the config."
+        )
     return network, spacing_mm
 
 

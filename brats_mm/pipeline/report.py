@@ -40,8 +40,9 @@ def write_report(
     """
     target = result / PAGE if page is None else page
     if target.exists() and not overwrite:
-        message = f"The file {target} already exists. Choose another one with -o, or replace it with --overwrite."
-        raise OutputError(message)
+        raise OutputError(
+            f"The file {target} already exists. Choose another one with -o, or replace it with --overwrite."
+        )
     source = read_source(result, None if case is None else load(make_request(case)).case)
     text = render_page(source, name=name, made_on=date.today())
     with OutputFolder(target.parent) as out:

@@ -106,8 +106,7 @@ def make_request(input: Any = None, output: Path | str | None = None, **options:
     paths = {modality: value for modality, value in images.items() if value is not None}
     presets = [flag for flag in FIELDS["preset"][1].offer.flags if options.pop(flag, False)]
     if len(presets) > 1:
-        message = f"{' and '.join(presets)} exclude each other. Set at most one of them."
-        raise OptionError(message)
+        raise OptionError(f"{' and '.join(presets)} exclude each other. Set at most one of them.")
     if presets:
         options["preset"] = presets[0]
     if input is not None and paths:
@@ -151,8 +150,7 @@ def from_json(document: Mapping[str, Any], template: SegmentRequest | None = Non
     names = {field.name for kind in SECTIONS.values() for field in fields(kind)}
     unknown = sorted(set(document) - names - {"input", "output", "series", "study"})
     if unknown:
-        message = f"Unknown option {unknown[0]!r}. Choose from {', '.join(sorted(names))}."
-        raise OptionError(message)
+        raise OptionError(f"Unknown option {unknown[0]!r}. Choose from {', '.join(sorted(names))}.")
     request = template or SegmentRequest()
     request = replace(
         request,
@@ -185,22 +183,19 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     expected = next(candidate for candidate in kinds if candidate is not NoneType)
     accepted = {float: (int, float), Path: (str, Path)}.get(expected, str if issubclass(expected, Enum) else expected)
     if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
-        message = f"The option {name} is {value!r}. It must be of type {expected.__name__}."
-        raise OptionError(message)
+        raise OptionError(f"The option {name} is {value!r}. It must be of type {expected.__name__}.")
     try:
         return expected(value)
     except ValueError as error:
-        message = (
+        raise OptionError(
             f"The option {name} is {value!r}. Choose one of {', '.join(candidate.value for candidate in expected)}."
-        )
-        raise OptionError(message) from error
+        ) from error
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
-        message = f"The option {name} is {value!r}. It must be a list of texts."
-        raise OptionError(message)
+        raise OptionError(f"The option {name} is {value!r}. It must be a list of texts.")
     return tuple(texts)
 
 
@@ -224,15 +219,15 @@ def _input_to_json(source: Any) -> Any:
         return None if source is None else str(source)
     if isinstance(source, Mapping) and all(isinstance(path, str | Path) for path in source.values()):
         return {_plain(name): str(path) for name, path in source.items()}
-    message = f"Input of type {type(source).__name__} is in memory and cannot be serialised. Give paths instead."
-    raise OptionError(message)
+    raise OptionError(
+        f"Input of type {type(source).__name__} is in memory and cannot be serialised. Give paths instead."
+    )
 
 
 def _input_from_json(value: Any) -> Any:
     if value is None or isinstance(value, str | Mapping):
         return _with_paths(value)
-    message = f"The input is {value!r}. It must be a path, or an object from sequence to path."
-    raise OptionError(message)
+    raise OptionError(f"The input is {value!r}. It must be a path, or an object from sequence to path.")
 
 
 def _path(value: Any) -> Path | None:
@@ -242,12 +237,10 @@ def _path(value: Any) -> Path | None:
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    message = f"Expected text, got {value!r}."
-    raise OptionError(message)
+    raise OptionError(f"Expected text, got {value!r}.")
 
 
 def _series(value: Any) -> Mapping[Modality, str]:
     if isinstance(value, Mapping) and all(isinstance(label, str) for label in value.values()):
         return {modality_named(name): label for name, label in value.items()}
-    message = f"The option series is {value!r}. It must be an object from sequence to series."
-    raise OptionError(message)
+    raise OptionError(f"The option series is {value!r}. It must be an object from sequence to series.")

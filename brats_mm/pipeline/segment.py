@@ -197,11 +197,10 @@ def _apply_mask(scans: Scans, options: PreprocessingOptions) -> tuple[Scans, Vol
     if stripped is not None:
         return stripped, None
     if options.prepared:
-        message = (
+        raise GridError(
             "The brain mask and the sequences have different grids. Resample the mask to their grid, or omit "
             "--prepared."
         )
-        raise GridError(message)
     return scans, mask
 
 

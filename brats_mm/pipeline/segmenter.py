@@ -129,16 +129,14 @@ def _check_used(options: Mapping[str, Any]) -> None:
     of_files = {name for name, (section, _) in FIELDS.items() if section == "outputs"} | {"output", "keep_intermediate"}
     for name in options:
         if name in of_model:
-            message = (
+            raise OptionError(
                 f"predict does not accept {name}, because the model is already loaded. Pass it to "
                 "Segmenter.from_options."
             )
-            raise OptionError(message)
         if name in of_files - {*_KEPT_IN_MEMORY}:
-            message = (
+            raise OptionError(
                 f"predict writes no files, so it does not accept {name}. Use Prediction.save, or brats-mm segment."
             )
-            raise OptionError(message)
 
 
 def choose_device(name: str) -> torch.device:
@@ -151,6 +149,7 @@ def choose_device(name: str) -> torch.device:
     if kind == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if kind == "cuda" and not torch.cuda.is_available():
-        message = "The device is cuda, but PyTorch sees no GPU. Use --device cpu, or install a CUDA build of PyTorch."
-        raise OptionError(message)
+        raise OptionError(
+            "The device is cuda, but PyTorch sees no GPU. Use --device cpu, or install a CUDA build of PyTorch."
+        )
     return torch.device(name)

@@ -329,11 +329,10 @@ def _found_brain(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log
 
 def _checked_brain(mask: Mask, doubts: tuple[str, ...], log: _Log) -> Mask:
     if not mask.any():
-        message = (
+        raise CaseError(
             "No brain was found in the scans. Check that they show a head. If the skull was removed already, use "
             "--prepared."
         )
-        raise CaseError(message)
     if doubts:
         log.warn(f"The brain may be wrong: {', and '.join(doubts)}. Check it with --keep-intermediate.")
     return np.asarray(mask)

@@ -43,8 +43,7 @@ class BestModel:
         self, network: nn.Module, path: Path | str, *, metric: str | None = None, record: TrainingRecord | None = None
     ) -> None:
         if metric is not None and metric not in NAMES:
-            message = f"Unknown checkpoint metric {metric!r}. Choose one of {', '.join(NAMES)}."
-            raise OptionError(message)
+            raise OptionError(f"Unknown checkpoint metric {metric!r}. Choose one of {', '.join(NAMES)}.")
         self.network = unwrap(network)
         self.path = Path(path)
         self.metric = metric

@@ -28,19 +28,17 @@ def atomic_save(content: object, path: Path) -> None:
         cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
         reason = getattr(cause, "strerror", None) or str(error)
         remark = "The previous checkpoint is kept." if path.exists() else "There is no earlier checkpoint."
-        message = (
+        raise OutputError(
             f"The checkpoint {path} cannot be written: {reason}. {remark} Free space or choose another --output_dir, "
             "then continue with --resume true."
-        )
-        raise OutputError(message) from error
+        ) from error
 
 
 def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
     """Raise TrainingError if a weight is not finite, to protect the previous checkpoint."""
     bad = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     if bad:
-        message = (
+        raise TrainingError(
             f"{len(bad)} parameters are not finite (first: {bad[0]}), so {path} was not written. Lower --learning_rate "
             "and continue from the last checkpoint with --resume true."
         )
-        raise TrainingError(message)

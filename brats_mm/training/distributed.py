@@ -24,11 +24,10 @@ def local_device() -> torch.device:
         return torch.device("cpu")
     number = int(os.environ.get("LOCAL_RANK", "0"))
     if number >= torch.cuda.device_count():
-        message = (
+        raise TrainingError(
             f"More processes were started than the {torch.cuda.device_count()} GPUs of this machine. Run torchrun with "
             f"--nproc_per_node={torch.cuda.device_count()}."
         )
-        raise TrainingError(message)
     return torch.device("cuda", number)
 
 
@@ -39,11 +38,10 @@ def join() -> None:
         TrainingError: the process was not started by torchrun.
     """
     if "RANK" not in os.environ:
-        message = (
+        raise TrainingError(
             "multi_gpu_train.json needs torchrun: torchrun --nproc_per_node=N -m monai.bundle run --config_file "
             "\"['configs/train.json','configs/multi_gpu_train.json']\". On one device, omit that config."
         )
-        raise TrainingError(message)
     device = local_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -182,9 +182,8 @@ def _refuse_nonfinite(value: Tensor, name: str, engine: Any, batchdata: Mapping[
     if bool(torch.isfinite(value)):
         return
     names = ", ".join(batchdata.get("name", ())) or "unnamed cases"
-    message = (
+    raise TrainingError(
         f"The {name} is {value.item()} in epoch {engine.state.epoch}, step {engine.state.iteration}, on {names}. "
         "Weights and checkpoints are unchanged. Check these cases. If they are valid, lower --learning_rate or "
         "--clip_norm, or choose another --precision. Then continue with --resume true."
     )
-    raise TrainingError(message)

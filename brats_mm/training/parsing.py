@@ -15,8 +15,7 @@ def parse_bool(value: bool | int | str) -> bool:  # noqa: FBT001 (the value to p
     """
     text = str(value).strip().lower()
     if text not in _MEANINGS:
-        message = f"Expected true or false, got {value!r}."
-        raise OptionError(message)
+        raise OptionError(f"Expected true or false, got {value!r}.")
     return _MEANINGS[text]
 
 

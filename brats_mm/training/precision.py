@@ -38,14 +38,12 @@ def mixed_precision(name: str = "float32", *, device: str | torch.device = "cpu"
         OptionError: the precision is unknown or not supported on the device.
     """
     if name not in PRECISIONS:
-        message = f"Unknown precision {name!r}. Choose one of {', '.join(PRECISIONS)}."
-        raise OptionError(message)
+        raise OptionError(f"Unknown precision {name!r}. Choose one of {', '.join(PRECISIONS)}.")
     kind = torch.device(device).type
     if name == "float16" and kind != "cuda":
-        message = (
+        raise OptionError(
             f"float16 needs a CUDA device, but this training runs on {kind}. Use --precision bfloat16, or float32 if "
             "the "
             "processor does not support bfloat16."
         )
-        raise OptionError(message)
     return Precision(PRECISIONS[name], GradScaler(kind, enabled=name == "float16"))

@@ -90,11 +90,10 @@ class TrainingRecord:
             return
         differences = differing(former["settings"], self.document["settings"], FIXED)
         if differences:
-            message = (
+            raise TrainingError(
                 f"{checkpoint} was trained with other settings: {'; '.join(differences)}. Resume with the earlier "
                 "settings, or train into another --output_dir."
             )
-            raise TrainingError(message)
 
 
 def record_path(checkpoint: Path) -> Path:
@@ -117,10 +116,9 @@ def read_record(checkpoint: Path) -> Record | None:
             config = json.loads(inference.read_text(encoding="utf-8"))
             return {"settings": {name: config.get(name) for name in ("spacing_mm", "network_def")}, "config": config}
     except (OSError, ValueError) as error:
-        message = (
+        raise TrainingError(
             f"The training record {path} cannot be read ({error}). Restore it, or delete it to continue without it."
-        )
-        raise TrainingError(message) from error
+        ) from error
     return None
 
 
@@ -143,11 +141,10 @@ def refuse_other_spacing(checkpoint: Path, spacing_mm: float | int | None) -> No
     record = read_record(checkpoint) if spacing_mm is not None else None
     former = None if record is None else record["settings"].get("spacing_mm")
     if former is not None and abs(float(former) - float(spacing_mm or 0)) > 1e-6:
-        message = (
+        raise TrainingError(
             f"{checkpoint} was trained with voxels of {former} mm, but this training uses {spacing_mm} mm. Set "
             f"--spacing_mm {former}, or allow the change with --allow_other_spacing true."
         )
-        raise TrainingError(message)
 
 
 def differing(former: Mapping[str, Any], current: Mapping[str, Any], names: Iterable[str]) -> list[str]:

@@ -102,12 +102,11 @@ class LastState:
             epoch = int(content["epoch"])
         except Exception as error:  # torch raises many types for a damaged file
             reason = first_line(error)
-            message = (
+            raise TrainingError(
                 f"The checkpoint {self.path} does not fit this training ({reason}). Resume with the settings of the "
                 "run "
                 "that wrote it, or start from scratch with --resume false."
-            )
-            raise TrainingError(message) from error
+            ) from error
         self._apply_learning_rate()
         engine.state.epoch = epoch
         engine.state.iteration = epoch * engine.state.epoch_length

@@ -33,11 +33,9 @@ def schedule(optimizer: Optimizer, *, kind: str = "cosine", epochs: int, warmup_
         OptionError: the kind is unknown, or the warm-up fills the run.
     """
     if kind not in DECAYS:
-        message = f"Unknown schedule {kind!r}. Choose one of {', '.join(DECAYS)}."
-        raise OptionError(message)
+        raise OptionError(f"Unknown schedule {kind!r}. Choose one of {', '.join(DECAYS)}.")
     if not 0 <= warmup_epochs < epochs:
-        message = f"The warm-up takes {warmup_epochs} of {epochs} epochs. Set --warmup_epochs below --epochs."
-        raise OptionError(message)
+        raise OptionError(f"The warm-up takes {warmup_epochs} of {epochs} epochs. Set --warmup_epochs below --epochs.")
     return LambdaLR(optimizer, partial(learning_rate_share, kind=kind, epochs=epochs, warmup_epochs=warmup_epochs))
 
 

@@ -125,8 +125,7 @@ def refuse_unknown(config: Mapping[str, Any], extra_names: Collection[str] = ())
         for name in unknown:
             near = get_close_matches(name, known_names, n=1)
             messages.append(f"{name} (did you mean {near[0]}?)" if near else name)
-        message = f"Unknown settings: {', '.join(messages)}. docs/training.md lists the settings."
-        raise OptionError(message)
+        raise OptionError(f"Unknown settings: {', '.join(messages)}. docs/training.md lists the settings.")
 
 
 def refuse_impossible(values: Mapping[str, Any], *, gated: bool = False) -> None:
@@ -148,8 +147,7 @@ def refuse_impossible(values: Mapping[str, Any], *, gated: bool = False) -> None
     if not wrong and gated and window is not None and max(window) <= GATE_SIDE:
         wrong.append(f"window is {list(window)}, but the gate needs a side above {GATE_SIDE}, such as [48, 48, 48]")
     if wrong:
-        message = f"{'; '.join(wrong)}. Correct the settings, and start again."
-        raise OptionError(message)
+        raise OptionError(f"{'; '.join(wrong)}. Correct the settings, and start again.")
     if values.get("val_interval", 0) > values.get("epochs", float("inf")):
         logger.warning(
             "val_interval is %d but epochs is %d, so nothing is validated and only the last weights are kept.",

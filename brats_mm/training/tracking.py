@@ -33,8 +33,7 @@ class MLflowRun:
         try:
             from mlflow import MlflowClient
         except ImportError as error:
-            message = "MLflow is not installed. Run `pip install mlflow`, or omit --mlflow."
-            raise TrainingError(message) from error
+            raise TrainingError("MLflow is not installed. Run `pip install mlflow`, or omit --mlflow.") from error
         self.client = MlflowClient(tracking_uri=_address(store))
         self.artifacts = None if "://" in store else (Path(store).absolute() / "artifacts").as_uri()
         self.name = name

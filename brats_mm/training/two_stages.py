@@ -103,8 +103,7 @@ def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict
         OptionError: the stage, a modality or a config is unknown.
     """
     if plan.stage not in STAGES:
-        message = f"Unknown stage {plan.stage!r}. Choose one of {', '.join(STAGES)}."
-        raise OptionError(message)
+        raise OptionError(f"Unknown stage {plan.stage!r}. Choose one of {', '.join(STAGES)}.")
     configs = bundle.root / "configs"
     over = [_config_file(name, configs) for name in plan.configs]
     places = {"dataset_dir": str(plan.dataset_dir), "output_dir": str(plan.output_dir)}
@@ -129,8 +128,9 @@ def chosen(modality: str | Sequence[str]) -> tuple[Modality, ...]:
     modality_of_name = {member.value: member for member in MODALITIES}
     strange = [str(name) for name in names if name not in modality_of_name]
     if strange:
-        message = f"Unknown modality {', '.join(strange)}. Give all, or one or more of {', '.join(modality_of_name)}."
-        raise OptionError(message)
+        raise OptionError(
+            f"Unknown modality {', '.join(strange)}. Give all, or one or more of {', '.join(modality_of_name)}."
+        )
     return tuple(modality_of_name[name] for name in names)
 
 
@@ -139,8 +139,7 @@ def _config_file(name: str, configs: Path) -> Path:
     existing = next((place for place in places if place.is_file()), None)
     if existing is None:
         methods = ", ".join(sorted(path.stem for path in configs.glob("methods/*.json")))
-        message = f"No config {name} exists. Give a file, paper, multi_gpu_train, or a method: {methods}."
-        raise OptionError(message)
+        raise OptionError(f"No config {name} exists. Give a file, paper, multi_gpu_train, or a method: {methods}.")
     return existing
 
 

@@ -65,8 +65,7 @@ def with_experts(
         absent = [name for name in parts if not (source / expert_file(name)).is_file()]
         if absent:
             files = ", ".join(expert_file(name) for name in absent)
-            message = f"{source} lacks {files}. {_remedy(absent)}"
-            raise BundleError(message)
+            raise BundleError(f"{source} lacks {files}. {_remedy(absent)}")
         for name, part in parts.items():
             refuse_other_spacing(source / expert_file(name), spacing_mm)
             _load(part, source / expert_file(name), f"{_label(name)} expert", _remedy([name]))
@@ -152,8 +151,9 @@ def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: flo
     existing = [name for name in parts if (folder / expert_file(name)).is_file()]
     if not existing:
         names = ", ".join(expert_file(name) for name in parts)
-        message = f"{folder} contains none of {names}. Give the folder of new experts, or omit --new_experts_dir."
-        raise BundleError(message)
+        raise BundleError(
+            f"{folder} contains none of {names}. Give the folder of new experts, or omit --new_experts_dir."
+        )
     remedy = "Give another folder, or omit --new_experts_dir."
     for name in existing:
         refuse_other_spacing(folder / expert_file(name), spacing_mm)

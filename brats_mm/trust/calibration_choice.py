@@ -118,8 +118,7 @@ def compare_corrections(cases: Sequence[CaseCounts], ways: Mapping[str, Fit] = W
         OptionError: there are fewer than two cases.
     """
     if len(cases) < 2:
-        message = f"Leave-one-out needs at least two labelled cases, got {len(cases)}."
-        raise OptionError(message)
+        raise OptionError(f"Leave-one-out needs at least two labelled cases, got {len(cases)}.")
     return {name: _left_out(cases, fit) for name, fit in ways.items()}
 
 

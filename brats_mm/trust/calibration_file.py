@@ -36,12 +36,11 @@ def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibr
         return None
     fitted_to, calibration = read
     if fitted_to != weights_sha256:
-        message = (
+        raise BundleError(
             f"{bundle.root / SUBSET_CALIBRATION} was fitted to other weights: {fitted_to[:12]}... instead of the "
             f"bundle's {weights_sha256[:12]}... Create the bundle again with --calibrate, or delete the file to use "
             "raw logits."
         )
-        raise BundleError(message)
     return calibration
 
 
@@ -53,8 +52,7 @@ def _calibration(document: Mapping[str, Any]) -> SubsetCalibration:
     }
     fitted = [one for row in corrections.values() for one in row.values()]
     if any(one.temperature <= 0 or one.foreground_temperature <= 0 for one in fitted):
-        message = "temperatures must be positive"
-        raise ValueError(message)
+        raise ValueError("temperatures must be positive")
     return SubsetCalibration(int(document["cases"]), corrections)
 
 

@@ -42,10 +42,9 @@ def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile
     """
     by_case = cases_of(records)
     if len(by_case) < LEAST_CASES:
-        message = (
+        raise OptionError(
             f"A trust profile needs at least {LEAST_CASES} labelled cases, got {len(by_case)}. Evaluate more cases."
         )
-        raise OptionError(message)
     left_out = _left_out_dice(by_case)
     curves = {region: _curve(by_case, region, left_out, coverage) for region in REGIONS}
     return TrustProfile(
@@ -101,8 +100,7 @@ def _left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:
 def _curve(by_case: Mapping[str, CaseRecords], region: Region, left_out: LeftOutDice, coverage: float) -> DiceCurve:
     pairs = [pair for case in by_case.values() for pair in _pairs(case, region)]
     if not pairs:
-        message = f"No case has a segmented {region.label}, so its expected Dice cannot be calibrated."
-        raise OptionError(message)
+        raise OptionError(f"No case has a segmented {region.label}, so its expected Dice cannot be calibrated.")
     scores = [
         np.array(
             [

@@ -72,10 +72,9 @@ def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERA
     gains: list[LeftOutGain] = []
     cases = cases_of(records)
     if len(cases) <= LEAST_CASES:
-        message = (
+        raise OptionError(
             f"Leaving cases out needs at least {LEAST_CASES + 1} labelled cases, got {len(cases)}. Evaluate more cases."
         )
-        raise OptionError(message)
     for name, case in cases.items():
         other_records = [record for record in records if record.case != name]
         profile, by_case = fit_profile(other_records, coverage=coverage), cases_of(other_records)

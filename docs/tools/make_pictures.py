@@ -118,8 +118,7 @@ def shown_files(case: Path) -> dict[str, Path]:
     item = find_item(case.resolve())
     images = item["image"] if item else {}
     if not set(SHOWN) <= set(images):
-        message = f"{case} has no {' and '.join(SHOWN)}. Give a folder with both."
-        raise SystemExit(message)
+        raise SystemExit(f"{case} has no {' and '.join(SHOWN)}. Give a folder with both.")
     return {name: Path(images[name]) for name in SHOWN}
 
 
@@ -157,8 +156,7 @@ def wait_for(url: str, service: "subprocess.Popen[bytes]") -> None:
     end = time.monotonic() + LONGEST_START_S
     while not answers(url):
         if service.poll() is not None or time.monotonic() > end:
-            message = f"The service at {url} did not start. Run `brats-mm serve` to see why."
-            raise SystemExit(message)
+            raise SystemExit(f"The service at {url} did not start. Run `brats-mm serve` to see why.")
         time.sleep(0.5)
 
 

@@ -185,8 +185,7 @@ def test_killed_run_resumes_and_failed_run_does_not_stop_others(
 
     def stopped(config: Path) -> None:
         if "mmp" not in str(config):
-            message = "No luck."
-            raise TrainingError(message)
+            raise TrainingError("No luck.")
         state = torch.load(done[0] / "runs/mmp/seed_1/models/model_last.pt", weights_only=True)
         schedule = {"done": 1, "seconds": 5.0}
         torch.save({**state, "epoch": 1, "lr_scheduler": schedule}, config.parent / "models" / "model_last.pt")

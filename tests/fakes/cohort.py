@@ -26,8 +26,7 @@ class FakeCases:
 
     def __call__(self, slot):
         if self.unable:
-            message = "The bundle has no weights. Reinstall brats-mm."
-            raise BundleError(message)
+            raise BundleError("The bundle has no weights. Reinstall brats-mm.")
         if self.dies:
             os._exit(3)
         return FakeRunner(self.pause_s, self.hold_from)

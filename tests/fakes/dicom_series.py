@@ -182,8 +182,7 @@ def orientation_of(affine: Array) -> list[float]:
     """Image Orientation (Patient), LPS: directions along a row and down the rows."""
     along, down = (affine[:3, axis] / np.linalg.norm(affine[:3, axis]) for axis in (0, 1))
     if abs(float(along @ down)) > 1e-4:
-        message = "DICOM needs slices with orthogonal axes, and the first two axes of the affine are not."
-        raise ValueError(message)
+        raise ValueError("DICOM needs slices with orthogonal axes, and the first two axes of the affine are not.")
     return [round(float(value), 9) for value in (*(_LPS @ along), *(_LPS @ down))]
 
 
@@ -299,8 +298,7 @@ def _stored(data: Array, facts: SeriesFacts) -> Array:
     stored = np.rint((np.asarray(data, np.float64) - facts.intercept) / facts.slope)
     low, high = (-(1 << (facts.bits - 1)), (1 << (facts.bits - 1)) - 1) if facts.signed else (0, (1 << facts.bits) - 1)
     if stored.min() < low or stored.max() > high:
-        message = f"The values {stored.min()} to {stored.max()} do not fit {facts.bits} stored bits."
-        raise ValueError(message)
+        raise ValueError(f"The values {stored.min()} to {stored.max()} do not fit {facts.bits} stored bits.")
     return stored.astype("<i2" if facts.signed else "<u2")
 
 

@@ -41,8 +41,7 @@ class FakeArchive:
     def store(self, _study, objects):
         if self.silent:
             self.silent -= 1
-            message = "it did not respond (ConnectionError)"
-            raise DicomwebUnreachable(message)
+            raise DicomwebUnreachable("it did not respond (ConnectionError)")
         for one in objects:
             self.held[str(one.SOPInstanceUID)] = self.held.get(str(one.SOPInstanceUID), 0) + 1
 

@@ -183,8 +183,7 @@ def test_deleted_record_leaves_no_trace_in_file(queue, tmp_path):
 
 def test_full_disk_while_accepting_leaves_nothing(queue, monkeypatch):
     def full(*_):
-        message = "database or disk is full"
-        raise sqlite3.OperationalError(message)
+        raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(queue.records, "add", full)
     with pytest.raises(sqlite3.OperationalError, match="disk is full"):

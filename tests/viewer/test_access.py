@@ -13,8 +13,7 @@ def press_until(page, requested, key="Tab", most=60):
         page.keyboard.press(key)
         if focused(page) == requested:
             return
-    message = f"{requested!r} cannot be reached with {key}"
-    raise AssertionError(message)
+    raise AssertionError(f"{requested!r} cannot be reached with {key}")
 
 
 def test_whole_session_works_with_keyboard_only(page_service, open_tab, made_head):

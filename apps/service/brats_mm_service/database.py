@@ -96,11 +96,10 @@ class Database:
             self._migrate()
         except sqlite3.OperationalError as error:
             self.close()
-            message = (
+            raise OptionError(
                 f"The records {path} cannot be opened: {error}. Check whether another program uses them or the disk "
                 "is full."
-            )
-            raise OptionError(message) from error
+            ) from error
         except sqlite3.DatabaseError as error:
             self.close()
             raise _damaged(path) from error
@@ -149,11 +148,10 @@ class Database:
         version = self.connection().execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
             self.close()
-            message = (
+            raise OptionError(
                 f"The records {self._path} have version {version}, but this brats-mm supports versions up to "
                 f"{len(MIGRATIONS)}. Install the newer brats-mm, or set another folder with --data."
             )
-            raise OptionError(message)
         if self.connection().execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             self.close()
             raise _damaged(self._path)

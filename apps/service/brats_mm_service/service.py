@@ -119,8 +119,9 @@ def open_database(folder: Path) -> Database:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / DATABASE).touch(mode=0o600)
     except OSError as error:
-        message = f"The data folder {folder} cannot be used: {error.strerror}. Choose another with --data."
-        raise OptionError(message) from error
+        raise OptionError(
+            f"The data folder {folder} cannot be used: {error.strerror}. Choose another with --data."
+        ) from error
     return Database(folder / DATABASE)
 
 
@@ -212,9 +213,8 @@ def _lock(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(lock)
-        message = (
+        raise OptionError(
             f"The data folder {folder} is in use by another brats-mm serve. Stop that service, or choose another "
             "folder."
-        )
-        raise OptionError(message) from error
+        ) from error
     return lock

@@ -201,11 +201,13 @@ class DicomwebSettings:
         try:
             text = self.token_file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            message = f"The token file {self.token_file} cannot be read. Check --dicomweb-token-file."
-            raise OptionError(message) from error
+            raise OptionError(
+                f"The token file {self.token_file} cannot be read. Check --dicomweb-token-file."
+            ) from error
         if not text or "\n" in text:
-            message = f"The token file {self.token_file} must hold one line: a token, or a header `Name: value`."
-            raise OptionError(message)
+            raise OptionError(
+                f"The token file {self.token_file} must hold one line: a token, or a header `Name: value`."
+            )
         name, colon, value = text.partition(": ")
         return {name: value} if colon else {"Authorization": f"Bearer {text}"}
 
@@ -290,20 +292,16 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
         OptionError: tokens are required but missing, or an option has an invalid value.
     """
     if not 0 <= settings.port < 1 << 16:
-        message = f"--port is {settings.port}. It must be between 0 and 65535."
-        raise OptionError(message)
+        raise OptionError(f"--port is {settings.port}. It must be between 0 and 65535.")
     if "*" in settings.allowed_origins and not settings.needs_tokens:
-        message = (
+        raise OptionError(
             "--allow-origin '*' without tokens would allow any web page to read every job. List the origins, or add "
             "--require-tokens."
         )
-        raise OptionError(message)
     if settings.dicomweb is not None and urlsplit(settings.dicomweb.url).scheme not in ("http", "https"):
-        message = f"The DICOMweb address is {settings.dicomweb.url!r}. It must begin with https:// or http://."
-        raise OptionError(message)
+        raise OptionError(f"The DICOMweb address is {settings.dicomweb.url!r}. It must begin with https:// or http://.")
     if settings.needs_tokens and settings.oidc is None and not has_tokens:
-        message = (
+        raise OptionError(
             f"The address {settings.host} requires a token, but there is none yet. Create one with `brats-mm token "
             "create NAME`, set an OpenID Connect issuer with --oidc-issuer, or listen on 127.0.0.1."
         )
-        raise OptionError(message)

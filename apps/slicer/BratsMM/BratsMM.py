@@ -417,8 +417,7 @@ class BratsMMLogic(ScriptedLoadableModuleLogic):
         finally:
             slicer.mrmlScene.RemoveNode(copy)
         if not written or not path.is_file():
-            message = f"{node.GetName()} could not be written to a file. Check the disk."
-            raise OSError(message)
+            raise OSError(f"{node.GetName()} could not be written to a file. Check the disk.")
 
     @staticmethod
     def _dicom(node):

@@ -117,17 +117,14 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
         OptionError: an option has an invalid value, or options contradict each other.
     """
     if (options.manifest is None) == (options.input is None):
-        message = "Expected one manifest. Give a single table, BIDS dataset or folder of case folders."
-        raise OptionError(message)
+        raise OptionError("Expected one manifest. Give a single table, BIDS dataset or folder of case folders.")
     request = make_request(**request_options(options, *SECTIONS.values()))
     if options.workers < 1:
-        message = f"--workers is {options.workers}. It must be at least 1."
-        raise OptionError(message)
+        raise OptionError(f"--workers is {options.workers}. It must be at least 1.")
     if options.layout == Layout.BIDS.value:
         extra = {"--keep-intermediate": options.keep_intermediate, "--dicom": options.dicom}
         for flag in (flag for flag, is_set in extra.items() if is_set):
-            message = f"{flag} writes folders that BIDS does not allow. Omit it, or use --layout plain."
-            raise OptionError(message)
+            raise OptionError(f"{flag} writes folders that BIDS does not allow. Omit it, or use --layout plain.")
     return request
 
 

@@ -44,8 +44,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     dropped = frozenset(Modality(name) for name in options.drop)
     if dropped == ALL_AVAILABLE:
-        message = "All four sequences were dropped. Keep at least one."
-        raise OptionError(message)
+        raise OptionError("All four sequences were dropped. Keep at least one.")
     model = model_options(options)
     console.say(f"Generating a synthetic head (seed {options.seed}) without {describe(dropped)}.")
     segmenter = load_segmenter(model, console)

@@ -62,8 +62,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
         OptionError: an option has an invalid value, or options contradict each other.
     """
     if options.case is not None and options.input is not None:
-        message = f"Two inputs were given, {options.case} and --input {options.input}. Give only one."
-        raise OptionError(message)
+        raise OptionError(f"Two inputs were given, {options.case} and --input {options.input}. Give only one.")
     values = request_options(options, SegmentRequest, *SECTIONS.values())
     source = _channels(options) or options.case or options.input
     return make_request(source, options.output, **values, **sequence_options(options))
@@ -75,8 +74,7 @@ def _channels(options: argparse.Namespace) -> "CaseFiles | None":
     if options.channels is None:
         return None
     if place is None:
-        message = "--channels names the volumes of an input. Give a file or folder."
-        raise OptionError(message)
+        raise OptionError("--channels names the volumes of an input. Give a file or folder.")
     from brats_mm.io.channels import parse_order
     from brats_mm.io.recognise import recognise
 

@@ -109,8 +109,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     if not 0 <= options.port < 2**16:
-        message = f"--port is {options.port}. It must be 0 to 65535."
-        raise OptionError(message)
+        raise OptionError(f"--port is {options.port}. It must be 0 to 65535.")
     service = service_package()
     settings = _settings(options)
     if options.first_token is not None and settings.needs_tokens:
@@ -144,8 +143,7 @@ def _settings(options: argparse.Namespace) -> Any:
     )
 
     if options.oidc_issuer and not options.oidc_audience:
-        message = "--oidc-issuer needs --oidc-audience. Set the audience of its tokens."
-        raise OptionError(message)
+        raise OptionError("--oidc-issuer needs --oidc-audience. Set the audience of its tokens.")
     return Settings(
         dicomweb=_dicomweb(options),
         ray=_ray(options),
@@ -190,8 +188,7 @@ def _dicomweb(options: argparse.Namespace) -> Any:
             poll_s=options.dicomweb_poll,
         )
     if options.dicomweb_poll is not None:
-        message = "--dicomweb-poll needs an archive. Set it with --dicomweb-url."
-        raise OptionError(message)
+        raise OptionError("--dicomweb-poll needs an archive. Set it with --dicomweb-url.")
     return None
 
 
@@ -201,12 +198,10 @@ def _ray(options: argparse.Namespace) -> Any:
     from brats_mm_service.settings import RaySettings
 
     if options.workers < 1:
-        message = f"--workers is {options.workers}. It must be at least 1."
-        raise OptionError(message)
+        raise OptionError(f"--workers is {options.workers}. It must be at least 1.")
     if options.ray is not None:
         require_ray()
         return RaySettings(options.ray, options.workers, ActorShare(options.ray_cores, options.ray_gpus))
     if options.workers > 1:
-        message = "One worker on this machine uses all cores. Omit --workers, or set a cluster with --ray."
-        raise OptionError(message)
+        raise OptionError("One worker on this machine uses all cores. Omit --workers, or set a cluster with --ray.")
     return None

@@ -52,11 +52,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
         pool(folders, options.pool, overwrite=options.overwrite)
         folders = [options.pool]
     elif twice:
-        message = (
+        raise OptionError(
             f"Several evaluations have the name {', '.join(sorted(twice))}. Rename a folder, because tables show the "
             "names."
         )
-        raise OptionError(message)
     paths, rows = write_score_tables(
         folders, options.output, options.score, rule=options.rule, overwrite=options.overwrite
     )

@@ -116,30 +116,24 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     if options.minutes <= 0:
-        message = f"--minutes is {options.minutes:g}. Give a positive number."
-        raise OptionError(message)
+        raise OptionError(f"--minutes is {options.minutes:g}. Give a positive number.")
     if options.expert_minutes < 0:
-        message = f"--expert-minutes is {options.expert_minutes:g}. Give 0 or a positive number."
-        raise OptionError(message)
+        raise OptionError(f"--expert-minutes is {options.expert_minutes:g}. Give 0 or a positive number.")
     if options.expert_minutes > 0 and options.side is not None and options.side < _SMALLEST_EXPERT_SIDE:
-        message = f"--side is {options.side}. Fine-tuning the modality experts needs at least {_SMALLEST_EXPERT_SIDE}."
-        raise OptionError(message)
+        raise OptionError(
+            f"--side is {options.side}. Fine-tuning the modality experts needs at least {_SMALLEST_EXPERT_SIDE}."
+        )
     if options.expert_minutes > 0 and options.initial_weights is None and options.experts is None:
-        message = "--expert-minutes needs experts to fine-tune. Give --initial-weights or --experts."
-        raise OptionError(message)
+        raise OptionError("--expert-minutes needs experts to fine-tune. Give --initial-weights or --experts.")
     if options.initial_weights is not None and options.experts is not None:
-        message = "--initial-weights and --experts exclude each other. Set at most one of them."
-        raise OptionError(message)
+        raise OptionError("--initial-weights and --experts exclude each other. Set at most one of them.")
     if not all(0 < share < 1 for share in options.joint_shares):
-        message = f"--joint-shares are {options.joint_shares}. Give three numbers between 0 and 1."
-        raise OptionError(message)
+        raise OptionError(f"--joint-shares are {options.joint_shares}. Give three numbers between 0 and 1.")
     if options.side is not None and (options.side < 48 or options.side % 16):
-        message = f"--side is {options.side}. Give a multiple of 16, at least 48."
-        raise OptionError(message)
+        raise OptionError(f"--side is {options.side}. Give a multiple of 16, at least 48.")
     for name, path in (("--experts", options.experts), ("--initial-weights", options.initial_weights)):
         if path is not None and not path.is_file():
-            message = f"{name} is {path}, which does not exist. Give a checkpoint."
-            raise OptionError(message)
+            raise OptionError(f"{name} is {path}, which does not exist. Give a checkpoint.")
 
 
 def _check_additions(options: argparse.Namespace) -> None:
@@ -148,5 +142,4 @@ def _check_additions(options: argparse.Namespace) -> None:
         message += "Both must be 0 or positive."
         raise OptionError(message)
     if options.pretrain_section and options.pretrain_minutes == 0:
-        message = "--pretrain-section needs --pretrain-minutes. Add it, or omit --pretrain-section."
-        raise OptionError(message)
+        raise OptionError("--pretrain-section needs --pretrain-minutes. Add it, or omit --pretrain-section.")

@@ -21,6 +21,7 @@ def service_package() -> Any:
     try:
         from brats_mm_service import server
     except ImportError as error:
-        message = f'The service needs {error.name}, which is not installed. Run: pip install "brats-mm[service]"'
-        raise OptionError(message) from error
+        raise OptionError(
+            f'The service needs {error.name}, which is not installed. Run: pip install "brats-mm[service]"'
+        ) from error
     return server

@@ -99,8 +99,7 @@ def _setting(setting: str) -> tuple[str, Any]:
     """Parse NAME=VALUE, with the value as JSON if possible and as text otherwise."""
     name, equals, text = setting.partition("=")
     if not equals or not name:
-        message = f"Expected NAME=VALUE, such as epochs=100, got {setting!r}."
-        raise OptionError(message)
+        raise OptionError(f"Expected NAME=VALUE, such as epochs=100, got {setting!r}.")
     try:
         return name, json.loads(text)
     except ValueError:

@@ -79,8 +79,9 @@ def make_phantom(
         OptionError: a side of `shape` is too small.
     """
     if min(shape) < SMALLEST_SIDE:
-        message = f"The shape {shape} is too small for a phantom. Use at least {SMALLEST_SIDE} voxels along each axis."
-        raise OptionError(message)
+        raise OptionError(
+            f"The shape {shape} is too small for a phantom. Use at least {SMALLEST_SIDE} voxels along each axis."
+        )
     rng = np.random.default_rng(seed)
     axes = coarse_axes()
     anatomy = build_anatomy(rng, axes)

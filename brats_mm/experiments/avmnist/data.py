@@ -43,20 +43,18 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
         CaseError: the folder has neither layout, or its parts do not match.
     """
     if section not in SECTIONS:
-        message = f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}."
-        raise OptionError(message)
+        raise OptionError(f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}.")
     root, split = Path(dataset_dir), SECTIONS[section]
     if (root / "image" / f"{split}_data.npy").is_file():
         items = _from_arrays(root, split)
     elif (root / "mnist" / split).is_dir():
         items = _from_files(root, split)
     else:
-        message = (
+        raise CaseError(
             f"{root} does not have a layout of avMNIST: it has neither image/{split}_data.npy (with "
             f"audio/{split}_data.npy and {split}_labels.npy) nor mnist/{split} (with {SOUND_FOLDERS[0]}/{split}). "
             "Give its folder with --dataset_dir."
         )
-        raise CaseError(message)
     if split == "test":
         return items
     every = round(1 / VALIDATION_SHARE)
@@ -80,15 +78,13 @@ def _from_arrays(root: Path, split: str) -> list[Item]:
     paths = [root / "image" / f"{split}_data.npy", root / "audio" / f"{split}_data.npy", root / f"{split}_labels.npy"]
     absent = [str(path) for path in paths if not path.is_file()]
     if absent:
-        message = f"avMNIST in {root} has no {', '.join(absent)}. Copy the missing files there."
-        raise CaseError(message)
+        raise CaseError(f"avMNIST in {root} has no {', '.join(absent)}. Copy the missing files there.")
     images, audio, labels = (np.load(path, mmap_mode="r") for path in paths)
     if not len(images) == len(audio) == len(labels):
-        message = (
+        raise CaseError(
             f"avMNIST in {root} has {len(images)} images, {len(audio)} sounds and {len(labels)} labels for {split}. "
             "The numbers must be equal. Restore the files from one source."
         )
-        raise CaseError(message)
     return [
         {"image": images[row], "audio": audio[row], "label": int(labels[row]), "name": f"{split}_{row}", **_BOTH}
         for row in range(len(labels))
@@ -98,8 +94,7 @@ def _from_arrays(root: Path, split: str) -> list[Item]:
 def _from_files(root: Path, split: str) -> list[Item]:
     sounds = next((root / name for name in SOUND_FOLDERS if (root / name / split).is_dir()), None)
     if sounds is None:
-        message = f"avMNIST in {root} has no folder {SOUND_FOLDERS[0]}/{split} with the sounds. Copy it there."
-        raise CaseError(message)
+        raise CaseError(f"avMNIST in {root} has no folder {SOUND_FOLDERS[0]}/{split} with the sounds. Copy it there.")
     items = []
     for digit in range(10):
         pictures = sorted(
@@ -108,8 +103,7 @@ def _from_files(root: Path, split: str) -> list[Item]:
         for picture, sound in zip(pictures, sorted((sounds / split / str(digit)).glob("*.wav")), strict=False):
             items.append({"image": picture, "audio": sound, "label": digit, "name": picture.stem, **_BOTH})
     if not items:
-        message = f"avMNIST in {root} has no digit with both images and sounds for {split}. Check its folders."
-        raise CaseError(message)
+        raise CaseError(f"avMNIST in {root} has no digit with both images and sounds for {split}. Check its folders.")
     return items
 
 

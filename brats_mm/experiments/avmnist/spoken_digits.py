@@ -26,8 +26,9 @@ def read_mfcc(path: Path) -> Float[Array, "coefficients frames"]:
     try:
         rate, sound = wavfile.read(path)
     except (OSError, ValueError) as error:
-        message = f"{path} cannot be read as a WAV file ({error}). Replace it, or remove it from the folder."
-        raise InputError(message) from error
+        raise InputError(
+            f"{path} cannot be read as a WAV file ({error}). Replace it, or remove it from the folder."
+        ) from error
     mono = sound.astype(np.float32)
     return mfcc(mono.mean(axis=1) if mono.ndim > 1 else mono, rate)
 

@@ -10,6 +10,5 @@ def known_modality(modality: str, modalities: tuple[str, ...]) -> str:
         OptionError: the task has no such modality.
     """
     if modality not in modalities:
-        message = f"The modality is {modality!r}. Choose one of {', '.join(modalities)}."
-        raise OptionError(message)
+        raise OptionError(f"The modality is {modality!r}. Choose one of {', '.join(modalities)}.")
     return modality

@@ -46,11 +46,9 @@ class BudgetSchedule:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if kind not in DECAYS:
-            message = f"Unknown schedule {kind!r}. Choose one of {', '.join(DECAYS)}."
-            raise OptionError(message)
+            raise OptionError(f"Unknown schedule {kind!r}. Choose one of {', '.join(DECAYS)}.")
         if (epochs > 0) == (minutes > 0):
-            message = f"The budget is {epochs} epochs and {minutes} minutes. Exactly one must be above 0."
-            raise OptionError(message)
+            raise OptionError(f"The budget is {epochs} epochs and {minutes} minutes. Exactly one must be above 0.")
         self.optimizer = optimizer  # restoring its state replaces the groups
         self.full = [float(group["lr"]) for group in optimizer.param_groups]
         self.decay = DECAYS[kind]

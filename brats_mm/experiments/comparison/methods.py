@@ -58,8 +58,9 @@ def read_methods(requested: Sequence[str], template: Bundle) -> tuple[Method, ..
     names = [method.name for method in methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        message = f"Several methods are named {', '.join(twice)}. Give them different names in an experiment file."
-        raise OptionError(message)
+        raise OptionError(
+            f"Several methods are named {', '.join(twice)}. Give them different names in an experiment file."
+        )
     return tuple(methods)
 
 
@@ -71,8 +72,7 @@ def _file_of(name: str, template: Bundle) -> Path:
     if Path(name).is_file():
         return Path(name).resolve()
     available = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
-    message = f"No config {name} exists. Give a file or one of the bundle's methods: {available}."
-    raise OptionError(message)
+    raise OptionError(f"No config {name} exists. Give a file or one of the bundle's methods: {available}.")
 
 
 def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = ()) -> list[Method]:
@@ -87,15 +87,14 @@ def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = 
     if "methods" not in content:
         return [Method(name or path.stem, (path,))]
     if path in within:
-        message = f"The experiment file {path} includes itself. Remove the circular reference."
-        raise OptionError(message)
+        raise OptionError(f"The experiment file {path} includes itself. Remove the circular reference.")
     if not isinstance(content["methods"], dict):
-        message = f"`methods` in {path} must be a JSON object of methods by name."
-        raise OptionError(message)
+        raise OptionError(f"`methods` in {path} must be a JSON object of methods by name.")
     unknown = sorted(content.keys() - {"methods", "settings", "expert_settings"})
     if unknown:
-        message = f"Unknown keys in {path}: {', '.join(unknown)}. Use `methods`, `settings` and `expert_settings`."
-        raise OptionError(message)
+        raise OptionError(
+            f"Unknown keys in {path}: {', '.join(unknown)}. Use `methods`, `settings` and `expert_settings`."
+        )
     shared = content.get("settings", {})
     of_experts = {**shared, **content.get("expert_settings", {})}
     return [
@@ -115,19 +114,16 @@ def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> 
         settings = {key: value for key, value in entry.items() if key != "config"}
         configs = ((listed_in.parent / str(entry["config"])).resolve(),) if "config" in entry else ()
         return [Method(name, configs, settings, entry_names=tuple(settings))]
-    message = (
+    raise OptionError(
         f"The method {name} is {entry!r}. It must be the name of a config or experiment file, or entries of a config."
     )
-    raise OptionError(message)
 
 
 def _read(path: Path) -> Settings:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        message = f"The config {path} cannot be read ({error}). Give a JSON file."
-        raise OptionError(message) from error
+        raise OptionError(f"The config {path} cannot be read ({error}). Give a JSON file.") from error
     if not isinstance(document, dict):
-        message = f"The config {path} must be a JSON object."
-        raise OptionError(message)
+        raise OptionError(f"The config {path} must be a JSON object.")
     return document

@@ -135,8 +135,7 @@ def plan(
         InputError: the cases or the configs are invalid.
     """
     if not methods or not seeds:
-        message = "An experiment needs at least one method and one seed."
-        raise OptionError(message)
+        raise OptionError("An experiment needs at least one method and one seed.")
     check_cases(data.folder, data.datalist, sections=("training", data.section))
     cases: tuple[LabelledCase, ...] = labelled_cases(data.datalist, dataset_dir=data.folder, section=data.section)
     settings = {
@@ -145,8 +144,9 @@ def plan(
         **data_settings(data.folder, data.datalist, None if device == "auto" else device),
     }
     if experts is not None and not experts.exists():
-        message = f"There are no experts at {experts}. Give a folder with expert_t1.pt etc., or a mixture's model.pt."
-        raise OptionError(message)
+        raise OptionError(
+            f"There are no experts at {experts}. Give a folder with expert_t1.pt etc., or a mixture's model.pt."
+        )
     runs = tuple(
         _run(method, seed, folder, template, budget, _starting_from(experts, method, settings))
         for method in methods
@@ -276,6 +276,5 @@ def with_reference_first(experiment: Experiment, name: str) -> Experiment:
     """
     if all(run.method != name for run in experiment.runs):
         methods = ", ".join(dict.fromkeys(run.method for run in experiment.runs))
-        message = f"There is no method {name} in the experiment. Choose one of {methods}."
-        raise OptionError(message)
+        raise OptionError(f"There is no method {name} in the experiment. Choose one of {methods}.")
     return replace(experiment, runs=tuple(sorted(experiment.runs, key=lambda run: run.method != name)))

@@ -48,11 +48,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.epochs > 0) == (self.minutes > 0):
-            message = "An experiment needs a budget above 0. Give either --minutes or --epochs."
-            raise OptionError(message)
+            raise OptionError("An experiment needs a budget above 0. Give either --minutes or --epochs.")
         if not 0 < self.expert_share < 1:
-            message = f"The experts' share of the budget is {self.expert_share}. It must be between 0 and 1."
-            raise OptionError(message)
+            raise OptionError(f"The experts' share of the budget is {self.expert_share}. It must be between 0 and 1.")
 
     def for_expert(self) -> Settings:
         """Return the `BudgetSchedule` arguments of one of the four experts."""
@@ -137,8 +135,7 @@ def merge_configs(files: Sequence[Path], *settings: Settings) -> Settings:
                 merge_kv(parser, key, value)
     except Exception as error:  # MONAI raises many types for a bad config
         names = ", ".join(path.name for path in files)
-        message = f"Cannot merge the configs {names}: {error}. Correct them."
-        raise OptionError(message) from error
+        raise OptionError(f"Cannot merge the configs {names}: {error}. Correct them.") from error
     combined: Settings = parser.get()
     return combined
 
@@ -198,11 +195,10 @@ def _freeze(training: Training) -> None:
     config = json.loads(json.dumps(training.config))
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != config:
-            message = (
+            raise OptionError(
                 f"{training.folder} holds a training with other settings. Choose another output folder, or use the "
                 "earlier settings."
             )
-            raise OptionError(message)
         return
     with output_errors(training.folder):
         (training.folder / MODELS).mkdir(parents=True, exist_ok=True)
@@ -213,8 +209,7 @@ def _spent(training: Training) -> dict[str, Any]:
     import torch
 
     if not training.checkpoint.is_file():
-        message = f"The training in {training.folder} wrote no {training.checkpoint.name}. See its {LOG}."
-        raise TrainingError(message)
+        raise TrainingError(f"The training in {training.folder} wrote no {training.checkpoint.name}. See its {LOG}.")
     state = torch.load(training.checkpoint, map_location="cpu", weights_only=True)["lr_scheduler"]
     return {"epochs": int(state["done"]), "seconds": float(state["seconds"])}
 

@@ -25,20 +25,19 @@ class BertTokens:
         try:
             from transformers import BertTokenizerFast
         except ImportError as error:
-            message = (
+            raise OptionError(
                 f'BERT needs transformers, which cannot be loaded ({error}). Run: pip install "brats-mm[food101]".'
-            )
-            raise OptionError(message) from error
+            ) from error
         if not any((Path(folder) / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
-            message = (
+            raise BundleError(
                 f"{folder} has no vocab.txt or tokenizer.json. Give the folder of a BERT model with --bert_folder."
             )
-            raise BundleError(message)
         try:
             self.tokeniser = BertTokenizerFast.from_pretrained(str(folder), local_files_only=True)
         except Exception as error:  # the library raises its own types
-            message = f"The vocabulary in {folder} cannot be read ({first_line(error)}). Restore the folder."
-            raise BundleError(message) from error
+            raise BundleError(
+                f"The vocabulary in {folder} cannot be read ({first_line(error)}). Restore the folder."
+            ) from error
         self.length = length
 
     def __call__(self, text: str) -> Int[Array, "two length"]:

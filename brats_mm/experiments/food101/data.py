@@ -44,17 +44,15 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
         CaseError: a list is missing or invalid, or has a class that the training section lacks.
     """
     if section not in SECTIONS:
-        message = f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}."
-        raise OptionError(message)
+        raise OptionError(f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}.")
     root, split = Path(dataset_dir), SECTIONS[section]
     classes = {name: number for number, name in enumerate(food101_classes(root))}
     items: list[Item] = []
     for name, title, food in _rows(root / "texts" / f"{split}_titles.csv"):
         if food not in classes:
-            message = (
+            raise CaseError(
                 f"texts/{split}_titles.csv in {root} has the class {food!r}, which is missing in train_titles.csv."
             )
-            raise CaseError(message)
         picture = _picture_file(root, split, food, name)
         available = (picture is not None, bool(title.strip()))
         if any(available):
@@ -62,8 +60,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
                 {"image": picture, "text": title, "label": classes[food], "name": name, "available": available}
             )
     if not any(item["available"][0] for item in items):
-        message = f"None of the images in texts/{split}_titles.csv is in {root / 'images'}. Unpack them there."
-        raise CaseError(message)
+        raise CaseError(f"None of the images in texts/{split}_titles.csv is in {root / 'images'}. Unpack them there.")
     if split == "test":
         return items
     held_out = VALIDATION_EVERY - 1
@@ -122,8 +119,9 @@ def read_picture(path: Path, side: int) -> Float[Tensor, "rgb h w"]:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
     except OSError as error:
-        message = f"{path} cannot be read as an image ({first_line(error)}). Replace it, or remove it from the list."
-        raise VolumeError(message) from error
+        raise VolumeError(
+            f"{path} cannot be read as an image ({first_line(error)}). Replace it, or remove it from the list."
+        ) from error
     scale = side / min(picture.size)
     width, height = (max(side, round(length * scale)) for length in picture.size)
     left, top = (width - side) // 2, (height - side) // 2
@@ -137,15 +135,13 @@ def _rows(path: Path) -> list[tuple[str, str, str]]:
         with path.open(encoding="utf-8", errors="replace", newline="") as stream:
             rows = [row for row in csv.reader(stream) if row]
     except OSError as error:
-        message = (
+        raise CaseError(
             f"{path} cannot be read ({first_line(error)}). Set --dataset_dir to the UPMC Food-101 folder with images "
             "and texts."
-        )
-        raise CaseError(message) from error
+        ) from error
     short = next((number for number, row in enumerate(rows, start=1) if len(row) < 3), None)
     if short is not None:
-        message = f"{path} has no name, title and class in row {short}. Restore the file."
-        raise CaseError(message)
+        raise CaseError(f"{path} has no name, title and class in row {short}. Restore the file.")
     return [(row[0], ",".join(row[1:-1]), row[-1].strip()) for row in rows]
 
 

@@ -52,11 +52,10 @@ def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
     try:
         from torchvision.models import Inception3
     except (ImportError, RuntimeError) as error:  # RuntimeError if it was built for another torch
-        message = (
+        raise OptionError(
             f"The expert for images is torchvision's Inception V3, which cannot be loaded ({first_line(error)}). "
             'Install it: pip install "brats-mm[food101]".'
-        )
-        raise OptionError(message) from error
+        ) from error
     network: nn.Module = Inception3(num_classes=classes, aux_logits=False, transform_input=True, init_weights=False)
     if weights is None or str(weights).lower() == "none":
         return network
@@ -66,14 +65,14 @@ def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
         missing = set(network.load_state_dict(body, strict=False).missing_keys)
         absent = [name for name in missing if not name.startswith(HEADS)]
     except Exception as error:  # torch raises a dozen types for a damaged file
-        message = f"{weights} does not contain weights of Inception V3 ({first_line(error)}). Give another file."
-        raise BundleError(message) from error
+        raise BundleError(
+            f"{weights} does not contain weights of Inception V3 ({first_line(error)}). Give another file."
+        ) from error
     if absent:
-        message = (
+        raise BundleError(
             f"{weights} lacks {len(absent)} weights of Inception V3 (the first is {sorted(absent)[0]}). Give "
             "another file."
         )
-        raise BundleError(message)
     return network
 
 
@@ -88,11 +87,10 @@ def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
     try:
         encoder = transformers.BertModel.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the library raises types of its own and of torch
-        message = (
+        raise BundleError(
             f"{folder} holds no BERT model ({first_line(error)}). Set --bert_folder to a local folder with "
             "config.json and weights."
-        )
-        raise BundleError(message) from error
+        ) from error
     return TextExpert(encoder, width=int(encoder.config.hidden_size), classes=classes)
 
 
@@ -105,6 +103,7 @@ def import_transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        message = f'BERT needs transformers, which cannot be loaded ({error}). Run: pip install "brats-mm[food101]".'
-        raise OptionError(message) from error
+        raise OptionError(
+            f'BERT needs transformers, which cannot be loaded ({error}). Run: pip install "brats-mm[food101]".'
+        ) from error
     return transformers

@@ -108,11 +108,10 @@ class LossForm(Form):
     def __init__(self, branches: Branches, weights: Weights, *, network: nn.Module, task_loss: nn.Module) -> None:
         super().__init__(branches, weights)
         if not isinstance(getattr(network, "output_layer", None), nn.Identity):
-            message = (
+            raise OptionError(
                 f"MWAM's loss form needs branches that return logits, but this {type(network).__name__} mixes "
                 "probabilities or features. Set mwam_form to update, or use a network that mixes logits."
             )
-            raise OptionError(message)
         self.task_loss = task_loss
         self._answers: dict[str, Tensor] = {}
         self._needed = torch.zeros(0, 0, dtype=torch.bool)

@@ -47,12 +47,11 @@ class RatioSettings:
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.corner <= self.patch:
-            message = (
+            raise OptionError(
                 f"The frequency ratio has blocks of {self.corner} coefficients per side in patches of {self.patch}. "
                 "Use at "
                 "least one coefficient and at most half of the patch."
             )
-            raise OptionError(message)
 
 
 def dct_matrix(side: int) -> Float[Tensor, "side side"]:

@@ -157,8 +157,7 @@ def _branches(network: nn.Module, name: str) -> dict[str, nn.Module]:
         return dict(network.get_submodule(name).named_children())
     except AttributeError as error:
         kind, parts = type(network).__name__, ", ".join(part for part, _ in network.named_children())
-        message = f"The {kind} has no branches {name!r}, only {parts}. Set --mwam::branches."
-        raise OptionError(message) from error
+        raise OptionError(f"The {kind} has no branches {name!r}, only {parts}. Set --mwam::branches.") from error
 
 
 def _plain(image: Any) -> Tensor:
@@ -168,11 +167,10 @@ def _plain(image: Any) -> Tensor:
 
 def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
     if "available" not in batch:
-        message = (
+        raise TrainingError(
             "MWAM needs the availability of each sample, but the batch has no `available`. Add it to the keys of "
             "SelectItemsd, as in configs/methods/mwam.json."
         )
-        raise TrainingError(message)
     available: Tensor = (
         batch["present"] if "present" in batch else batch["available"]
     )  # `present` is the availability before sequences are dropped
@@ -182,5 +180,6 @@ def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
 def _choose(name: str, values: Sequence[str], choices: tuple[str, ...]) -> None:
     strange = [value for value in values if value not in choices]
     if strange or not values:
-        message = f"MWAM's {name} is {', '.join(map(repr, strange)) or 'empty'}. Choose from {', '.join(choices)}."
-        raise OptionError(message)
+        raise OptionError(
+            f"MWAM's {name} is {', '.join(map(repr, strange)) or 'empty'}. Choose from {', '.join(choices)}."
+        )

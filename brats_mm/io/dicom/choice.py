@@ -89,18 +89,16 @@ def require_unambiguous(choice: Choice) -> Choice:
             for modality, equal in choice.ties.items()
         )
         first, equal = next(iter(choice.ties.items()))
-        message = (
+        raise CaseError(
             f"Several series are equally good: {conflicts}. Select one, for example "
             f"--{first.value} {equal[0].label}, or --{first.value} {LEAVE_OUT} to omit the sequence."
         )
-        raise CaseError(message)
     if not choice.chosen:
         passed_over = "; ".join(f"…{label} {reason}" for label, reason in list(choice.passed_over.items())[:10])
-        message = (
+        raise CaseError(
             f"No series of the study was recognised as T1, T1ce, T2 or FLAIR: {passed_over}. "
             "Select the series, for example with --t1ce and the end of its UID. brats-mm inspect lists them."
         )
-        raise CaseError(message)
     return choice
 
 
@@ -116,22 +114,21 @@ def find_series(study: Study, label: str, modality: Modality) -> Series:
     ]
     if not fitting:
         listed = ", ".join(f"…{series.label}" for series in study.series[:20])
-        message = (
+        raise OptionError(
             f"--{modality.value} matches no series of the study: no UID starts or ends with {label!r}. Available "
             f"series: {listed}."
         )
-        raise OptionError(message)
     if len(fitting) > 1:
         titles = " or ".join(series.title for series in fitting[:6])
-        message = f"--{modality.value} {label!r} matches {titles}. Give the full label of one of them, including any #."
-        raise OptionError(message)
+        raise OptionError(
+            f"--{modality.value} {label!r} matches {titles}. Give the full label of one of them, including any #."
+        )
     if not fitting[0].is_readable:
         fault = fitting[0].layout.fault
-        message = (
+        raise OptionError(
             f"--{modality.value} selects {fitting[0].title}, which cannot be used: {fault}. Send the series again, or "
             "select another."
         )
-        raise OptionError(message)
     return fitting[0]
 
 
@@ -140,11 +137,10 @@ def _check_apart(forced: Mapping[Modality, Series]) -> None:
     for modality, series in forced.items():
         twin = modality_of_series.setdefault(id(series), modality)
         if twin is not modality:
-            message = (
+            raise OptionError(
                 f"{series.title} was selected as {twin.label} and as {modality.label}. Select a different series for "
                 "each."
             )
-            raise OptionError(message)
 
 
 def _fits(series: Series, modality: Modality) -> bool:

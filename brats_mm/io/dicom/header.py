@@ -42,24 +42,19 @@ def read_header(path: Path) -> FileHeader:
             head = stream.read(132)
             is_bare = head[128:132] != b"DICM"
             if is_bare and not _looks_bare(head):
-                reason = "it is not DICOM"
-                raise NotAnImage(reason)
+                raise NotAnImage("it is not DICOM")
             with without_warnings():
                 return _read(stream, path, force=is_bare)
     except NotAnImage:
         raise
     except InvalidDicomError:
-        reason = "it is not DICOM"
-        raise NotAnImage(reason) from None
+        raise NotAnImage("it is not DICOM") from None
     except OSError as error:
-        reason = f"it cannot be read ({error.strerror or 'unknown reason'})"
-        raise NotAnImage(reason) from error
+        raise NotAnImage(f"it cannot be read ({error.strerror or 'unknown reason'})") from error
     except EOFError:
-        reason = "it is truncated"
-        raise NotAnImage(reason) from None
+        raise NotAnImage("it is truncated") from None
     except Exception as error:
-        reason = f"its header is damaged ({type(error).__name__})"
-        raise NotAnImage(reason) from error
+        raise NotAnImage(f"its header is damaged ({type(error).__name__})") from error
 
 
 class _HeaderStream(io.BufferedReader):
@@ -71,8 +66,7 @@ class _HeaderStream(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
-            reason = "its header is deflated. Store it in another transfer syntax"
-            raise NotAnImage(reason)
+            raise NotAnImage("its header is deflated. Store it in another transfer syntax")
         return super().read(size)
 
 
@@ -118,14 +112,11 @@ def _looks_bare(head: bytes) -> bool:
 def _header_of(dataset: Any, path: Path, pixel_bytes: int) -> FileHeader:
     sop_class = text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID")
     if sop_class == _DICOMDIR or "DirectoryRecordSequence" in dataset:
-        reason = "it is a DICOMDIR, and the files that it lists are read directly"
-        raise NotAnImage(reason)
+        raise NotAnImage("it is a DICOMDIR, and the files that it lists are read directly")
     if not sop_class and not text(dataset, "SeriesInstanceUID"):
-        reason = "it is not a DICOM image"
-        raise NotAnImage(reason)
+        raise NotAnImage("it is not a DICOM image")
     if "Rows" not in dataset or "Columns" not in dataset:
-        reason = "it is a DICOM object without an image" if sop_class else "its header is truncated"
-        raise NotAnImage(reason)
+        raise NotAnImage("it is a DICOM object without an image" if sop_class else "its header is truncated")
     identity, physics = _identity(dataset), _physics(dataset, sop_class)
     stored = _stored(dataset)
     _check_length(dataset, stored, pixel_bytes, path)
@@ -191,8 +182,7 @@ def _stored(dataset: Any) -> Stored:
     frames = whole(dataset, "NumberOfFrames") or 1
     rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
     if not (0 < rows <= 4096 and 0 < columns <= 4096 and 0 < frames <= 65536):
-        reason = f"its header describes {rows} x {columns} voxels in {frames} frames"
-        raise NotAnImage(reason)
+        raise NotAnImage(f"its header describes {rows} x {columns} voxels in {frames} frames")
     photometric = text(dataset, "PhotometricInterpretation")
     monochrome = (whole(dataset, "SamplesPerPixel") or 1) == 1 and photometric in ("MONOCHROME2", "")
     syntax = text(dataset.file_meta, "TransferSyntaxUID")
@@ -205,11 +195,9 @@ def _check_length(dataset: Any, stored: Stored, pixel_bytes: int, path: Path) ->
     if stored.transfer_syntax in _UNCOMPRESSED or not stored.transfer_syntax:
         samples = whole(dataset, "SamplesPerPixel") or 1
         if pixel_bytes < stored.rows * stored.columns * stored.frames * samples * bits // 8:
-            reason = "it is truncated: it contains fewer voxels than its header states"
-            raise NotAnImage(reason)
+            raise NotAnImage("it is truncated: it contains fewer voxels than its header states")
     elif pixel_bytes < 16 or not _ends_well(path):
-        reason = "it is truncated: its compressed image has no end"
-        raise NotAnImage(reason)
+        raise NotAnImage("it is truncated: its compressed image has no end")
 
 
 def _ends_well(path: Path) -> bool:

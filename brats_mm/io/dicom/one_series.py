@@ -25,11 +25,10 @@ def read_series_folder(folder: Path) -> Volume:
     if part:
         series = tuple(item for item in series if str(item.part) == part)
     if len(series) != 1:
-        message = (
+        raise VolumeError(
             f"{folder.name} holds {len(series)} DICOM series or volumes, but a sequence needs exactly one. "
             "Give the study folder as the input, and select the series with --t1, --t1ce, --t2, --flair."
         )
-        raise VolumeError(message)
     return read_series(series[0])
 
 

@@ -28,8 +28,7 @@ def read_layout(layout: Layout, name: str) -> Volume:
         VolumeError: the slices form no volume, or their voxels cannot be decoded or used.
     """
     if layout.grid is None or layout.fault:
-        message = f"{name} cannot be used: {layout.fault}. Send the complete series again, with its geometry."
-        raise VolumeError(message)
+        raise VolumeError(f"{name} cannot be used: {layout.fault}. Send the complete series again, with its geometry.")
     label = Path(name.replace("/", "_"))
     shape = spatial_shape(layout.grid.shape, label)
     check_affine(layout.grid.affine, label)
@@ -63,21 +62,20 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
         VolumeError: GDCM cannot decode the file, or it holds no grey values.
     """
     if not stored.is_monochrome:
-        message = f"{name} holds colour or inverted images, not grey values. Send the original series of the scanner."
-        raise VolumeError(message)
+        raise VolumeError(
+            f"{name} holds colour or inverted images, not grey values. Send the original series of the scanner."
+        )
     try:
         with _ONE_AT_A_TIME:
             values, slope, intercept = _decoded(path)
     except RuntimeError as error:
         reason = first_line(error).rsplit(": ", maxsplit=1)[-1][:120]
-        message = (
+        raise VolumeError(
             f"The voxels of {path.name} in {name} cannot be decoded ({reason}). "
             "The file is damaged or uses a rare compression. Send it again, uncompressed."
-        )
-        raise VolumeError(message) from error
+        ) from error
     if values.shape != (stored.frames, stored.rows, stored.columns):
-        message = f"{path.name} in {name} has voxels that do not match its header. Send it again."
-        raise VolumeError(message)
+        raise VolumeError(f"{path.name} in {name} has voxels that do not match its header. Send it again.")
     return _undone(values, slope, intercept)
 
 

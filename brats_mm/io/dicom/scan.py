@@ -92,11 +92,10 @@ def require_dicom() -> None:
 
     missing = [name for name in ("pydicom", "itk") if find_spec(name) is None]
     if missing:
-        message = (
+        raise InputError(
             f'This is DICOM, which needs {" and ".join(missing)}. Run: pip install "brats-mm[dicom]", '
             "or convert the series to NIfTI first."
         )
-        raise InputError(message)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -115,8 +114,7 @@ def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]
     examples: dict[str, str] = {}
     for count, path in enumerate(_files(folder)):
         if count >= MOST_FILES:
-            message = f"{folder} holds more than {MOST_FILES:,} files. Give the folder of one study."
-            raise CaseError(message)
+            raise CaseError(f"{folder} holds more than {MOST_FILES:,} files. Give the folder of one study.")
         try:
             headers.append(read_header(path))
         except NotAnImage as reason:
@@ -189,26 +187,23 @@ def one_study(scanned: Scan, label: str | None = None) -> Study:
         fitting = [study for study in scanned.studies if fits(study.uid, label)]
         if len(fitting) != 1:
             count = "No study has" if not fitting else f"{len(fitting)} studies have"
-            message = (
+            raise CaseError(
                 f"{count} a UID that begins or ends with {label!r}. Available studies: {_listed(scanned.studies)}."
             )
-            raise CaseError(message)
         study = fitting[0]
     elif len(scanned.studies) > 1:
         patients = "one patient" if scanned.patients == 1 else f"{scanned.patients} patients"
-        message = (
+        raise CaseError(
             f"The folder holds {len(scanned.studies)} studies of {patients}: {_listed(scanned.studies)}. Select one "
             "with --study and the end of its UID, or give only its folder."
         )
-        raise CaseError(message)
     else:
         study = scanned.studies[0]
     if study.patients > 1:
-        message = (
+        raise CaseError(
             f"The files of study …{study.label} belong to {study.patients} patients. Sort them into one folder per "
             "patient."
         )
-        raise CaseError(message)
     return study
 
 

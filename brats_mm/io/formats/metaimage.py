@@ -142,11 +142,10 @@ def _dtype(fields: Fields) -> np.dtype[Any]:
     if code is None or fields.integer("ElementNumberOfChannels", 1) != 1:
         if code is None and not kind.endswith("_ARRAY"):
             fields.refuse("ElementType")
-        message = (
+        raise VolumeError(
             f"{fields.path.name} has colour, vector or complex voxels ({kind}). "
             "Give a volume with one grey value per voxel."
         )
-        raise VolumeError(message)
     big = _flag(fields, "BinaryDataByteOrderMSB", default=False)
     return np.dtype((">" if big else "<") + code)
 

@@ -35,8 +35,9 @@ def parse_mgh(path: Path) -> Raster:
         raise damaged(path)
     shape = spatial_shape(sizes, path)
     if kind not in _TYPES:
-        message = f"{path.name} has the unsupported voxel type ({kind}). Convert it with mri_convert -odt float."
-        raise VolumeError(message)
+        raise VolumeError(
+            f"{path.name} has the unsupported voxel type ({kind}). Convert it with mri_convert -odt float."
+        )
     geometry = np.array(_FIELDS.unpack_from(block)[8:], np.float64) if good else _without_geometry()
     affine = np.eye(4)
     affine[:3, :3] = geometry[3:12].reshape(3, 3).T * geometry[:3]

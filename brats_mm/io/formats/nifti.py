@@ -44,8 +44,9 @@ def parse_nifti(path: Path, channel: int | None = None) -> Raster:
         try:
             return _raster(header, path, data, channel)
         except (HeaderDataError, ValueError, OverflowError, KeyError) as error:
-            message = f"The NIfTI header of {path.name} is damaged ({error}). Copy or convert it again."
-            raise VolumeError(message) from error
+            raise VolumeError(
+                f"The NIfTI header of {path.name} is damaged ({error}). Copy or convert it again."
+            ) from error
 
 
 def volumes_of(path: Path) -> int:
@@ -74,8 +75,9 @@ def _pair(path: Path) -> tuple[Path, Path]:
     name = pair_name(path.name)
     assert name is not None
     if not (path.parent / name).exists():
-        message = f"{path.name} is one of two files, but {name} is not in the same folder. Copy both into one folder."
-        raise VolumeError(message)
+        raise VolumeError(
+            f"{path.name} is one of two files, but {name} is not in the same folder. Copy both into one folder."
+        )
     partner = file_beside(path, name)
     return (path, partner) if image_suffix(path.name) in PAIR_SUFFIXES.values() else (partner, path)
 
@@ -90,10 +92,9 @@ def _read_header(place: Path, path: Path) -> Any:
     header = kind(block[: kind.sizeof_hdr], check=False)
     magic = bytes(header["magic"].item()[:3])
     if single and magic in _PAIR:
-        message = (
+        raise VolumeError(
             f"{path.name} is only the header of a pair. Give the .img file, and put its .hdr into the same folder."
         )
-        raise VolumeError(message)
     if not single and kind is nib.Nifti1Header and magic not in (*_SINGLE, *_PAIR):
         return nib.Spm99AnalyzeHeader(block[:348], check=False)
     if magic not in (_SINGLE if single else _PAIR):
@@ -115,18 +116,16 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
     shape = spatial_shape(stored if channel is None else _channel_shape(stored, channel, path), path)
     kind = header.get_data_dtype()
     if kind.kind not in "iuf" or kind.itemsize > 8:
-        message = f"{path.name} has colour or complex voxels. Give a volume with one grey value per voxel."
-        raise VolumeError(message)
+        raise VolumeError(f"{path.name} has colour or complex voxels. Give a volume with one grey value per voxel.")
     offset = int(header.get_data_offset())
     remarks: tuple[str, ...] = ()
     if offset == 0 and data == path:
         offset = int(header.sizeof_hdr) + 4
         remarks = ("the header does not state where the voxels begin, so they are read directly after it",)
     if not (header.sizeof_hdr if data == path else 0) <= offset <= LARGEST_OFFSET:
-        message = (
+        raise VolumeError(
             f"The NIfTI header of {path.name} is damaged (its voxels begin at byte {offset}). Copy or convert it again."
         )
-        raise VolumeError(message)
     slope, intercept = header.get_slope_inter()
     is_nifti = isinstance(header, nib.Nifti1Header)
     grid, notes = _nifti_grid(header, shape, path) if is_nifti else (_analyze_grid(header, shape, path), ())
@@ -147,8 +146,7 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
 def _channel_shape(shape: tuple[int, ...], channel: int, path: Path) -> tuple[int, ...]:
     if len(shape) != 4 or channel >= shape[3]:
         count = shape[3] if len(shape) == 4 else 1
-        message = f"{path.name} has {count} volumes, so there is no volume {channel} (counted from 0)."
-        raise VolumeError(message)
+        raise VolumeError(f"{path.name} has {count} volumes, so there is no volume {channel} (counted from 0).")
     return shape[:3]
 
 

@@ -91,10 +91,9 @@ def parse_nrrd(path: Path) -> Raster:
             raise damaged(path)
     encoding = _ENCODINGS.get(fields["encoding"].lower())
     if encoding is None:
-        message = (
+        raise VolumeError(
             f"{path.name} has the unsupported encoding {fields['encoding'][:20]!r}. Save it with raw or gzip encoding."
         )
-        raise VolumeError(message)
     data, begin = _place(fields, start, end)
     skip = fields.integer("byte skip")
     offset: int | None = begin
@@ -153,11 +152,10 @@ def _place(fields: Fields, start: bytes, end: int) -> tuple[Path, int]:
 def _dtype(fields: Fields, encoding: Encoding) -> np.dtype[Any]:
     code = _TYPES.get(fields["type"].lower())
     if code is None:
-        message = (
+        raise VolumeError(
             f"{fields.path.name} has voxels of type {fields['type'][:30]!r}. "
             "Give a volume with one grey value per voxel, as integers, float or double."
         )
-        raise VolumeError(message)
     order = {"little": "<", "big": ">"}.get(fields.values.get("endian", "").lower())
     if order is None:
         if "endian" in fields or (encoding is not Encoding.TEXT and code[1] != "1"):
@@ -197,11 +195,10 @@ def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | Non
         if not inner[axis] and size != 1:
             if kinds[axis] in ("list", "time", "domain"):
                 spatial_shape([*(n for at, n in enumerate(sizes) if at != axis), size], fields.path)
-            message = (
+            raise VolumeError(
                 f"{fields.path.name} has colour, vector or complex voxels ({kinds[axis]}). "
                 "Give a volume with one grey value per voxel."
             )
-            raise VolumeError(message)
     return [axis for axis in range(len(sizes)) if inner[axis]]
 
 

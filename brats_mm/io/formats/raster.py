@@ -101,8 +101,9 @@ def reading_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # bz2's error for damaged data
             raise _compressed_damage(path) from error
-        message = f"{path} cannot be read: {error.strerror or error}. Check the file and its permissions."
-        raise VolumeError(message) from error
+        raise VolumeError(
+            f"{path} cannot be read: {error.strerror or error}. Check the file and its permissions."
+        ) from error
 
 
 def _compressed_damage(path: Path) -> VolumeError:
@@ -122,8 +123,7 @@ def open_file(path: Path) -> Iterator[io.BufferedIOBase]:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            message = f"{path} is not a regular file. Give a volume file."
-            raise VolumeError(message)
+            raise VolumeError(f"{path} is not a regular file. Give a volume file.")
         yield stream
 
 
@@ -135,17 +135,14 @@ def check_fetched(path: Path) -> None:
         OSError: the file cannot be opened.
     """
     if path.is_symlink() and not path.exists():
-        message = f"{path.name} is a broken link. {FETCH}"
-        raise VolumeError(message)
+        raise VolumeError(f"{path.name} is a broken link. {FETCH}")
     with open_file(path) as stream:
         start = stream.read(_LONGEST_POINTER + 1)
     if not start:
-        message = f"{path.name} is empty (0 bytes). Copy it again, or omit the sequence if it is missing."
-        raise VolumeError(message)
+        raise VolumeError(f"{path.name} is empty (0 bytes). Copy it again, or omit the sequence if it is missing.")
     is_pointer = b"annex/objects/" in start[:1024] or start.startswith(b"version https://git-lfs.github.com/")
     if is_pointer and len(start) <= _LONGEST_POINTER:
-        message = f"{path.name} is a pointer to a file that was not fetched. {FETCH}"
-        raise VolumeError(message)
+        raise VolumeError(f"{path.name} is a pointer to a file that was not fetched. {FETCH}")
 
 
 def read_start(path: Path, size: int) -> bytes:
@@ -173,23 +170,22 @@ def file_beside(header: Path, name: str) -> Path:
     """
     place = header.parent / name
     if not is_plain_name(name):
-        message = (
+        raise VolumeError(
             f"{header.name} keeps its voxels in another folder or in several files. Put header and voxels in one "
             "folder, with the plain file name in the header, or convert it to .nii.gz."
         )
-        raise VolumeError(message)
     if os.path.lexists(place) and not place.exists():
         check_fetched(place)
     if not os.path.lexists(place):
-        message = f"The voxels of {header.name} are missing: {name} is not in the same folder. Copy both files."
-        raise VolumeError(message)
+        raise VolumeError(
+            f"The voxels of {header.name} are missing: {name} is not in the same folder. Copy both files."
+        )
     resolved = place.resolve()
     if resolved.parent != header.parent.resolve() or not resolved.is_file():
-        message = (
+        raise VolumeError(
             f"The voxels of {header.name} ({name}) are a link to another folder, or not a file. Copy the file into "
             "the folder of the header."
         )
-        raise VolumeError(message)
     return resolved
 
 
@@ -307,14 +303,12 @@ class _ZlibStream(io.RawIOBase):
         while not self._inflate.eof:
             data = self._inflate.unconsumed_tail or self._raw.read(_CHUNK)
             if not data:
-                message = "the stream ends early"
-                raise EOFError(message)
+                raise EOFError("the stream ends early")
             if chunk := self._inflate.decompress(data, room):
                 target[: len(chunk)] = chunk
                 return len(chunk)
         if self._inflate.unused_data.strip(b"\0") or self._raw.read(1):
-            message = "data follow the end of the stream"
-            raise EOFError(message)
+            raise EOFError("data follow the end of the stream")
         return 0
 
 

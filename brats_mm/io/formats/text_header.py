@@ -35,8 +35,7 @@ def check_characters(header: bytes, path: Path) -> None:
         VolumeError: the header contains a control character.
     """
     if _CONTROL.search(header):
-        message = f"The header of {path.name} contains control characters. Convert the volume again."
-        raise VolumeError(message)
+        raise VolumeError(f"The header of {path.name} contains control characters. Convert the volume again.")
 
 
 def without_end(path: Path, start: bytes) -> VolumeError:
@@ -105,11 +104,10 @@ class Fields:
     def file_beside(self, name: str, detached: str) -> Path:
         """Return the file with the voxels. Only a header with the suffix `detached` may refer to another file."""
         if not self.path.name.lower().endswith(detached):
-            message = (
+            raise VolumeError(
                 f"{self.path.name} stores its voxels in other files. Convert it to one file, for example .nii.gz, or "
                 f"name its header {detached} and keep the voxels in the same folder."
             )
-            raise VolumeError(message)
         stored = self.values[name]
         try:
             stored = "" if stored.split(" ")[0] == "LIST" else stored.encode("latin-1").decode("utf-8")

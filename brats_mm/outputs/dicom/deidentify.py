@@ -36,8 +36,7 @@ def deidentified(source: SourceSeries) -> SourceSeries:
     try:
         from dicomanonymizer import simpledicomanonymizer as profile
     except ImportError as error:
-        message = 'De-identification needs dicom-anonymizer. Run: pip install "brats-mm[dicom]"'
-        raise OptionError(message) from error
+        raise OptionError('De-identification needs dicom-anonymizer. Run: pip install "brats-mm[dicom]"') from error
     pseudonym = f"ANON-{secrets.token_hex(4).upper()}"
     with _at_once:  # the package stores its UIDs in a module-level table
         profile.dictionary.clear()

@@ -72,8 +72,7 @@ class DicomOutput:
 def require_dicom_out() -> None:
     """Raise OptionError if highdicom is not installed."""
     if find_spec("highdicom") is None:
-        message = 'DICOM results need highdicom. Run: pip install "brats-mm[dicom]"'
-        raise OptionError(message)
+        raise OptionError('DICOM results need highdicom. Run: pip install "brats-mm[dicom]"')
 
 
 def headers_of(choice: Choice) -> dict[Modality, SourceSeries]:
@@ -103,8 +102,7 @@ def headers_in(folder: Path) -> SourceSeries:
     """
     require_dicom_out()
     if not folder.is_dir():
-        message = "DICOM results need DICOM input. Send a zip of the study, or do not request them."
-        raise OptionError(message)
+        raise OptionError("DICOM results need DICOM input. Send a zip of the study, or do not request them.")
     with without_warnings():
         series = one_study(scan(folder)).series
         part = int(folder.name.partition("#")[2] or 0)
@@ -123,11 +121,10 @@ def named_reference(folder: Path) -> NamedReference:
     with without_warnings():
         series = one_study(scan(folder)).series
         if len(series) != 1:
-            message = (
+            raise OptionError(
                 f"--dicom-reference {folder} holds {len(series)} series or volumes. Give a folder with the files of a "
                 "single series."
             )
-            raise OptionError(message)
         return NamedReference(_checked_source(series[0]), read_series(series[0]))
 
 
@@ -181,11 +178,10 @@ def _unquoted() -> Iterator[None]:
     except (BratsMMError, OSError):
         raise
     except Exception as error:  # noqa: BLE001 (pydicom and highdicom raise many types)
-        message = (
+        raise VolumeError(
             "DICOM results cannot be created because the headers of the series have an invalid value "
             f"({type(error).__name__}). Correct the study, omit --dicom, or try --deidentify."
-        )
-        raise VolumeError(message) from None
+        ) from None
 
 
 def _reference(prediction: Prediction, output: DicomOutput) -> SourceSeries:
@@ -209,22 +205,20 @@ def _check_named(prediction: Prediction, reference: NamedReference) -> None:
         return
     likeness = max(_likeness(volume, reference.volume) for volume in case.volumes.values())
     if likeness < LIKE_ENOUGH:
-        message = (
+        raise GridError(
             "The series of --dicom-reference does not show the segmented image: its voxels differ, and its values "
             f"have a correlation of {max(likeness, 0):.2f} with the most similar sequence, but at least {LIKE_ENOUGH} "
             "is needed. Give the series from which a sequence was converted, and keep the sequences in their "
             "original position."
         )
-        raise GridError(message)
     tumour = (prediction.probabilities[Region.WT] >= THRESHOLD).astype(np.float32)
     whole_ml = float(tumour.sum(dtype=np.float64)) * case.grid.voxel_ml
     inside_ml = float(on_grid(tumour, case.grid, grid).sum(dtype=np.float64)) * grid.voxel_ml
     if inside_ml < INSIDE_ENOUGH * whole_ml:
-        message = (
+        raise GridError(
             f"The series of --dicom-reference shows only {inside_ml / whole_ml:.0%} of the tumour. Give a series that "
             "covers the whole tumour."
         )
-        raise GridError(message)
 
 
 def _same_voxels(old: Grid, new: Grid) -> bool:

@@ -74,8 +74,9 @@ def source_of(series: Series) -> SourceSeries:
     """
     layout = series.layout
     if layout.grid is None or layout.fault:
-        message = f"{series.title} cannot be the reference of DICOM results: {layout.fault}. Select another series."
-        raise VolumeError(message)
+        raise VolumeError(
+            f"{series.title} cannot be the reference of DICOM results: {layout.fault}. Select another series."
+        )
     paired = list(zip(layout.slices, layout.places, strict=True))
     if layout.slices[0].stored.frames > 1:
         paired.sort(key=lambda pair: pair[0].frame)
@@ -135,17 +136,15 @@ def _check(images: Sequence[Any], title: str) -> None:
     required = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
     missing = [keyword for keyword in required if not all(_has(image, keyword) for image in images)]
     if missing:
-        message = (
+        raise VolumeError(
             f"DICOM results cannot refer to {title}: its headers lack {_listed(missing)}. "
             "Send the original series of the scanner, or omit --dicom."
         )
-        raise VolumeError(message)
     if len(images) > 1 and any(int(image.get("NumberOfFrames") or 1) > 1 for image in images):
-        message = (
+        raise VolumeError(
             f"DICOM results cannot refer to {title}, because its slices are in several multi-frame files. Select "
             "another series, or omit --dicom."
         )
-        raise VolumeError(message)
 
 
 def _has(image: Any, keyword: str) -> bool:

@@ -39,11 +39,10 @@ def check_headers(source: SourceSeries, title: str) -> None:
             make_entropy_map(findings, source, provenance)
             make_report(findings, source, segmentation, provenance)
     except Exception as error:  # noqa: BLE001 (pydicom and highdicom raise many types, and their messages quote values)
-        message = (
+        raise VolumeError(
             f"DICOM results cannot refer to {title}: its headers lack an attribute or have an invalid value "
             f"({type(error).__name__}). Send the series again, select another one, or omit --dicom."
-        )
-        raise VolumeError(message) from None
+        ) from None
 
 
 def _trivial_findings(source: SourceSeries) -> Findings:

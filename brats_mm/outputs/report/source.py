@@ -76,11 +76,10 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
     report, importance = _document(folder / "report.json"), _document(folder / "importance.json")
     version = report.get("report_version")
     if version != REPORT_VERSION:
-        message = (
+        raise OptionError(
             f"The result in {folder} has report version {version}, but this version of brats-mm reads version "
             f"{REPORT_VERSION}. Segment the case again."
         )
-        raise OptionError(message)
     entropy = read_volume(folder / "entropy.nii.gz")
     masks = read_reference(folder / "segmentation.nii.gz", entropy.grid, LabelScheme(report["label_convention"]))
     registered = {
@@ -89,11 +88,10 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
     originals = {} if scans is None else _on_result_grid(scans, report, entropy.grid, folder)
     images = _telling({**originals, **registered}, report["sequences_found"])
     if scans is not None and not images:
-        message = (
+        raise OptionError(
             f"Case {scans.name} has {_listed(scans.volumes)}, but the result in {folder} used "
             f"{', '.join(report['sequences_found'])}. Give the folder of the segmented case."
         )
-        raise OptionError(message)
     return ReportSource(report, importance, entropy.grid, masks, entropy.data, images)
 
 
@@ -127,11 +125,10 @@ def _check_grid(images: Grid, result: Grid, folder: Path) -> None:
     if match is not None and match.is_stored_alike and match.fills(result.shape):
         return
     sides = [" x ".join(map(str, grid.shape)) for grid in (images, result)]
-    message = (
+    raise GridError(
         f"The images ({sides[0]} voxels) and the result in {folder} ({sides[1]} voxels) are on different grids. Give "
         "the folder of the segmented case with --case."
     )
-    raise GridError(message)
 
 
 def _listed(modalities: Any) -> str:
@@ -142,6 +139,5 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        message = f"{path} cannot be read ({error}). Use a folder written by `brats-mm segment`."
-        raise OptionError(message) from error
+        raise OptionError(f"{path} cannot be read ({error}). Use a folder written by `brats-mm segment`.") from error
     return document

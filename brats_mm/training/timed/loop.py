@@ -258,11 +258,10 @@ def train(
 
 def _check_skipped(steps: int) -> None:
     if steps >= MOST_SKIPPED:
-        message = (
+        raise TrainingError(
             f"The gradient was not finite in {steps} steps in a row. Lower the learning rate, or check the images for "
             "values that are not finite."
         )
-        raise TrainingError(message)
 
 
 def _update(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:

@@ -201,8 +201,7 @@ def _load(network: Network, path: Path, kind: str) -> Network:
         state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
     except Exception as error:  # torch raises many types for a damaged file
-        message = (
+        raise BundleError(
             f"{path} does not contain weights of {kind} ({first_line(error)}). Give the model.pt of such a network."
-        )
-        raise BundleError(message) from error
+        ) from error
     return network.eval()

@@ -77,8 +77,7 @@ def test_objects_from_broken_header_log_nothing(tmp_path, what, deidentify, capl
 
 def test_error_messages_of_dicom_writers_are_not_shown(tmp_path, monkeypatch):
     def refuse(*_):
-        message = f"{NAME} is no value"
-        raise ValueError(message)
+        raise ValueError(f"{NAME} is no value")
 
     data = spoilt_series(tmp_path / "series", BROKEN["a sex"])
     source = headers_in(tmp_path / "series")

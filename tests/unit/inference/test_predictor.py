@@ -108,8 +108,7 @@ class Hungry(TorchBackend):
 
     def contribution(self, modality, window):
         if window.shape[2] > 64:
-            message = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."
-            raise RuntimeError(message)
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes.")
         return super().contribution(modality, window)
 
     def on(self, device):

@@ -91,7 +91,6 @@ class OidcIssuer:
 def _document(url: str) -> Any:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-        message = f"{url} is not an https address"
-        raise ValueError(message)
+        raise ValueError(f"{url} is not an https address")
     with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
         return json.loads(response.read(_LARGEST))

@@ -58,18 +58,14 @@ class Tokens:
             OptionError: the name, a scope or the expiry is invalid.
         """
         if not _CALLER.fullmatch(caller):
-            message = f"The caller's name is {caller!r}. Use 1 to 64 letters, digits, and any of . _ @ -"
-            raise OptionError(message)
+            raise OptionError(f"The caller's name is {caller!r}. Use 1 to 64 letters, digits, and any of . _ @ -")
         if caller in RESERVED:
-            message = f"The name {caller} is reserved. Choose another name for the caller."
-            raise OptionError(message)
+            raise OptionError(f"The name {caller} is reserved. Choose another name for the caller.")
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
-            message = f"Unknown scope {', '.join(unknown) or 'given'}. Choose from {', '.join(SCOPES)}."
-            raise OptionError(message)
+            raise OptionError(f"Unknown scope {', '.join(unknown) or 'given'}. Choose from {', '.join(SCOPES)}.")
         if days is not None and days <= 0:
-            message = f"The token would expire after {days:g} days. Give a positive number."
-            raise OptionError(message)
+            raise OptionError(f"The token would expire after {days:g} days. Give a positive number.")
         created = self._now()
         token = Token(
             secrets.token_hex(4), caller, tuple(scopes), created, None if days is None else created + days * 86400, None
@@ -104,8 +100,7 @@ class Tokens:
             )
         matching = [token for token in self.all() if token.id == token_id]
         if not matching:
-            message = f"There is no token {token_id!r}. `brats-mm token list` lists all tokens."
-            raise OptionError(message)
+            raise OptionError(f"There is no token {token_id!r}. `brats-mm token list` lists all tokens.")
         return matching[0]
 
     def check(self, text: str) -> Token | None:
@@ -137,8 +132,9 @@ def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool
         path.unlink(missing_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        message = f"The first token cannot be written to {path}: {error.strerror}. Give another file."
-        raise OptionError(message) from error
+        raise OptionError(
+            f"The first token cannot be written to {path}: {error.strerror}. Give another file."
+        ) from error
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(tokens.create(caller)[1] + "\n")
     return True

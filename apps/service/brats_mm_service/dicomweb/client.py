@@ -36,8 +36,7 @@ class DicomwebClient:
             import requests
             from dicomweb_client import DICOMwebClient
         except ImportError as error:
-            message = f'An archive needs {error.name}. Run: pip install "brats-mm[service,dicom]"'
-            raise OptionError(message) from error
+            raise OptionError(f'An archive needs {error.name}. Run: pip install "brats-mm[service,dicom]"') from error
         session = requests.Session()
         session.trust_env = False
         session.max_redirects = 0
@@ -68,8 +67,7 @@ class DicomwebClient:
             series = self._client.search_for_series(study_uid, search_filters={"Modality": "MR"})
             uids = [_value(dataset, "0020000E") for dataset in series if _value(dataset, "00080060") in ("MR", "")]
             if not uids:
-                message = "The archive has no MR series of this study. Check the Study Instance UID."
-                raise DicomwebRefused(message)
+                raise DicomwebRefused("The archive has no MR series of this study. Check the Study Instance UID.")
             count = excess = 0
             excess = most_bytes
             for uid in filter(is_uid, uids):
@@ -78,8 +76,9 @@ class DicomwebClient:
                     image.save_as(place)
                     count, excess = count + 1, excess - place.stat().st_size
                     if excess < 0:
-                        message = "The study exceeds the size limit. Send the four series as a job instead."
-                        raise DicomwebRefused(message)
+                        raise DicomwebRefused(
+                            "The study exceeds the size limit. Send the four series as a job instead."
+                        )
         return count
 
     def holds(self, study_uid: str, series_uid: str, instance_uid: str) -> bool:
@@ -101,10 +100,9 @@ class DicomwebClient:
             response = self._client.store_instances(list(objects), study_instance_uid=study_uid)
         failed = response.get("FailedSOPSequence") or ()
         if len(failed):
-            message = (
+            raise DicomwebRefused(
                 f"The archive refused {len(failed)} of {len(objects)} objects. Ask its operator whether it accepts SEG."
             )
-            raise DicomwebRefused(message)
 
 
 @contextmanager
@@ -118,19 +116,19 @@ def _told() -> Iterator[None]:
         with without_warnings():
             yield
     except requests.TooManyRedirects as error:
-        message = "The archive redirects to another address, which is not followed. Configure its final address."
-        raise DicomwebRefused(message) from error
+        raise DicomwebRefused(
+            "The archive redirects to another address, which is not followed. Configure its final address."
+        ) from error
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in _PASSING or status == 0:
-            message = f"it responded with status {status}"
-            raise DicomwebUnreachable(message) from error
+            raise DicomwebUnreachable(f"it responded with status {status}") from error
         messages = {404: "does not have this study", 401: "rejects the token", 403: "does not allow this"}
-        message = f"The archive {messages.get(status, f'refused the request with status {status}')}."
-        raise DicomwebRefused(message) from error
+        raise DicomwebRefused(
+            f"The archive {messages.get(status, f'refused the request with status {status}')}."
+        ) from error
     except (requests.RequestException, OSError) as error:
-        message = f"it did not respond ({type(error).__name__})"
-        raise DicomwebUnreachable(message) from error
+        raise DicomwebUnreachable(f"it did not respond ({type(error).__name__})") from error
 
 
 def _value(dataset: dict[str, Any], tag: str) -> str:

@@ -159,8 +159,7 @@ class DicomwebLink:
 
         job = self._queue.records.get(transfer.job or "")
         if job is None or job.state is not JobState.DONE:
-            message = "The job's results were deleted before they could be stored."
-            raise DicomwebRefused(message)
+            raise DicomwebRefused("The job's results were deleted before they could be stored.")
         names = [self._queue.verified(job, name) for name in (SEGMENTATION, ENTROPY, REPORT)]
         with without_warnings():
             objects = [pydicom.dcmread(name) for name in names]
@@ -172,8 +171,7 @@ class DicomwebLink:
             self._client.store(transfer.study, new)
             absent = sum(not self._holds(dataset) for dataset in new)
             if absent:
-                message = f"{absent} objects were stored, but the archive does not list them"
-                raise DicomwebUnreachable(message)
+                raise DicomwebUnreachable(f"{absent} objects were stored, but the archive does not list them")
         self._transfers.move(
             transfer, TransferState.DONE, detail="", stored=_instance_uids(new), present=_instance_uids(present)
         )

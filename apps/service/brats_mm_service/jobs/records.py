@@ -226,11 +226,9 @@ def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits)
         (owner, JobState.QUEUED.value),
     ).fetchone()
     if row["own"] >= limits.queued_per_caller:
-        message = f"You already have {row['own']} waiting jobs, the largest number allowed."
-        raise QueueFull(message)
+        raise QueueFull(f"You already have {row['own']} waiting jobs, the largest number allowed.")
     if row["every"] >= limits.queued:
-        message = f"The queue is full: {row['every']} jobs are waiting."
-        raise QueueFull(message)
+        raise QueueFull(f"The queue is full: {row['every']} jobs are waiting.")
 
 
 def _job(row: sqlite3.Row) -> Job:

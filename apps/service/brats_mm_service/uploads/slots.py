@@ -27,11 +27,9 @@ class Slots:
     def check(self, caller: str) -> None:
         """Raise NoSlot if no slot is free."""
         if self._held[caller] >= self._per_caller:
-            message = f"You have {self._held[caller]} {self._what} active, the maximum per caller."
-            raise NoSlot(message)
+            raise NoSlot(f"You have {self._held[caller]} {self._what} active, the maximum per caller.")
         if sum(self._held.values()) >= self._total:
-            message = f"{sum(self._held.values())} {self._what} are active, the maximum of this service."
-            raise NoSlot(message)
+            raise NoSlot(f"{sum(self._held.values())} {self._what} are active, the maximum of this service.")
 
     @contextmanager
     def held(self, caller: str) -> Iterator[None]:

@@ -110,8 +110,7 @@ class Commands:
             while self._paused_at is not None and self._current not in self._cancelled:
                 self._there.wait()
         if self._current in self._cancelled:
-            message = "The job was cancelled."
-            raise Cancelled(message)
+            raise Cancelled("The job was cancelled.")
 
 
 def main() -> None:

@@ -62,8 +62,9 @@ class RealProcess:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
-            message = f"{words[0]} cannot be started: {error.strerror or error}. Give the full path of the program."
-            raise Refused(message) from error
+            raise Refused(
+                f"{words[0]} cannot be started: {error.strerror or error}. Give the full path of the program."
+            ) from error
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of its output until it ends."""
@@ -149,11 +150,10 @@ def find_program(program: str) -> str:
     """
     place = shutil.which(program.strip() or "brats-mm")
     if place is None:
-        message = (
+        raise Refused(
             f"There is no program {program.strip() or 'brats-mm'} on this machine. Install BraTS-MM "
             "(python3 -m venv, pip install brats-mm) and give the path of its command brats-mm."
         )
-        raise Refused(message)
     return place
 
 

@@ -19,8 +19,7 @@ def checked_url(text: str) -> str:
     url = text.strip().rstrip("/")
     place = urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname or place.username or place.query or place.fragment:
-        message = f"“{text}” is not the address of a service. Give one such as http://127.0.0.1:8000."
-        raise NotAllowed(message)
+        raise NotAllowed(f"“{text}” is not the address of a service. Give one such as http://127.0.0.1:8000.")
     return url
 
 
@@ -53,5 +52,6 @@ def check_consent(url: str, *, agreed: bool) -> None:
     """
     if agreed or stays_here(url):
         return
-    message = f"{url} is another machine. Tick the box that allows sending the volumes there, or use a service here."
-    raise NotAllowed(message)
+    raise NotAllowed(
+        f"{url} is another machine. Tick the box that allows sending the volumes there, or use a service here."
+    )

@@ -37,8 +37,9 @@ def export_labels(slicer: Any, scene: Any, segmentation: Any, grid: Any, path: P
     present = [segmentation.GetSegmentation().GetNthSegmentID(at) for at in range(_count(segmentation))]
     added = [segmentation.GetSegmentation().GetSegment(name).GetName() for name in present if name not in SEGMENTS]
     if added:
-        message = f"The segment “{added[0]}” is not part of the result. Merge it into one of the others, or delete it."
-        raise Refused(message)
+        raise Refused(
+            f"The segment “{added[0]}” is not part of the result. Merge it into one of the others, or delete it."
+        )
     labels = scene.AddNode(slicer.vtkMRMLLabelMapVolumeNode())
     try:
         labels.CopyOrientation(grid)
@@ -50,8 +51,7 @@ def export_labels(slicer: Any, scene: Any, segmentation: Any, grid: Any, path: P
     finally:
         scene.RemoveNode(labels)
     if not written or not path.is_file():
-        message = "The segmentation could not be written to a file. Check the disk."
-        raise Refused(message)
+        raise Refused("The segmentation could not be written to a file. Check the disk.")
 
 
 def _count(segmentation: Any) -> int:

@@ -149,15 +149,13 @@ def read_result(folder: Path) -> CaseResult:
         report, importance = (_json(folder / name) for name in ("report.json", "importance.json"))
         return _result(folder, report, importance)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"The results in {folder.name} cannot be read ({error}). Run the case again."
-        raise Refused(message) from error
+        raise Refused(f"The results in {folder.name} cannot be read ({error}). Run the case again.") from error
 
 
 def _json(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text("utf-8"))
     if not isinstance(content, dict):
-        message = f"{path.name} contains no JSON object"
-        raise ValueError(message)
+        raise ValueError(f"{path.name} contains no JSON object")
     return content
 
 

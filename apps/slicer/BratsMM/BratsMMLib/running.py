@@ -63,8 +63,7 @@ class Stop:
             Stopped: the run was asked to stop.
         """
         if self.event.is_set():
-            message = "Cancelled."
-            raise Stopped(message)
+            raise Stopped("Cancelled.")
 
     def wait(self, seconds: float) -> None:
         """Sleep for some seconds, or until the run is asked to stop."""

@@ -153,8 +153,7 @@ class SceneBuilder:
         read = storage.ReadData(node)
         self.scene.RemoveNode(storage)
         if not read:
-            message = f"Slicer cannot read the result {path.name}. Run the case again."
-            raise Refused(message)
+            raise Refused(f"Slicer cannot read the result {path.name}. Run the case again.")
 
     def _colour_node(self) -> Any:
         existing = self.scene.GetFirstNodeByName(_COLOURS)

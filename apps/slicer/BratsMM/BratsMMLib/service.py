@@ -122,8 +122,7 @@ class ServiceRunner:
         available = {result["name"] for result in job["results"]}
         absent = [name for name in NEEDED if name not in available]
         if absent:
-            message = f"The service returned no {', '.join(absent)}. Its version may not match this module."
-            raise Refused(message)
+            raise Refused(f"The service returned no {', '.join(absent)}. Its version may not match this module.")
         names = (*NEEDED, *(name for name in OPTIONAL if name in available))
         for number, name in enumerate(names):
             stop.check()

@@ -75,11 +75,10 @@ class HttpTransport:
             response = connection.getresponse()
             yield _HttpAnswer(response.status, response)
         except (OSError, http.client.HTTPException) as error:
-            message = (
+            raise Unreachable(
                 f"The service at {place.scheme}://{place.netloc} does not respond ({error or type(error).__name__}). "
                 "Check the address, and that `brats-mm serve` runs there."
-            )
-            raise Unreachable(message) from error
+            ) from error
         finally:
             connection.close()
 

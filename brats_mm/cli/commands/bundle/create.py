@@ -71,8 +71,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     datalist = options.calibrate
     if datalist is None and (options.per_subset or options.calibrate_confidence):
-        message = "--per-subset and --calibrate-confidence need labelled cases. Give their list with --calibrate."
-        raise OptionError(message)
+        raise OptionError(
+            "--per-subset and --calibrate-confidence need labelled cases. Give their list with --calibrate."
+        )
     template = chosen_bundle(options)
     cases = labelled_cases(datalist, dataset_dir=options.dataset_dir, section=options.section) if datalist else ()
     from brats_mm.packaging.create import create_bundle

@@ -59,8 +59,7 @@ def test_experts_are_trained_once_before_all_runs(diary):
 
 def test_runs_of_failed_expert_report_reason_and_others_continue(diary, monkeypatch):
     def fail(expert):
-        message = "No memory."
-        raise TrainingError(message)
+        raise TrainingError("No memory.")
 
     monkeypatch.setattr(on_ray, "prepare_expert", fail)
     outcomes = list(on_ray.perform_with(LastFirstEngine(), experiment()))

@@ -118,8 +118,7 @@ def forbid(monkeypatch, library):
 
     def refuse(name, *args, **kwargs):
         if name.split(".")[0] == library:
-            message = f"No module named {library!r}"
-            raise ImportError(message)
+            raise ImportError(f"No module named {library!r}")
         return ordinary(name, *args, **kwargs)
 
     for name in [name for name in sys.modules if name.split(".")[0] == library]:

@@ -26,8 +26,7 @@ def test_missing_library_error_names_package(library, monkeypatch):
 
     def refuse(name, *args, **kwargs):
         if name.split(".")[0] == library:
-            message = f"No module named {library!r}"
-            raise ImportError(message)
+            raise ImportError(f"No module named {library!r}")
         return ordinary(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
