@@ -1,10 +1,11 @@
-"""Split cases into training and validation: by share, by folds, by names, or by published lists of names.
+"""Split cases into training and validation: by share, by folds, by names, or by published lists of names or folds.
 
 All scans of a patient are on the same side. In names like `BraTS-GLI-00005-100`, the first number is the patient.
 """
 
 import ast
 import csv
+import json
 import random
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -53,10 +54,9 @@ def read_names(path: Path, case_names: Collection[str]) -> tuple[frozenset[str],
     """Read the case names of a published list: one set, or one set per bracketed line.
 
     Formats in use: a text file with one name per line (RFNet, M2FTrans, DeMoSeg), optionally with a prefix and an
-        underscore
-    (`HG_BraTS20_Training_005`) or as a path (.csv of mmFormer and ShaSpec), a table with a column `case` (IM-Fuse,
-    MST-KDNet: `case,mask`), and a bracketed line per part, training first (`3folds.txt` of mmFormer). Empty lines are
-    skipped.
+    underscore (`HG_BraTS20_Training_005`) or as a path (.csv of mmFormer and ShaSpec), a table with a column `case`
+    (IM-Fuse, MST-KDNet: `case,mask`), and a bracketed line per part, training first (`3folds.txt` of mmFormer). Empty
+    lines are skipped.
 
     Raises:
         CaseError: the file cannot be read, or lists unknown cases.
@@ -68,6 +68,47 @@ def read_names(path: Path, case_names: Collection[str]) -> tuple[frozenset[str],
         raise CaseError(
             f"The list of names {path} cannot be read ({error}). Give a text file with one case name per line."
         ) from error
+    return _known_parts(path, parts, case_names)
+
+
+def is_nnunet_splits(path: Path) -> bool:
+    """Whether a file of folds has the format of nnU-Net's `splits_final.json`, by its ending."""
+    return path.suffix.lower() == ".json"
+
+
+def read_nnunet_splits(path: Path, case_names: Collection[str]) -> tuple[tuple[frozenset[str], frozenset[str]], ...]:
+    """Read the folds of nnU-Net's `splits_final.json`: a list with the names `train` and `val` of each fold.
+
+    Returns:
+        The names of the training cases and of the validation cases of each fold.
+
+    Raises:
+        CaseError: the file cannot be read or has no fold, lists unknown cases, or a fold trains on a validation case.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        folds = [(list(map(str, fold["train"])), list(map(str, fold["val"]))) for fold in content]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CaseError(
+            f"{path} has no folds of nnU-Net ({error!r}). Give a list of objects with the keys train and val."
+        ) from error
+    if not folds or not all(train and val for train, val in folds):
+        raise CaseError(
+            f"{path} has {'a fold without cases' if folds else 'no fold'}. Each fold needs train and val cases."
+        )
+    result = []
+    for number, fold in enumerate(folds):
+        training, validation = _known_parts(path, fold, case_names)
+        if training & validation:
+            twice = ", ".join(sorted(training & validation)[:SHOWN])
+            raise CaseError(
+                f"Fold {number} of {path} has {twice} in both train and val. Put each case into one of them."
+            )
+        result.append((training, validation))
+    return tuple(result)
+
+
+def _known_parts(path: Path, parts: Sequence[Sequence[str]], case_names: Collection[str]) -> tuple[frozenset[str], ...]:
     known_names = {name: _known_name(name, case_names) for part in parts for name in part}
     absent = sorted(name for name, case in known_names.items() if case is None)
     if absent:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from brats_mm.errors import OptionError
+from brats_mm.errors import CaseError, OptionError
 from brats_mm.evaluation.case import shared_passes
 from brats_mm.evaluation.pool import pool
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
@@ -34,13 +34,14 @@ class CrossValidation:
     Attributes:
         dataset: folder of the cases.
         output: folder for the results.
-        folds: number of folds. Ignored if `datalist` is given.
+        folds: number of folds. Ignored if `datalist` or `split` is given.
         seed: seed of the folds.
         datalist: list whose training entries have the key `fold`. None draws the folds by patient.
         label_scheme: scheme of the label maps. None detects it.
         configs: see `two_stages.Plan`.
         settings: see `two_stages.Plan`.
         device: device of the evaluation.
+        split: nnU-Net's `splits_final.json`, whose folds are used. Excludes `datalist`.
     """
 
     dataset: Path
@@ -52,6 +53,7 @@ class CrossValidation:
     configs: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
+    split: Path | None = None
 
 
 def cross_validate(
@@ -76,6 +78,7 @@ def cross_validate(
     """
     lists = fold_lists(plan)
     cases = [labelled_cases(path, dataset_dir=plan.dataset, scheme=plan.label_scheme) for path in lists]
+    _require_folds([[case.files.name for case in labelled] for labelled in cases])
     folders = [plan.output / f"fold{fold}" for fold in range(len(lists))]
     for folder, path, labelled in zip(folders, lists, cases, strict=True):
         packed = folder / "bundle"
@@ -106,14 +109,17 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
     """Return the lists of the folds, and write them in the first call.
 
     Raises:
-        OptionError: the output folder contains lists for a different number of folds.
+        OptionError: the output folder contains lists for a different number of folds, or both a list and a split are
+            given.
         CaseError: the cases cannot be listed.
     """
+    if plan.datalist is not None and plan.split is not None:
+        raise OptionError("--datalist and --split both give the folds. Set one of them.")
     existing = sorted(
         plan.output.glob(f"{Path(LIST).stem}_fold*.json"), key=lambda path: int(path.stem.rpartition("fold")[2])
     )
     if existing:
-        if plan.datalist is None and len(existing) != plan.folds:
+        if plan.datalist is None and plan.split is None and len(existing) != plan.folds:
             raise OptionError(
                 f"{plan.output} contains lists for {len(existing)} folds, but {plan.folds} were requested. "
                 "Continue with "
@@ -123,7 +129,26 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
     target = plan.output / LIST
     if plan.datalist is not None:
         return [datalist.path for datalist in write_fold_lists(plan.datalist, target)]
-    division = Division(folds=plan.folds, seed=plan.seed)
+    files = () if plan.split is None else (plan.split,)
+    division = Division(folds=0 if files else plan.folds, files=files, seed=plan.seed)
     return [
         datalist.path for datalist in write_datalists(plan.dataset, target, division, label_scheme=plan.label_scheme)
     ]
+
+
+def _require_folds(folds: Sequence[Sequence[str]]) -> None:
+    """Refuse before any training what the pooled evaluation could not use.
+
+    Raises:
+        CaseError: there are fewer than two folds, or a case is for validation in two of them.
+    """
+    if len(folds) < 2:
+        raise CaseError("There is only one fold. A cross-validation needs two or more.")
+    first: dict[str, int] = {}
+    for number, names in enumerate(folds):
+        for name in names:
+            if first.setdefault(name, number) != number:
+                raise CaseError(
+                    f"The case {name} is for validation in the folds {first[name]} and {number}. Put each case into "
+                    "one fold."
+                )

@@ -11,7 +11,13 @@ from brats_mm.data.datalist import Item, find_item, find_items, make_datalist, r
 from brats_mm.data.decathlon import DESCRIPTION, is_decathlon
 from brats_mm.data.label_maps import with_schemes
 from brats_mm.data.nnunet_raw import is_nnunet_raw, nnunet_items
-from brats_mm.data.split import read_names, validation_folds, validation_share
+from brats_mm.data.split import (
+    is_nnunet_splits,
+    read_names,
+    read_nnunet_splits,
+    validation_folds,
+    validation_share,
+)
 from brats_mm.data.training_gaps import with_gaps
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError, OptionError, OutputError
@@ -27,7 +33,8 @@ class Division:
     Attributes:
         validation: names of cases, or a share of the patients between 0 and 1.
         folds: number of lists for cross-validation. 0 makes one list.
-        files: published lists of names (see `data.split.read_names`) for training, validation and optionally testing.
+        files: published lists of names (see `data.split.read_names`) for training, validation and optionally testing,
+            or nnU-Net's `splits_final.json`, which makes one list per fold.
         seed: seed of the random share or folds.
     """
 
@@ -79,7 +86,7 @@ def write_datalists(
     lists = _lists(root, items, division)
     for content in lists if kept_shares else ():
         content["training"] = with_gaps(content["training"], kept_shares or {}, seed=division.seed)
-    folded = len(lists) > 1
+    folded = len(lists) > 1 or _has_nnunet_splits(division)
     paths = [output.with_name(f"{output.stem}_fold{fold}.json") if folded else output for fold in range(len(lists))]
     existing = [path for path in paths if path.exists() and not overwrite]
     if existing:
@@ -178,6 +185,11 @@ def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, 
     names = [item["name"] for item in items if "label" in item]
     if sum(map(bool, (division.validation, division.folds, division.files))) > 1:
         raise OptionError("--validation, --folds and --split exclude each other. Set at most one of them.")
+    if _has_nnunet_splits(division):
+        return [
+            make_datalist(root, validation, items=[item for item in items if item["name"] in training | validation])
+            for training, validation in read_nnunet_splits(division.files[0], names)
+        ]
     if division.files:
         return [_from_files(root, items, division.files)]
     if division.folds:
@@ -188,6 +200,10 @@ def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, 
     if not all(content["training"] for content in lists):
         raise CaseError(f"No labelled case of {root} is left for training. Select fewer cases for validation.")
     return lists
+
+
+def _has_nnunet_splits(division: Division) -> bool:
+    return len(division.files) == 1 and is_nnunet_splits(division.files[0])
 
 
 def _validation(names: list[str], groups: tuple[str, ...], seed: int) -> frozenset[str]:
@@ -204,7 +220,7 @@ def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[
     if len(sets) not in (2, 3):
         raise OptionError(
             "--split needs two or three lists of names, for training, validation and testing: a file for each, or one "
-            f"file with a bracketed line for each. {len(sets)} were given."
+            f"file with a bracketed line for each. {len(sets)} were given. nnU-Net's folds end in .json."
         )
     training, validation, testing = (*sets, frozenset[str]())[:3]
     twice = sorted((training & validation) | (training & testing) | (validation & testing))

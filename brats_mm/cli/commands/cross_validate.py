@@ -28,6 +28,7 @@ def add(commands: Commands) -> None:
         "the same command again to resume.",
         epilog="examples:\n  brats-mm cross-validate CASES -o OUT --folds 5\n"
         "  brats-mm cross-validate CASES -o OUT --datalist folds.json --config paper\n"
+        "  brats-mm cross-validate CASES -o OUT --split splits_final.json\n"
         "  brats-mm segment CASE_FOLDER -o result --bundle OUT/ensemble",
     )
     parser.add_argument("dataset", type=Path, metavar="CASES", help="folder of labelled cases")
@@ -40,6 +41,7 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="list whose training entries have the key fold, instead of --folds",
     )
+    parser.add_argument("--split", type=Path, metavar="FILE", help="nnU-Net's splits_final.json, instead of --folds")
     parser.add_argument(
         "--labels", metavar="SCHEME", help=f"label scheme of the cases (default: detect), one of {SCHEMES}"
     )
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         tuple(options.config),
         chosen_settings(options),
         options.device,
+        options.split,
     )
     show_log(options)
     with training_output(options):

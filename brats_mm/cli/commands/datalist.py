@@ -21,6 +21,7 @@ def add(commands: Commands) -> None:
         "section.",
         epilog="examples:\n  brats-mm datalist CASES -o CASES/datalist.json --validation 0.2 --seed 1\n"
         "  brats-mm datalist CASES -o CASES/datalist.json --split train.txt val.txt test.txt\n"
+        "  brats-mm datalist CASES -o CASES/datalist.json --split splits_final.json\n"
         "  brats-mm datalist CASES -o CASES/few_t1ce.json --keep t1ce=0.1",
     )
     parser.add_argument(
@@ -41,7 +42,7 @@ def add(commands: Commands) -> None:
         type=Path,
         default=[],
         metavar="FILE",
-        help="text files with the names of training, validation and testing cases",
+        help="text files with the names of training, validation and testing cases, or nnU-Net's splits_final.json",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of a random share, of folds and of --keep")
     parser.add_argument(

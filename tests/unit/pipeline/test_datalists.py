@@ -120,6 +120,45 @@ def test_one_file_may_hold_the_whole_split(root: Path, tmp_path: Path) -> None:
         write_datalists(root, root / "other.json", Division(files=(tmp_path / "one.txt",)))
 
 
+def _nnunet_splits(path: Path, *folds: tuple[str, str]) -> Path:
+    """Write folds as nnU-Net does, each with a letter per case."""
+    path.write_text(json.dumps([{"train": [*train], "val": [*val]} for train, val in folds]))
+    return path
+
+
+def test_nnunet_splits_give_a_list_per_fold(root: Path, tmp_path: Path) -> None:
+    splits = _nnunet_splits(tmp_path / "splits_final.json", ("abc", "d"), ("cd", "ab"))
+    arguments = ["datalist", str(root), "-o", str(root / "list.json"), "--split", str(splits), "-q"]
+    assert main(arguments) == 0
+    lists = [root / f"list_fold{fold}.json" for fold in (0, 1)]
+    assert [(_names(root, path, "training"), _names(root, path, "validation")) for path in lists] == [
+        (["a", "b", "c"], ["d"]),
+        (["c", "d"], ["a", "b"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([("ab", "bc")], "Fold 0 of .* has b in both train and val"),
+        ([("ab", "z")], "lists 1 cases that have no label map in the folder: z"),
+        ([("ab", "")], "a fold without cases"),
+        ([], "has no fold"),
+    ],
+)
+def test_rejects_faulty_nnunet_splits(root: Path, folds: list[tuple[str, str]], message: str) -> None:
+    splits = _nnunet_splits(root / "splits_final.json", *folds)
+    with pytest.raises(CaseError, match=message):
+        write_datalists(root, root / "list.json", Division(files=(splits,)))
+
+
+@pytest.mark.parametrize("content", ["{", '["a"]', '{"train": ["a"], "val": ["b"]}', '[{"train": ["a"]}]'])
+def test_rejects_json_without_folds_of_nnunet(root: Path, content: str) -> None:
+    (root / "splits.json").write_text(content)
+    with pytest.raises(CaseError, match=r"has no folds of nnU-Net .* with the keys train and val"):
+        write_datalists(root, root / "list.json", Division(files=(root / "splits.json",)))
+
+
 def test_rejects_case_in_two_name_lists(root: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a\nb\n")
     (tmp_path / "b.txt").write_text("b\n")
