@@ -138,7 +138,7 @@ def throughput(folder: Path, cases: list[Path], count: int, workers: int) -> dic
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=Path, help="folder with one sub-folder per case")
+    parser.add_argument("--cases", type=Path, help="folder with one subfolder per case")
     parser.add_argument("--count", type=int, default=12, help="number of real cases for each number of workers")
     parser.add_argument("--planned", type=int, default=10_000, help="number of cases in part 1")
     parser.add_argument("--lines", type=int, default=100_000, help="number of lines in the manifest of part 3")

@@ -2,7 +2,7 @@
 
     python benchmarks/inference_cohort.py --cases FOLDER [--count 12] [--output cohort.json]
 
-FOLDER has one sub-folder per case. Without it, synthetic heads are used. Cases are repeated until there are `--count`.
+FOLDER has one subfolder per case. Without it, synthetic heads are used. Cases are repeated until there are `--count`.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def measure(cases: list[Path], count: int, segmenter: Segmenter, overlap: Overla
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=Path, help="folder with one sub-folder per case (default: synthetic heads)")
+    parser.add_argument("--cases", type=Path, help="folder with one subfolder per case (default: synthetic heads)")
     parser.add_argument("--count", type=int, default=12, help="number of cases (default: %(default)s)")
     parser.add_argument("--ahead", type=int, default=1, help="cases to read ahead (default: %(default)s)")
     parser.add_argument("--writers", type=int, default=1, help="cases to write in parallel (default: %(default)s)")

@@ -3,7 +3,7 @@
     pip install "brats-mm[bench]"
     python benchmarks/inference_peers.py --cases FOLDER [--ways ours plain zoo nnunet] [--rounds 3] [-o peers.json]
 
-FOLDER has one sub-folder per case with four sequences. Without it, a synthetic head of 240 x 240 x 155 voxels is used.
+FOLDER has one subfolder per case with four sequences. Without it, a synthetic head of 240 x 240 x 155 voxels is used.
 Models are loaded before the measurement. The methods alternate case by case, in reversed order every second round, so
 that other programs slow down all of them. With several rounds, the first does not count. The others have random
 weights, which do not affect the time. `inference_peer_ways.py` describes each method.
@@ -65,7 +65,7 @@ def summary(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=Path, help="folder with one sub-folder per case (default: a synthetic head)")
+    parser.add_argument("--cases", type=Path, help="folder with one subfolder per case (default: a synthetic head)")
     parser.add_argument("--limit", type=int, help="number of cases to use")
     parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default: %(default)s)")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(DEFAULT_WAYS), help="methods to compare")

@@ -7,7 +7,7 @@ so its outlines differ.
 
     python benchmarks/inference_settings.py CASES --repeat 5 --labels -o inference_settings
 
-CASES is a folder with one sub-folder per case. The variants alternate, so that a busy machine slows down all of them.
+CASES is a folder with one subfolder per case. The variants alternate, so that a busy machine slows down all of them.
 The result has medians. Memory is the peak of a separate process for each variant, from files to label map.
 """
 

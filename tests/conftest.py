@@ -35,10 +35,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def real_cases() -> Path:
-    """Folder of real BraTS-like cases with one sub-folder each. Tests are skipped without it."""
+    """Folder of real BraTS-like cases with one subfolder each. Tests are skipped without it."""
     named = os.environ.get(REAL_CASES)
     if not named or not Path(named).is_dir():
-        pytest.skip(f"no real cases: set {REAL_CASES} to a folder with one sub-folder a case")
+        pytest.skip(f"no real cases: set {REAL_CASES} to a folder with one subfolder a case")
     return Path(named)
 
 

@@ -130,7 +130,7 @@ def explanation(error: BaseException) -> tuple[str, int] | None:
 
 
 def _is_memory(error: BaseException | None) -> bool:
-    """Whether an error or one of its causes means that memory ran out."""
+    """Return whether an error or one of its causes means that memory ran out."""
     seen_ids: set[int] = set()
     while error is not None and id(error) not in seen_ids:
         seen_ids.add(id(error))

@@ -96,6 +96,6 @@ def _size(path: Path) -> int | None:
 
 
 def has_results(folder: Path, case: str, layout: Layout) -> bool:
-    """Whether a case has a report that is not empty. The report is written last."""
+    """Return whether a case has a report that is not empty. The report is written last."""
     place = Path(CASES, case, _REPORT) if layout is Layout.PLAIN else bids_folder(case) / bids_file(case, _REPORT)
     return bool(_size(folder / place))

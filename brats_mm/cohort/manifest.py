@@ -54,11 +54,11 @@ def open_manifest(path: Path, selection: BidsFilter | None = None) -> Manifest:
         manifest = _manifest(path, selection or BidsFilter())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CaseError(
-            f"{path} cannot be read ({error}). Give a CSV or Parquet table in UTF-8, or a folder of cases."
+            f"{path} cannot be read ({error}). Provide a CSV or Parquet table in UTF-8, or a folder of cases."
         ) from error
     if not manifest.count:
         raise CaseError(
-            f"{path} lists no case. Give a table with one row per case, or a folder with one sub-folder per case."
+            f"{path} lists no case. Provide a table with one row per case, or a folder with one subfolder per case."
         )
     return manifest
 
@@ -69,13 +69,13 @@ def _manifest(path: Path, selection: BidsFilter) -> Manifest:
     if not selection.is_empty:
         raise OptionError(
             f"--participant, --session, --run and --acquisition need a BIDS dataset, but {path} is not one. Omit "
-            "them, or give a folder with sub-... folders."
+            "them, or provide a folder with sub-... folders."
         )
     if path.is_dir():
         return _folder(path)
     if not path.exists():
         raise CaseError(
-            f"There is no manifest {path}. Give a CSV or Parquet table, a BIDS dataset or a folder of cases."
+            f"There is no manifest {path}. Provide a CSV or Parquet table, a BIDS dataset or a folder of cases."
         )
     if path.suffix.lower() == ".parquet":
         return _table(path, _parquet_rows)
@@ -87,7 +87,8 @@ def _manifest(path: Path, selection: BidsFilter) -> Manifest:
 def _folder(path: Path) -> Manifest:
     if any(image_suffix(inside.name) for inside in path.iterdir() if inside.is_file()):
         raise CaseError(
-            f"{path} contains volumes, so it is a single case. Run `brats-mm segment` on it, or give its parent folder."
+            f"{path} contains volumes, so it is a single case. Run `brats-mm segment` on it, or provide its parent "
+            "folder."
         )
     names = sorted(inside.name for inside in path.iterdir() if inside.is_dir() and not inside.name.startswith("."))
     return Manifest(
@@ -122,7 +123,7 @@ def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
         )
     if bool(folder) == bool(files):
         fault = "both a folder and files" if folder else "neither a folder nor a file"
-        return CohortCase(name, fault=f"The case {name[:60]!r} has {fault} in the manifest. Give one or the other.")
+        return CohortCase(name, fault=f"The case {name[:60]!r} has {fault} in the manifest. Specify one or the other.")
     return CohortCase(name, str(start / folder) if folder else None, files, name_fault(name))
 
 
@@ -136,7 +137,7 @@ def _csv_rows(path: Path) -> Iterator[Mapping[str, str]]:
 def _parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
     if find_spec("pyarrow") is None:
         raise OptionError(
-            f"{path.name} needs pyarrow, which is not installed. Run `pip install pyarrow`, or give a CSV table."
+            f"{path.name} needs pyarrow, which is not installed. Run `pip install pyarrow`, or provide a CSV table."
         )
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
@@ -148,4 +149,4 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
                 for row in batch.to_pylist():
                     yield {key.strip().lower(): str("" if value is None else value) for key, value in row.items()}
     except ArrowException as error:
-        raise CaseError(f"{path.name} is not a valid Parquet table. Write it again, or give a CSV table.") from error
+        raise CaseError(f"{path.name} is not a valid Parquet table. Write it again, or provide a CSV table.") from error

@@ -9,7 +9,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.execution.tasks import Task
 
 LONGEST_NAME = 120
-"""Largest length of a case's name in bytes, because file names contain it."""
+"""Maximum length of a case's name in bytes, because file names contain it."""
 
 
 class CaseState(str, Enum):

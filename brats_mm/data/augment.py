@@ -35,7 +35,7 @@ from brats_mm.errors import OptionError
 BOTH = ("image", "label")
 
 CENTRE_RATIOS = (0.3, 0.45, 0.25)
-"""Share of windows centred on brain, whole tumour and enhancing tumour (see `CropCandidatesd`)."""
+"""Fraction of windows centred on brain, whole tumour and enhancing tumour (see `CropCandidatesd`)."""
 
 MARGIN = 1.3
 """Enlargement of a window before rotation and scaling, so that its corners contain brain."""

@@ -40,7 +40,7 @@ def cached_cases(
     Args:
         data: items from `datalist.training_items`.
         transform: all transforms, including the random part.
-        cache_rate: share of the cases to cache in memory. Ignored with `cache_dir`.
+        cache_rate: fraction of the cases to cache in memory. Ignored with `cache_dir`.
         cache_dir: folder to cache cases in instead, across runs. A case is prepared again if its files (by size and
             modification time), the settings or code of the preprocessing, or MONAI have changed. Files of other
             settings stay until the folder is deleted.

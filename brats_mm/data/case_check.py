@@ -33,7 +33,7 @@ THREADS = 4
 SECTIONS = ("training", "validation")
 
 SHOWN = 5
-"""Largest number of names in a warning."""
+"""Maximum number of names in a warning."""
 
 Checked = tuple[str, Item | str]
 """Section of a case, and its item or the fault in its entry."""
@@ -135,7 +135,7 @@ def _files_of(item: Item) -> list[str]:
 
 
 def _is_backwards(brain: Volume) -> bool:
-    """Whether front and back of a skull-stripped brain appear exchanged."""
+    """Return whether front and back of a skull-stripped brain appear exchanged."""
     axes = brain.grid.ras_axes
     order = [next(axis for axis, (world, _) in enumerate(axes) if world == ras) for ras in range(3)]
     inside = np.flip(brain.foreground, tuple(axis for axis in range(3) if axes[axis][1] < 0)).transpose(order)

@@ -68,7 +68,7 @@ class CheckedNibabelReader(NibabelReader):
     """MONAI's reader of image files, on `load_checked`."""
 
     def verify_suffix(self, filename: Sequence[Any] | Any) -> bool:
-        """Whether all files have a suffix that `load_checked` reads."""
+        """Return whether all files have a suffix that `load_checked` reads."""
         names = filename if isinstance(filename, list | tuple) else (filename,)
         return all(
             str(name).lower().endswith(ITK_SUFFIXES) or NibabelReader.verify_suffix(self, name) for name in names

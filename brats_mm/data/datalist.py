@@ -22,7 +22,7 @@ to its volume."""
 logger = logging.getLogger(__name__)
 
 SHOWN = 5
-"""Largest number of names in a message."""
+"""Maximum number of names in a message."""
 
 SUFFIXES = (".nii.gz", ".nii")
 """NIfTI files. Files of `ITK_SUFFIXES` count in folders without any."""
@@ -64,7 +64,7 @@ def find_item(folder: Path) -> Item | None:
 
 
 def _is_itk(name: str) -> bool:
-    """Whether a file is an image in a format of ITK. A .seg.nrrd of 3D Slicer is not one label map."""
+    """Return whether a file is an image in a format of ITK. A .seg.nrrd of 3D Slicer is not one label map."""
     return name.lower().endswith(ITK_SUFFIXES) and not name.lower().endswith(".seg.nrrd")
 
 
@@ -73,18 +73,18 @@ def _stem(name: str) -> str:
 
 
 def find_items(dataset_dir: Path | str) -> list[Item]:
-    """Return the cases of a folder with one sub-folder per case, by name.
+    """Return the cases of a folder with one subfolder per case, by name.
 
     Raises:
         CaseError: there is no such folder, or no case in it.
     """
     root = Path(dataset_dir).expanduser()
     if not root.is_dir():
-        raise CaseError(f"There is no folder {root}. Give --dataset_dir a folder with one sub-folder for each case.")
+        raise CaseError(f"There is no folder {root}. Set --dataset_dir to a folder with one subfolder for each case.")
     items = [item for folder in sorted(root.iterdir()) if folder.is_dir() for item in [find_item(folder)] if item]
     if not items:
         raise CaseError(
-            f"{root} holds no case. Each case needs a sub-folder of NIfTI files named by sequence, such as "
+            f"{root} holds no case. Each case needs a subfolder of NIfTI files named by sequence, such as "
             f"case-t1ce.nii.gz."
         )
     return items
@@ -100,7 +100,7 @@ def make_datalist(
     """List the cases of a folder in the Decathlon's style, with paths relative to the folder.
 
     Args:
-        dataset_dir: folder with one sub-folder per case.
+        dataset_dir: folder with one subfolder per case.
         validation: names of validation cases. Other cases with a label map are for training.
         testing: names of test cases. Cases without a label map are added to them.
         items: the cases, if they were found in another way.
@@ -186,13 +186,13 @@ def inference_items(
     """Return the cases for the bundle's inference.
 
     Args:
-        dataset_dir: folder with one sub-folder per case. Files are recognised when the case is read.
+        dataset_dir: folder with one subfolder per case. Files are recognised when the case is read.
         datalist: a list as for `training_items`, with paths relative to `dataset_dir`. Labels are optional. None takes
-            every sub-folder.
+            every subfolder.
         section: section of the list: `training`, `validation` or `testing`.
 
     Raises:
-        CaseError: the folder is missing or has no sub-folder, or the list cannot be used.
+        CaseError: the folder is missing or has no subfolder, or the list cannot be used.
         OptionError: the section is unknown.
     """
     root = Path(dataset_dir).expanduser()
@@ -200,7 +200,7 @@ def inference_items(
         return [resolved_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not folders:
-        raise CaseError(f"{root} has no case folders. Give --dataset_dir a folder with one sub-folder for each case.")
+        raise CaseError(f"{root} has no case folders. Set --dataset_dir to a folder with one subfolder for each case.")
     return [{"name": folder.name, "image": str(folder)} for folder in folders]
 
 
@@ -214,7 +214,7 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CaseError(f"The list of cases {path} cannot be read ({error}). Give --datalist a JSON file.") from error
+        raise CaseError(f"The list of cases {path} cannot be read ({error}). Set --datalist to a JSON file.") from error
     if section not in SECTIONS and section not in content:
         raise OptionError(f"The section is {section!r}. Choose one of {', '.join({**SECTIONS, **content})}.")
     for name in SECTIONS.get(section, (section,)):

@@ -20,7 +20,7 @@ VOLUME_SUFFIXES = (".nii.gz", ".nii")
 
 
 def is_decathlon(root: Path) -> bool:
-    """Whether a folder has a `dataset.json` that lists whole cases as existing files.
+    """Return whether a folder has a `dataset.json` that lists whole cases as existing files.
 
     nnU-Net's first version wrote such lists too, but with names without channel numbers, which match no file.
     """

@@ -16,7 +16,7 @@ IMAGES, LABELS, TEST_IMAGES, DESCRIPTION = "imagesTr", "labelsTr", "imagesTs", "
 
 
 def is_nnunet_raw(root: Path) -> bool:
-    """Whether a folder has nnU-Net's raw layout."""
+    """Return whether a folder has nnU-Net's raw layout."""
     return (root / IMAGES).is_dir() and (root / DESCRIPTION).is_file()
 
 
@@ -60,7 +60,7 @@ def _description(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CaseError(
-            f"{path} cannot be read ({error}). Give a folder in nnU-Net's raw layout, or one of BraTS cases."
+            f"{path} cannot be read ({error}). Provide a folder in nnU-Net's raw layout, or one of BraTS cases."
         ) from error
     return dict(content)
 

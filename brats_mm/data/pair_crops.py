@@ -53,5 +53,5 @@ def pair_windows(windows: Compose, *, crops: str = "same", pairs: int = 1) -> Tr
     if crops not in CROPS:
         raise OptionError(f"The crops are {crops!r}. Choose from {', '.join(CROPS)}.")
     if crops == "independent" and pairs > 1:
-        raise OptionError(f"Independent crops need --pairs 1, but --pairs is {pairs}. Give --pairs 1 or --crops same.")
+        raise OptionError(f"Independent crops need --pairs 1, but --pairs is {pairs}. Use --pairs 1 or --crops same.")
     return CROPS[crops](windows)

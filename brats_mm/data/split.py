@@ -16,7 +16,7 @@ from brats_mm.errors import CaseError, OptionError
 _TIMEPOINT = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d{3}")
 
 SHOWN = 5
-"""Largest number of names in an error."""
+"""Maximum number of names in an error."""
 
 
 def patient_of(name: str) -> str:
@@ -26,7 +26,7 @@ def patient_of(name: str) -> str:
 
 
 def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
-    """Return the case names of a random share of the patients, at least one patient and not all.
+    """Return the case names of a random fraction of the patients, at least one patient and not all.
 
     Raises:
         OptionError: the share is not between 0 and 1, or there are too few patients to split.
@@ -66,13 +66,13 @@ def read_names(path: Path, case_names: Collection[str]) -> tuple[frozenset[str],
         parts = [list(part) for part in _parts(lines)]
     except (OSError, ValueError, SyntaxError) as error:
         raise CaseError(
-            f"The list of names {path} cannot be read ({error}). Give a text file with one case name per line."
+            f"The list of names {path} cannot be read ({error}). Provide a text file with one case name per line."
         ) from error
     return _known_parts(path, parts, case_names)
 
 
 def is_nnunet_splits(path: Path) -> bool:
-    """Whether a file of folds has the format of nnU-Net's `splits_final.json`, by its ending."""
+    """Return whether a file of folds has the format of nnU-Net's `splits_final.json`, by its ending."""
     return path.suffix.lower() == ".json"
 
 
@@ -90,7 +90,7 @@ def read_nnunet_splits(path: Path, case_names: Collection[str]) -> tuple[tuple[f
         folds = [(list(map(str, fold["train"])), list(map(str, fold["val"]))) for fold in content]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CaseError(
-            f"{path} has no folds of nnU-Net ({error!r}). Give a list of objects with the keys train and val."
+            f"{path} has no folds of nnU-Net ({error!r}). Provide a list of objects with the keys train and val."
         ) from error
     if not folds or not all(train and val for train, val in folds):
         raise CaseError(
@@ -114,7 +114,7 @@ def _known_parts(path: Path, parts: Sequence[Sequence[str]], case_names: Collect
     if absent:
         raise CaseError(
             f"{path} lists {len(absent)} cases that have no label map in the folder: {', '.join(absent[:SHOWN])}. "
-            "Give the folder that belongs to the list."
+            "Provide the folder that belongs to the list."
         )
     return tuple(frozenset(case for name in part if (case := known_names[name]) is not None) for part in parts)
 

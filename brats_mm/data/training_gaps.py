@@ -16,20 +16,22 @@ from brats_mm.errors import OptionError
 def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, seed: int = 0) -> list[Item]:
     """Return cases of which some lack sequences.
 
-    With one seed, the cases that keep a sequence at a small share also keep it at every larger one, so results at
-    several shares are comparable. A case that would lose all its sequences keeps one of them.
+    With one seed, the cases that keep a sequence at a small fraction also keep it at every larger one, so results at
+    several fractions are comparable. A case that would lose all its sequences keeps one of them.
 
     Args:
         items: cases, see `data.datalist.Item`. They are not modified.
-        shares: share of the cases with a sequence that keep it, 0 to 1. Other sequences are kept.
+        shares: fraction of the cases with a sequence that keep it, 0 to 1. Other sequences are kept.
         seed: seed of the choice.
 
     Raises:
-        OptionError: a share is not from 0 to 1.
+        OptionError: a fraction is not from 0 to 1.
     """
     for modality, share in shares.items():
         if not 0 <= share <= 1:
-            raise OptionError(f"The share of cases that keep {modality.label} is {share:g}. Give a share from 0 to 1.")
+            raise OptionError(
+                f"The fraction of cases that keep {modality.label} is {share:g}. Use a fraction from 0 to 1."
+            )
     keeping = [set(item["image"]) for item in items]
     for modality, share in shares.items():
         having = [number for number, item in enumerate(items) if modality.value in item["image"]]
@@ -59,7 +61,7 @@ def _parse_share(word: str) -> tuple[Modality, float]:
     try:
         return modality, float(share)
     except ValueError as error:
-        raise OptionError(f"{word!r} has no share. Give one such as {name}=0.1.") from error
+        raise OptionError(f"{word!r} has no fraction. Use one such as {name}=0.1.") from error
 
 
 def _keeping(item: Item, kept: set[str]) -> Item:

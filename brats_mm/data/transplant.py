@@ -30,13 +30,13 @@ TRIES = 8
 """Number of positions to try for a tumour before it is skipped."""
 
 SHIFT = 0.05
-"""Standard deviation of the shift of a tumour, as a share of the brain's size."""
+"""Standard deviation of the shift of a tumour, as a fraction of the brain's size."""
 
 INSIDE = 0.97
-"""Share of a tumour that must be inside the brain."""
+"""Fraction of a tumour that must be inside the brain."""
 
 FEWEST = 30
-"""Smallest size in voxels of a tumour, and of the surroundings used to match intensities."""
+"""Minimum size in voxels of a tumour, and of the surroundings used to match intensities."""
 
 CONTRAST = (0.67, 1.5)
 """Bounds of the change of contrast."""
@@ -59,7 +59,7 @@ class Piece:
         image: (m, h, w, d).
         label: (3, h, w, d) masks.
         weight: (h, w, d), 1 in the tumour, falling to 0 around it, 0 outside the donor's brain.
-        centre: its middle as shares of the brain's box.
+        centre: its middle as fractions of the brain's box.
     """
 
     image: Tensor

@@ -20,7 +20,7 @@ INTERVALS = 3
 """Distances between control points along the shortest side of a window."""
 
 STRENGTH = 0.16
-"""Largest coefficient as a share of the distance between control points. Folding is possible from 1/6."""
+"""Largest coefficient as a fraction of the distance between control points. Folding is possible from 1/6."""
 
 
 class RandWarpd(RandomizableTransform):

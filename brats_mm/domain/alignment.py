@@ -11,7 +11,7 @@ LARGEST_SHIFT_MM = 60.0
 """Largest plausible rotation and shift of the head between the sequences of one session."""
 
 LEAST_COVERED = 0.5
-"""Share of the reference's head that the other sequence must show."""
+"""Fraction of the reference's head that the other sequence must show."""
 
 LEAST_HEAD_OVERLAP = 0.85
 LEAST_INFORMATION_NATS = 0.2
@@ -27,7 +27,7 @@ class Alignment:
         start: initialisation of the search: the header's geometry or the centres of the heads.
         rotation_deg: angle of the found rotation.
         shift_mm: shift of the centre of the head.
-        covered: share of the reference's head inside the other's field of view.
+        covered: fraction of the reference's head inside the other's field of view.
         information_before_nats, information_nats: mutual information inside the head, before and after registration.
         peak: smallest loss of mutual information when the found transform is moved by 10 mm or 10 degrees. 0 or less if
             moving it makes no difference or helps.

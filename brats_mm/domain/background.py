@@ -25,7 +25,7 @@ RANGE_PERCENTILE = _CONSTANTS["range_percentile"]
 """Percentile at the end of the intensity range. It excludes single bright voxels."""
 
 LEAST_TOLERANCE, MOST_TOLERANCE = _CONSTANTS["least_tolerance"], _CONSTANTS["most_tolerance"]
-"""Share of the intensity range within which a blurred background may vary."""
+"""Fraction of the intensity range within which a blurred background may vary."""
 
 NOISE_FACTOR = _CONSTANTS["noise_factor"]
 """Tolerance in standard deviations of the background."""
@@ -33,30 +33,30 @@ NOISE_FACTOR = _CONSTANTS["noise_factor"]
 EXACT_SHARE = _CONSTANTS["exact_share"]
 """Nearly-background voxels per foreground voxel up to which the background counts as one exact value.
 
-In 405 BraTS images the largest share is 0.015, and 0.11 for z-scores within the brain. After a slight blur it is 0.4,
-after a shift with cubic splines 3.3, with float noise 4.5.
+In 405 BraTS images the largest fraction is 0.015, and 0.11 for z-scores within the brain. After a slight blur it is
+0.4, after a shift with cubic splines 3.3, with float noise 4.5.
 """
 
 EXACT_OF_BACKGROUND = _CONSTANTS["exact_of_background"]
 """Nearly-background voxels per exact background voxel up to which the background counts as exact.
 
-The largest share is 0.02 for z-scores within the brain in a whole field of view. After a slight blur it is 0.11.
+The largest fraction is 0.02 for z-scores within the brain in a whole field of view. After a slight blur it is 0.11.
 """
 
 LARGEST_NOISE = 0.02
-"""Standard deviation, as a share of the intensity range, above which the background is the air of a raw scan."""
+"""Standard deviation, as a fraction of the intensity range, above which the background is the air of a raw scan."""
 
 OUTLIER_FACTOR = 10.0
 """Foreground beyond this many intensity ranges is an artefact. In 405 BraTS images the maximum is 4."""
 
 ONE_SIDED_SHARE = _CONSTANTS["one_sided_share"]
-"""Foreground is on one side of the background when less than this share of it is on the other side."""
+"""Foreground is on one side of the background when less than this fraction of it is on the other side."""
 
 INVERTED_SHARE = 0.95
-"""Smallest share of foreground darker than the background for which the contrast counts as inverted."""
+"""Minimum fraction of foreground darker than the background for which the contrast counts as inverted."""
 
 ZERO_SHARE = _CONSTANTS["zero_share"]
-"""Smallest share of exact zeros for which 0 counts as background if the corners disagree."""
+"""Minimum fraction of exact zeros for which 0 counts as background if the corners disagree."""
 
 _SAMPLED_SIDE = _CONSTANTS["sampled_side"]
 
@@ -69,8 +69,8 @@ class Background:
         value: intensity of the background.
         tolerance: voxels within this distance of `value` are background. 0 for an exact background.
         scale: intensity range: 99th percentile of the distance to `value`.
-        noise: standard deviation of a noisy background as a share of `scale`. 0 for an exact background.
-        below: share of the foreground that is darker than `value`.
+        noise: standard deviation of a noisy background as a fraction of `scale`. 0 for an exact background.
+        below: fraction of the foreground that is darker than `value`.
     """
 
     value: float
@@ -184,5 +184,5 @@ def _corners(data: Array) -> Array:
 
 
 def _all_finite(data: Array) -> bool:
-    """Whether all voxels are finite. NaN propagates through minimum and maximum."""
+    """Return whether all voxels are finite. NaN propagates through minimum and maximum."""
     return bool(np.isfinite(data.min(initial=0.0)) and np.isfinite(data.max(initial=0.0)))

@@ -12,10 +12,10 @@ COPY_CORRELATION = 0.9995
 """Correlation over the brain above which two sequences are copies. Two scans with the same contrast stay below 0.99."""
 
 MIN_COMPARED = 100
-"""Smallest number of voxels to compare two sequences."""
+"""Minimum number of voxels to compare two sequences."""
 
 MASK_SHARE = 0.5
-"""Share of the foreground at the largest value from which an image of 0 to 1 looks like a mask."""
+"""Fraction of the foreground at the largest value from which an image of 0 to 1 looks like a mask."""
 
 
 def content_doubts(modality: Modality, volume: Volume) -> list[str]:
@@ -28,7 +28,9 @@ def content_doubts(modality: Modality, volume: Volume) -> list[str]:
         )
     values = volume.data[volume.foreground][::16]
     if values.size and values.min() >= 0 and values.max() <= 1 and np.mean(values > 0.98 * values.max()) > MASK_SHARE:
-        doubts.append("looks like a mask: most of its foreground has the largest value, 1. Give the MR sequence itself")
+        doubts.append(
+            "looks like a mask: most of its foreground has the largest value, 1. Provide the MR sequence itself"
+        )
     return [f"{modality.label} {doubt}." for doubt in doubts]
 
 

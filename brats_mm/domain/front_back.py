@@ -9,10 +9,10 @@ LEAST_BRAIN_ML, LARGEST_BRAIN_ML = 600.0, 2300.0
 """Plausible volume of a brain. Brains of 88 BraTS cases have 1.1 to 1.9 L."""
 
 LEAST_HEIGHT_MM = 100.0
-"""Smallest height of a brain. A slab below this contains too little of the brain."""
+"""Minimum height of a brain. A slab below this contains too little of the brain."""
 
 LOW_SHARE = 0.12
-"""Share of the brain's height that counts as its lowest part: cerebellum and brain stem."""
+"""Fraction of the brain's height that counts as its lowest part: cerebellum and brain stem."""
 
 FRONT_LEAD = 0.05
 """Lead from which front and back appear exchanged.
@@ -22,7 +22,7 @@ FRONT_LEAD = 0.05
 
 
 def front_lead(inside: Mask, step_mm: tuple[float, float, float]) -> float | None:
-    """Return the distance of a brain's lowest part in front of its centre, as a share of the brain's length.
+    """Return the distance of a brain's lowest part in front of its centre, as a fraction of the brain's length.
 
     Cerebellum and brain stem lie at the back, so the value is negative in a brain with a correct header.
 

@@ -14,7 +14,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 
 STRIPPED_SHARE = 0.6
-"""Largest share of foreground in a skull-stripped volume. Above it, the volume contains skull, neck or air noise."""
+"""Maximum fraction of foreground in a skull-stripped volume. Above it, the volume contains skull, neck or air noise."""
 CROPPED_SHARE = 0.8
 """Tolerance for a volume cropped to the brain's box, if it is no larger than a brain."""
 LARGEST_BRAIN_ML = 2400.0
@@ -56,7 +56,7 @@ def recognise_kind(
     Args:
         volumes: one volume per sequence.
         expected: kind given by the user. It takes precedence, and the evidence is recorded anyway.
-        tolerance: largest distance of corresponding voxel centres, as a share of a voxel.
+        tolerance: maximum distance between corresponding voxel centres, as a fraction of a voxel.
     """
     together = unify_grids(volumes, tolerance)
     evidence = [_grid_sentence(volumes, together, tolerance)]
@@ -94,7 +94,7 @@ def _grid_sentence(volumes: Mapping[Modality, Volume], together: OneGrid | None,
 
 
 def looks_stripped(volume: Volume) -> tuple[bool, str]:
-    """Whether the skull has been removed, and the evidence as half a sentence."""
+    """Return whether the skull has been removed, and the evidence as a clause."""
     share, background = volume.foreground_share, f"{1 - volume.foreground_share:.0%} of the voxels are background"
     if not volume.background.is_quiet:
         return False, (
@@ -128,6 +128,6 @@ def _widest_section_cm2(volume: Volume) -> float:
 
 
 def _reaches_corners(volume: Volume) -> bool:
-    """Whether a corner voxel is foreground."""
+    """Return whether a corner voxel is foreground."""
     mask = volume.foreground
     return bool(mask[tuple(slice(None, None, max(1, side - 1)) for side in mask.shape)].any())

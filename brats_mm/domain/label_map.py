@@ -13,7 +13,7 @@ Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
 
 ROUNDING = 1e-3
-"""Largest distance of a stored value from an integer. Conversion between types changes values slightly."""
+"""Maximum distance of a stored value from an integer. Conversion between types changes values slightly."""
 
 
 def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConvention) -> Labels:

@@ -21,7 +21,7 @@ ROUNDING = 0.02
 """Smallest tolerance, for the rounding of headers."""
 
 LOST_SHARE = 0.001
-"""Largest share of a sequence's foreground outside the case's grid."""
+"""Maximum fraction of a sequence's foreground outside the case's grid."""
 
 _SUMS = 1e-6
 """Tolerance of rounding for distances in voxels."""
@@ -38,7 +38,7 @@ class LatticeMatch:
         flipped: axes of the new grid along which the old grid is reversed.
         start: index in the new grid of the first voxel after reordering. Negative if the old grid starts earlier.
         shape: shape after reordering.
-        apart_mm: largest distance between corresponding voxel centres.
+        apart_mm: maximum distance between corresponding voxel centres.
     """
 
     order: tuple[int, int, int]
@@ -48,11 +48,11 @@ class LatticeMatch:
     apart_mm: float
 
     def fills(self, shape: tuple[int, int, int]) -> bool:
-        """Whether the old grid has exactly the voxels of a new grid of that shape."""
+        """Return whether the old grid has exactly the voxels of a new grid of that shape."""
         return self.start == (0, 0, 0) and self.shape == shape
 
     def lies_in(self, shape: tuple[int, int, int]) -> bool:
-        """Whether the old grid lies completely inside a new grid of that shape."""
+        """Return whether the old grid lies completely inside a new grid of that shape."""
         ends = (at + side for at, side in zip(self.start, self.shape, strict=True))
         return min(self.start) >= 0 and all(end <= side for end, side in zip(ends, shape, strict=True))
 
@@ -68,7 +68,7 @@ def match_lattice(old: Grid, new: Grid, tolerance: float = GRID_TOLERANCE) -> La
     Args:
         old: grid of the voxels.
         new: target grid.
-        tolerance: largest distance of corresponding voxel centres as a share of a voxel, at least `ROUNDING`.
+        tolerance: maximum distance between corresponding voxel centres as a fraction of a voxel, at least `ROUNDING`.
     """
     to_new = np.linalg.inv(new.affine) @ old.affine  # from indices of old to indices of new
     turn = np.rint(to_new[:3, :3])
@@ -117,7 +117,7 @@ def place_voxels(
 
 
 def share_lattice(grids: Sequence[Grid], tolerance: float = GRID_TOLERANCE) -> bool:
-    """Whether all grids share the lattice of the largest."""
+    """Return whether all grids share the lattice of the largest."""
     largest = max(grids, key=lambda grid: grid.voxels)
     return all(match_lattice(grid, largest, tolerance) is not None for grid in grids)
 

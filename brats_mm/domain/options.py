@@ -186,7 +186,7 @@ class PreprocessingOptions:
     )
     grid_tolerance: float = option(
         GRID_TOLERANCE,
-        "largest distance of corresponding voxel centres, as a share of a voxel, 0 to 0.5",
+        "maximum distance between corresponding voxel centres, as a fraction of a voxel, 0 to 0.5",
         group="raw scans",
         metavar="VOXELS",
     )

@@ -26,8 +26,8 @@ def redirected(grid: Grid, codes: str) -> Grid:
     pairs = [LETTERS[axis] for axis, _ in grid.ras_axes]
     if len(codes) != len(pairs) or any(code not in pair for code, pair in zip(codes, pairs, strict=True)):
         raise GridError(
-            f"The orientation is {codes!r}, but the header has {current}. Only axis directions can be corrected. Give "
-            f"one letter each of {', '.join(pairs)}."
+            f"The orientation is {codes!r}, but the header has {current}. Only axis directions can be corrected. "
+            f"Provide one letter each of {', '.join(pairs)}."
         )
     affine = np.array(grid.affine, np.float64)
     for axis, (code, old) in enumerate(zip(codes, current, strict=True)):

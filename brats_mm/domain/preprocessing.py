@@ -23,7 +23,7 @@ SLICE_TIE = 1.2
 """Ratio to the thinnest slices up to which slices count as equally thin."""
 
 LEAST_COVERAGE = 0.75
-"""Smallest volume of a reference, as a share of the volume that the widest sequence covers."""
+"""Minimum volume of a reference, as a fraction of the volume that the widest sequence covers."""
 
 _PREFERRED = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
 

@@ -17,7 +17,7 @@ MSD_CHANNELS: tuple[Modality, ...] = tuple(map(Modality, name_words.DECATHLON))
 
 @dataclass(frozen=True)
 class ImageName:
-    """Name of a file without its suffix, and name of its sub-folder, if any."""
+    """Name of a file without its suffix, and name of its subfolder, if any."""
 
     stem: str
     sub_folder: str = ""

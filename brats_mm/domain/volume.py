@@ -47,7 +47,7 @@ class Grid:
 
     @cached_property
     def shear_deg(self) -> float:
-        """Largest deviation of two axes from a right angle, in degrees."""
+        """Maximum deviation of two axes from a right angle, in degrees."""
         turn = self.affine[:3, :3] / np.array(self.spacing_mm)
         cosines = np.abs((turn.T @ turn)[np.triu_indices(3, 1)])
         return float(np.degrees(np.arcsin(min(1.0, cosines.max()))))
@@ -99,7 +99,7 @@ class Volume:
 
     @cached_property
     def foreground_share(self) -> float:
-        """Share of the voxels that are foreground."""
+        """Fraction of the voxels that are foreground."""
         return float(np.count_nonzero(self.foreground)) / self.data.size
 
     @property

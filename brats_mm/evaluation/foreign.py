@@ -35,7 +35,7 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
         CaseError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise CaseError(f"There is no folder {folder}. Give --predictions a folder with one label map per case.")
+        raise CaseError(f"There is no folder {folder}. Set --predictions to a folder with one label map per case.")
     model = ModelIdentity(name or folder.resolve().name, "unknown", "", 0)
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:

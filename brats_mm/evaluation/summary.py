@@ -42,7 +42,7 @@ DEFINITIONS = {
     ),
     "qu_brats": (
         "Mean of the area under the filtered Dice and one minus the areas of the filtered true positives and true "
-        "negatives, over entropy thresholds (share of ln 2), over the case's brain box."
+        "negatives, over entropy thresholds (fraction of ln 2), over the case's brain box."
     ),
     "counterintuitive": monotonicity.DEFINITION,
     "et500": f"Predicted enhancing tumour of fewer than {SMALL_ENHANCING_VOXELS} voxels counts as necrosis.",

@@ -28,7 +28,7 @@ FAILURE = 0.5
 PLOT_BINS = 5
 
 MARGINS = (math.inf, 0.1, 0.05, 0.0)
-"""Smallest advantage in expected Dice for which fewer sequences are used. Infinity means never."""
+"""Minimum advantage in expected Dice for which fewer sequences are used. Infinity means never."""
 
 
 def trust_figures(

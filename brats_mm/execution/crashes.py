@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 STARTS = 3
-"""Largest number of consecutive crashes while the model is loaded. After more, no task can be computed."""
+"""Maximum number of consecutive crashes while the model is loaded. After more, no task can be computed."""
 
 logger = logging.getLogger(__name__)
 

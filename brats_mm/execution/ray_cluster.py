@@ -70,7 +70,7 @@ def joined(address: str) -> Iterator[None]:
     except Exception as error:  # (Ray raises plain ones as well)
         raise OptionError(
             f"There is no Ray cluster at {address!r} for this program ({first_line(error)}). Start one with `ray start "
-            "--head` and give its address, or omit --ray. If it requires a token, set RAY_AUTH_MODE=token."
+            "--head` and provide its address, or omit --ray. If it requires a token, set RAY_AUTH_MODE=token."
         ) from error
     try:
         yield

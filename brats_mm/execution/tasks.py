@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 HELD = 3
-"""Largest number of tasks per worker: one being written, one computed, one read."""
+"""Maximum number of tasks per worker: one being written, one computed, one read."""
 
 _PATIENCE_S = 1.0
 
@@ -66,7 +66,7 @@ class Engine(Protocol[T, R]):
 
     @property
     def width(self) -> int:
-        """Largest number of tasks in progress, which limits memory."""
+        """Maximum number of tasks in progress, which limits memory."""
 
     @property
     def retries(self) -> int:
@@ -139,11 +139,11 @@ def run_tasks(engine: Engine[T, R], tasks: Iterable[T]) -> Iterator[Finished[T, 
 
 
 def may_retry(attempts: int, most: int) -> bool:
-    """Whether to retry a task whose worker was lost.
+    """Return whether to retry a task whose worker was lost.
 
     Args:
         attempts: number of attempts so far.
-        most: largest number of attempts.
+        most: maximum number of attempts.
     """
     return attempts < most
 

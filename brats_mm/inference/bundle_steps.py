@@ -28,7 +28,7 @@ from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
 from brats_mm.inference.single_backend import torch_backend
 
 KEPT_MAPS = 8
-"""Largest number of maps kept for the postprocessing of their sample."""
+"""Maximum number of maps kept for the postprocessing of their sample."""
 
 AVAILABLE = "available"
 """Key of the (m,) booleans of an image."""
@@ -87,7 +87,7 @@ class EngineInferer(Inferer):
 
     Args:
         window: window sides in voxels, multiples of 32 from 64.
-        overlap: overlap of neighbouring windows as a share, 0 to below 1.
+        overlap: overlap of neighbouring windows as a fraction, 0 to below 1.
         weight_maps: keep each gate weight as a map.
     """
 

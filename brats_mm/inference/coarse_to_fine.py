@@ -35,7 +35,7 @@ FADE = 4
 """
 
 SMALLEST_SIDE = 80
-"""Smallest side of the box in voxels: the cross-sequence expert was trained on crops of this size and larger."""
+"""Minimum side of the box in voxels: the cross-sequence expert was trained on crops of this size and larger."""
 
 FINE_WINDOW = (96, 96, 96)
 FINE_OVERLAP = 0.5

@@ -37,7 +37,7 @@ class WindowSettings:
 
     Attributes:
         window: window sides in voxels, multiples of 32 from 64. Clipped to smaller boxes.
-        overlap: overlap of neighbouring windows as a share, 0 to below 1.
+        overlap: overlap of neighbouring windows as a fraction, 0 to below 1.
         keep_weight_maps: also return each gate weight as a map.
         tta_flips: flipped views to average, each by the axes to flip.
         batch: number of windows per batch.

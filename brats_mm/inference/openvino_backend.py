@@ -21,7 +21,7 @@ CPU = "CPU"
 
 
 def runs_in_openvino(network: nn.Module) -> bool:
-    """Whether all experts of a mixture can be converted to graphs."""
+    """Return whether all experts of a mixture can be converted to graphs."""
     experts = getattr(network, "experts", None)
     return isinstance(experts, nn.ModuleDict) and all(is_convertible(expert) for expert in experts.values())
 

@@ -52,7 +52,7 @@ def joint_graph_of(expert: CrossSequenceExpert) -> ov.Model:
 
 
 def is_convertible(expert: nn.Module) -> bool:
-    """Whether `graph_of` can convert the expert."""
+    """Return whether `graph_of` can convert the expert."""
     if isinstance(expert, CrossSequenceExpert):
         return False  # it has two inputs, see `joint_graph_of`
     inner = expert.expert if isinstance(expert, ProbabilityExpert | FeatureExpert) else expert

@@ -23,7 +23,8 @@ They would also contain a third more background, which changes instance normalis
 """
 
 SIGMA = 0.125
-"""Standard deviation of the Gaussian that blends windows, as a share of the window's side (as in nnU-Net and MONAI)."""
+"""Standard deviation of the Gaussian that blends windows, as a fraction of the window's side (as in nnU-Net and MONAI).
+"""
 
 SMALLEST_SHARE = 1e-3
 """Lower bound of the Gaussian, which avoids a division by zero at corners that only one window covers."""
@@ -44,7 +45,7 @@ class WindowGrid:
         places: position of each window in the padded box.
         importance: (h, w, d) importance within a window.
         coverage: sum of the importance of all windows over the padded box.
-        brain_shares: share of the brain for each window. They sum to 1.
+        brain_shares: fraction of the brain for each window. They sum to 1.
     """
 
     window: tuple[int, int, int]
@@ -70,7 +71,7 @@ def plan_windows(
     Args:
         brain: brain mask with at least one voxel.
         patch: window sides in voxels.
-        overlap: overlap of neighbouring windows as a share, 0 to below 1.
+        overlap: overlap of neighbouring windows as a fraction, 0 to below 1.
         multiple: sides of clipped windows are multiples of this.
         stride: total stride of the network.
     """

@@ -77,7 +77,7 @@ def one_session(folder: Path, selection: BidsFilter) -> BidsSession:
     """
     if not is_bids(folder):
         raise OptionError(
-            f"--participant and --session need a BIDS dataset, but {folder} is not one. Give a folder with "
+            f"--participant and --session need a BIDS dataset, but {folder} is not one. Provide a folder with "
             "sub-... folders, or omit the options."
         )
     sessions = list(bids_sessions(folder, selection))
@@ -112,7 +112,7 @@ def _is_wanted(label: str, entity: str, requested: Sequence[str]) -> bool:
 
 
 def _is_same(label: str, requested: str, entity: str) -> bool:
-    """Whether two labels are equal. Runs are compared as numbers, so 1 equals 01."""
+    """Return whether two labels are equal. Runs are compared as numbers, so 1 equals 01."""
     bare = _bare(requested, entity)
     if entity == "run" and label.isdigit() and bare.isdigit():
         return int(label) == int(bare)

@@ -42,7 +42,7 @@ class Bundle:
             document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise BundleError(
-                f"{self.root} is not a model bundle: it has no configs/metadata.json. Give the folder of a bundle."
+                f"{self.root} is not a model bundle: it has no configs/metadata.json. Provide the folder of a bundle."
             ) from error
         except (OSError, ValueError) as error:
             raise BundleError(f"{path} cannot be read ({error}). Restore the bundle from its archive.") from error
@@ -90,7 +90,7 @@ def open_bundle(root: Path | str | None = None) -> Bundle:
     """Return the bundle at `root`, or the bundle of the package."""
     folder = default_bundle() if root is None else Path(root).expanduser()
     if not folder.is_dir():
-        raise BundleError(f"There is no bundle folder {folder}. Give the folder that holds configs/ and models/.")
+        raise BundleError(f"There is no bundle folder {folder}. Provide the folder that holds configs/ and models/.")
     return Bundle(folder)
 
 

@@ -38,7 +38,7 @@ def read_case(
     Args:
         files: files of the sequences.
         read: function that reads a file.
-        tolerance: largest distance of corresponding voxel centres, as a share of a voxel.
+        tolerance: maximum distance between corresponding voxel centres, as a fraction of a voxel.
 
     Raises:
         VolumeError, GridError, CaseError: all faults of the case in one message, with the class of the most severe one.
@@ -156,7 +156,7 @@ def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseErr
 
 
 def _same_voxels(a: Array, b: Array) -> bool:
-    """Whether two images are equal. Comparing the middle slices usually decides."""
+    """Return whether two images are equal. Comparing the middle slices usually decides."""
     if a.shape != b.shape:
         return False
     middle = a.shape[2] // 2

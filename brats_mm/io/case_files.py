@@ -42,7 +42,7 @@ def find_bids_case(dataset: Path, selection: BidsFilter) -> CaseFiles:
 
 
 def _session_of_images(folder: Path, selection: BidsFilter) -> str | None:
-    """Return the session of images with BIDS names in a folder and its sub-folders. None if no name is one of BIDS.
+    """Return the session of images with BIDS names in a folder and its subfolders. None if no name is one of BIDS.
 
     Raises:
         CaseError: the filter selects no session or several.
@@ -66,7 +66,7 @@ def _session_of_images(folder: Path, selection: BidsFilter) -> str | None:
 def find_case(
     folder: Path, *, channels: Sequence[Modality] | None = None, selection: BidsFilter | None = None
 ) -> CaseFiles:
-    """Find the sequences in a folder by file name, or else in its direct sub-folders.
+    """Find the sequences in a folder by file name, or else in its direct subfolders.
 
     If the folder only has one four-dimensional file, its volumes are assigned by `find_channels`.
 
@@ -103,7 +103,7 @@ def _wanted_images(folder: Path, selection: BidsFilter | None) -> tuple[list[Pat
     images, ignored = _images(folder)
     if len(images) > MOST_VOLUMES:
         raise CaseError(
-            f"{folder} holds {len(images):,} volume files, but a case has only a few. Give the folder of one case."
+            f"{folder} holds {len(images):,} volume files, but a case has only a few. Provide the folder of one case."
         )
     unwanted = {path: reason for path in images if selection and (reason := reason_against(path.name, selection))}
     ignored |= {path.name: reason for path, reason in unwanted.items()}
@@ -113,18 +113,18 @@ def _wanted_images(folder: Path, selection: BidsFilter | None) -> tuple[list[Pat
 def _recognise_below(
     folder: Path, recognised: Recognised, selection: BidsFilter | None
 ) -> tuple[Recognised, dict[str, str]]:
-    """Recognise the images in the sub-folders of a folder without sequences.
+    """Recognise the images in the subfolders of a folder without sequences.
 
     Args:
         folder: folder of one case.
-        recognised: files of the folder itself, returned if the sub-folders hold no images.
+        recognised: files of the folder itself, returned if the subfolders hold no images.
         selection: selection of its images by BIDS entities.
 
     Returns:
         The recognised files, and the reason for each file that is not an image, by path below `folder`.
 
     Raises:
-        CaseError: the sub-folders are several cases.
+        CaseError: the subfolders are several cases.
     """
     below = _below(folder)
     _check_one_case(below, folder, selection)
@@ -171,7 +171,7 @@ def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> Ca
         CaseError: no file, or the same file for two sequences.
     """
     if not paths:
-        raise CaseError(f"No sequence was given. Give at least one file: {_BY_OPTION}.")
+        raise CaseError(f"No sequence was given. Provide at least one file: {_BY_OPTION}.")
     modality_of_file: dict[Path, Modality] = {}
     for modality in ordered(paths):
         twin = modality_of_file.setdefault(paths[modality].resolve(), modality)
@@ -192,7 +192,7 @@ def _check_folder(folder: Path) -> None:
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
     except OSError as error:  # name too long, or unreadable folder
         problem = f"cannot be read ({error.strerror or error})"
-    raise CaseError(f"{folder} {problem}. Give the folder of one case, or single files, for example --t1ce FILE.")
+    raise CaseError(f"{folder} {problem}. Provide the folder of one case, or single files, for example --t1ce FILE.")
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -245,8 +245,8 @@ def _check_one_case(below: Iterable[Path], folder: Path, selection: BidsFilter |
     cases = [sub.name for sub in below if len(recognise(_wanted_images(sub, selection)[0], sub).candidates) > 1]
     if len(cases) > 1:
         raise CaseError(
-            f"{folder} holds {len(cases)} cases ({_listed(cases)}), but one case is needed. Give the folder of one of "
-            "them."
+            f"{folder} holds {len(cases)} cases ({_listed(cases)}), but one case is needed. Provide the folder of "
+            "one of them."
         )
 
 

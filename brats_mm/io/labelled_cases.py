@@ -38,7 +38,7 @@ def labelled_cases(
     """List the labelled cases of a folder, or of a section of a list.
 
     Args:
-        dataset: folder with one sub-folder per case, or a list: Decathlon-style JSON with items or names of case
+        dataset: folder with one subfolder per case, or a list: Decathlon-style JSON with items or names of case
             folders.
         dataset_dir: folder that a list's paths are relative to. Defaults to the list's folder.
         section: `training` or `validation`, for a list.

@@ -59,8 +59,8 @@ def volume_of(image: Any, name: str) -> Volume:
     if isinstance(image, tuple) and len(image) == 2:
         return _checked(_array(image[0]), _array(image[1]), place, SCANNER)
     raise VolumeError(
-        f"{name} is a {type(image).__name__}, which has no known geometry. Give a file, a nibabel or SimpleITK image, "
-        "a MetaTensor, or a pair (array, affine)."
+        f"{name} is a {type(image).__name__}, which has no known geometry. Provide a file, a nibabel or SimpleITK "
+        "image, a MetaTensor, or a pair (array, affine)."
     )
 
 

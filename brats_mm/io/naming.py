@@ -23,7 +23,7 @@ class Recognised:
 
     Attributes:
         candidates: matching files by sequence.
-        ignored: reason by ignored file.
+        ignored: reason for each ignored file.
         unclear: possible sequences by file.
         doubts: another possible meaning of the name, by unclear file.
         notes: remarks on the choice.
@@ -90,7 +90,7 @@ def _prefer_originals(
 
 
 _LARGEST_DESCRIPTION = 4 << 20
-"""Largest size of a `dataset.json` in bytes, four times that of a list with 10,000 cases."""
+"""Maximum size of a `dataset.json` in bytes, four times that of a list with 10,000 cases."""
 
 
 def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from brats_mm.domain.sequence_names import modality_named
 from brats_mm.errors import OptionError
 from brats_mm.io.case_files import explicit_case, find_bids_case, find_case, find_channels, is_four_dimensional
 
-NO_DATASET = "participant, session, run and acquisition need a BIDS dataset. Give its folder or zip, or omit them."
+NO_DATASET = "participant, session, run and acquisition need a BIDS dataset. Provide its folder or zip, or omit them."
 
 FilesSource = Path | str | Mapping[Modality, Path] | Mapping[str, Path] | Mapping[str, str] | CaseFiles
 """A case folder, a mapping from sequence to file, or files already recognised."""

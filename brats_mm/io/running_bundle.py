@@ -37,8 +37,8 @@ def bundle_folder() -> str:
         if (place / METADATA).is_file():
             return str(place)
     raise BundleError(
-        f"The config is not part of a bundle: {' and '.join(map(str, places))} have no {METADATA.as_posix()}. Give the "
-        "folder of the bundle with --bundle_root."
+        f"The config is not part of a bundle: {' and '.join(map(str, places))} have no {METADATA.as_posix()}. "
+        "Provide the folder of the bundle with --bundle_root."
     )
 
 

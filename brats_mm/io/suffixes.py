@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = (
 """Files that `io.volume` reads."""
 
 MOST_VOLUMES = 2000
-"""Largest number of volume files in an archive or folder. A case has far fewer."""
+"""Maximum number of volume files in an archive or folder. A case has far fewer."""
 
 VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".raw.bz2", ".bin", ".dat")
 """Suffixes of files with voxels only. An .mhd or .nhdr in the same folder refers to them."""
@@ -53,7 +53,7 @@ def image_stem(name: str) -> str:
 
 
 def holds_voxels(name: str) -> bool:
-    """Whether the name of a file marks voxels without a header."""
+    """Return whether the name of a file marks voxels without a header."""
     return name.lower().endswith(VOXEL_SUFFIXES)
 
 

@@ -126,7 +126,7 @@ def _parse(named: Path) -> Raster:
     if not path.exists() and not path.is_symlink():
         raise VolumeError(f"{path} does not exist. Check the name.")
     if path.is_dir():
-        raise VolumeError(f"{path} is a folder. Give one volume file for the sequence.")
+        raise VolumeError(f"{path} is a folder. Provide one volume file for the sequence.")
     suffix = image_suffix(path.name)
     if suffix is None:
         raise VolumeError(f"{path.name} cannot be read: {unreadable_reason(path.name)}.")

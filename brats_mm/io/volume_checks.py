@@ -12,13 +12,13 @@ from brats_mm.errors import VolumeError
 MIN_AXIS = 8
 MAX_AXIS = 1024
 MAX_VOXELS = 2**28
-"""Largest number of voxels, which take 1 GiB. A head at 0.5 mm needs a quarter of it."""
+"""Maximum number of voxels, which take 1 GiB. A head at 0.5 mm needs a quarter of it."""
 
 MIN_SPACING_MM = 0.05
 MAX_SPACING_MM = 50.0
 
 MAX_LABELS = 8
-"""Largest number of distinct values of a label map. An integer volume with at most this many looks like one."""
+"""Maximum number of distinct values of a label map. An integer volume with at most this many looks like one."""
 
 
 def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
@@ -34,7 +34,7 @@ def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
     if len(sizes) > 3:
         raise VolumeError(f"{path.name} holds several volumes ({shape_text}). Split it into one file per sequence.")
     if len(sizes) < 3 or min(sizes) == 1:
-        raise VolumeError(f"{path.name} is a picture, not a volume ({shape_text}). Give a 3-D volume.")
+        raise VolumeError(f"{path.name} is a picture, not a volume ({shape_text}). Provide a 3-D volume.")
     if min(sizes) < MIN_AXIS or max(sizes) > MAX_AXIS or sizes[0] * sizes[1] * sizes[2] > MAX_VOXELS:
         raise VolumeError(
             f"{path.name} has {shape_text} voxels. Each axis must have {MIN_AXIS} to {MAX_AXIS} voxels, and the volume "
@@ -70,7 +70,7 @@ def check_affine(affine: npt.NDArray[np.float64], path: Path) -> None:
 
 
 def usable_affine(affine: npt.NDArray[np.float64]) -> bool:
-    """Whether `check_affine` accepts an affine."""
+    """Return whether `check_affine` accepts an affine."""
     try:
         check_affine(affine, Path())
     except VolumeError:
@@ -96,8 +96,8 @@ def check_voxels(data: Array, path: Path) -> None:
     if values is not None:
         values_text = ", ".join(f"{value:g}" for value in values)
         raise VolumeError(
-            f"{path.name} looks like a label map: its only values are {values_text}. Give the MR image with its grey "
-            "values."
+            f"{path.name} looks like a label map: its only values are {values_text}. Provide the MR image with its "
+            "grey values."
         )
 
 

@@ -39,9 +39,9 @@ class ZipLimits:
     """Limits of a zip file.
 
     Attributes:
-        entries: largest number of files and folders.
-        unpacked_bytes: largest total size of the unpacked files, whatever the zip file declares.
-        file_bytes: largest size of one unpacked file.
+        entries: maximum number of files and folders.
+        unpacked_bytes: maximum total size of the unpacked files, whatever the zip file declares.
+        file_bytes: maximum size of one unpacked file.
     """
 
     entries: int = 50_000
@@ -55,7 +55,7 @@ class Unpacked:
 
     Attributes:
         folder: folder of the files.
-        passed_over: reason by skipped entry.
+        passed_over: reason for each skipped entry.
         is_dicom: whether the zip file held no volume files, so all files were unpacked as possible DICOM files.
     """
 
@@ -65,7 +65,7 @@ class Unpacked:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file starts like a zip file."""
+    """Return whether a file starts like a zip file."""
     try:
         with path.open("rb") as stream:
             return stream.read(2) == b"PK"
@@ -78,7 +78,7 @@ def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpa
 
     Args:
         archive: the zip file.
-        folder: folder to create, with volume files and at most one level of sub-folders, or DICOM files side by side.
+        folder: folder to create, with volume files and at most one level of subfolders, or DICOM files side by side.
         limits: limits of entries and sizes.
 
     Raises:

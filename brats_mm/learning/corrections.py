@@ -9,7 +9,7 @@ FINAL = "final"
 """Tag of finished labels. Only these are used for training."""
 
 HELD_OUT_SHARE = 0.25
-"""Share of a site's cases on which new versions are evaluated."""
+"""Fraction of a site's cases on which new versions are evaluated."""
 
 
 class Role(str, Enum):
@@ -140,7 +140,7 @@ def role_of_case(existing: Iterable[Correction], content: str, share: float = HE
     Args:
         existing: all corrections so far.
         content: content of the case.
-        share: share of cases to hold out.
+        share: fraction of cases to hold out.
     """
     roles = {case.content: case.role for case in existing if case.is_trainable}
     if content in roles:

@@ -12,10 +12,10 @@ from brats_mm.learning.corrections import Correction, Role, usable_cases, with_r
 PLAN = "plan.json"
 REPLAY = "replay"
 MOST_HELD_OUT = 8
-"""Largest number of cases to evaluate on. Each of them is segmented by the old and the new version."""
+"""Maximum number of cases to evaluate on. Each of them is segmented by the old and the new version."""
 MOST_REPLAYED = 32
 REPLAY_SHARE = 0.5
-"""Share of the crops that come from replayed cases, if there are any."""
+"""Fraction of the crops that come from replayed cases, if there are any."""
 SHORTEST_MINUTES, LONGEST_MINUTES = 0.01, 24 * 60.0
 
 
@@ -114,13 +114,13 @@ def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTE
         OptionError: a value is out of range.
     """
     if not SHORTEST_MINUTES <= settings.minutes <= longest_minutes:
-        raise OptionError(f"minutes is {settings.minutes:g}. Give {SHORTEST_MINUTES:g} to {longest_minutes:g}.")
+        raise OptionError(f"minutes is {settings.minutes:g}. Use {SHORTEST_MINUTES:g} to {longest_minutes:g}.")
     if settings.side % 16 or not 64 <= settings.side <= 128:
-        raise OptionError(f"side is {settings.side}. Give a multiple of 16 from 64 to 128.")
+        raise OptionError(f"side is {settings.side}. Use a multiple of 16 from 64 to 128.")
     if not 0 < settings.learning_rate <= 1:  # false for NaN, too
-        raise OptionError(f"learning_rate is {settings.learning_rate:g}. Give a number above 0, up to 1.")
+        raise OptionError(f"learning_rate is {settings.learning_rate:g}. Use a number above 0, up to 1.")
     if not 0 <= settings.seed < 2**32:
-        raise OptionError("seed is too large or negative. Give 0 to 4294967295.")
+        raise OptionError("seed is too large or negative. Use 0 to 4294967295.")
     return settings
 
 

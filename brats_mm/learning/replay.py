@@ -36,7 +36,7 @@ def replay_cases(folder: Path, most: int) -> list[ReplayCase]:
     places = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     cases = [case for case in map(_case, places) if case is not None]
     if not cases:
-        raise CaseError(f"{folder} has no labelled case to replay. Give a folder with one sub-folder for each case.")
+        raise CaseError(f"{folder} has no labelled case to replay. Provide a folder with one subfolder for each case.")
     step = max(1.0, len(cases) / most)
     return [cases[int(number * step)] for number in range(min(most, len(cases)))]
 

@@ -23,11 +23,11 @@ _ROWS = BINS + 1
 DEFINITIONS = {
     "ece": (
         "Expected calibration error of the predicted class: sum over 15 equal-width bins of confidence max(p, 1 - p) "
-        "of (share of voxels) x |accuracy - mean confidence|, over the voxels of the case's brain box."
+        "of (fraction of voxels) x |accuracy - mean confidence|, over the voxels of the case's brain box."
     ),
     "sce": (
         "Static calibration error: for foreground (p) and background (1 - p), the sum over 15 equal-width bins of "
-        "(share of voxels) x |share of the class - mean probability|, averaged over the two."
+        "(fraction of voxels) x |fraction of the class - mean probability|, averaged over the two."
     ),
     "class_ece": (
         "Mean of the ECE over the voxels predicted as foreground and the ECE over those predicted as background. "
@@ -122,7 +122,7 @@ def no_reliability() -> Reliability:
 
 
 def _error(rows: npt.NDArray[np.float64]) -> float:
-    """Return the sum over bins of (share of voxels) x |accuracy - mean confidence|."""
+    """Return the sum over bins of (fraction of voxels) x |accuracy - mean confidence|."""
     voxels, confidence, right = rows
     total = voxels.sum()
     return float(np.abs(right - confidence).sum() / total) if total else float("nan")

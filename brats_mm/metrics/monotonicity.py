@@ -1,7 +1,7 @@
 """Counter-intuitive rate: how often an additional sequence makes the segmentation worse.
 
-SimMLM reports a rate without defining it. Here it is the share of (case, pair) over the 50 pairs of nested subsets in
-which the larger subset has the lower Dice. Ties do not count as worse. Pairs without a score are skipped.
+SimMLM reports a rate without defining it. Here it is the fraction of (case, pair) over the 50 pairs of nested subsets
+in which the larger subset has the lower Dice. Ties do not count as worse. Pairs without a score are skipped.
 """
 
 import math
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from brats_mm.domain.availability import NESTED_PAIRS, Availability
 
 DEFINITION = (
-    "Share of (case, pair) over the 50 pairs of nested availability sets in which the larger set has the lower Dice. "
-    "Ties do not count as worse, and pairs without a score are skipped."
+    "Fraction of (case, pair) over the 50 pairs of nested availability sets in which the larger set has the lower "
+    "Dice. Ties do not count as worse, and pairs without a score are skipped."
 )
 
 

@@ -4,8 +4,8 @@ All scores are computed from one additive table: true and false positives and ne
 that the ranking within a bin does not matter. Tables of many cases can be summed without keeping voxels.
 
 QU-BraTS (Mehta et al. 2022) drops voxels whose uncertainty, scaled to 0 to 100, exceeds a threshold. It then measures
-the Dice of the remaining voxels and the shares of true positives and true negatives lost. Its score is the mean of the
-area under the Dice curve and of one minus the areas under the two other curves. Here, uncertainty is the region's
+the Dice of the remaining voxels and the fractions of true positives and true negatives lost. Its score is the mean of
+the area under the Dice curve and of one minus the areas under the two other curves. Here, uncertainty is the region's
 entropy over ln 2, thresholds run from 0 to 100 in steps of one, and voxels are those of the case's brain box.
 """
 
@@ -31,9 +31,9 @@ class FilteredCurve:
 
     Attributes:
         dice: Dice of the voxels kept, 1 if no foreground is left.
-        lost_true_positives: share of true positives dropped, 0 without true positives.
-        lost_true_negatives: share of true negatives dropped, 0 without true negatives.
-        kept: share of voxels kept.
+        lost_true_positives: fraction of true positives dropped, 0 without true positives.
+        lost_true_negatives: fraction of true negatives dropped, 0 without true negatives.
+        kept: fraction of voxels kept.
     """
 
     dice: Float[np.ndarray, "101"]

@@ -93,7 +93,7 @@ def start_position(prediction: Prediction) -> tuple[float, float, float]:
     """Return the centre of the tumour, or of the grid without tumour, in NiiVue's coordinates.
 
     Returns:
-        Shares of the volume, 0 to 1, from the left, posterior and inferior end.
+        Fractions of the volume, 0 to 1, from the left, posterior and inferior end.
     """
     grid = prediction.case.grid
     voxel = central_voxel(prediction.mask(Region.WT))

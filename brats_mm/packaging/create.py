@@ -165,8 +165,8 @@ def _load_weights(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises many types for a damaged file
         reason = first_line(error)
         raise BundleError(
-            f"{checkpoint} does not fit the template's network ({reason}). Give the model.pt of the training, and set "
-            "--bundle to the bundle of its configs."
+            f"{checkpoint} does not fit the template's network ({reason}). Provide the model.pt of the training, "
+            "and set --bundle to the bundle of its configs."
         ) from error
     return weights
 

@@ -38,7 +38,7 @@ def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, tr
     if len(sizes) > 1:
         sizes_text = " and ".join(f"{size:g} mm" for size in sorted(sizes))
         raise BundleError(
-            f"The bundles have different voxel sizes ({sizes_text}). Give bundles with the same voxel size."
+            f"The bundles have different voxel sizes ({sizes_text}). Provide bundles with the same voxel size."
         )
     configs = [inference_config(bundle) for bundle in bundles]
     definition = {

@@ -88,12 +88,12 @@ def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
 
     base = template.root / "configs" / "train.json"
     if not base.is_file():
-        raise BundleError(f"The bundle has no {base} to merge configs into. Give a bundle that can be trained.")
+        raise BundleError(f"The bundle has no {base} to merge configs into. Provide a bundle that can be trained.")
     try:
         merged: dict[str, Any] = ConfigParser.load_config_files([str(path) for path in (base, *configs)])
     except Exception as error:  # MONAI raises many types for a bad config
         names = ", ".join(str(path) for path in configs)
         raise OptionError(
-            f"Cannot merge {names} into {base} ({first_line(error)}). Give JSON or YAML files with its keys."
+            f"Cannot merge {names} into {base} ({first_line(error)}). Provide JSON or YAML files with its keys."
         ) from error
     return merged

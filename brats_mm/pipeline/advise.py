@@ -68,7 +68,7 @@ def parse_subset(text: str) -> Availability:
     names = {"+".join(sorted(subset_name(subset).split("+"))): subset for subset in SUBSETS}
     if name not in names:
         raise OptionError(
-            f"{text} is neither a result folder nor a subset of sequences. Give a folder written by "
+            f"{text} is neither a result folder nor a subset of sequences. Provide a folder written by "
             "`brats-mm segment`, or sequences such as t1+flair (t1, t1ce, t2, flair)."
         )
     return names[name]

@@ -36,9 +36,9 @@ def check_input(source: Any) -> None:
         CaseError, VolumeError: a file or folder does not exist. The message names all missing files.
     """
     if source is None:
-        raise OptionError("No input was given. Give a case folder, or files with --t1, --t1ce, --t2, --flair.")
+        raise OptionError("No input was given. Provide a case folder, or files with --t1, --t1ce, --t2, --flair.")
     if _is_missing(source):
-        raise CaseError(f"{source} does not exist. Give a folder, or a zip file, of one case.")
+        raise CaseError(f"{source} does not exist. Provide a folder, or a zip file, of one case.")
     if isinstance(source, Mapping):
         missing = [file for file in source.values() if _is_missing(file)]
         if missing:
@@ -75,7 +75,7 @@ def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
 
 
 def _is_missing(place: Any) -> bool:
-    """Whether a path does not exist. False for broken links and unreadable paths, which the reader explains."""
+    """Return whether a path does not exist. False for broken links and unreadable paths, which the reader explains."""
     if not isinstance(place, str | Path):
         return False
     try:

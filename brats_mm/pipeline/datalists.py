@@ -31,7 +31,7 @@ class Division:
     """Division of cases into sections. At most one of the three options may be set.
 
     Attributes:
-        validation: names of cases, or a share of the patients between 0 and 1.
+        validation: names of cases, or a fraction of the patients between 0 and 1.
         folds: number of lists for cross-validation. 0 makes one list.
         files: published lists of names (see `data.split.read_names`) for training, validation and optionally testing,
             or nnU-Net's `splits_final.json`, which makes one list per fold.
@@ -65,19 +65,19 @@ def write_datalists(
     """Write a Decathlon-style list of a folder's cases. With folds, write one per fold, `<name>_fold0.json` and so on.
 
     Args:
-        dataset: folder of BraTS cases with one sub-folder each (optionally below `HGG` and `LGG`), or a folder in
+        dataset: folder of BraTS cases with one subfolder each (optionally below `HGG` and `LGG`), or a folder in
             nnU-Net's raw layout or the Decathlon's. The list's paths are relative to it.
         output: the JSON file.
         division: by default, a fifth of the patients is for validation.
         label_scheme: scheme of all cases, see `domain.label_scheme`. None detects it from their names and values.
-        kept_shares: leave out a sequence of all but this share of the training cases (see `data.training_gaps`). The
+        kept_shares: leave out a sequence of all but this fraction of the training cases (see `data.training_gaps`). The
             seed of the division chooses the cases.
         overwrite: replace existing lists.
 
     Raises:
         CaseError: there is no case, a name is unknown, no case is left for training, or the label scheme cannot be
             detected.
-        OptionError: the division or a share is contradictory or impossible.
+        OptionError: the division or a fraction is contradictory or impossible.
         OutputError: a list already exists or cannot be written.
     """
     root = dataset.expanduser()
@@ -90,7 +90,7 @@ def write_datalists(
     paths = [output.with_name(f"{output.stem}_fold{fold}.json") if folded else output for fold in range(len(lists))]
     existing = [path for path in paths if path.exists() and not overwrite]
     if existing:
-        raise OutputError(f"{existing[0]} already exists. Give another name, or add --overwrite to replace it.")
+        raise OutputError(f"{existing[0]} already exists. Provide another name, or add --overwrite to replace it.")
     for path, content in zip(paths, lists, strict=True):
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,7 @@ def study_warnings(choice: Choice) -> tuple[str, ...]:
 
 
 def grids_agree(choice: Choice) -> bool:
-    """Whether the chosen series have one grid and frame of reference, by their headers."""
+    """Return whether the chosen series have one grid and frame of reference, by their headers."""
     series = list(choice.chosen.values())
     grids = [item.grid for item in series if item.grid is not None]
     frames = {item.identity.frame_of_reference for item in series}

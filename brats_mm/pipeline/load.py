@@ -81,7 +81,7 @@ def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, Sou
     if isinstance(source, Mapping):
         return _read_mapping(source, request)
     raise OptionError(
-        f"The input is a {type(source).__name__}. Give a path, a mapping from sequence to file or image, or a case."
+        f"The input is a {type(source).__name__}. Provide a path, a mapping from sequence to file or image, or a case."
     )
 
 
@@ -120,7 +120,9 @@ def _folders_in(files: CaseFiles) -> Availability:
 
 def _refuse_series(request: SegmentRequest) -> None:
     if request.series:
-        raise OptionError("Single files can only be combined with a DICOM study. Give either a case or single files.")
+        raise OptionError(
+            "Single files can only be combined with a DICOM study. Specify either a case or single files."
+        )
     if request.study is not None:
         raise OptionError("--study needs DICOM input. Omit it for other input.")
 
@@ -153,11 +155,11 @@ def opened(path: Path) -> Iterator[Path]:
         yield path.parent
     else:
         problem = "is one DICOM file" if is_dicom(path) else "is a file, but not a zip file"
-        raise CaseError(f"{path} {problem}. Give the folder of one case, or single files, for example --t1ce FILE.")
+        raise CaseError(f"{path} {problem}. Provide the folder of one case, or single files, for example --t1ce FILE.")
 
 
 def is_dicom_folder(folder: Path) -> bool:
-    """Whether a folder or its direct sub-folders contain DICOM and no volume files."""
+    """Return whether a folder or its direct subfolders contain DICOM and no volume files."""
     if not folder.is_dir():
         return False
     near = [*folder.iterdir(), *(path for sub in folder.iterdir() if sub.is_dir() for path in sub.iterdir())]
@@ -199,7 +201,7 @@ def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSer
         )
     if outputs.dicom_reference is None:
         raise OptionError(
-            "DICOM results need a DICOM series to refer to, but the input is not DICOM. Give the study as input, or "
+            "DICOM results need a DICOM series to refer to, but the input is not DICOM. Provide the study as input, or "
             "set --dicom-reference to the series from which the files were converted."
         )
     reference = named_reference(outputs.dicom_reference)

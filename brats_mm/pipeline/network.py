@@ -127,7 +127,7 @@ def network_of(
 
 
 def _is_plain(definition: Any) -> bool:
-    """Whether a definition names one known function with plain values, without references or code."""
+    """Return whether a definition names one known function with plain values, without references or code."""
     if not isinstance(definition, dict) or "." not in str(definition.get("_target_", "")):
         return False
     values = [value for key, value in definition.items() if key != "_target_"]

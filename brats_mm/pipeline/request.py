@@ -220,7 +220,7 @@ def _input_to_json(source: Any) -> Any:
     if isinstance(source, Mapping) and all(isinstance(path, str | Path) for path in source.values()):
         return {_plain(name): str(path) for name, path in source.items()}
     raise OptionError(
-        f"Input of type {type(source).__name__} is in memory and cannot be serialised. Give paths instead."
+        f"Input of type {type(source).__name__} is in memory and cannot be serialised. Provide paths instead."
     )
 
 

@@ -35,7 +35,7 @@ def binary_mask(volume: Volume) -> Volume:
     """
     inside = np.nan_to_num(volume.data) > 0.5
     if not inside.any():
-        raise CaseError("The brain mask is empty: no voxel is above 0.5. Give a mask that is 1 inside the brain.")
+        raise CaseError("The brain mask is empty: no voxel is above 0.5. Provide a mask that is 1 inside the brain.")
     return Volume(inside.astype(np.float32), volume.grid)
 
 

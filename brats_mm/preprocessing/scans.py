@@ -45,7 +45,7 @@ LEAST_HEAD_ML = 2000.0
 """Smallest tissue volume of a whole head with skull. A real head has 3.0 L, synthetic ones have 3.9 L."""
 
 LEAST_USABLE = 0.1
-"""Smallest share of the head that a sequence must show. Other sequences are left out."""
+"""Minimum fraction of the head that a sequence must show. Other sequences are left out."""
 
 OnStep = Callable[[str], None]
 """Called with a description before each step. An exception from it stops the preprocessing."""

@@ -81,5 +81,5 @@ def validation_share(dataset: Dataset[Any]) -> Sampler[int]:
 
 
 def untracked(folder: str | None) -> bool:
-    """Whether this process does not write curves, because they are disabled or another process writes them."""
+    """Return whether this process does not write curves, because they are disabled or another process writes them."""
     return not folder or os.environ.get("RANK", "0") != "0"

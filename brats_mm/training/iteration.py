@@ -26,7 +26,7 @@ Put = Callable[[Tensor], Tensor]
 FLOAT32 = Precision()
 
 SKIPPED_IN_A_ROW = 20
-"""Largest number of consecutive float16 steps that may overflow. Each halves the scale. Together, they divide it by a
+"""Maximum number of consecutive float16 steps that may overflow. Each halves the scale. Together, they divide it by a
 million.
 """
 

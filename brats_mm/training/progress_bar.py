@@ -13,7 +13,7 @@ from brats_mm.training.parsing import parse_bool
 
 
 def bar_shown(setting: bool | str = "auto", *, stream: TextIOBase | None = None) -> bool:  # noqa: FBT001 (a setting)
-    """Whether this process shows a progress bar. Only the first process does, and in `auto` only on a terminal.
+    """Return whether this process shows a progress bar. Only the first process does, and in `auto` only on a terminal.
 
     Args:
         setting: `auto`, true or false.

@@ -17,7 +17,7 @@ DECAYS: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
     "poly": lambda done: (1 - done) ** POLY_POWER,
 }
-"""Share of the full learning rate as a function of the completed share, both 0 to 1."""
+"""Fraction of the full learning rate as a function of the completed share, both 0 to 1."""
 
 
 def schedule(optimizer: Optimizer, *, kind: str = "cosine", epochs: int, warmup_epochs: int = 0) -> LambdaLR:
@@ -40,7 +40,7 @@ def schedule(optimizer: Optimizer, *, kind: str = "cosine", epochs: int, warmup_
 
 
 def learning_rate_share(epoch: int, *, kind: str, epochs: int, warmup_epochs: int) -> float:
-    """Return the share of the full learning rate in an epoch, counted from 0."""
+    """Return the fraction of the full learning rate in an epoch, counted from 0."""
     if epoch < warmup_epochs:
         return (epoch + 1) / (warmup_epochs + 1)
     return DECAYS[kind](min(1.0, (epoch - warmup_epochs) / (epochs - warmup_epochs)))

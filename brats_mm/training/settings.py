@@ -71,8 +71,10 @@ RULES: dict[str, Rule] = {
     "ranking_weight": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
     "clip_norm": Rule(lambda value: _number(value) and value >= 0, "0 or more (0 disables clipping)"),
     "weight_decay": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
-    "cache_rate": _between(0, 1, "a share of 0 to 1"),
-    "transplant_prob": Rule(lambda value: value is None or (_number(value) and 0 <= value <= 1), "a share of 0 to 1"),
+    "cache_rate": _between(0, 1, "a fraction of 0 to 1"),
+    "transplant_prob": Rule(
+        lambda value: value is None or (_number(value) and 0 <= value <= 1), "a fraction of 0 to 1"
+    ),
     "ema_decay": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1 (0 disables averaging)"),
     "window": _SIDES,
     "validation_window": _SIDES,

@@ -129,7 +129,7 @@ def chosen(modality: str | Sequence[str]) -> tuple[Modality, ...]:
     strange = [str(name) for name in names if name not in modality_of_name]
     if strange:
         raise OptionError(
-            f"Unknown modality {', '.join(strange)}. Give all, or one or more of {', '.join(modality_of_name)}."
+            f"Unknown modality {', '.join(strange)}. Use all, or one or more of {', '.join(modality_of_name)}."
         )
     return tuple(modality_of_name[name] for name in names)
 
@@ -139,7 +139,7 @@ def _config_file(name: str, configs: Path) -> Path:
     existing = next((place for place in places if place.is_file()), None)
     if existing is None:
         methods = ", ".join(sorted(path.stem for path in configs.glob("methods/*.json")))
-        raise OptionError(f"No config {name} exists. Give a file, paper, multi_gpu_train, or a method: {methods}.")
+        raise OptionError(f"No config {name} exists. Provide a file, paper, multi_gpu_train, or a method: {methods}.")
     return existing
 
 

@@ -104,7 +104,7 @@ def with_weights(
     if file is None:
         return network
     name = "network" if modality is None else f"{_label(modality)} expert"
-    remedy = "Give another checkpoint, or omit --initial_weights."
+    remedy = "Provide another checkpoint, or omit --initial_weights."
     refuse_other_spacing(file, spacing_mm)
     state = _read(file, name, remedy)
     part = {} if modality is None else _expert_of(state, modality)
@@ -152,9 +152,9 @@ def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: flo
     if not existing:
         names = ", ".join(expert_file(name) for name in parts)
         raise BundleError(
-            f"{folder} contains none of {names}. Give the folder of new experts, or omit --new_experts_dir."
+            f"{folder} contains none of {names}. Provide the folder of new experts, or omit --new_experts_dir."
         )
-    remedy = "Give another folder, or omit --new_experts_dir."
+    remedy = "Provide another folder, or omit --new_experts_dir."
     for name in existing:
         refuse_other_spacing(folder / expert_file(name), spacing_mm)
         _load(parts[name], folder / expert_file(name), f"{_label(name)} expert", remedy)

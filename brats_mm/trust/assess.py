@@ -12,7 +12,7 @@ from brats_mm.trust.case_dice import Grade, estimates_of, grade_of, reliability_
 from brats_mm.trust.no_tumour import no_tumour_warnings
 
 LEAST_GAIN = 0.02
-"""Smallest gain in Dice to mention in the advice."""
+"""Minimum gain in Dice to mention in the advice."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def test_service_problems_are_shown(page_service, open_tab, made_head, tmp_path)
     wrong = tmp_path / "case_t1.nii.gz"
     wrong.write_bytes(b"not a volume")
     with page_service(
-        fail="bad-volume", detail="flair.nii.gz holds labels, not an image. Give the image itself."
+        fail="bad-volume", detail="flair.nii.gz holds labels, not an image. Provide the image itself."
     ) as client:
         tab = open_tab(client)
         tab.errors_are_expected("415")

@@ -14,7 +14,7 @@ from brats_mm_service.problems import Problem
 from brats_mm_service.settings import Settings
 
 DEEPEST = 20
-"""Largest nesting depth of a JSON document."""
+"""Maximum nesting depth of a JSON document."""
 
 
 async def small_form(request: Request, most: int, seconds: float) -> dict[str, str]:
@@ -22,7 +22,7 @@ async def small_form(request: Request, most: int, seconds: float) -> dict[str, s
 
     Args:
         request: request whose body has not been read.
-        most: largest size in bytes.
+        most: maximum size in bytes.
         seconds: time limit for the body.
 
     Raises:

@@ -20,19 +20,19 @@ class UploadLimits:
     """Limits of one request.
 
     Attributes:
-        file_bytes: largest single file, as sent.
-        total_bytes: largest request body.
-        unpacked_bytes: largest unpacked size of the files of one zip.
-        zip_entries: largest number of entries in a zip.
-        parts: largest number of parts in a multipart body.
-        text_bytes: largest text field.
-        idle_s: longest pause between two pieces of the body.
-        total_s: longest time for the whole body.
-        at_once: largest number of concurrent uploads.
-        at_once_per_caller: largest number of concurrent uploads per caller, if callers have tokens.
+        file_bytes: maximum size of a file, as sent.
+        total_bytes: maximum size of a request body.
+        unpacked_bytes: maximum total size of the unpacked files of a zip.
+        zip_entries: maximum number of entries in a zip.
+        parts: maximum number of parts in a multipart body.
+        text_bytes: maximum size of a text field.
+        idle_s: maximum pause between two chunks of the body.
+        total_s: maximum time for the whole body.
+        at_once: maximum number of concurrent uploads.
+        at_once_per_caller: maximum number of concurrent uploads per caller, if callers have tokens.
         free_bytes: disk space that must remain free.
-        check_bytes: largest memory for checking one upload.
-        check_s: longest time for checking one upload.
+        check_bytes: maximum memory for checking one upload.
+        check_s: maximum time for checking one upload.
     """
 
     file_bytes: int = 512 * MIB
@@ -155,7 +155,7 @@ class ConnectionLimits:
         waiting_s: time limit for a complete request, after which the connection is closed.
         body_s: time limit for the body of a small form.
         sending_s: time after which a connection that accepts no response data is closed.
-        active: largest number of active requests. Additional requests get a 503 response.
+        active: maximum number of active requests. Further requests get a 503 response.
     """
 
     waiting: int = 256
@@ -191,7 +191,7 @@ class DicomwebSettings:
     timeout_s: float = 30.0
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of every request to the server.
+        """Return the headers of each request to the server.
 
         Raises:
             OptionError: the token's file cannot be read, or is empty.
@@ -221,7 +221,7 @@ class LearningSettings:
         longest_minutes: longest training time of a request.
         job_s: time limit of a training with its preparation, evaluation and pauses.
         beside: whether a training may run while segmentations run. By default it pauses.
-        replay: folder of labelled cases to mix into each training, one sub-folder per case.
+        replay: folder of labelled cases to mix into each training, one subfolder per case.
     """
 
     minutes: float = 20.0
@@ -276,7 +276,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:

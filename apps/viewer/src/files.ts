@@ -26,7 +26,7 @@ export interface PickedCase {
 /** DICOM exports nest patient, study and series. */
 const DEEPEST = 8;
 
-/** Sort files into a case as the command line does: a folder's own files, else those of its sub-folders. */
+/** Sort files into a case as the command line does: a folder's own files, else those of its subfolders. */
 export function sortFiles(picked: PickedFile[]): PickedCase {
   const first = picked[0];
   if (picked.length === 1 && first && first.file.name.toLowerCase().endsWith(".zip"))

@@ -8,7 +8,7 @@ export const SEQUENCES = ["t1", "t1ce", "t2", "flair"] as const;
 export type Sequence = (typeof SEQUENCES)[number];
 export const SEQUENCE_LABELS: Record<Sequence, string> = { t1: "T1", t1ce: "T1ce", t2: "T2", flair: "FLAIR" };
 
-/** A file's name and that of its sub-folder, if any. */
+/** A file's name and that of its subfolder, if any. */
 export interface FileName {
   name: string;
   subFolder: string;

@@ -14,7 +14,7 @@ function chosen(...paths: string[]): Record<string, string | null> {
   return Object.fromEntries(sortFiles(picked(...paths)).files.map((one) => [one.shown, one.sequence]));
 }
 
-test("a folder's own files come before those of its sub-folders", () => {
+test("a folder's own files come before those of its subfolders", () => {
   expect(chosen("case/t1.nii.gz", "case/old/t2.nii.gz")).toEqual({ "t1.nii.gz": "t1" });
   expect(chosen("case/T1/image.nii.gz", "case/FLAIR/image.nii.gz")).toEqual({ "T1/image.nii.gz": "t1", "FLAIR/image.nii.gz": "flair" });
 });

@@ -32,8 +32,8 @@ def add(commands: Commands) -> None:
         "cohort",
         run,
         help="segment many cases, on this machine or a cluster",
-        description="Segment many cases. Give a CSV or Parquet table with one row per case, a BIDS dataset, or a "
-        "folder with one sub-folder per case. Run the same command again to resume after a stop. A failed case does "
+        description="Segment many cases. Provide a CSV or Parquet table with one row per case, a BIDS dataset, or a "
+        "folder with one subfolder per case. Run the same command again to resume after a stop. A failed case does "
         "not stop the others.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm cohort CASES -o results\n"
         "  brats-mm cohort cases.csv -o results --workers 4 --layout bids\n"
@@ -117,7 +117,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
         OptionError: an option has an invalid value, or options contradict each other.
     """
     if (options.manifest is None) == (options.input is None):
-        raise OptionError("Expected one manifest. Give a single table, BIDS dataset or folder of case folders.")
+        raise OptionError("Expected one manifest. Provide a single table, BIDS dataset or folder of case folders.")
     request = make_request(**request_options(options, *SECTIONS.values()))
     if options.workers < 1:
         raise OptionError(f"--workers is {options.workers}. It must be at least 1.")

@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
         run,
         help="list the cases of a folder for training and validation",
         description="List the cases of a folder for training and validation, as JSON for training and evaluation. The "
-        "folder has one sub-folder per case as in BraTS, or nnU-Net's raw layout. Scans of one patient stay in one "
+        "folder has one subfolder per case as in BraTS, or nnU-Net's raw layout. Scans of one patient stay in one "
         "section.",
         epilog="examples:\n  brats-mm datalist CASES -o CASES/datalist.json --validation 0.2 --seed 1\n"
         "  brats-mm datalist CASES -o CASES/datalist.json --split train.txt val.txt test.txt\n"
@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
         nargs="*",
         default=[],
         metavar="CASE",
-        help="names of validation cases, or a share of the patients such as 0.2 (default: 0.2)",
+        help="names of validation cases, or a fraction of the patients such as 0.2 (default: 0.2)",
     )
     parser.add_argument("--folds", type=int, default=0, metavar="K", help="write K lists for cross-validation")
     parser.add_argument(
@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="text files with the names of training, validation and testing cases, or nnU-Net's splits_final.json",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of a random share, of folds and of --keep")
+    parser.add_argument("--seed", type=int, default=0, help="seed of a random split, of folds and of --keep")
     parser.add_argument(
         "--labels", metavar="SCHEME", help=f"label scheme of the cases (default: detect), one of {SCHEMES}"
     )
@@ -53,7 +53,7 @@ def add(commands: Commands) -> None:
         nargs="*",
         default=[],
         metavar="SEQUENCE=SHARE",
-        help="keep a sequence in this share of the training cases, such as t1ce=0.1, and leave it out of the others",
+        help="keep a sequence in this fraction of the training cases, such as t1ce=0.1, and leave it out of the others",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing lists")
     add_terminal_options(parser)

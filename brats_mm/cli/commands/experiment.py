@@ -60,7 +60,7 @@ def add(commands: Commands) -> None:
         type=float,
         default=0.625,
         metavar="SHARE",
-        help="share of the budget for the four experts together",
+        help="fraction of the budget for the four experts together",
     )
     parser.add_argument(
         "--experts",

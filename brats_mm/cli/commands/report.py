@@ -45,6 +45,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
     )
     console.say(f"Wrote {page}. Open it in a browser, and print it from there for a PDF.")
     if options.case is None:
-        console.say("Give the segmented case with --case to show the outlines on its images.")
+        console.say("Provide the segmented case with --case to show the outlines on its images.")
     console.document({"page": str(page)})
     return 0

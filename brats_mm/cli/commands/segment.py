@@ -32,8 +32,8 @@ def add(commands: Commands) -> None:
         run,
         help="segment one case from its available sequences",
         description=(
-            "Segment one case from its available sequences. Give a folder or zip, whose sequences are recognised by "
-            "name or DICOM header, or give the files by option.\n"
+            "Segment one case from its available sequences. Provide a folder or zip, whose sequences are recognised by "
+            "name or DICOM header, or provide each file with an option.\n"
         )
         + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm segment CASE_FOLDER -o result\n"
@@ -62,7 +62,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
         OptionError: an option has an invalid value, or options contradict each other.
     """
     if options.case is not None and options.input is not None:
-        raise OptionError(f"Two inputs were given, {options.case} and --input {options.input}. Give only one.")
+        raise OptionError(f"Two inputs were given, {options.case} and --input {options.input}. Specify only one.")
     values = request_options(options, SegmentRequest, *SECTIONS.values())
     source = _channels(options) or options.case or options.input
     return make_request(source, options.output, **values, **sequence_options(options))
@@ -74,7 +74,7 @@ def _channels(options: argparse.Namespace) -> "CaseFiles | None":
     if options.channels is None:
         return None
     if place is None:
-        raise OptionError("--channels names the volumes of an input. Give a file or folder.")
+        raise OptionError("--channels names the volumes of an input. Provide a file or folder.")
     from brats_mm.io.channels import parse_order
     from brats_mm.io.recognise import recognise
 

@@ -116,24 +116,24 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     if options.minutes <= 0:
-        raise OptionError(f"--minutes is {options.minutes:g}. Give a positive number.")
+        raise OptionError(f"--minutes is {options.minutes:g}. Use a positive number.")
     if options.expert_minutes < 0:
-        raise OptionError(f"--expert-minutes is {options.expert_minutes:g}. Give 0 or a positive number.")
+        raise OptionError(f"--expert-minutes is {options.expert_minutes:g}. Use 0 or a positive number.")
     if options.expert_minutes > 0 and options.side is not None and options.side < _SMALLEST_EXPERT_SIDE:
         raise OptionError(
             f"--side is {options.side}. Fine-tuning the modality experts needs at least {_SMALLEST_EXPERT_SIDE}."
         )
     if options.expert_minutes > 0 and options.initial_weights is None and options.experts is None:
-        raise OptionError("--expert-minutes needs experts to fine-tune. Give --initial-weights or --experts.")
+        raise OptionError("--expert-minutes needs experts to fine-tune. Add --initial-weights or --experts.")
     if options.initial_weights is not None and options.experts is not None:
         raise OptionError("--initial-weights and --experts exclude each other. Set at most one of them.")
     if not all(0 < share < 1 for share in options.joint_shares):
-        raise OptionError(f"--joint-shares are {options.joint_shares}. Give three numbers between 0 and 1.")
+        raise OptionError(f"--joint-shares are {options.joint_shares}. Use three numbers between 0 and 1.")
     if options.side is not None and (options.side < 48 or options.side % 16):
-        raise OptionError(f"--side is {options.side}. Give a multiple of 16, at least 48.")
+        raise OptionError(f"--side is {options.side}. Use a multiple of 16, at least 48.")
     for name, path in (("--experts", options.experts), ("--initial-weights", options.initial_weights)):
         if path is not None and not path.is_file():
-            raise OptionError(f"{name} is {path}, which does not exist. Give a checkpoint.")
+            raise OptionError(f"{name} is {path}, which does not exist. Provide a checkpoint.")
 
 
 def _check_additions(options: argparse.Namespace) -> None:

@@ -53,7 +53,7 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
         raise CaseError(
             f"{root} does not have a layout of avMNIST: it has neither image/{split}_data.npy (with "
             f"audio/{split}_data.npy and {split}_labels.npy) nor mnist/{split} (with {SOUND_FOLDERS[0]}/{split}). "
-            "Give its folder with --dataset_dir."
+            "Provide its folder with --dataset_dir."
         )
     if split == "test":
         return items

@@ -65,12 +65,12 @@ def with_gaps(
 
     Args:
         items: items with `available`, one flag per modality.
-        shares: share of the samples that keep each modality, in the order of the flags, 0 to 1. The seed selects the
+        shares: fraction of the samples that keep each modality, in the order of the flags, 0 to 1. The seed selects the
             samples. A sample that would lose all modalities keeps one of them.
         seed: seed of the selection.
 
     Raises:
-        OptionError: a share is invalid.
+        OptionError: a fraction is invalid.
     """
     strange = {name: share for name, share in shares.items() if not 0 <= share <= 1}
     if strange:

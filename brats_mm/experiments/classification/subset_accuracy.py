@@ -7,7 +7,7 @@ Flags = tuple[bool, ...]
 """Availability of each modality, in the order of the inputs."""
 
 DEFINITION = (
-    "Share of (sample, pair) over all pairs of nested availability sets in which the smaller set is right and the "
+    "Fraction of (sample, pair) over all pairs of nested availability sets in which the smaller set is right and the "
     "larger one is wrong."
 )
 

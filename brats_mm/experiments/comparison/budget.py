@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class BudgetSchedule:
-    """Learning-rate schedule over the spent share of a budget. Step it after every epoch.
+    """Learning-rate schedule over the spent fraction of a budget. Step it after every epoch.
 
     Args:
         optimizer: optimizer with the initial learning rate.
@@ -58,7 +58,7 @@ class BudgetSchedule:
 
     @property
     def spent(self) -> float:
-        """Spent share of the budget. Above 1 if the last epoch exceeded the budget."""
+        """Spent fraction of the budget. Above 1 if the last epoch exceeded the budget."""
         return self.done / self.epochs if self.epochs else self.seconds / (60 * self.minutes)
 
     def start(self) -> None:

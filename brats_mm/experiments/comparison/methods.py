@@ -72,7 +72,7 @@ def _file_of(name: str, template: Bundle) -> Path:
     if Path(name).is_file():
         return Path(name).resolve()
     available = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
-    raise OptionError(f"No config {name} exists. Give a file or one of the bundle's methods: {available}.")
+    raise OptionError(f"No config {name} exists. Provide a file or one of the bundle's methods: {available}.")
 
 
 def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = ()) -> list[Method]:
@@ -123,7 +123,7 @@ def _read(path: Path) -> Settings:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise OptionError(f"The config {path} cannot be read ({error}). Give a JSON file.") from error
+        raise OptionError(f"The config {path} cannot be read ({error}). Provide a JSON file.") from error
     if not isinstance(document, dict):
         raise OptionError(f"The config {path} must be a JSON object.")
     return document

@@ -145,7 +145,7 @@ def plan(
     }
     if experts is not None and not experts.exists():
         raise OptionError(
-            f"There are no experts at {experts}. Give a folder with expert_t1.pt etc., or a mixture's model.pt."
+            f"There are no experts at {experts}. Provide a folder with expert_t1.pt etc., or a mixture's model.pt."
         )
     runs = tuple(
         _run(method, seed, folder, template, budget, _starting_from(experts, method, settings))

@@ -25,7 +25,7 @@ class RunRow:
         dice, dice_et500: mean over cases, then subsets, 0 to 1, raw and with the rule for small ET.
         dice_all_four, dice_single: Dice with all sequences, and mean over the four single sequences.
         ece: mean over cases, then subsets, 0 to 1.
-        counterintuitive: share of nested pairs in which more sequences scored worse.
+        counterintuitive: fraction of nested pairs in which more sequences scored worse.
         parameters: number of parameters.
         macs_all_four, macs_one: multiply-accumulates of a window with all sequences and with one.
         epochs: epochs of the method's own training.
@@ -81,7 +81,7 @@ def experiment_markdown(document: Mapping[str, Any]) -> str:
         _failed(document),
         "## Dice, calibration and order",
         "In percent, averaged over cases, then subsets, then seeds (± standard deviation between seeds). "
-        "CR: counter-intuitive rate, the share of nested pairs of subsets in which more sequences scored worse.",
+        "CR: counter-intuitive rate, the fraction of nested pairs of subsets in which more sequences scored worse.",
         _scores(methods),
         "## Cost",
         f"Multiply-accumulates are counted for a window of {document['counted_window']} voxels per side, with all four "

@@ -38,7 +38,7 @@ class Budget:
     Attributes:
         epochs: total epochs, or 0. One epoch of all four experts costs about as much as one epoch of the mixture.
         minutes: total minutes, or 0. A training ends after the epoch that spends its minutes.
-        expert_share: share of the four experts together, for methods that start from experts. SimMLM uses 500 of 800
+        expert_share: fraction of the four experts together, for methods that start from experts. SimMLM uses 500 of 800
             epochs.
     """
 
@@ -48,9 +48,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.epochs > 0) == (self.minutes > 0):
-            raise OptionError("An experiment needs a budget above 0. Give either --minutes or --epochs.")
+            raise OptionError("An experiment needs a budget above 0. Set either --minutes or --epochs.")
         if not 0 < self.expert_share < 1:
-            raise OptionError(f"The experts' share of the budget is {self.expert_share}. It must be between 0 and 1.")
+            raise OptionError(
+                f"The fraction of the budget for the experts is {self.expert_share}. It must be between 0 and 1."
+            )
 
     def for_expert(self) -> Settings:
         """Return the `BudgetSchedule` arguments of one of the four experts."""

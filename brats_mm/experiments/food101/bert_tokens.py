@@ -30,7 +30,7 @@ class BertTokens:
             ) from error
         if not any((Path(folder) / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
             raise BundleError(
-                f"{folder} has no vocab.txt or tokenizer.json. Give the folder of a BERT model with --bert_folder."
+                f"{folder} has no vocab.txt or tokenizer.json. Provide the folder of a BERT model with --bert_folder."
             )
         try:
             self.tokeniser = BertTokenizerFast.from_pretrained(str(folder), local_files_only=True)

@@ -66,11 +66,11 @@ def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
         absent = [name for name in missing if not name.startswith(HEADS)]
     except Exception as error:  # torch raises a dozen types for a damaged file
         raise BundleError(
-            f"{weights} does not contain weights of Inception V3 ({first_line(error)}). Give another file."
+            f"{weights} does not contain weights of Inception V3 ({first_line(error)}). Provide another file."
         ) from error
     if absent:
         raise BundleError(
-            f"{weights} lacks {len(absent)} weights of Inception V3 (the first is {sorted(absent)[0]}). Give "
+            f"{weights} lacks {len(absent)} weights of Inception V3 (the first is {sorted(absent)[0]}). Provide "
             "another file."
         )
     return network

@@ -11,8 +11,8 @@ Differences from the paper:
 * Volumes are processed in slices along the last axis, or with `volumetric` in cubes by a 3D transform.
 * Only patches fully inside the brain (`inside`) count. The edge of a skull-stripped head is not anatomy.
 * The released code adds sigma = 1e-6 to each high coefficient, so coefficients near zero dominate the sum, and smooth
-  MRI has many. `relative_sigma` instead adds a share of the patch's root mean square coefficient to the absolute value
-  of the high coefficient, which bounds each ratio.
+  MRI has many. `relative_sigma` instead adds a fraction of the patch's root mean square coefficient to the absolute
+  value of the high coefficient, which bounds each ratio.
 """
 
 import math
@@ -35,8 +35,8 @@ class RatioSettings:
         corner: side of the low and the high block in coefficients, at most half of `patch`.
         volumetric: use cubes instead of squares per slice. Volumes only.
         sigma: value added to each high coefficient (released code).
-        relative_sigma: if above 0, replaces `sigma`: share of the patch's root mean square coefficient that is added to
-            the absolute value of each high coefficient.
+        relative_sigma: if above 0, replaces `sigma`: fraction of the patch's root mean square coefficient that is added
+            to the absolute value of each high coefficient.
     """
 
     patch: int = 8

@@ -121,7 +121,7 @@ def find_series(study: Study, label: str, modality: Modality) -> Series:
     if len(fitting) > 1:
         titles = " or ".join(series.title for series in fitting[:6])
         raise OptionError(
-            f"--{modality.value} {label!r} matches {titles}. Give the full label of one of them, including any #."
+            f"--{modality.value} {label!r} matches {titles}. Provide the full label of one of them, including any #."
         )
     if not fitting[0].is_readable:
         fault = fitting[0].layout.fault

@@ -99,7 +99,7 @@ def starts_as_dicom(head: bytes) -> bool:
 
 
 def _looks_bare(head: bytes) -> bool:
-    """Whether the bytes look like an old file without preamble: group 8 or 2, a low element, a plausible length."""
+    """Return whether bytes look like an old file without a preamble: group 8 or 2, low element, plausible length."""
     if (
         len(head) < 16
         or head[:2] not in (b"\x08\x00", b"\x02\x00")

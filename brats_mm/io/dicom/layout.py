@@ -11,12 +11,12 @@ from brats_mm.io.dicom.slices import Slice
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 UNEVEN_SHARE = 0.1
-"""Largest deviation of a slice distance from a multiple of the median distance, as a share of it."""
+"""Maximum deviation of a slice distance from a multiple of the median distance, as a fraction of it."""
 BENT_MM = 0.3
-"""Largest distance of a first voxel from the line through the first and the last slice."""
+"""Maximum distance of a first voxel from the line through the first and the last slice."""
 MISSING_SHARE = 0.1
 MISSING_RUN = 2
-"""Largest share of missing slices, and most in a row, that are interpolated."""
+"""Maximum fraction of missing slices, and most in a row, that are interpolated."""
 
 Floats = npt.NDArray[np.float64]
 

@@ -27,7 +27,7 @@ def read_series_folder(folder: Path) -> Volume:
     if len(series) != 1:
         raise VolumeError(
             f"{folder.name} holds {len(series)} DICOM series or volumes, but a sequence needs exactly one. "
-            "Give the study folder as the input, and select the series with --t1, --t1ce, --t2, --flair."
+            "Provide the study folder as the input, and select the series with --t1, --t1ce, --t2, --flair."
         )
     return read_series(series[0])
 

@@ -114,7 +114,7 @@ def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]
     examples: dict[str, str] = {}
     for count, path in enumerate(_files(folder)):
         if count >= MOST_FILES:
-            raise CaseError(f"{folder} holds more than {MOST_FILES:,} files. Give the folder of one study.")
+            raise CaseError(f"{folder} holds more than {MOST_FILES:,} files. Provide the folder of one study.")
         try:
             headers.append(read_header(path))
         except NotAnImage as reason:
@@ -168,7 +168,7 @@ def _nothing(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
     reasons = "; ".join(f"{count} of its files: {reason}" for reason, (count, _) in list(ignored.items())[:4])
     contents = f" ({reasons})" if reasons else ", and no other file"
     return (
-        f"{folder} holds no DICOM image{contents}. Give the folder with the images of the study, "
+        f"{folder} holds no DICOM image{contents}. Provide the folder with the images of the study, "
         "or NIfTI files with --t1, --t1ce, --t2, --flair."
     )
 
@@ -195,7 +195,7 @@ def one_study(scanned: Scan, label: str | None = None) -> Study:
         patients = "one patient" if scanned.patients == 1 else f"{scanned.patients} patients"
         raise CaseError(
             f"The folder holds {len(scanned.studies)} studies of {patients}: {_listed(scanned.studies)}. Select one "
-            "with --study and the end of its UID, or give only its folder."
+            "with --study and the end of its UID, or provide only its folder."
         )
     else:
         study = scanned.studies[0]

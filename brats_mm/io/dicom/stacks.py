@@ -15,11 +15,11 @@ from brats_mm.io.dicom.slices import Slice
 SAME_PLACE_MM = 0.1
 """Slices closer than this have the same position."""
 SEVERAL = 4
-"""Largest number of volumes at one position to list separately. Larger numbers are listed as one time series."""
+"""Maximum number of volumes at one position to list separately. Larger numbers are listed as one time series."""
 ECHO_STEP_MS = 0.1
 """Echo times closer than this are equal."""
 ECHO_SHARE = 0.1
-"""Largest relative difference of echo times within a volume. Scanners round them per slice."""
+"""Maximum relative difference of echo times within a volume. Scanners round them per slice."""
 _APART = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}.union(
     PROJECTION_TYPES, REFORMAT_TYPES, *(kind.image_types for kind in KINDS)
 )
@@ -119,7 +119,7 @@ def _is_similar(a: Slice, b: Slice) -> bool:
 
 
 def _keeps_apart(pieces: list[list[Slice]], joined: list[Slice]) -> bool:
-    """Whether the largest piece is a complete volume, and the others lie between or beside its slices.
+    """Return whether the largest piece is a complete volume, and the others lie between or beside its slices.
 
     A piece with every second or third slice of the whole does not count, because it would pass for a volume of thicker
     slices.

@@ -108,7 +108,7 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
 
 
 def _may_end_here(line: bytes, start: bytes, path: Path) -> bool:
-    """Whether a header may end here. The last line of an .mhd may lack its line end."""
+    """Return whether a header may end here. The last line of an .mhd may lack its line end."""
     return path.name.lower().endswith(_DETACHED) and len(start) < LONGEST_HEADER and line.startswith(b"ElementDataFile")
 
 
@@ -144,7 +144,7 @@ def _dtype(fields: Fields) -> np.dtype[Any]:
             fields.refuse("ElementType")
         raise VolumeError(
             f"{fields.path.name} has colour, vector or complex voxels ({kind}). "
-            "Give a volume with one grey value per voxel."
+            "Provide a volume with one grey value per voxel."
         )
     big = _flag(fields, "BinaryDataByteOrderMSB", default=False)
     return np.dtype((">" if big else "<") + code)

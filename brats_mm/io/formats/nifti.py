@@ -93,7 +93,7 @@ def _read_header(place: Path, path: Path) -> Any:
     magic = bytes(header["magic"].item()[:3])
     if single and magic in _PAIR:
         raise VolumeError(
-            f"{path.name} is only the header of a pair. Give the .img file, and put its .hdr into the same folder."
+            f"{path.name} is only the header of a pair. Provide the .img file, and put its .hdr into the same folder."
         )
     if not single and kind is nib.Nifti1Header and magic not in (*_SINGLE, *_PAIR):
         return nib.Spm99AnalyzeHeader(block[:348], check=False)
@@ -108,7 +108,7 @@ def _read_header(place: Path, path: Path) -> Any:
 
 
 def _no_nifti(path: Path) -> VolumeError:
-    return VolumeError(f"{path.name} is not a NIfTI volume, despite its name. Give an MR volume as .nii or .nii.gz.")
+    return VolumeError(f"{path.name} is not a NIfTI volume, despite its name. Provide an MR volume as .nii or .nii.gz.")
 
 
 def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
@@ -116,7 +116,7 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
     shape = spatial_shape(stored if channel is None else _channel_shape(stored, channel, path), path)
     kind = header.get_data_dtype()
     if kind.kind not in "iuf" or kind.itemsize > 8:
-        raise VolumeError(f"{path.name} has colour or complex voxels. Give a volume with one grey value per voxel.")
+        raise VolumeError(f"{path.name} has colour or complex voxels. Provide a volume with one grey value per voxel.")
     offset = int(header.get_data_offset())
     remarks: tuple[str, ...] = ()
     if offset == 0 and data == path:

@@ -154,7 +154,7 @@ def _dtype(fields: Fields, encoding: Encoding) -> np.dtype[Any]:
     if code is None:
         raise VolumeError(
             f"{fields.path.name} has voxels of type {fields['type'][:30]!r}. "
-            "Give a volume with one grey value per voxel, as integers, float or double."
+            "Provide a volume with one grey value per voxel, as integers, float or double."
         )
     order = {"little": "<", "big": ">"}.get(fields.values.get("endian", "").lower())
     if order is None:
@@ -197,7 +197,7 @@ def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | Non
                 spatial_shape([*(n for at, n in enumerate(sizes) if at != axis), size], fields.path)
             raise VolumeError(
                 f"{fields.path.name} has colour, vector or complex voxels ({kinds[axis]}). "
-                "Give a volume with one grey value per voxel."
+                "Provide a volume with one grey value per voxel."
             )
     return [axis for axis in range(len(sizes)) if inner[axis]]
 

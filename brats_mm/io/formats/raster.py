@@ -23,14 +23,14 @@ from brats_mm.domain.volume import Array, Grid
 from brats_mm.errors import VolumeError
 
 LONGEST_HEADER = 2**16
-"""Largest size of a text header in bytes."""
+"""Maximum size of a text header in bytes."""
 
 FETCH = "Fetch the file, for example with `datalad get`, `git annex get` or `git lfs pull`."
 
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST_OFFSET = 2**26
 _LARGEST_RATIO = 1100
-"""Largest compression ratio of Deflate. A smaller file cannot hold the voxels of its header."""
+"""Maximum compression ratio of Deflate. A smaller file cannot hold the voxels of its header."""
 _MOST_BEHIND = 2**26
 _CHUNK = 1 << 20
 _LONGEST_POINTER = 2**15
@@ -123,7 +123,7 @@ def open_file(path: Path) -> Iterator[io.BufferedIOBase]:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise VolumeError(f"{path} is not a regular file. Give a volume file.")
+            raise VolumeError(f"{path} is not a regular file. Provide a volume file.")
         yield stream
 
 
@@ -190,7 +190,7 @@ def file_beside(header: Path, name: str) -> Path:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name is a plain file name without a folder, on every operating system."""
+    """Return whether a name is a plain file name without a folder, on every operating system."""
     return (
         0 < len(name) <= 255
         and name == name.strip()
@@ -343,7 +343,7 @@ def _check_end(stream: io.BufferedIOBase, raster: Raster) -> None:
 
 
 def _ends_in_length(raster: Raster) -> bool:
-    """Whether the data are one gzip stream whose last field matches the expected size."""
+    """Return whether the data are one gzip stream whose last field matches the expected size."""
     if raster.encoding is not Encoding.GZIP:
         return False
     with open_file(raster.data) as raw:

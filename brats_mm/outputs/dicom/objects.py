@@ -19,11 +19,11 @@ BODY_PART = "BRAIN"
 _NAMESPACE = uuid.UUID("5d9f5a0e-2f0b-5f5e-9d0d-6b7c1d7f5a11")
 _NO_DATE = datetime.date(1900, 1, 1)
 _LONGEST = 64
-"""Largest length of a long string (LO) in characters."""
+"""Maximum length of a long string (LO) in characters."""
 _LONGEST_SHORT_TEXT = 1024
-"""Largest length of a short text (ST) in characters."""
+"""Maximum length of a short text (ST) in characters."""
 _LONGEST_COMMENT = 10240
-"""Largest length of a long text (LT) in characters."""
+"""Maximum length of a long text (LT) in characters."""
 
 
 @dataclass(frozen=True)

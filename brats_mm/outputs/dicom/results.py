@@ -39,7 +39,7 @@ STRUCTURES = "structures.dcm"
 LIKE_ENOUGH = 0.8
 """Smallest voxelwise correlation at which a series and an input count as the same image."""
 INSIDE_ENOUGH = 0.95
-"""Smallest share of the tumour in the reference's field of view."""
+"""Minimum fraction of the tumour in the reference's field of view."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +122,8 @@ def named_reference(folder: Path) -> NamedReference:
         series = one_study(scan(folder)).series
         if len(series) != 1:
             raise OptionError(
-                f"--dicom-reference {folder} holds {len(series)} series or volumes. Give a folder with the files of a "
-                "single series."
+                f"--dicom-reference {folder} holds {len(series)} series or volumes. Provide a folder with the "
+                "files of a single series."
             )
         return NamedReference(_checked_source(series[0]), read_series(series[0]))
 
@@ -208,7 +208,7 @@ def _check_named(prediction: Prediction, reference: NamedReference) -> None:
         raise GridError(
             "The series of --dicom-reference does not show the segmented image: its voxels differ, and its values "
             f"have a correlation of {max(likeness, 0):.2f} with the most similar sequence, but at least {LIKE_ENOUGH} "
-            "is needed. Give the series from which a sequence was converted, and keep the sequences in their "
+            "is needed. Provide the series from which a sequence was converted, and keep the sequences in their "
             "original position."
         )
     tumour = (prediction.probabilities[Region.WT] >= THRESHOLD).astype(np.float32)
@@ -216,13 +216,13 @@ def _check_named(prediction: Prediction, reference: NamedReference) -> None:
     inside_ml = float(on_grid(tumour, case.grid, grid).sum(dtype=np.float64)) * grid.voxel_ml
     if inside_ml < INSIDE_ENOUGH * whole_ml:
         raise GridError(
-            f"The series of --dicom-reference shows only {inside_ml / whole_ml:.0%} of the tumour. Give a series that "
-            "covers the whole tumour."
+            f"The series of --dicom-reference shows only {inside_ml / whole_ml:.0%} of the tumour. Provide a "
+            "series that covers the whole tumour."
         )
 
 
 def _same_voxels(old: Grid, new: Grid) -> bool:
-    """Whether two grids have the same voxel centres in any axis order."""
+    """Return whether two grids have the same voxel centres in any axis order."""
     match = match_lattice(old, new, ROUNDING)
     return match is not None and match.fills(new.shape)
 

@@ -115,7 +115,7 @@ def _mend_thickness(image: Any, step_mm: float) -> None:
 
 
 def _is_allowed(image: Any, keyword: str) -> bool:
-    """Whether DICOM allows the value of an attribute. highdicom rejects other values."""
+    """Return whether DICOM allows the value of an attribute. highdicom rejects other values."""
     from highdicom import PatientSexValues, SpecificCharacterSetValues
     from pydicom.datadict import dictionary_VR
     from pydicom.valuerep import DA, TM

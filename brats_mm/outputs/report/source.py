@@ -90,7 +90,7 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
     if scans is not None and not images:
         raise OptionError(
             f"Case {scans.name} has {_listed(scans.volumes)}, but the result in {folder} used "
-            f"{', '.join(report['sequences_found'])}. Give the folder of the segmented case."
+            f"{', '.join(report['sequences_found'])}. Provide the folder of the segmented case."
         )
     return ReportSource(report, importance, entropy.grid, masks, entropy.data, images)
 
@@ -126,8 +126,8 @@ def _check_grid(images: Grid, result: Grid, folder: Path) -> None:
         return
     sides = [" x ".join(map(str, grid.shape)) for grid in (images, result)]
     raise GridError(
-        f"The images ({sides[0]} voxels) and the result in {folder} ({sides[1]} voxels) are on different grids. Give "
-        "the folder of the segmented case with --case."
+        f"The images ({sides[0]} voxels) and the result in {folder} ({sides[1]} voxels) are on different grids. "
+        "Provide the folder of the segmented case with --case."
     )
 
 

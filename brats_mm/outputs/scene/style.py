@@ -12,7 +12,7 @@ UNCERTAINTY_SHOWN_FROM = 0.2
 """Entropy in nats below which the overlay is hidden. Below it, one compartment has a probability of at least 95 %."""
 UNCERTAINTY_OPACITY = 0.5
 LEGEND_SIZE, LEGEND_POSITION = (0.1, 0.26), (0.97, 0.9)
-"""Size and position as shares of the view. The upper right corner is free in Slicer."""
+"""Size and position as fractions of the view. The upper right corner is free in Slicer."""
 
 FILL_OPACITY = 0.0
 """In slices, segments are drawn as outlines to keep image and uncertainty visible."""

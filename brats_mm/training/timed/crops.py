@@ -1,4 +1,4 @@
-"""Draw augmented crops from packed cases, with plain tensor operations that cost a small share of a step."""
+"""Draw augmented crops from packed cases, with tensor operations that take a small fraction of a step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

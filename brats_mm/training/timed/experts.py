@@ -12,10 +12,10 @@ from brats_mm.losses.tumour import dice_and_bce
 from brats_mm.networks.mixing import modality_weights, unsqueeze_to
 
 TEACHER_SHARE = 0.25
-"""Share of the full view's probabilities in the targets of the smaller views."""
+"""Fraction of the full view's probabilities in the targets of the smaller views."""
 
 VIEWS = 3
-"""Largest number of nested views of a crop."""
+"""Maximum number of nested views of a crop."""
 
 
 class ExpertEnsemble(nn.Module):

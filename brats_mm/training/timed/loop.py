@@ -36,10 +36,10 @@ class LoopSettings:
 
     Attributes:
         minutes: training time in minutes, over all runs.
-        sides: pairs of a share of the time and the side of crops in voxels from that time on.
+        sides: pairs of a fraction of the time and the side of crops in voxels from that time on.
         batch: crops per step.
         learning_rate: peak learning rate, which falls to zero along a half cosine.
-        warmup: share of the time over which the learning rate rises.
+        warmup: fraction of the time over which the learning rate rises.
         ema_decay: decay of the moving average of the weights, which is the result.
         save_minutes: minutes between checkpoints.
         full_share: probability of showing a complete case with all its sequences.
@@ -63,12 +63,12 @@ class LoopSettings:
 
 
 def side_at(share: float, sides: Sequence[tuple[float, int]]) -> int:
-    """Return the side of the crops in voxels at a share of the time."""
+    """Return the side of the crops in voxels at a fraction of the time."""
     return [side for begin, side in sides if begin <= share][-1]
 
 
 def learning_rate_at(share: float, settings: LoopSettings) -> float:
-    """Return the learning rate at a share of the time: linear warm-up, then half a cosine to zero."""
+    """Return the learning rate at a fraction of the time: linear warm-up, then half a cosine to zero."""
     if share < settings.warmup:
         return settings.learning_rate * max(share, 1e-4) / settings.warmup
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
@@ -114,7 +114,7 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         seed: int,
     ) -> None:
         self.share = torch.zeros(1)
-        """Elapsed share of the training time, shared with the process that draws crops, if any."""
+        """Elapsed fraction of the training time, shared with the process that draws crops, if any."""
         if settings.workers:  # a confined process may have no access to shared memory
             self.share.share_memory_()  # type: ignore[no-untyped-call]
         self._cases, self._crops, self._settings, self._seed = cases, crops, settings, seed

@@ -19,7 +19,7 @@ CLIP_PERCENTILE = 99.95
 """Brighter voxels of a channel are clipped to this percentile of its brain voxels."""
 
 CENTRES_PER_KIND = 20_000
-"""Largest number of crop centres per kind of tissue."""
+"""Maximum number of crop centres per kind of tissue."""
 
 
 @dataclass(frozen=True, eq=False)

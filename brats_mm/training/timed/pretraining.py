@@ -13,7 +13,7 @@ BLOCK = 16
 """Side of a hidden cube in voxels."""
 
 HIDDEN_SHARE = 0.5
-"""Share of the cubes that are hidden, in each sequence separately."""
+"""Fraction of the cubes that are hidden, in each sequence separately."""
 
 _PREFIX = "expert."
 
@@ -44,7 +44,7 @@ def hidden_blocks(draws: Tensor, shape: tuple[int, ...], *, block: int = BLOCK, 
         draws: (b, m, i, j, k) uniform numbers from 0 to 1, at least one for each cube. Cubes below `share` are hidden.
         shape: spatial shape (h, w, d) of the image.
         block: side of a cube in voxels.
-        share: share of the cubes to hide.
+        share: fraction of the cubes to hide.
     """
     h, w, d = shape
     cubes = (draws < share).float()

@@ -202,6 +202,6 @@ def _load(network: Network, path: Path, kind: str) -> Network:
         network.load_state_dict(state)
     except Exception as error:  # torch raises many types for a damaged file
         raise BundleError(
-            f"{path} does not contain weights of {kind} ({first_line(error)}). Give the model.pt of such a network."
+            f"{path} does not contain weights of {kind} ({first_line(error)}). Provide the model.pt of such a network."
         ) from error
     return network.eval()

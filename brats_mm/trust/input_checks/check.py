@@ -17,7 +17,7 @@ from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
 from brats_mm.trust.input_checks.reference import Reference, default_reference
 
 LEAST_VOXELS = 100
-"""Smallest foreground of an image to check in coarse voxels: 6.4 mL."""
+"""Minimum foreground of an image to check in coarse voxels: 6.4 mL."""
 
 FRONT_WARNING = (
     "Front and back appear exchanged: the lowest part of the brain lies at its front. Check the orientation in a "
@@ -99,7 +99,7 @@ def input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
 def _flat(modality: Modality, share: float, expected: Reference) -> Finding:
     warning = (
         f"{modality.label} looks like a mask, a label map or a probability map: {share:.0%} of its foreground has "
-        "nearly the same values. Give the MR sequence itself."
+        "nearly the same values. Provide the MR sequence itself."
     )
     return Finding(Check.FLAT, share, warning if share > expected.flat_share else None)
 

@@ -10,7 +10,7 @@ CEILING_PERCENTILE = 99.5
 
 
 def flat_share(image: CoarseImage) -> float:
-    """Return the share of the foreground in the four fullest of 256 bins of grey values, 0 to 1.
+    """Return the fraction of the foreground in the four fullest of 256 bins of grey values, 0 to 1.
 
     Scans spread over many grey values. A mask or a label map has few, even after interpolation.
 

@@ -22,7 +22,7 @@ class Reference:
         least_likeness: smallest likeness of a whole brain to the mean brain.
         turn_lead: smallest lead in likeness of a turn over the upright head.
         exchange_lead: smallest lead in log likelihood of other contrasts, by number of sequences, 1 to 4.
-        flat_share: largest share of a scan's foreground in few grey values.
+        flat_share: largest fraction of a scan's foreground in few grey values.
     """
 
     mean_brain: Array

@@ -102,7 +102,7 @@ def faults(folder, tmp_path):
         "singular affine": (["--t1ce", text("singular.nii", bytes(raw))], "singular.nii"),
         "absurd size": (["--t1ce", text("huge.nii", bytes(huge))], "huge.nii"),
         "labels": (["--t1ce", save("labels.nii.gz", (data > 100).astype(np.uint8))], "label map"),
-        "two ways": ([folder, "--t1ce", t1c], "Give either a case or single files"),
+        "two ways": ([folder, "--t1ce", t1c], "Specify either a case or single files"),
         "nothing": ([], "No input was given"),
         "no folder": ([tmp_path / "nowhere"], "nowhere"),
         "window": (["--t1ce", t1c, "--flair", t2f, "--window", "100"], "multiple of 32"),

@@ -61,5 +61,5 @@ def test_rejects_other_crops() -> None:
 
 
 def test_several_pairs_have_no_independent_crops() -> None:
-    with pytest.raises(OptionError, match=r"--pairs is 3. Give --pairs 1 or --crops same"):
+    with pytest.raises(OptionError, match=r"--pairs is 3. Use --pairs 1 or --crops same"):
         pair_windows(_windows(), crops="independent", pairs=3)

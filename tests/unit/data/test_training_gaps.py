@@ -51,13 +51,13 @@ def test_share_refers_to_cases_with_sequence():
 
 
 def test_rejects_share_outside_zero_to_one():
-    with pytest.raises(OptionError, match=r"keep T1ce is 20\. Give a share from 0 to 1"):
+    with pytest.raises(OptionError, match=r"keep T1ce is 20\. Use a fraction from 0 to 1"):
         with_gaps(ITEMS, {Modality.T1CE: 20})
 
 
 def test_shares_are_parsed_from_text():
     assert parse_shares(["t1c=0.1", "flair=1"]) == {Modality.T1CE: 0.1, Modality.FLAIR: 1.0}
-    with pytest.raises(OptionError, match=r"'t2' has no share\. Give one such as t2=0\.1"):
+    with pytest.raises(OptionError, match=r"'t2' has no fraction\. Use one such as t2=0\.1"):
         parse_shares(["t2"])
     with pytest.raises(OptionError, match="Unknown sequence 'swi'"):
         parse_shares(["swi=0.5"])

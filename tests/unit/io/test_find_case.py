@@ -44,7 +44,7 @@ def test_recognises_naming_conventions(tmp_path, names):
 
 
 def test_reads_brats_2015_sub_folders(tmp_path):
-    """Each sequence and the labels have their own sub-folder."""
+    """Each sequence and the labels have their own subfolder."""
     names = [f"VSD.Brain.XX.O.MR_{word}.{n}" for n, word in enumerate(("T1", "T1c", "T2", "Flair"))]
     names.append("VSD.Brain_3more.XX.O.OT.9")
     case = find_case(folder_of(tmp_path, *(f"{name}/{name}.mha" for name in names)))
@@ -193,7 +193,7 @@ def test_rejects_path_that_is_no_folder(tmp_path, name, match):
     """The message asks for a folder, or for files by option."""
     (tmp_path / "file").touch()
 
-    with pytest.raises(CaseError, match=rf"{match}.*Give the folder of one case.*--t1ce FILE"):
+    with pytest.raises(CaseError, match=rf"{match}.*Provide the folder of one case.*--t1ce FILE"):
         find_case(tmp_path / name)
 
 

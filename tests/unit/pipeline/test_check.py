@@ -23,7 +23,7 @@ sys.exit(f"loaded {heavy}" if heavy else code)
     ("words", "sentence"),
     [
         (["--t1ce", "{tmp}/none.nii.gz"], "none.nii.gz does not exist. Check the name."),
-        (["{tmp}/nowhere"], "nowhere does not exist. Give a folder, or a zip file, of one case."),
+        (["{tmp}/nowhere"], "nowhere does not exist. Provide a folder, or a zip file, of one case."),
         (["{tmp}/case", "-o", "{tmp}/full"], "already holds report.json. Choose another folder, or replace"),
         (["{tmp}/case", "--window", "100"], "The window side is 100"),
         (["{tmp}/case", "--device", "tpu"], "The device is 'tpu'"),

@@ -120,7 +120,7 @@ def test_lps_becomes_ras():
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
-        (np.ones((8, 8, 8)), "which has no known geometry. Give a file, a nibabel or SimpleITK image"),
+        (np.ones((8, 8, 8)), "which has no known geometry. Provide a file, a nibabel or SimpleITK image"),
         ((np.ones((8, 8, 8)), np.eye(3)), "must have one grey value per voxel and a (4, 4) affine"),
         ((np.ones((2, 8, 8, 8)), np.eye(4)), "holds several volumes"),
         ((np.ones((8, 8, 8)), np.zeros((4, 4))), "is singular"),

@@ -162,5 +162,5 @@ def test_invalid_requests_raise_one_sentence(options, sentence):
 
 
 def test_in_memory_images_have_no_json_form():
-    with pytest.raises(OptionError, match=r"is in memory and cannot be serialised\. Give paths"):
+    with pytest.raises(OptionError, match=r"is in memory and cannot be serialised\. Provide paths"):
         to_json(make_request(t1=(np.zeros((8, 8, 8)), np.eye(4))))

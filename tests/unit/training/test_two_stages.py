@@ -14,5 +14,5 @@ def test_selects_all_one_or_several_experts() -> None:
 
 
 def test_error_names_unknown_modality() -> None:
-    with pytest.raises(OptionError, match=r"Unknown modality t3\. Give all, or one or more of t1, t1ce, t2, flair"):
+    with pytest.raises(OptionError, match=r"Unknown modality t3\. Use all, or one or more of t1, t1ce, t2, flair"):
         chosen(["t1", "t3"])

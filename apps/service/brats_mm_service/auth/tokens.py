@@ -65,7 +65,7 @@ class Tokens:
         if unknown or not scopes:
             raise OptionError(f"Unknown scope {', '.join(unknown) or 'given'}. Choose from {', '.join(SCOPES)}.")
         if days is not None and days <= 0:
-            raise OptionError(f"The token would expire after {days:g} days. Give a positive number.")
+            raise OptionError(f"The token would expire after {days:g} days. Use a positive number.")
         created = self._now()
         token = Token(
             secrets.token_hex(4), caller, tuple(scopes), created, None if days is None else created + days * 86400, None
@@ -85,7 +85,7 @@ class Tokens:
         return [_token(row) for row in rows]
 
     def any_valid(self) -> bool:
-        """Whether any token is valid."""
+        """Return whether any token is valid."""
         return any(self._is_valid(token) for token in self.all())
 
     def revoke(self, token_id: str) -> Token:
@@ -133,7 +133,7 @@ def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise OptionError(
-            f"The first token cannot be written to {path}: {error.strerror}. Give another file."
+            f"The first token cannot be written to {path}: {error.strerror}. Provide another file."
         ) from error
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(tokens.create(caller)[1] + "\n")

@@ -24,7 +24,7 @@ class DicomwebUnreachable(Exception):  # noqa: N818
 
 
 def is_uid(text: str) -> bool:
-    """Whether a text is a UID (PS3.5, chapter 9)."""
+    """Return whether a text is a UID (PS3.5, chapter 9)."""
     return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
@@ -82,7 +82,7 @@ class DicomwebClient:
         return count
 
     def holds(self, study_uid: str, series_uid: str, instance_uid: str) -> bool:
-        """Whether the archive has an object."""
+        """Return whether the archive has an object."""
         with _told():
             datasets = self._client.search_for_instances(
                 study_uid, series_uid, search_filters={"SOPInstanceUID": instance_uid}

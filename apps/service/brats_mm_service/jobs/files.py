@@ -135,7 +135,7 @@ class JobFiles:
         return folder_bytes(self.root / "jobs" / job_id)
 
     def matches(self, path: Path, file: ResultFile) -> bool:
-        """Whether a file has the recorded size and hash. Cached for a minute while the file is unchanged."""
+        """Return whether a file has the recorded size and hash. Cached for a minute while the file is unchanged."""
         try:
             status = path.stat()
             state = (str(path), file.sha256, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -61,7 +61,7 @@ class NewJob:
         owner: the caller.
         request: the request, without input and output.
         sequences: stored file name by sequence, in channel order.
-        ignored: reason by ignored file.
+        ignored: reason for each ignored file.
         notes: remarks on how the sequences were recognised.
         names: the caller's file name by sequence.
         key: the caller's Idempotency-Key.

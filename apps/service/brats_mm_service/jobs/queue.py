@@ -167,7 +167,7 @@ class JobQueue:
         self.notifications.notify(job_id)
 
     def is_cancelled(self, job_id: str) -> bool:
-        """Whether a job was cancelled. Called by the supervisor."""
+        """Return whether a job was cancelled. Called by the supervisor."""
         job = self.records.get(job_id)
         return job is None or job.state is not JobState.RUNNING
 

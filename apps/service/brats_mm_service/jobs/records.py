@@ -122,7 +122,7 @@ class JobRecords:
         return [job for job in self.in_states(states) if job.training is not None]
 
     def has_segmentations(self) -> bool:
-        """Whether a segmentation waits or runs."""
+        """Return whether a segmentation waits or runs."""
         states = [state.value for state in OPEN]
         marks = ", ".join("?" * len(states))
         query = f"SELECT EXISTS (SELECT 1 FROM jobs WHERE state IN ({marks}) AND training IS NULL)"
@@ -226,7 +226,7 @@ def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits)
         (owner, JobState.QUEUED.value),
     ).fetchone()
     if row["own"] >= limits.queued_per_caller:
-        raise QueueFull(f"You already have {row['own']} waiting jobs, the largest number allowed.")
+        raise QueueFull(f"You already have {row['own']} waiting jobs, the maximum.")
     if row["every"] >= limits.queued:
         raise QueueFull(f"The queue is full: {row['every']} jobs are waiting.")
 

@@ -38,9 +38,9 @@ from brats_mm_service.viewer.intake import link_or_copy, plain_name
 
 _LONGEST_AUTHOR = 120
 MOST_INFO_BYTES = 128 * 1024
-"""Largest size in bytes of a viewer's information about an image or a label, as JSON."""
+"""Maximum size in bytes of a viewer's information about an image or a label, as JSON."""
 MOST_LABELS = 5000
-"""Largest number of labels of a caller. Each submission reads all their records."""
+"""Maximum number of labels of a caller. Each submission reads all their records."""
 
 
 class ViewerCorrections:

@@ -256,7 +256,7 @@ def _not_own(images: ViewerImages, image: str) -> Problem:
 
 
 def _has_sum(path: Path, text: str) -> bool:
-    """Whether a file has a checksum such as `SHA256:0f1e...`."""
+    """Return whether a file has a checksum such as `SHA256:0f1e...`."""
     algorithm, _, digest = text.rpartition(":")
     algorithm = (algorithm or "SHA256").upper()
     if algorithm not in _ALGORITHMS:

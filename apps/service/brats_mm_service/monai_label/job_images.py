@@ -21,7 +21,7 @@ def finished_job(service: Service, caller: Caller, job_id: str) -> Job | None:
 
 
 def is_raw(service: Service, job: Job) -> bool:
-    """Whether a job segmented raw scans, which cannot be used for training directly."""
+    """Return whether a job segmented raw scans, which cannot be used for training directly."""
     preparation = result_json(service.queue.files.result(job.id), "report.json").get("preparation")
     return isinstance(preparation, Mapping) and preparation.get("kind") == "raw"
 

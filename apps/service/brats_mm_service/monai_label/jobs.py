@@ -76,7 +76,9 @@ class ViewerJobs:
             raise too_many(self._service, str(full)) from full
 
     def _is_current(self, job: Job) -> bool:
-        """Whether a job was finished by the active version. Another version may have been activated while it waited."""
+        """Return whether a job was finished by the active version. Another version may have been activated while it
+        waited.
+        """
         if job.state is not JobState.DONE:
             return False
         active = self._service.models.active().version

@@ -77,7 +77,7 @@ def _is_nifti(head: bytes) -> bool:
 
 
 def _is_mgh(head: bytes) -> bool:
-    """Whether bytes start like a FreeSurfer volume: version 1, four sizes and a voxel type, big-endian."""
+    """Return whether bytes start like a FreeSurfer volume: version 1, four sizes and a voxel type, big-endian."""
     integers = [int.from_bytes(head[at : at + 4], "big") for at in range(0, 24, 4)]
     return (
         len(head) >= 284

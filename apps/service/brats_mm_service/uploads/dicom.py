@@ -21,7 +21,7 @@ class StoredStudy:
 
     Attributes:
         sequences: sequence -> folder, in channel order.
-        ignored: reason by ignored series or file.
+        ignored: reason for each ignored series or file.
         notes: remarks on the choice of the series.
     """
 

@@ -35,7 +35,7 @@ class SortedUpload:
 
     Attributes:
         sequences: stored file name by sequence, in channel order.
-        ignored: reason by ignored file.
+        ignored: reason for each ignored file.
         notes: remarks on how the sequences were recognised.
         names: the caller's file name by sequence.
     """
@@ -105,7 +105,7 @@ def new_job(
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name is free of control characters and of characters that change the writing direction (U+202E)."""
+    """Return whether a name has no control characters and none that change the writing direction (U+202E)."""
     return not any(unicodedata.category(letter).startswith("C") for letter in name)
 
 

@@ -21,7 +21,7 @@ from brats_mm_service.settings import MIB, UploadLimits
 _FLUSH_BYTES = MIB
 _LONGEST_NAME = 255
 _LARGEST_HEADERS = 64 * 1024
-"""Largest total size in bytes of the headers of all parts, which are held in memory."""
+"""Maximum total size in bytes of the headers of all parts, which are held in memory."""
 _DISK_CHECK_BYTES = 16 * MIB
 _BEHIND = 4
 """Number of chunks that may wait to be hashed and written."""

@@ -15,7 +15,7 @@ class Slots:
     Args:
         name: plural name of the operations, for messages.
         total: total number of slots.
-        per_caller: largest number of slots per caller.
+        per_caller: maximum number of slots per caller.
     """
 
     def __init__(self, name: str, total: int, per_caller: int) -> None:

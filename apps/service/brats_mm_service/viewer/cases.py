@@ -1,4 +1,4 @@
-"""Cases on the server that viewers open instead of uploading: sub-folders and volumes of one folder.
+"""Cases on the server that viewers open instead of uploading: subfolders and volumes of one folder.
 
 The folder is only read, and its location is not revealed.
 """

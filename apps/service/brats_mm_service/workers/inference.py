@@ -206,7 +206,9 @@ def _do(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, m
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, PyTorch or ITK ran out of memory. The latter two raise RuntimeError with a typical message."""
+    """Return whether Python, PyTorch or ITK ran out of memory. The latter two raise RuntimeError with a typical
+    message.
+    """
     phrases = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc")
     return isinstance(error, MemoryError) or any(phrase in str(error).lower() for phrase in phrases)
 

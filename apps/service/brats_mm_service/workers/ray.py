@@ -114,7 +114,7 @@ class RayWorker:
         return self._death or "it is still running"
 
     def _fetched(self, timeout_s: float) -> bool:
-        """Whether events have arrived in time."""
+        """Return whether events have arrived in time."""
         import ray
         from ray.exceptions import RayError
 
@@ -131,7 +131,7 @@ class RayWorker:
         return True
 
     def _is_sign(self, message: dict[str, Any]) -> bool:
-        """Whether an event, such as a heartbeat, only concerns this handle."""
+        """Return whether an event, such as a heartbeat, only concerns this handle."""
         if message["event"] == "started":
             self.pid, self.started = message["pid"], time.monotonic()
             return True

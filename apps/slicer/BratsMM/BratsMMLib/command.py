@@ -63,7 +63,7 @@ class RealProcess:
             )
         except OSError as error:
             raise Refused(
-                f"{words[0]} cannot be started: {error.strerror or error}. Give the full path of the program."
+                f"{words[0]} cannot be started: {error.strerror or error}. Provide the full path of the program."
             ) from error
 
     def lines(self) -> Iterator[str]:
@@ -152,7 +152,7 @@ def find_program(program: str) -> str:
     if place is None:
         raise Refused(
             f"There is no program {program.strip() or 'brats-mm'} on this machine. Install BraTS-MM "
-            "(python3 -m venv, pip install brats-mm) and give the path of its command brats-mm."
+            "(python3 -m venv, pip install brats-mm) and provide the path of its command brats-mm."
         )
     return place
 

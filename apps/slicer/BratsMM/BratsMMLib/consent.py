@@ -19,7 +19,7 @@ def checked_url(text: str) -> str:
     url = text.strip().rstrip("/")
     place = urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname or place.username or place.query or place.fragment:
-        raise NotAllowed(f"“{text}” is not the address of a service. Give one such as http://127.0.0.1:8000.")
+        raise NotAllowed(f"“{text}” is not the address of a service. Use one such as http://127.0.0.1:8000.")
     return url
 
 

@@ -40,7 +40,7 @@ _COPIES, _MPR_OF = word_set("copies"), word_set("mpr_of")
 _HARMLESS = {word: frozenset(others.split()) for word, others in VOCABULARY["harmless_beside"].items()}
 _FLAIR_PHRASES: Sequence[str] = VOCABULARY["phrases"]["flair"]
 _REACH: int = VOCABULARY["negation_reach"]
-"""Largest number of words between a negation and a word for contrast: `sans injection de gado`."""
+"""Maximum number of words between a negation and a word for contrast: `sans injection de gado`."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def read_names(names: Sequence[tuple[str, str]], folder: str = "") -> list[NameR
     sequence. A kind of image that the prefix names, as in `phase_T1` and `phase_FLAIR`, makes the names ambiguous.
 
     Args:
-        names: (file name without suffix, name of the sub-folder or an empty string).
+        names: (file name without suffix, name of the subfolder or an empty string).
         folder: name of the case's folder.
     """
     stems = [words_of(without_entities(stem)) for stem, _ in names]
@@ -111,7 +111,7 @@ def _read_shared(words: Sequence[Word]) -> NameReading:
 
 
 def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Word]) -> NameReading:
-    """Read the distinctive part of a name, else the whole name, else the sub-folder's name."""
+    """Read the distinctive part of a name, else the whole name, else the subfolder's name."""
     first = _read(_without_identifier(tail) if len(tail) == len(stem) else tail)
     for candidate in (tail, stem, sub):
         reading = _read(_without_identifier(candidate))

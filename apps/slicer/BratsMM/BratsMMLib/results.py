@@ -44,7 +44,7 @@ VOLUME_HEADS = ("Region", "mL", "Interval, mL", "Uncertainty, nats", "Expected D
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of the importance chart: the share of a sequence in a region, 0 to 1, or None for a missing sequence."""
+    """A bar of the importance chart: the fraction of a sequence in a region, 0 to 1, or None for a missing sequence."""
 
     sequence: Sequence
     region: str

@@ -150,7 +150,7 @@ def headers_of(place: Place) -> dict[str, str]:
 
 
 def progress_of(job: dict[str, Any]) -> Progress:
-    """Return a job's progress in words and as a share."""
+    """Return a job's progress in words and as a fraction."""
     if job["state"] == "queued":
         position = job.get("queue_position")
         ahead = "" if not position else f", {position} ahead"

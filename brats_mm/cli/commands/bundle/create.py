@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     datalist = options.calibrate
     if datalist is None and (options.per_subset or options.calibrate_confidence):
         raise OptionError(
-            "--per-subset and --calibrate-confidence need labelled cases. Give their list with --calibrate."
+            "--per-subset and --calibrate-confidence need labelled cases. Provide their list with --calibrate."
         )
     template = chosen_bundle(options)
     cases = labelled_cases(datalist, dataset_dir=options.dataset_dir, section=options.section) if datalist else ()
