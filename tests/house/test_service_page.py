@@ -84,6 +84,7 @@ def test_nginx_configuration_meets_service_requirements():
     passed = {name: words for name, words, _ in inner}
     assert path == ["/"]
     assert passed["proxy_pass"] == ["http://127.0.0.1:8000"]
+    assert passed["proxy_http_version"] == ["1.1"], "1.0 buffers requests of unknown length"
     assert passed["proxy_set_header"] == ["Host", "$host"], "the service compares it with the page's origin"
     assert (passed["proxy_buffering"], passed["proxy_request_buffering"]) == (["off"], ["off"])
     hours = int(passed["proxy_read_timeout"][0].removesuffix("h"))

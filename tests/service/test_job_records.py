@@ -82,6 +82,13 @@ def test_idempotency_key_identifies_one_job(queue):
     assert submitted(queue, "three", owner="bob", key="k")[1]
 
 
+def test_text_of_idempotency_key_is_not_stored(queue):
+    submitted(queue, "one", key="Quetzalcoatl-Smith 1970-01-01")
+    assert queue.records.by_key("ann", "Quetzalcoatl-Smith 1970-01-01").id == "one"
+    assert queue.records.by_key("bob", "Quetzalcoatl-Smith 1970-01-01") is None
+    assert [path for path in queue.files.root.glob("records*") if b"Quetzalcoatl" in path.read_bytes()] == []
+
+
 def test_waiting_jobs_are_limited_in_total_and_per_caller(tmp_path):
     queue = JobQueue(
         JobRecords(Database(tmp_path / "r")),

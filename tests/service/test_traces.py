@@ -40,7 +40,8 @@ def test_deleted_job_leaves_no_name(tmp_path, made_head, caplog, fail):
     volume = (made_head / "BraTS-GLI-00000-000-t1c.nii.gz").read_bytes()
     case = zipped(f"{CANARY}/{CANARY}_t1ce.nii.gz", volume)
     with serving(small_settings(tmp_path), behaviour={"fail": fail, "detail": f"{CANARY} cannot be used."}) as client:
-        sent = client.post("/v1/jobs", files={"case": (f"{CANARY}.zip", case)}, headers={"Idempotency-Key": "k"}).json()
+        key = {"Idempotency-Key": CANARY}
+        sent = client.post("/v1/jobs", files={"case": (f"{CANARY}.zip", case)}, headers=key).json()
         ended(client, sent["id"])
         for refused in ({"case": (f"{CANARY}.zip", b"PK" + CANARY.encode())}, {"t1": (f"{CANARY}.nii.gz", b"x" * 500)}):
             assert client.post("/v1/jobs", files=refused).status_code >= 400

@@ -1,5 +1,6 @@
 """SQLite database: one connection per thread, write-ahead log, durable commits."""
 
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -70,13 +71,15 @@ CREATE TABLE IF NOT EXISTS predictions (
 ALTER TABLE jobs ADD COLUMN training TEXT
 """
 
+_VERSION_4 = "UPDATE jobs SET key = key_digest(owner, key) WHERE key IS NOT NULL"
+
 _WAIT_S = 10
 """Longest wait for a lock of another connection."""
 
 _ERASE_WAIT_S = 1
 """Longest wait while the log is emptied, which blocks other writers."""
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Migrations from version n to n + 1 of a file (`user_version`). Append only, never change."""
 
 
@@ -169,8 +172,19 @@ class Database:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")  # deleted data are overwritten
+        connection.create_function("key_digest", 2, key_digest, deterministic=True)
         self._local.connection = connection
         return connection
+
+
+def key_digest(owner: str, key: str) -> str:
+    """Return the stored form of an Idempotency-Key, whose text may contain a patient's name.
+
+    Args:
+        owner: caller who sent it.
+        key: text of the header.
+    """
+    return hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()
 
 
 def check_records(path: Path) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from brats_mm.pipeline.request import from_json, to_json
-from brats_mm_service.database import Database
+from brats_mm_service.database import Database, key_digest
 from brats_mm_service.jobs.fairness import fair_order
 from brats_mm_service.jobs.model import Job, NewJob, ResultFile
 from brats_mm_service.jobs.states import OPEN, JobState, sources_of
@@ -54,7 +54,7 @@ class JobRecords:
                     json.dumps(dict(new.ignored)),
                     json.dumps(list(new.notes)),
                     self._now(),
-                    new.key,
+                    None if new.key is None else key_digest(new.owner, new.key),
                     new.fingerprint,
                     json.dumps(dict(new.names)),
                     None if new.training is None else json.dumps(dict(new.training)),
@@ -79,7 +79,8 @@ class JobRecords:
 
     @staticmethod
     def _by_key(connection: sqlite3.Connection, owner: str, key: str) -> Job | None:
-        row = connection.execute("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, key)).fetchone()
+        digest = key_digest(owner, key)
+        row = connection.execute("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, digest)).fetchone()
         return None if row is None else _job(row)
 
     def page(self, owner: str, *, before: int | None, size: int) -> tuple[list[Job], int | None]:
