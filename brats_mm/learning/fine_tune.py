@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from brats_mm.domain.options import ModelOptions
-from brats_mm.errors import CaseError
+from brats_mm.errors import CaseError, TrainingError
 from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, open_bundle, sha256_of
 from brats_mm.io.volume import read_stored
 from brats_mm.learning.corrections import Role
@@ -31,6 +31,8 @@ from brats_mm.trust.calibration_file import SUBSET_CALIBRATION
 
 FITTED_FILES = ("models/trust.json", "docs/expected_dice.json", "docs/trust_figures.json")
 """Files with measurements of the parent's weights, which are not copied to a new version."""
+
+_REMEDY = "Lower the learning rate, or check the corrected cases."
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def fine_tune(plan: TrainingPlan, folder: Path, options: ModelOptions, output: P
     Raises:
         BundleError: the bundle cannot be used.
         InputError: a case cannot be used.
+        TrainingError: the loss or a weight is not finite.
     """
     parent = open_bundle(options.bundle)
     network, identity = load_network(parent, trusted=options.trust_bundle)
@@ -107,7 +110,16 @@ def write_version(
         state: weights of the new bundle.
         version: version of the new bundle.
         report: report of the training, for the changelog.
+
+    Raises:
+        TrainingError: a weight is not finite. Nothing was written.
     """
+    kinds = {name: value.dtype for name, value in _stored(parent).items()}
+    weights = {name: value.to(kinds.get(name, value.dtype)) for name, value in state.items()}
+    bad = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if bad:
+        message = f"{len(bad)} weights are not finite (first: {bad[0]}), so there is no new version. {_REMEDY}"
+        raise TrainingError(message)
     for path in (source for source in parent.root.rglob("*") if source.is_file()):
         name = path.relative_to(parent.root).as_posix()
         if name in (WEIGHTS, HASHES, REPORT, *FITTED_FILES) or name.startswith("models/model."):
@@ -117,8 +129,7 @@ def write_version(
         place.write_bytes(path.read_bytes())
     bundle = Bundle(folder)
     bundle.weights.parent.mkdir(parents=True, exist_ok=True)
-    kinds = {name: value.dtype for name, value in _stored(parent).items()}
-    torch.save({name: value.to(kinds.get(name, value.dtype)) for name, value in state.items()}, bundle.weights)
+    torch.save(weights, bundle.weights)
     digest = sha256_of(bundle.weights)
     (folder / HASHES).write_text(f"{digest}  {Path(WEIGHTS).name}\n", encoding="utf-8")
     metadata = parent.metadata()
@@ -221,7 +232,11 @@ def _train(
         watch.check()
         watch.progress("training", min(total, round(watch.clock() - begin)), total)
         steps += 1
-        return step(part, image, target, available)
+        loss = step(part, image, target, available)
+        if not bool(torch.isfinite(loss)):
+            message = f"The loss is {loss.item()} in step {steps}, so there is no new version. {_REMEDY}"
+            raise TrainingError(message)
+        return loss
 
     weights = train(
         part,

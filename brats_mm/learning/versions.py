@@ -8,6 +8,7 @@ A bundle appears complete or not at all. Only `activate` and `roll_back` change 
 
 import json
 import re
+import secrets
 import shutil
 import threading
 from collections.abc import Collection, Mapping
@@ -118,6 +119,19 @@ class ModelVersions:
                 shutil.rmtree(target)
             bundle.rename(target)
             sync(self._root)
+
+    def discard(self, version: str) -> None:
+        """Remove a version whose training did not end well. Does nothing if there is none.
+
+        Raises:
+            OSError: its folder cannot be moved away.
+        """
+        if version not in self.names():
+            return
+        gone = self._root / f".{version}.{secrets.token_hex(8)}"
+        with self._lock:
+            (self._root / version).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def active(self) -> ActiveModel:
         """Return the active version, which is the base if none was activated or the active version was deleted."""

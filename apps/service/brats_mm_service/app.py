@@ -117,8 +117,7 @@ def _make_tokens_optional(app: FastAPI) -> None:
 
 def _add_problems(app: FastAPI, service: Service) -> None:
     def answer(problem: Problem) -> JSONResponse:
-        kind = problem.body()["type"].rpartition(":")[2]
-        service.metrics.refusals.labels(kind).inc()
+        service.metrics.refusals.labels(problem.kind).inc()
         return JSONResponse(problem.body(), problem.status, dict(problem.headers), media_type=MEDIA_TYPE)
 
     @app.exception_handler(Problem)

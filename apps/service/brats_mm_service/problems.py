@@ -14,10 +14,12 @@ from brats_mm.errors import (
     OptionError,
     OutputError,
     ResourceError,
+    TrainingError,
     VolumeError,
 )
 
 MEDIA_TYPE = "application/problem+json"
+_URN = "urn:brats-mm:problem:"
 
 TITLES: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request cannot be understood"),
@@ -43,6 +45,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "header-too-large": (431, "The request's headers are too large"),
     "internal": (500, "An internal error of the service"),
     "model": (500, "The model cannot be used"),
+    "training": (500, "The training cannot continue"),
     "memory": (500, "The machine's memory is too small"),
     "time-limit": (500, "The job took too long"),
     "worker-crash": (500, "The worker stopped"),
@@ -62,6 +65,7 @@ _KINDS: tuple[tuple[type[BratsMMError], str], ...] = (
     (OutputError, "disk-full"),
     (InputError, "bad-case"),
     (BundleError, "model"),
+    (TrainingError, "training"),
     (ResourceError, "memory"),
     (Cancelled, "cancelled"),
 )
@@ -96,7 +100,12 @@ class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
 def problem_body(kind: str, detail: str) -> dict[str, Any]:
     """Return an RFC 9457 body, which is also the `error` of a failed job."""
     status, title = TITLES[kind]
-    return {"type": f"urn:brats-mm:problem:{kind}", "title": title, "status": status, "detail": detail}
+    return {"type": f"{_URN}{kind}", "title": title, "status": status, "detail": detail}
+
+
+def kind_in(body: Mapping[str, Any]) -> str:
+    """Return the kind of a body of `problem_body`."""
+    return str(body["type"]).removeprefix(_URN)
 
 
 def kind_of(error: BratsMMError) -> str:

@@ -94,6 +94,7 @@ class Service:
         retention = self.settings.retention
         steps = (
             self.queue.sweep,
+            self.trainer.discard_unfinished,
             lambda: self.transfers.forget(retention.record_s),
             lambda: self.predictions.forget(retention.result_s + retention.record_s),
             self.viewer_store.sweep,

@@ -1,6 +1,7 @@
 """A short fine-tuning of a tiny bundle gives a new version with held-out scores, and can be cancelled."""
 
 import json
+import re
 import shutil
 import time
 
@@ -11,10 +12,10 @@ import torch
 
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.options import ModelOptions
-from brats_mm.errors import Cancelled, CaseError, OptionError
+from brats_mm.errors import Cancelled, CaseError, OptionError, TrainingError
 from brats_mm.io.bundle import Bundle, checked_hash
 from brats_mm.learning.corrections import Role
-from brats_mm.learning.fine_tune import Watch, _train, fine_tune, mixture_step
+from brats_mm.learning.fine_tune import Watch, _train, fine_tune, mixture_step, write_version
 from brats_mm.learning.plan import (
     REPLAY,
     FineTuning,
@@ -92,6 +93,28 @@ def test_cancelled_training_leaves_no_bundle(plan, tiny_bundle, tmp_path):
         fine_tune(read_plan(plan), plan, options, tmp_path / "attempt-1", watch(check))
     assert not list((tmp_path / "attempt-1").iterdir())
     assert not (tmp_path / "attempt-1-training").exists()
+
+
+def test_infinite_loss_leaves_no_bundle(plan, tiny_bundle, tmp_path, monkeypatch):
+    def step(network, image, target, available):
+        return mixture_step(network, image, target, available) * float("inf")
+
+    monkeypatch.setattr("brats_mm.learning.fine_tune.mixture_step", step)
+    options = ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
+    with pytest.raises(TrainingError, match=r"The loss is (nan|inf) in step 1, so there is no new version"):
+        fine_tune(read_plan(plan), plan, options, tmp_path / "attempt-1", watch())
+    assert not list((tmp_path / "attempt-1").iterdir())
+    assert not (tmp_path / "attempt-1-training").exists()
+
+
+def test_weights_that_are_not_finite_are_not_written(tiny_bundle, tmp_path):
+    parent = Bundle(tiny_bundle)
+    state = torch.load(parent.weights, weights_only=True)
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    state[name] = torch.full_like(state[name], float("nan"))
+    with pytest.raises(TrainingError, match=f"1 weights are not finite .first: {re.escape(name)}"):
+        write_version(parent, tmp_path / "bundle", state, "1.0+site.1", {})
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_step_lowers_loss_of_mixture():

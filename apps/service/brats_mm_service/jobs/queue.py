@@ -171,21 +171,26 @@ class JobQueue:
         job = self.records.get(job_id)
         return job is None or job.state is not JobState.RUNNING
 
-    def finish(self, job: Job, seconds: Mapping[str, float]) -> None:
-        """Publish the output of an attempt. Called by the supervisor."""
-        self._finish(job, self.files.publish(job.id, job.attempts), seconds)
+    def finish(self, job: Job, seconds: Mapping[str, float]) -> bool:
+        """Publish the output of an attempt. Called by the supervisor.
 
-    def _finish(self, job: Job, results: tuple[ResultFile, ...], seconds: Mapping[str, float]) -> None:
+        Returns:
+            Whether the job is done. False if it was cancelled at the last moment.
+        """
+        return self._finish(job, self.files.publish(job.id, job.attempts), seconds)
+
+    def _finish(self, job: Job, results: tuple[ResultFile, ...], seconds: Mapping[str, float]) -> bool:
         if not self.records.finish(job.id, results, seconds):
             now = self.records.get(job.id)
             if (
                 now is None or now.state is not JobState.DONE
             ):  # done: recorded by an earlier call that failed afterwards
                 self.files.remove(job.id)  # cancelled at the last moment
-                return
+                return False
         for stage, value in seconds.items():
             self.metrics.stages.labels(stage).observe(value)
         self._ended(job, JobState.DONE)
+        return True
 
     def fail(self, job: Job, kind: str, detail: str) -> None:
         """Fail a job. Called by the supervisor."""

@@ -15,7 +15,7 @@ from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job
 from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.jobs.states import OPEN, JobState
-from brats_mm_service.problems import Problem, not_found
+from brats_mm_service.problems import Problem, kind_in, not_found
 from brats_mm_service.routes.about import base_version
 from brats_mm_service.routes.jobs import too_many
 from brats_mm_service.service import Service
@@ -104,7 +104,7 @@ def _finished(job: Job) -> Job:
     if job.state is JobState.DONE:
         return job
     if job.state is JobState.FAILED and job.error is not None:
-        raise Problem(str(job.error["type"]).rpartition(":")[2], str(job.error["detail"]))
+        raise Problem(kind_in(job.error), str(job.error["detail"]))
     raise Problem("cancelled", "The job was cancelled, so there is no result.")
 
 

@@ -223,9 +223,9 @@ class Supervisor:
     def _tick(self, worker: Worker) -> None:
         """Hook that is called several times per second while a job runs."""
 
-    def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
-        """Publish the output of a job."""
-        self._queue.finish(job, seconds)
+    def _finish(self, job: Job, seconds: Mapping[str, float]) -> bool:
+        """Publish the output of a job, and return whether it is done."""
+        return self._queue.finish(job, seconds)
 
     def _is_cancelled(self, job: Job) -> bool:
         try:

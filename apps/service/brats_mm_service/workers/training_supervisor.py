@@ -13,6 +13,7 @@ from brats_mm_service.jobs.model import Job
 from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.jobs.states import JobState
 from brats_mm_service.logs import log
+from brats_mm_service.problems import kind_in
 from brats_mm_service.settings import WorkerSettings
 from brats_mm_service.workers.protocol import Worker
 from brats_mm_service.workers.supervisor import Supervisor
@@ -49,6 +50,11 @@ class TrainingSupervisor(Supervisor):
         self._paused = False
         super().__init__(queue, settings, lambda: spawn(self._bundle), self._end, self._refuse_all)
 
+    def start(self) -> None:
+        """Start the thread, which runs trainings, after removing what an earlier run left."""
+        self.discard_unfinished()
+        super().start()
+
     def stop(self) -> None:
         """Stop. A running training returns to the queue."""
         self._end.set()
@@ -82,13 +88,31 @@ class TrainingSupervisor(Supervisor):
                 self._paused = busy
                 worker.send({"command": "pause" if busy else "resume"})
 
-    def _finish(self, job: Job, seconds: Mapping[str, float]) -> None:
-        bundle = self._queue.files.attempt(job.id, job.attempts) / BUNDLE
-        if bundle.is_dir():  # absent on a retry
-            version = str((job.training or {})["version"])
-            self._models.adopt(bundle, version)
-            log("version_made", job=job.id, version=version)
-        super()._finish(job, seconds)
+    def _finish(self, job: Job, seconds: Mapping[str, float]) -> bool:
+        bundle, version = self._queue.files.attempt(job.id, job.attempts) / BUNDLE, _version_of(job)
+        try:
+            if bundle.is_dir():  # absent on a retry
+                self._models.adopt(bundle, version)
+                log("version_made", job=job.id, version=version)
+            is_done = super()._finish(job, seconds)
+        except OSError:  # the job fails, or was cancelled, which removes its files
+            record = self._queue.records.get(job.id)
+            if record is None or record.state is not JobState.DONE:
+                self._models.discard(version)
+            raise
+        if not is_done:
+            self._models.discard(version)
+        return is_done
+
+    def discard_unfinished(self) -> None:
+        """Remove versions of trainings that ended otherwise or run again, left by an interruption at their end."""
+        ended = self._queue.records.trainings([JobState.QUEUED, JobState.CANCELLED, JobState.FAILED])
+        for job in ended:
+            if job.error is not None and kind_in(job.error) == "damaged":
+                continue  # it was done, but its report has changed since
+            if _version_of(job) in self._models.names():
+                self._models.discard(_version_of(job))
+                log("version_discarded", job=job.id, version=_version_of(job))
 
     def _is_busy(self) -> bool:
         return not self._beside and self._queue.records.has_segmentations()
@@ -96,3 +120,7 @@ class TrainingSupervisor(Supervisor):
     def _refuse_all(self, kind: str, detail: str) -> None:
         for job in self._queue.records.trainings([JobState.QUEUED]):
             self._queue.fail(job, kind, detail)
+
+
+def _version_of(job: Job) -> str:
+    return str((job.training or {})["version"])
