@@ -8,7 +8,7 @@
     |   |-- OptionError       an option has an invalid value
     |   `-- OutputError       results cannot be written
     |-- BundleError           a model bundle is missing or incomplete, or its weights do not match their hash
-    |-- TrainingError         a training cannot continue: non-finite loss, or a checkpoint that does not fit
+    |-- TrainingError         training cannot continue: non-finite loss, or a checkpoint that does not fit
     |-- ResourceError         this machine has too little memory for the settings
     `-- Cancelled             the caller asked to stop
 
@@ -49,7 +49,7 @@ class BundleError(BratsMMError):
 
 
 class TrainingError(BratsMMError):
-    """A training cannot start or continue."""
+    """Training cannot start or continue."""
 
 
 class ResourceError(BratsMMError):

@@ -15,7 +15,7 @@ EXIT_OK, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Formatter that wraps paragraphs to the terminal, keeps line breaks of examples and shows default values."""
+    """Format help: wrap paragraphs to the terminal width, keep line breaks in examples, and show defaults."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         """Wrap each line of a description or epilog, but not indented ones, which are commands to copy."""

@@ -19,7 +19,7 @@ _REPORT = "report.json"
 def prepare_output(
     folder: Path, layout: Layout, labels: LabelConvention, manifest: Path | None = None, *, version: str
 ) -> None:
-    """Create the folder of a cohort, or continue an earlier cohort. Refuses folders with other files.
+    """Create the folder of a cohort, or continue an earlier cohort. Rejects folders with other files.
 
     Args:
         folder: folder for all results.

@@ -2,7 +2,7 @@
 
 `paper` is SimMLM's recipe (released code, which is more detailed than the supplement). `small_data` adds transforms for
 a few dozen cases: rotation, zoom and elastic deformation, bias field, low resolution, transplanted tumours, and windows
-that favour the tumour. `strong` is a stronger version for long trainings, which would otherwise overfit.
+that favour the tumour. `strong` is a stronger version for long training runs, which would otherwise overfit.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence

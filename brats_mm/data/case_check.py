@@ -41,7 +41,7 @@ Checked = tuple[str, Item | str]
 
 @dataclass(frozen=True)
 class Findings:
-    """What the check of a case found: its fault, if any, and whether front and back of the brain appear exchanged."""
+    """Findings about a case: its fault, if any, and whether front and back of the brain appear exchanged."""
 
     name: str
     fault: str | None = None
@@ -122,7 +122,7 @@ def _findings(checked: Checked, needs: Sequence[str]) -> Findings:
 
 @lru_cache(maxsize=8192)
 def _findings_of(entry: str, stamps: tuple[FileStamp, ...]) -> Findings:
-    """Check a case. Cached by its entry and its files, because each of the five trainings checks the same list."""
+    """Check a case. Cached by its entry and its files, because each of the five training runs checks the same list."""
     item: Item = json.loads(entry)
     name, brains = item["name"], list[Volume]()
     faults = "; ".join(_item_faults(item, brains))
@@ -172,7 +172,7 @@ def _warn_of_shared_patients(listed: Sequence[Checked]) -> None:
     shared = sorted(patients[0] & patients[1])
     if shared:
         logger.warning(
-            "%d patients have scans for training and for validation (%s first), which flatters the validation.",
+            "%d patients have scans in both training and validation (first: %s), which biases the validation.",
             len(shared),
             shared[0],
         )

@@ -1,6 +1,6 @@
 """Image files for training. NIfTI files are read to the end of their gzip stream.
 
-nibabel stops after the last voxel and so never compares the checksum: a flipped bit would be trained on.
+nibabel stops after the last voxel and never compares the checksum, so a flipped bit would go unnoticed.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def _load_itk(path: Path) -> Any:
 
 
 class CheckedNibabelReader(NibabelReader):
-    """MONAI's reader of image files, on `load_checked`."""
+    """MONAI image reader based on `load_checked`."""
 
     def verify_suffix(self, filename: Sequence[Any] | Any) -> bool:
         """Return whether all files have a suffix that `load_checked` reads."""

@@ -73,7 +73,7 @@ def _stem(name: str) -> str:
 
 
 def find_items(dataset_dir: Path | str) -> list[Item]:
-    """Return the cases of a folder with one subfolder per case, by name.
+    """Return the cases of a folder with one subfolder per case, sorted by name.
 
     Raises:
         CaseError: there is no such folder, or no case in it.
@@ -97,7 +97,7 @@ def make_datalist(
     testing: Collection[str] = (),
     items: Sequence[Item] | None = None,
 ) -> dict[str, Any]:
-    """List the cases of a folder in the Decathlon's style, with paths relative to the folder.
+    """List the cases of a folder in Decathlon style, with paths relative to the folder.
 
     Args:
         dataset_dir: folder with one subfolder per case.

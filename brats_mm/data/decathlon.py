@@ -67,7 +67,7 @@ def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
     if odd or not candidates:
         raise CaseError(
             f"{path} lists one file per case, but does not say which sequence each volume is: "
-            f'{", ".join(odd) or "it has no modality"}. Add such as "modality": '
+            f'{", ".join(odd) or "it has no modality"}. Add, for example, "modality": '
             '{"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
         )
     return {next(iter(modalities)).value: int(number) for number, modalities in candidates.items()}
@@ -93,8 +93,8 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
     if scheme is None:
         raise CaseError(
             f"{path} does not say which label is oedema, which the necrotic or non-enhancing core, and which enhancing "
-            'tumour. Add such as "labels": {"0": "background", "1": "edema", "2": "non-enhancing", "3": "enhancing"}, '
-            f"in the order of one of {SCHEMES}."
+            'tumour. Add, for example, "labels": {"0": "background", "1": "edema", "2": "non-enhancing", "3": '
+            f'"enhancing"}}, in the order of one of {SCHEMES}.'
         )
     cavity = scheme is LabelScheme.BRATS2023 and any("cavity" in name for name in values)
     return LabelScheme.BRATS2024_POST_TREATMENT if cavity else scheme

@@ -23,7 +23,7 @@ PERCENTILES = (0.5, 50.0, 99.5)
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """Measured facts of one case.
+    """Measurements of one case.
 
     Attributes:
         shape: voxels along each axis.
@@ -77,7 +77,7 @@ def fingerprint(items: Sequence[Item], *, on_case: Callable[[int, int], None] | 
 
 
 def summarise(facts: Sequence[CaseFacts]) -> dict[str, Any]:
-    """Summarise the facts of all cases.
+    """Summarise the measurements of all cases.
 
     Returns:
         Plain values for JSON. `min`, `median` and `max` are over cases. `present` counts the cases that have a region,

@@ -14,7 +14,7 @@ _PINHOLES_SHARE = 1e-3
 
 
 def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
-    """Set NaN outside the head to 0. NaN inside is unchanged, and the caller must refuse it.
+    """Set NaN outside the head to 0. NaN inside is unchanged, and the caller must reject it.
 
     NaN voxels are outside if they are connected to the border of the volume. With such a background, pinholes of a mask
     are accepted: a few voxels each, and a thousandth of the image in total.

@@ -10,10 +10,10 @@ from brats_mm.errors import OptionError
 
 
 class TwoWindowsd(Randomizable, Transform):
-    """Cut and augment two windows of a case independently: `image` and `label`, `image_fewer` and `label_fewer`.
+    """Crop and augment two windows of a case independently: `image` and `label`, `image_fewer` and `label_fewer`.
 
     Args:
-        windows: random transforms that cut and augment one window.
+        windows: random transforms that crop and augment one window.
     """
 
     def __init__(self, windows: Compose) -> None:

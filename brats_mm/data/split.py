@@ -1,6 +1,6 @@
 """Split cases into training and validation: by share, by folds, by names, or by published lists of names or folds.
 
-All scans of a patient are on the same side. In names like `BraTS-GLI-00005-100`, the first number is the patient.
+All scans of a patient go to the same section. In names like `BraTS-GLI-00005-100`, the first number is the patient.
 """
 
 import ast

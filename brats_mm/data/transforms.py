@@ -157,7 +157,7 @@ class LabelsToRegionsd(MapTransform):
 
 
 class CropCandidatesd(Transform):
-    """Record possible window centres as `centres`: flat voxel indices of brain, whole tumour and enhancing tumour.
+    """Add possible window centres as `centres`: flat voxel indices of brain, whole tumour and enhancing tumour.
 
     Belongs to the cached part of the transforms. `RandCropByLabelClassesd(indices_key="centres")` draws from it.
     """

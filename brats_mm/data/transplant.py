@@ -103,7 +103,7 @@ def with_tumour_of(
 ) -> dict[Hashable, Any]:
     """Return the case with a donor's tumour added, or unchanged if that is impossible.
 
-    Impossible if both are the same case, the donor lacks a sequence of the case, or no position fits.
+    A transplant is impossible if both are the same case, the donor lacks a sequence of the case, or no position fits.
     """
     case_flags, donor_flags = torch.as_tensor(case["available"]), torch.as_tensor(donor["available"])
     itself = case.get("name") is not None and case.get("name") == donor.get("name")
@@ -124,7 +124,7 @@ def with_tumour_of(
 
 
 def cut_tumour(donor: Mapping[Hashable, Any]) -> Piece | None:
-    """Cut the tumour of a case with up to `FEATHER` voxels of surroundings. None without a tumour."""
+    """Cut the tumour of a case with up to `FEATHER` voxels of surroundings. Return None if it has no tumour."""
     image, label = torch.as_tensor(donor["image"]), torch.as_tensor(donor["label"])
     tumour = label[Region.WT.channel] > 0
     if int(tumour.sum()) < FEWEST:

@@ -25,12 +25,12 @@ class Alignment:
 
     Attributes:
         start: initialisation of the search: the header's geometry or the centres of the heads.
-        rotation_deg: angle of the found rotation.
+        rotation_deg: rotation angle.
         shift_mm: shift of the centre of the head.
         covered: fraction of the reference's head inside the other's field of view.
         information_before_nats, information_nats: mutual information inside the head, before and after registration.
-        peak: smallest loss of mutual information when the found transform is moved by 10 mm or 10 degrees. 0 or less if
-            moving it makes no difference or helps.
+        peak: smallest loss of mutual information when the transform is perturbed by 10 mm or 10 degrees. 0 or less if a
+            perturbation changes nothing or helps.
         head_overlap: Dice of the two head masks.
         edge_agreement: correlation of the gradient magnitudes inside the head, -1 to 1.
     """

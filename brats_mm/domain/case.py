@@ -17,7 +17,7 @@ class CaseFiles:
         name: name of the case for outputs.
         paths: path of each available sequence.
         ignored: reason by name of each file that is not used.
-        notes: remarks on how the sequences were recognised.
+        notes: notes on how the sequences were recognised.
     """
 
     name: str

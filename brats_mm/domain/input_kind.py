@@ -1,4 +1,4 @@
-"""Decide whether sequences are prepared like BraTS data, or raw scans.
+"""Decide whether sequences are raw scans or prepared like BraTS data.
 
 The model needs sequences like those of BraTS: on one grid, without skull. The decision uses only voxels and geometry,
 and returns the evidence for each conclusion.

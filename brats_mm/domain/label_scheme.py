@@ -45,7 +45,7 @@ class LabelScheme(str, Enum):
 
     @property
     def note(self) -> str:
-        """Remark on the mapping for readers of results. Empty if there is none."""
+        """Note on the mapping for readers of results. Empty if there is none."""
         return _NOTES.get(self, "")
 
 

@@ -204,7 +204,7 @@ class PreprocessingOptions:
 
     def __post_init__(self) -> None:
         if self.raw and self.prepared:
-            raise OptionError("raw and prepared exclude each other. Set at most one of them.")
+            raise OptionError("raw and prepared are mutually exclusive. Set at most one of them.")
         if not 0 <= self.grid_tolerance <= GRID_TOLERANCE:
             raise OptionError(
                 f"The grid tolerance is {self.grid_tolerance:g} voxels. It must be from 0 to {GRID_TOLERANCE:g}."

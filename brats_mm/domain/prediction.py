@@ -35,7 +35,7 @@ _SLAB = 4
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """The model that made a prediction: bundle name and version, SHA-256 of the weights, parameters, voxel size.
+    """Identity of the model of a prediction: bundle name and version, SHA-256 of the weights, parameters, voxel size.
 
     `expected` holds the scores of its model card for these weights, if any. `calibration` holds the corrections of its
     logits per subset of sequences, if fitted. `trust` holds its trust profile, if fitted.
@@ -182,7 +182,7 @@ class Prediction:
             options: options of `brats_mm.outputs.notebook_view.show`, such as `height_px`.
 
         Raises:
-            OptionError: ipyniivue is not installed, or this prediction has no tools.
+            OptionError: ipyniivue is not installed, or `tools` is None.
         """
         return self._need_tools().view(self, **options)
 
@@ -199,7 +199,7 @@ class Prediction:
             The written files.
 
         Raises:
-            OptionError: an option is unknown, or this prediction has no tools.
+            OptionError: an option is unknown, or `tools` is None.
             OutputError: a file exists and `overwrite` is false, or the folder cannot be written.
         """
         return self._need_tools().save(self, folder, **options)
@@ -212,7 +212,7 @@ class Prediction:
             labels: label values.
 
         Raises:
-            OptionError: `content` or `labels` is unknown, or this prediction has no tools.
+            OptionError: `content` or `labels` is unknown, or `tools` is None.
         """
         return self._need_tools().to_nibabel(self, content, LabelConvention.of(labels))
 
@@ -223,8 +223,8 @@ class Prediction:
     def _need_tools(self) -> PredictionTools:
         if self.tools is None:
             raise OptionError(
-                "This prediction cannot be shown or saved, because it has no tools. Create it with Segmenter.predict, "
-                "or set "
+                "This prediction cannot be shown or saved, because its `tools` are not set. Create it with "
+                "Segmenter.predict, or set "
                 "tools to brats_mm.outputs.prediction_tools.TOOLS."
             )
         return self.tools

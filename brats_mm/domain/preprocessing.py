@@ -38,7 +38,7 @@ class Step:
         name: description of the step.
         seconds: duration.
         quality: measures, plain numbers with their units in the names.
-        warnings: warnings to check.
+        warnings: reasons to check the result.
     """
 
     name: str

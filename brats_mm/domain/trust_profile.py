@@ -65,7 +65,7 @@ class DiceCurve:
         return float(np.interp(estimate, self.estimates, self.dice))
 
     def interval(self, estimate: float) -> tuple[float, float] | None:
-        """Return the interval of the Dice for an estimate, clipped to [0, 1], or None without a width."""
+        """Return the interval of the Dice for an estimate, clipped to [0, 1], or None if no width was fitted."""
         if self.width is None:
             return None
         middle = self.expected(estimate)
@@ -129,7 +129,7 @@ class GainModel:
         Args:
             available: sequences of the case.
             added: a sequence that is not among them.
-            region: region.
+            region: region to score.
             expected: expected Dice of the case with its sequences. None uses the mean of the subset.
             enhancing_ml: segmented volume of enhancing tumour.
         """
@@ -178,7 +178,7 @@ class TrustProfile:
 
         Args:
             available: sequences of the case.
-            region: region.
+            region: region to score.
             predicted_ml: volume of its segmentation.
             expected: expected Dice. None if nothing was segmented.
         """

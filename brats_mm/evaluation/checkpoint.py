@@ -65,7 +65,7 @@ class EvaluationCheckpoint:
         self._made: list[Path] = []
 
     def check_no_overwrite(self, *, resume: bool, overwrite: bool) -> None:
-        """Refuse to replace existing results.
+        """Check that no results would be replaced without permission.
 
         Args:
             resume: whether an interrupted evaluation will be resumed.
@@ -88,7 +88,7 @@ class EvaluationCheckpoint:
             )
 
     def cases_done(self) -> int:
-        """Return the number of finished cases of an interrupted evaluation, or 0 without a readable checkpoint."""
+        """Return the number of finished cases of an interrupted evaluation, or 0 if there is no readable checkpoint."""
         try:
             return self._read().done
         except OptionError:

@@ -74,7 +74,7 @@ def compare(
             f"{effective.confidence:.0%} percentile bootstrap over cases, {effective.resamples} samples, "
             f"seed {effective.seed}"
         ),
-        "test": "Wilcoxon signed-rank, two-sided; cases without a difference are dropped",
+        "test": "two-sided Wilcoxon signed-rank test, without the cases that do not differ",
         "empty_policy": summaries[0]["empty_policy"],
         "means": _compare_means(a, b, cases, effective),
         "counterintuitive": _compare_rates(a, b, cases, effective),

@@ -31,7 +31,7 @@ class _Worker(Generic[T]):
 
 
 class LocalEngine(Generic[T, R]):
-    """Runs tasks in processes of this machine."""
+    """Engine that runs tasks in processes on this machine."""
 
     retries = 1
 

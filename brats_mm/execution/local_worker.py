@@ -59,7 +59,7 @@ def work(pipe: "Connection[object, object]", make_runner: MakeRunner, slot: int,
         pipe: connection for tasks and results.
         make_runner: function that loads the model.
         slot: number of the worker, from 0.
-        threads: number of threads to compute on. 0 is the libraries' default.
+        threads: number of compute threads. 0 is the default of the libraries.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -4,7 +4,7 @@ import sys
 
 
 def address_space() -> int:
-    """Return the address space in bytes that this process may use (`ulimit -v`), or `sys.maxsize` without a limit."""
+    """Return the address space available to this process in bytes (`ulimit -v`), or `sys.maxsize` if unlimited."""
     try:
         import resource
     except ImportError:  # Windows has no such limit

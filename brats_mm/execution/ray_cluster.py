@@ -35,7 +35,7 @@ class ActorShare:
 
     @property
     def threads(self) -> int:
-        """Number of threads to compute on."""
+        """Number of compute threads."""
         return max(1, int(self.cores))
 
 

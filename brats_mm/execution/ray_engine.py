@@ -75,7 +75,7 @@ class _Place(Generic[T]):
 
 
 class RayEngine(Generic[T, R]):
-    """Runs tasks on a Ray cluster."""
+    """Engine that runs tasks on a Ray cluster."""
 
     retries = 3  # machines of a cluster may disappear through no fault of the task
 

@@ -67,7 +67,7 @@ def cross_validate(
     Args:
         bundle: bundle whose configs to train.
         plan: settings of the cross-validation.
-        on_stage: called before each training.
+        on_stage: called before each training run.
         on_step: called after each step.
 
     Returns:

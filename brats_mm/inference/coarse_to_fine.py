@@ -151,7 +151,9 @@ def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
 def suspicious_box(
     suspicious: Bool[Tensor, "x y z"],
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
-    """Return the widened box around the suspicious voxels, or None without such voxels."""
+    """Return the box around suspicious voxels, with a margin, as (start, stop) per axis. None if there are
+    none.
+    """
     bounds = []
     for axis, size in enumerate(suspicious.shape):
         other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)

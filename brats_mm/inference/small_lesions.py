@@ -52,8 +52,8 @@ def _mask(logits: Tensor, channels: list[int]) -> Mask:
 
 
 def _small_components(mask: Mask, smallest: float) -> Mask | None:
-    """Return the voxels of components with fewer than `smallest` voxels, except the largest, or None without such
-    voxels.
+    """Return the voxels of components with fewer than `smallest` voxels, except the largest, or None if there are no
+    such voxels.
     """
     if not mask.any():
         return None

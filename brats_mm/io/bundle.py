@@ -87,7 +87,7 @@ def default_bundle() -> Path:
 
 
 def open_bundle(root: Path | str | None = None) -> Bundle:
-    """Return the bundle at `root`, or the bundle of the package."""
+    """Open a bundle."""
     folder = default_bundle() if root is None else Path(root).expanduser()
     if not folder.is_dir():
         raise BundleError(f"There is no bundle folder {folder}. Provide the folder that holds configs/ and models/.")

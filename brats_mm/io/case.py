@@ -172,7 +172,7 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
         if apart_mm > EXACT_GRID_MM:
             warnings.append(
                 f"{modality.label} is {apart_mm:.3f} mm off the case's grid. Its voxels are assigned to the nearest "
-                "voxels of that grid. --grid-tolerance sets the largest distance."
+                "voxels of that grid. --grid-tolerance sets the maximum distance."
             )
         if volume.grid.shear_deg > LEANING_DEG:
             warnings.append(

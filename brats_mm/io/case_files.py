@@ -19,7 +19,7 @@ from brats_mm.io.volume import volumes_in
 
 _SHOWN_FILES = 12
 _SHOWN_REASONS = 4
-_BY_OPTION = "give the files by option: --t1, --t1ce, --t2, --flair"
+_BY_OPTION = "provide the files by option: --t1, --t1ce, --t2, --flair"
 
 
 def find_bids_case(dataset: Path, selection: BidsFilter) -> CaseFiles:
@@ -232,7 +232,7 @@ def _unusable(path: Path) -> str | None:
     if partner is None:
         return None
     if not (path.parent / partner).exists():
-        return f"it is one of two files, and {partner} is missing"
+        return f"its companion file {partner} is missing"
     return f"it is the header of {partner}" if image_suffix(path.name) in PAIR_SUFFIXES.values() else None
 
 

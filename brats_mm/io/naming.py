@@ -26,7 +26,7 @@ class Recognised:
         ignored: reason for each ignored file.
         unclear: possible sequences by file.
         doubts: another possible meaning of the name, by unclear file.
-        notes: remarks on the choice.
+        notes: notes on the choice.
     """
 
     candidates: Mapping[Modality, Sequence[Path]]

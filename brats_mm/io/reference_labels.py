@@ -23,7 +23,7 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
     Args:
         path: the label map.
         grid: grid of the case's images.
-        scheme: label scheme. None detects it from this map, and refuses values that match several schemes.
+        scheme: label scheme. None detects it from this map, and rejects values that match several schemes.
 
     Raises:
         VolumeError: the file cannot be read, or has values outside the scheme.

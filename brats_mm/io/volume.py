@@ -82,7 +82,7 @@ def check_volume(path: Path, *, one_file: bool = False) -> None:
 
     Args:
         path: the file.
-        one_file: whether to refuse voxels in a second file, as for untrusted files.
+        one_file: whether to reject voxels in a second file, as for untrusted files.
 
     Raises:
         VolumeError: the header is damaged or unusable, or the file lacks data.

@@ -53,7 +53,7 @@ class Correction:
         sent: path of the submitted file.
         volumes_ml: volume of each compartment in millilitres.
         prediction: prediction that it corrects. None if there was none.
-        scores: scores of the prediction against this label, by region. Empty without a prediction.
+        scores: scores of the prediction against this label, by region. Empty if there is no prediction.
         info: additional information from the viewer.
     """
 

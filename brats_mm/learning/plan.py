@@ -82,7 +82,7 @@ class TrainingPlan:
         return [case for case in self.cases if case.use in uses]
 
     def case_weights(self) -> list[float]:
-        """Return the relative frequency of each training and replayed case in training."""
+        """Return the relative frequency of each training case and replayed case in training."""
         corrected, replayed = len(self.of_use(Role.TRAINING.value)), len(self.of_use(REPLAY))
         share = REPLAY_SHARE if replayed else 0.0
         return [

@@ -1,4 +1,4 @@
-"""Labelled cases of a site that are mixed into each training, to prevent forgetting."""
+"""Labelled cases of a site that are mixed into each training run, to prevent forgetting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

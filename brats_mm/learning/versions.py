@@ -26,7 +26,7 @@ BASE = "base"
 ACTIVE = "active.json"
 REPORT = "training.json"
 BUNDLE = "bundle"
-"""Folder of the new bundle in the output of a training."""
+"""Folder of the new bundle in the output of a training run."""
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,60}")
 
 

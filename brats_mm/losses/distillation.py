@@ -23,7 +23,7 @@ def logit_divergence(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def subset_distillation(student: Tensor, teacher: Tensor, available: Tensor, more: Tensor) -> Tensor:
-    """Return the mean `logit_divergence` of the samples whose teacher saw more sequences, or 0 without such samples.
+    """Return the mean `logit_divergence` of the samples whose teacher saw more sequences, or 0 if there are none.
 
     Args:
         student: logits (b, c, h, w, d) of the smaller views.

@@ -58,13 +58,13 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error of the predicted class, 0 to 1. NaN without voxels."""
+        """Expected calibration error of the predicted class, 0 to 1. NaN if there are no voxels."""
         foreground, background = self._by_predicted_class()
         return _error(_mirrored_sum(foreground, background))
 
     @property
     def sce(self) -> float:
-        """Static calibration error, 0 to 1. NaN without voxels.
+        """Static calibration error, 0 to 1. NaN if there are no voxels.
 
         With two classes, both have the same error, so computing one is enough.
         """

@@ -46,17 +46,17 @@ class PairTally:
 
     @property
     def rate(self) -> float:
-        """Counter-intuitive rate in [0, 1]. NaN without pairs."""
+        """Counter-intuitive rate in [0, 1]. NaN if there are no pairs."""
         return self.worse / self.pairs if self.pairs else math.nan
 
     @property
     def rate_by_a_point(self) -> float:
-        """Rate of pairs that lose more than TOLERANCE, in [0, 1]. NaN without pairs."""
+        """Rate of pairs that lose more than TOLERANCE, in [0, 1]. NaN if there are no pairs."""
         return self.worse_by_a_point / self.pairs if self.pairs else math.nan
 
     @property
     def mean_loss(self) -> float:
-        """Mean Dice lost per counter-intuitive pair. 0 without such pairs."""
+        """Mean Dice lost per counter-intuitive pair. 0 if there are no such pairs."""
         return self.lost_dice / self.worse if self.worse else 0.0
 
 

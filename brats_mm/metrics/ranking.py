@@ -18,7 +18,7 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
 def auroc(score: Sequence[float], positive: Sequence[bool]) -> float:
     """Return the probability that a positive has a higher score than a negative. Ties count one half.
 
-    NaN without positives or negatives.
+    NaN if there are no positives or no negatives.
     """
     values, labels = _valid(score, [float(label) for label in positive])
     count = int(labels.sum())

@@ -10,7 +10,7 @@ class RunningMean:
 
     Attributes:
         count: number of values.
-        mean: their mean, 0 without values.
+        mean: mean of the values. 0 if there are none.
     """
 
     count: int = 0

@@ -30,8 +30,8 @@ def best_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[floa
         offset: subtracted from the logits first.
 
     Returns:
-        The temperature, and the cross-entropy saved over T = 1 in nats per voxel, at least 0. Without uncertain voxels
-        they are 1 and 0.
+        The temperature, and the cross-entropy saved over T = 1 in nats per voxel, at least 0. They are 1 and 0 if no
+        voxel is uncertain.
     """
     uncertain = _uncertain(counts)
     return _minimise(lambda temperature: _cross_entropy(uncertain, offset, temperature, 1.0), TEMPERATURES)
@@ -46,8 +46,8 @@ def best_inside_temperature(counts: Sequence[LogitCounts]) -> tuple[float, float
         counts: histograms, summed over cases.
 
     Returns:
-        The temperature, and the cross-entropy saved over T = 1 in nats per voxel, at least 0. Without voxels above 0
-        they are 1 and 0.
+        The temperature, and the cross-entropy saved over T = 1 in nats per voxel, at least 0. They are 1 and 0 if no
+        voxel is above 0.
     """
     foreground = _above_zero(counts)
     return _minimise(lambda inside: _cross_entropy(foreground, 0.0, 1.0, inside), INSIDE_TEMPERATURES)
@@ -65,7 +65,7 @@ def cross_entropy(
 ) -> float:
     """Return the mean cross-entropy of calibrated logits (`domain.subset_calibration`) over uncertain voxels, in nats.
 
-    The raw logits decide which voxels are uncertain, so that calibrations can be compared. Returns 0 without any.
+    The raw logits decide which voxels are uncertain, so that calibrations can be compared. Returns 0 if there are none.
     """
     return _cross_entropy(_uncertain(counts), offset, temperature, inside)
 

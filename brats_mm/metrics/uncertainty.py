@@ -31,8 +31,8 @@ class FilteredCurve:
 
     Attributes:
         dice: Dice of the voxels kept, 1 if no foreground is left.
-        lost_true_positives: fraction of true positives dropped, 0 without true positives.
-        lost_true_negatives: fraction of true negatives dropped, 0 without true negatives.
+        lost_true_positives: fraction of true positives dropped. 0 if there are none.
+        lost_true_negatives: fraction of true negatives dropped. 0 if there are none.
         kept: fraction of voxels kept.
     """
 

@@ -21,10 +21,10 @@ NORM_EPS = 1e-5
 """Added to the variance in instance normalisation (released code)."""
 
 ROWS = 64
-"""Voxels per row if their number is a multiple. Rows of eight channels alone would be too short."""
+"""Voxels per row, if the number of voxels is a multiple of it. Rows of eight channels would be too short."""
 
 PARTIAL_ROWS = 64
-"""Rows per partial sum in half precision, if their number is a multiple."""
+"""Rows per partial sum in half precision, if the number of rows is a multiple of it."""
 
 
 def instance_norm(channels: int) -> nn.GroupNorm:

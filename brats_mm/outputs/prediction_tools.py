@@ -147,7 +147,7 @@ def _output_options(options: dict[str, Any]) -> OutputOptions:
 
 
 def _check_computed(prediction: Prediction, outputs: OutputOptions) -> None:
-    """Refuse outputs that were not computed with the prediction.
+    """Reject outputs that were not computed with the prediction.
 
     Raises:
         OptionError: importance maps or leave-one-out changes are requested and missing.

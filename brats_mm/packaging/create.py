@@ -58,8 +58,8 @@ def create_bundle(
     """Write a bundle with the configs of `template` and the weights of one or more checkpoints.
 
     Args:
-        checkpoints: at least one `model.pt` or `model_last.pt` of a training. Several checkpoints must come from one
-            training or continue each other. Their weights are averaged with `networks.mean_weights`.
+        checkpoints: at least one `model.pt` or `model_last.pt` of a training run. Several checkpoints must come from
+            one training or continue each other. Their weights are averaged with `networks.mean_weights`.
         folder: folder for the bundle. It must not contain a bundle.
         template: bundle whose `network_def` the weights belong to.
         version: version of the new bundle.

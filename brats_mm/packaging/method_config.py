@@ -27,7 +27,7 @@ class TrainedAs:
 
 
 NAMES = ("network_def", "spacing_mm")
-"""Settings of a training that inference needs."""
+"""Settings of a training run that inference needs."""
 
 
 def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[Path] = ()) -> TrainedAs:

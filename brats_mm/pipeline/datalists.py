@@ -184,7 +184,7 @@ def _decathlon_items(root: Path) -> list[Item]:
 def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, Any]]:
     names = [item["name"] for item in items if "label" in item]
     if sum(map(bool, (division.validation, division.folds, division.files))) > 1:
-        raise OptionError("--validation, --folds and --split exclude each other. Set at most one of them.")
+        raise OptionError("--validation, --folds and --split are mutually exclusive. Set at most one of them.")
     if _has_nnunet_splits(division):
         return [
             make_datalist(root, validation, items=[item for item in items if item["name"] in training | validation])

@@ -128,7 +128,7 @@ def _refuse_series(request: SegmentRequest) -> None:
 
 
 def refuse_bids(selection: BidsFilter) -> None:
-    """Refuse a selection from a BIDS dataset for other input.
+    """Reject a selection from a BIDS dataset for other input.
 
     Raises:
         OptionError: the filter is not empty.

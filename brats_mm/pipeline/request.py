@@ -57,8 +57,8 @@ class SegmentRequest:
         input: folder, zip or DICOM study of one case, a mapping from sequence to file or image, or a loaded case. None
             in a template that a batch completes.
         output: folder for the results. None writes no files.
-        series: series by sequence for a DICOM study, each by its UID, a start or end of it, a label, or `none`.
-        study: DICOM study to use if there are several, by its UID or an end of it.
+        series: series by sequence for a DICOM study, each given by its UID, the start or end of it, a label, or `none`.
+        study: DICOM study to use if there are several, given by its UID or the start or end of it.
         outputs: files to write.
         preprocessing: preprocessing of the input.
         bids: selection of one session and its images, if the input is a BIDS dataset.
@@ -69,10 +69,12 @@ class SegmentRequest:
     output: Path | None = None
     series: Mapping[Modality, str] = field(
         default_factory=dict,
-        metadata={"offer": Offer("DICOM series by sequence, as an end of the UID, or `none` to omit the sequence")},
+        metadata={
+            "offer": Offer("DICOM series by sequence, given by the end of its UID, or `none` to omit the sequence")
+        },
     )
     study: str | None = option(
-        None, "DICOM study to use if there are several, by its UID or an end of it", metavar="UID"
+        None, "DICOM study to use if there are several, given by its UID or the start or end of it", metavar="UID"
     )
     outputs: OutputOptions = OutputOptions()
     preprocessing: PreprocessingOptions = PreprocessingOptions()
@@ -106,7 +108,7 @@ def make_request(input: Any = None, output: Path | str | None = None, **options:
     paths = {modality: value for modality, value in images.items() if value is not None}
     presets = [flag for flag in FIELDS["preset"][1].offer.flags if options.pop(flag, False)]
     if len(presets) > 1:
-        raise OptionError(f"{' and '.join(presets)} exclude each other. Set at most one of them.")
+        raise OptionError(f"{' and '.join(presets)} are mutually exclusive. Set at most one of them.")
     if presets:
         options["preset"] = presets[0]
     if input is not None and paths:
@@ -195,7 +197,7 @@ def _value(name: str, kind: Any, value: Any) -> Any:
 def _texts(name: str, value: Any) -> tuple[str, ...]:
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
-        raise OptionError(f"The option {name} is {value!r}. It must be a list of texts.")
+        raise OptionError(f"The option {name} is {value!r}. It must be a list of strings.")
     return tuple(texts)
 
 
@@ -237,7 +239,7 @@ def _path(value: Any) -> Path | None:
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise OptionError(f"Expected text, got {value!r}.")
+    raise OptionError(f"Expected a string, got {value!r}.")
 
 
 def _series(value: Any) -> Mapping[Modality, str]:

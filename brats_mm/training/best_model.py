@@ -100,5 +100,5 @@ class EarlyStop:
 
     def __call__(self, engine: Any) -> None:
         if 0 < self.patience <= self.best.waited:
-            logger.info("No better validation since epoch %d. Stopping early.", self.best.epoch)
+            logger.info("No improvement in validation since epoch %d. Stopping early.", self.best.epoch)
             engine.terminate()

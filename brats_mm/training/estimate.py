@@ -40,7 +40,7 @@ UNMEASURED = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """Measured times and memory of a training.
+    """Measured times and memory of a training run.
 
     Attributes:
         prepare_s: seconds to prepare one case before the first epoch.
@@ -61,7 +61,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Amount:
-    """Amount of work of a training.
+    """Amount of work of a training run.
 
     Attributes:
         training_cases, validation_cases: number of cases.
@@ -82,7 +82,7 @@ class Amount:
 
 
 def hours_of(amount: Amount, measured: Measurement) -> float:
-    """Return the duration of a training in hours.
+    """Return the duration of a training run in hours.
 
     Cases are prepared once. Workers draw windows while the network computes. Early stopping is not considered.
     """
@@ -108,15 +108,16 @@ def estimate(
     on_stage: OnStage | None = None,
     on_case: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Check a plan like a training, measure the data set, and run two steps and one validation of each training.
+    """Check a plan like a training run, measure the data set, and run two steps and one validation of each training
+    run.
 
     The experts of stage 1 have the same network and window, so only the first one is measured. Nothing is written to
     the plan's output folder.
 
     Args:
         bundle: bundle whose configs to use.
-        plan: the trainings.
-        on_stage: called before each training, as in `two_stages.train`.
+        plan: the training runs.
+        on_stage: called before each training run, as in `two_stages.train`.
         on_case: called after each case of the fingerprint.
 
     Returns:
@@ -156,7 +157,7 @@ def estimate(
 
 @dataclass(frozen=True)
 class _Checked:
-    """Settings and cases of a training that passed its checks."""
+    """Settings and cases of a training run that passed its checks."""
 
     settings: Mapping[str, Any]
     changed: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Text of a training's estimate and of its data set's fingerprint."""
+"""Text of a training run's estimate and of its data set's fingerprint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -56,7 +56,7 @@ def _training_lines(document: Mapping[str, Any]) -> list[str]:
             f"  validation: {one['validation_s']:.2f} s per case. Peak memory {_gb(one['validation_peak_bytes'])}.",
             f"  preparation: {one['prepare_s']:.2f} s per case (once).",
         ]
-    return [*lines, f"All trainings together: about {_hours(document['hours'])}, without early stopping."]
+    return [*lines, f"All training runs together: about {_hours(document['hours'])}, without early stopping."]
 
 
 def _range(spread: Mapping[str, Any], form: str) -> str:

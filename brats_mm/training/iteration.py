@@ -92,9 +92,8 @@ class PairBatch(MixtureBatch):
     """Batch of stage 2: views with more sequences, then views with fewer (SimMLM, section 3.2).
 
     All views share one crop, so the network takes it once with the availability of every view and runs each expert
-    once.
-    The losses of `losses.mofe` split the output into its two halves. With several pairs per sample, each half holds all
-    samples of the first pair, then of the second, and so on.
+    once. The losses of `losses.mofe` split the output into its two halves. With several pairs per sample, each half
+    holds all samples of the first pair, then of the second, and so on.
 
     If the views were cropped independently (`data.pair_crops`), their windows make a plain batch of 2b samples.
     """
@@ -111,11 +110,10 @@ class PairBatch(MixtureBatch):
 class TrainingStep:
     """Optimisation step for the `iteration_update` of a `SupervisedTrainer`, used in both stages.
 
-    Unlike MONAI's step, it supports mixed precision on the CPU (bfloat16), clips gradients, and refuses updates that
-    would
-    corrupt the weights. It raises TrainingError and names the cases if the loss or the gradients are not finite. In
-    float16, occasional overflows are normal: the step is skipped and the scale is halved. More than `SKIPPED_IN_A_ROW`
-    consecutive overflows are an error.
+    Unlike MONAI's step, it supports mixed precision on the CPU (bfloat16), clips gradients, and rejects updates that
+    would corrupt the weights. It raises TrainingError and names the cases if the loss or the gradients are not finite.
+    In float16, occasional overflows are normal: the step is skipped and the scale is halved. More than
+    `SKIPPED_IN_A_ROW` consecutive overflows are an error.
 
     Args:
         precision: precision of the forward pass (`precision.mixed_precision`).

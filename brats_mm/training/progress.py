@@ -1,4 +1,4 @@
-"""Log one line per epoch: loss, speed, and fraction of time spent waiting for data."""
+"""Log one line per epoch: loss, speed, and the fraction of time spent waiting for data."""
 
 import logging
 import time

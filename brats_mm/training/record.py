@@ -1,7 +1,7 @@
 """Record beside each checkpoint with the settings, data and versions of its training.
 
 A checkpoint `model.pt` has a record `model.pt.json`. `brats-mm bundle create` reads the network and voxel size from it.
-Resumed trainings and warm starts compare their settings with it.
+Resumed training runs and warm starts compare their settings with it.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ FIXED = (
     "supervised_levels",
     "datalist_sha256",
 )
-"""Settings that must not change when a training is resumed."""
+"""Settings that must not change when a training run is resumed."""
 
 NO_SETTINGS = frozenset({"imports", "bundle_root", "initialize", "run", "finalize", "train", "validate", "_desc_"})
 """Entries of a config that MONAI's workflow uses internally."""

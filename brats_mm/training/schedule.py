@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from brats_mm.errors import OptionError
 
 POLY_POWER = 0.9
-"""Polynomial decay of nnU-Net."""
+"""Polynomial decay, as in nnU-Net."""
 
 DECAYS: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,

@@ -1,4 +1,4 @@
-"""Check the settings of a training for unknown names and invalid values before it starts."""
+"""Check the settings of a training run for unknown names and invalid values before it starts."""
 
 import json
 import logging
@@ -106,7 +106,7 @@ def _names_in(configs: Path) -> frozenset[str]:
 
 
 def refuse_unknown(config: Mapping[str, Any], extra_names: Collection[str] = ()) -> None:
-    """Refuse top-level entries without a reference in the config.
+    """Reject top-level entries without a reference in the config.
 
     Args:
         config: the merged config.
@@ -131,7 +131,7 @@ def refuse_unknown(config: Mapping[str, Any], extra_names: Collection[str] = ())
 
 
 def refuse_impossible(values: Mapping[str, Any], *, gated: bool = False) -> None:
-    """Refuse invalid values.
+    """Reject invalid values.
 
     Args:
         values: settings by name. Settings without a rule are skipped.

@@ -16,7 +16,7 @@ EXPERIMENT = "brats_mm"
 class MLflowRun:
     """Handler that logs settings at the start and metrics after every epoch. Attach it to a trainer after `Progress`.
 
-    A resumed training continues its earlier MLflow run.
+    A resumed training run continues its earlier MLflow run.
 
     Args:
         store: a folder for `mlflow.db`, created if needed, or the address of a server or database.

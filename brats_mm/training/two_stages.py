@@ -1,4 +1,4 @@
-"""Run both stages of a training: the experts one after the other, then the mixture, which starts from them."""
+"""Run both stages of a training run: the experts one after the other, then the mixture, which starts from them."""
 
 import gc
 import logging
@@ -18,12 +18,13 @@ STAGES = ("all", "experts", "mixture")
 T = TypeVar("T")
 
 OnStage = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
-"""Called before each training with its name, its resolved settings, and the settings that differ from the defaults."""
+"""Called before each training run with its name, its resolved settings, and the settings that differ from the defaults.
+"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Trainings to run.
+    """Training runs to perform.
 
     Attributes:
         dataset_dir: folder of the cases.
@@ -48,8 +49,8 @@ def train(bundle: Bundle, plan: Plan, *, on_stage: OnStage | None = None, only_c
 
     Args:
         bundle: bundle whose configs to use.
-        plan: the trainings.
-        on_stage: called before each training.
+        plan: the training runs.
+        on_stage: called before each training run.
         only_check: check settings, list and cases without training.
 
     Raises:
@@ -97,7 +98,7 @@ def with_workflow(files: Sequence[str], settings: Mapping[str, Any], use: Callab
 
 
 def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
-    """Yield the name, the configs and the settings of each training of a plan.
+    """Yield the name, the configs and the settings of each training run of a plan.
 
     Raises:
         OptionError: the stage, a modality or a config is unknown.

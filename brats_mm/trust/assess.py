@@ -21,10 +21,11 @@ class RegionTrust:
 
     Attributes:
         estimate: Dice estimated from the probabilities. None if nothing was segmented.
-        expected_dice: the same after calibration on labelled cases, or the estimate itself without a profile.
-        dice_interval: interval of the Dice. None without a profile.
+        expected_dice: the estimate after calibration on labelled cases. Equal to it if the model has no profile.
+        dice_interval: interval of the Dice. None if the model has no profile.
         grade: traffic light of the expected Dice. None if nothing was segmented.
-        volume_interval_ml: interval of the true volume. None without a profile, or if too few cases support it.
+        volume_interval_ml: interval of the true volume. None if the model has no profile, or if too few cases support
+            it.
     """
 
     estimate: float | None

@@ -31,7 +31,8 @@ class FittedSubsets:
 
     Attributes:
         calibration: the corrections.
-        dice_gains: region -> mean Dice gained by the offsets over cases and subsets, in [0, 1]. 0 without offsets.
+        dice_gains: region -> mean Dice gained by the offsets over cases and subsets, in [0, 1]. 0 if there are no
+            offsets.
         saved_nats: region -> cross-entropy saved by the temperatures in nats per voxel, the mean over subsets. Counts
             uncertain voxels, or foreground voxels for foreground temperatures.
     """

@@ -81,7 +81,7 @@ def outline_advice(grade: Grade, interval: tuple[float, float] | None = None) ->
     if grade is Grade.REVIEW:
         return "compare it with the images before use"
     can_be_poor = interval is not None and interval[0] < REVIEW_FROM
-    return "usually good, but can be poor: look at it" if can_be_poor else "usually good"
+    return "usually good, but can be poor: check it" if can_be_poor else "usually good"
 
 
 def reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ def predict_gains(model: GainModel, data: GainData) -> Iterator[Gain]:
 
 
 def _means(values: Numbers, is_scored: npt.NDArray[np.bool_]) -> Numbers:
-    """Average over the cases whose regions were all scored, or return NaN without such cases."""
+    """Average over the cases whose regions were all scored, or return NaN if there are none."""
     mask = is_scored if values.ndim == 2 else is_scored[..., None]
     count = mask.sum(axis=0)
     total = np.where(mask, values, 0.0).sum(axis=0)

@@ -19,7 +19,7 @@ class LeftOutPrediction:
     Attributes:
         case: the case's name.
         subset: the sequences used.
-        region: region.
+        region: region of the segmentation.
         record: true and estimated values.
         expected_dice: calibrated estimate. NaN if nothing was segmented.
         mean_dice: mean Dice of the other cases with these sequences, which a model card quotes.

@@ -172,7 +172,7 @@ def test_rejects_other_settings_for_existing_experiment(
 ) -> None:
     experiment = planned(cases, methods, done[0], epochs=4)
     outcome = list(perform_all(experiment))[1]
-    assert "training with other settings" in outcome.failure
+    assert "training run with other settings" in outcome.failure
 
 
 def test_killed_run_resumes_and_failed_run_does_not_stop_others(

@@ -129,7 +129,7 @@ def test_unavailable_archive_is_retried_then_given_up(tmp_path):
         assert http.post(f"/v1/dicomweb/studies/{uid}").status_code == 202
         failed = ended(http, uid)
     assert failed["state"] == "failed"
-    assert "could not be reached in 3 attempts" in failed["detail"]
+    assert "could not be reached after 3 attempts" in failed["detail"]
 
 
 def test_accepts_only_uids_and_needs_configured_archive(tmp_path):

@@ -128,7 +128,7 @@ def test_unresponsive_archive_is_given_up_with_error(made):
         made.clock.now += 1000
     failed = made.get()
     assert failed.state is TransferState.FAILED
-    assert "could not be reached in 4 attempts" in failed.detail
+    assert "could not be reached after 4 attempts" in failed.detail
 
 
 def test_deleted_results_fail_without_retry(made):

@@ -145,7 +145,7 @@ VOLUMES = {
         422,
         "stores its voxels in other files",
     ),
-    "header of a pair": ("t1.hdr", nifti(), 415, "one of two files"),
+    "header of a pair": ("t1.hdr", nifti(), 415, "half of a two-file image"),
     "metaimage of another file": (
         "t1.mha",
         b"NDims = 3\nDimSize = 32 32 32\nElementType = MET_SHORT\nElementDataFile = /etc/passwd\n",

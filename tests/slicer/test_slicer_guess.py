@@ -15,7 +15,7 @@ def test_named_volumes_are_chosen_with_reason():
     """The reason of an empty selector says that no volume matches."""
     guesses = guess([Loaded("a", "study_T1ce"), Loaded("b", "study_FLAIR"), Loaded("c", "study_seg")])
     assert guesses[Sequence.T1CE].key == "a"
-    assert guesses[Sequence.T1CE].reason == "Its name says so: “study_T1ce”."
+    assert guesses[Sequence.T1CE].reason == "Recognised by its name “study_T1ce”."
     assert guesses[Sequence.FLAIR].key == "b"
     assert guesses[Sequence.T1].key is None
     assert "Leave it empty" in guesses[Sequence.T1].reason

@@ -123,7 +123,7 @@ class Ui(SimpleNamespace):
 def test_panel_guesses_sequences_with_reasons_on_start(panel):
     """The Run button is enabled."""
     assert {sequence.value: node.GetID() for sequence, node in panel.chosen().items()} == {"t1ce": "a", "flair": "b"}
-    assert "Its name says so" in panel.ui.t1ceReason.text
+    assert "Recognised by its name" in panel.ui.t1ceReason.text
     assert "Leave it empty" in panel.ui.t1Reason.text
     assert "not for diagnosis" in panel.ui.statementLabel.text
     assert panel.ui.runButton.enabled

@@ -75,7 +75,7 @@ def test_advice_and_leave_one_out_changes_are_with_warnings(tmp_path):
     }
     (folder / "importance.json").write_text(json.dumps(importance | {"leave_one_out": {"changes": changes}}))
     assert read_result(folder).messages == (
-        "Used T1ce, FLAIR; missing T1, T2. model 1",
+        "Sequences used: T1ce, FLAIR. Missing: T1, T2. Model: model 1.",
         "Adding T2 would raise the expected Dice.",
         "Warning: Segmented without T1, T2.",
         "Without T1ce: WT -2.3 mL (Dice 0.87), ET +3.0 mL (Dice 0.50).",
@@ -88,7 +88,7 @@ def test_missing_sequences_have_no_bar(tmp_path):
     result = read_result(write_result(tmp_path))
     assert result.missing == (Sequence.T1, Sequence.T2)
     assert {bar.sequence for bar in result.bars if bar.share is None} == {Sequence.T1, Sequence.T2}
-    assert result.summary == "Used T1ce, FLAIR; missing T1, T2. model 1"
+    assert result.summary == "Sequences used: T1ce, FLAIR. Missing: T1, T2. Model: model 1."
 
 
 def test_model_without_gate_weights_has_no_bars(tmp_path):
@@ -117,7 +117,7 @@ def test_stepping_wraps_in_both_directions(tmp_path):
     assert steps.previous().rank == 2
     assert Stepper(result.areas).previous().rank == 2
     assert result.areas[0].label == "1: TC, 2.5 mL"
-    assert "0.66 nats of at most 0.69" in result.areas[0].sentence
+    assert "a mean entropy of 0.66 nats (maximum 0.69)" in result.areas[0].sentence
 
 
 def test_report_without_uncertain_regions_is_accepted(tmp_path):

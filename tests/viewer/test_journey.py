@@ -180,7 +180,7 @@ def test_unreachable_service_is_reported_until_it_responds(page_service, open_ta
         tab.page.click("#run")
         tab.page.wait_for_selector(".stages .now")
         tab.page.route("**/v1/jobs/*", lambda route: route.abort("connectionrefused"))
-        tab.page.wait_for_selector("#silence >> text=No answer from the service since")
+        tab.page.wait_for_selector("#silence >> text=No response from the service since")
         assert "continues the job" in tab.page.inner_text("#silence")
         tab.page.unroute("**/v1/jobs/*")
         tab.page.wait_for_selector("#silence:empty", state="attached")

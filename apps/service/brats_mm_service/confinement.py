@@ -58,7 +58,7 @@ class ConfinementError(OSError):
 
 
 def landlock_version() -> int:
-    """Return the kernel's Landlock ABI version, or 0 without Landlock."""
+    """Return the kernel's Landlock ABI version, or 0 if it does not support Landlock."""
     if sys.platform != "linux":
         return 0
     return max(0, _syscall(_CREATE_RULESET, None, 0, _QUERY_VERSION))
@@ -75,7 +75,7 @@ def confine(read: Iterable[Path | str], write: Iterable[Path | str]) -> bool:
         Whether the thread is confined. False if the kernel does not support Landlock.
 
     Raises:
-        ConfinementError: the kernel refused.
+        ConfinementError: the kernel refused the restriction.
     """
     version = landlock_version()
     if version == 0:

@@ -80,7 +80,7 @@ class _Connection(H11Protocol):
         return not self.cycle.more_body or self._is_upload()
 
     def _is_upload(self) -> bool:
-        """Return whether the request is an upload, whose body may take longer. Invalid tokens are refused at once."""
+        """Return whether the request is an upload, whose body may take longer. Invalid tokens are rejected at once."""
         headers = dict(self.headers)
         is_known = not self.needs_tokens or b"authorization" in headers
         return is_known and headers.get(b"content-type", b"").startswith(b"multipart/")

@@ -21,7 +21,7 @@ class Metrics:
         self.jobs = Counter("brats_mm_jobs", "Jobs by final state", ["state"], registry=self.registry)
         self.accepted = Counter("brats_mm_jobs_accepted", "Jobs accepted", registry=self.registry)
         self.failures = Counter("brats_mm_failures", "Failed jobs by kind", ["kind"], registry=self.registry)
-        self.refusals = Counter("brats_mm_refusals", "Refused requests by kind", ["kind"], registry=self.registry)
+        self.refusals = Counter("brats_mm_refusals", "Rejected requests by kind", ["kind"], registry=self.registry)
         self.stages = Histogram(
             "brats_mm_stage_seconds",
             "Seconds per stage: upload, wait, read, prepare, network, restore, write, whole",

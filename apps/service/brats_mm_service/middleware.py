@@ -66,7 +66,7 @@ class Guard:
         return timely
 
     def _refusal(self, scope: Scope) -> Problem | None:
-        """Return why a request is refused, or None.
+        """Return why a request is rejected, or None.
 
         Other web pages must not reach a service on this machine through the user's browser.
         """

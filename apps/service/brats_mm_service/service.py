@@ -42,11 +42,11 @@ class Service:
         corrections: submitted labels, kept until deleted.
         predictions: the newest job of each image.
         models: versions of the model.
-        trainer: thread that runs trainings.
+        trainer: thread that runs training jobs.
         uploads: slots for receiving uploads.
         streams: slots for event streams.
         transfers: transfers from and to the DICOMweb server.
-        dicomweb: thread that performs transfers. None without a DICOMweb server.
+        dicomweb: thread that performs transfers. None if there is no DICOMweb server.
     """
 
     settings: Settings

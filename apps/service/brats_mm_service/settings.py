@@ -219,9 +219,9 @@ class LearningSettings:
     Attributes:
         minutes: default training time.
         longest_minutes: longest training time of a request.
-        job_s: time limit of a training with its preparation, evaluation and pauses.
-        beside: whether a training may run while segmentations run. By default it pauses.
-        replay: folder of labelled cases to mix into each training, one subfolder per case.
+        job_s: time limit of a training run with its preparation, evaluation and pauses.
+        beside: whether a training run may run while segmentations run. By default it pauses.
+        replay: folder of labelled cases to mix into each training run, one subfolder per case.
     """
 
     minutes: float = 20.0
@@ -286,7 +286,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_settings(settings: Settings, *, has_tokens: bool) -> None:
-    """Refuse to listen to other machines without authentication.
+    """Check the settings, and require authentication for callers on other machines.
 
     Raises:
         OptionError: tokens are required but missing, or an option has an invalid value.

@@ -118,7 +118,7 @@ export interface Models {
 }
 
 const TOKEN = "brats-mm-token";
-const UNREACHABLE = "The service does not answer. Check that it still runs, and try again.";
+const UNREACHABLE = "The service does not respond. Check that it is running, and try again.";
 
 /** The token of this tab. Closing the tab deletes it. */
 export const token = {
@@ -162,7 +162,7 @@ export function problemOf(status: number, body: string): ServiceProblem {
   } catch {
     // not JSON: the response comes from a proxy
   }
-  return new ServiceProblem(status, "Refused", `The service answered with ${status}. Try again, or tell the operator of the service.`);
+  return new ServiceProblem(status, "Refused", `The service responded with status ${status}. Try again, or contact the operator of the service.`);
 }
 
 /** Send a form and report the sent share, 0 to 1, to `onSent`. */

@@ -29,7 +29,7 @@ async function showEnded(job: Job, withId: string | null): Promise<void> {
     put(await known(() => resultScreen(job, withId)));
     return announce("The result is ready.");
   }
-  if (job.state === "failed") return put(ending(job.error?.title ?? "The job failed", job.error?.detail ?? "The service did not say why."));
+  if (job.state === "failed") return put(ending(job.error?.title ?? "The job failed", job.error?.detail ?? "The service gave no reason."));
   if (job.state === "cancelled") return put(ending("Cancelled", "The job was cancelled, and its files are deleted."));
   put(ending("Expired", "The results have expired and are deleted. Submit the case again."));
 }

@@ -97,7 +97,7 @@ export class Pane {
   }
 
   private parts(): { viewer: Viewer; segmentation: NVImage; entropy: NVImage } {
-    if (!this.opened) throw new Error("The images are not read yet.");
+    if (!this.opened) throw new Error("The images have not been read yet.");
     return this.opened;
   }
 

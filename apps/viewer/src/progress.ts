@@ -96,8 +96,8 @@ export function progressScreen(first: Job): ProgressScreen {
 
 function silent(): HTMLElement {
   const since = new Date().toLocaleTimeString();
-  const sentence = "The page keeps trying. If the service has stopped, start it again: it continues the job.";
-  return h("div", { class: "problem", role: "alert" }, h("strong", {}, `No answer from the service since ${since}`), h("p", {}, sentence));
+  const sentence = "The page keeps trying. If the service has stopped, start it again. It continues the job.";
+  return h("div", { class: "problem", role: "alert" }, h("strong", {}, `No response from the service since ${since}`), h("p", {}, sentence));
 }
 
 function step(stage: string, place: number, at: number, detail: string): HTMLElement {

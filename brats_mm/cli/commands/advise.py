@@ -20,7 +20,9 @@ def add(commands: Commands) -> None:
         epilog="examples:\n  brats-mm advise result\n  brats-mm advise t1+flair",
     )
     parser.add_argument("case", metavar="RESULT_OR_SUBSET", help="folder written by `brats-mm segment`, or t1+flair")
-    parser.add_argument("--bundle", metavar="DIR", help="bundle whose scores count for a subset (default: installed)")
+    parser.add_argument(
+        "--bundle", metavar="DIR", help="bundle whose scores to use for a subset (default: the installed one)"
+    )
     add_json_option(parser)
 
 

@@ -59,7 +59,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--ray-cores", type=float, default=2, metavar="N", help="CPU cores per worker on the cluster")
     group.add_argument(
-        "--ray-gpus", type=float, default=0, metavar="N", help="GPUs per worker on the cluster, also fractions"
+        "--ray-gpus", type=float, default=0, metavar="N", help="GPUs per worker on the cluster, which may be a fraction"
     )
 
 

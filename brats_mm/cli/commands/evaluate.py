@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         names=options.cases,
         scheme=options.labels,
     )
-    console.say(f"{len(cases)} labelled cases. A line follows after each case, which takes up to a few minutes.")
+    console.say(f"{len(cases)} labelled cases. Each takes up to a few minutes.")
     for scheme in dict.fromkeys(case.scheme for case in cases if case.scheme):
         console.say(f"Label scheme {scheme.value}. {scheme.note}".strip())
     predictor = _predictor(options, model, console)

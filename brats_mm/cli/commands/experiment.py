@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[1], metavar="SEED", help="random seeds of the trainings"
+        "--seeds", type=int, nargs="+", default=[1], metavar="SEED", help="random seeds of the training runs"
     )
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument(

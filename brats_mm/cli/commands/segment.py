@@ -69,7 +69,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
 
 
 def _channels(options: argparse.Namespace) -> "CaseFiles | None":
-    """Return the sequences of a 4-D file in the given order. None without `--channels`."""
+    """Return the sequences of a 4-D file in the given order, or None if `--channels` is not set."""
     place = options.case or options.input
     if options.channels is None:
         return None

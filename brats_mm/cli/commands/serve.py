@@ -53,7 +53,9 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ray", metavar="ADDRESS", help="run workers on a Ray cluster: an address, auto, or local")
     group.add_argument("--workers", type=int, default=1, metavar="N", help="number of workers on the cluster")
     group.add_argument("--ray-cores", type=float, default=2, metavar="N", help="CPU cores per worker")
-    group.add_argument("--ray-gpus", type=float, default=0, metavar="N", help="GPUs per worker, also fractions")
+    group.add_argument(
+        "--ray-gpus", type=float, default=0, metavar="N", help="GPUs per worker, which may be a fraction"
+    )
 
 
 def _add_callers(parser: argparse.ArgumentParser) -> None:

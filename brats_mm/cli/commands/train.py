@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
         run,
         help="train the experts and the mixture on labelled cases",
         description="Train the four experts, then the mixture that starts from them, with the bundle's configs. Prints "
-        "the settings before each training. Add --set resume=true to continue a stopped training.",
+        "the settings before each training run. Add --set resume=true to continue a stopped training run.",
         epilog="examples:\n  brats-mm train CASES -o models\n"
         "  brats-mm train CASES -o models --config paper\n"
         "  brats-mm train CASES -o models --estimate\n"
@@ -49,7 +49,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="check, run two steps of each training, print memory, duration and a fingerprint of the data, and stop",
+        help="check, run two steps of each training run, print memory, duration and a fingerprint of the data, and "
+        "stop",
     )
     add_terminal_options(parser, "the settings of each training as one JSON document")
 

@@ -126,7 +126,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.expert_minutes > 0 and options.initial_weights is None and options.experts is None:
         raise OptionError("--expert-minutes needs experts to fine-tune. Add --initial-weights or --experts.")
     if options.initial_weights is not None and options.experts is not None:
-        raise OptionError("--initial-weights and --experts exclude each other. Set at most one of them.")
+        raise OptionError("--initial-weights and --experts are mutually exclusive. Set at most one of them.")
     if not all(0 < share < 1 for share in options.joint_shares):
         raise OptionError(f"--joint-shares are {options.joint_shares}. Use three numbers between 0 and 1.")
     if options.side is not None and (options.side < 48 or options.side % 16):

@@ -91,7 +91,7 @@ def load_segmenter(model: ModelOptions, console: Console) -> "Segmenter":
 
 
 def print_loaded(loaded: "Loaded", console: Console) -> None:
-    """Print found and missing sequences, and ignored files with reasons."""
+    """Print the available and missing sequences, and the ignored files with the reasons."""
     from brats_mm.domain.availability import describe, ordered
 
     files = loaded.files

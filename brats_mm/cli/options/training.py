@@ -44,7 +44,7 @@ def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def show_settings(console: Console, name: str, resolved: Mapping[str, Any], changed: Mapping[str, Any]) -> None:
-    """Print the settings of a training."""
+    """Print the settings of a training run."""
     console.say(f"Settings of the {name} (* differs from the bundle's train.json):")
     for key, value in resolved.items():
         console.say(f"  {'*' if key in changed else ' '} {key} = {json.dumps(value)}")

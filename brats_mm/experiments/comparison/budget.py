@@ -1,7 +1,7 @@
 """End a training when its budget of epochs or minutes is spent, and decay its learning rate over that budget.
 
 With a budget in minutes, the number of epochs is unknown in advance, so the schedule must follow the budget itself.
-Only the time of completed epochs counts, over all runs of a resumed training. Loading the cases does not count.
+Only the time of completed epochs counts, over all runs of a resumed training run. Loading the cases does not count.
 """
 
 import logging

@@ -32,7 +32,7 @@ class TrainingTask(Task):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Result of a training: the reason if it failed, and the outcome of a run."""
+    """Result of a training run: the reason if it failed, and the outcome of a run."""
 
     name: str
     failure: str = ""
@@ -40,7 +40,7 @@ class TrainingResult:
 
 
 class Trainer:
-    """Performs trainings in a worker, one after the other. Each resumes earlier work."""
+    """Performs training runs in a worker, one after the other. Each resumes earlier work."""
 
     def __init__(self, slot: int) -> None:
         """Do nothing, because no model is needed."""

@@ -83,7 +83,8 @@ def _document(
             for name in methods
         },
         "reference": methods[0],
-        "test": "Wilcoxon signed-rank, two-sided, on cases; p corrected by Holm over methods and regions",
+        "test": "Two-sided Wilcoxon signed-rank test over cases, with p values corrected over methods and regions "
+        "by Holm's method",
         "tests": _tests(methods, [outcome for outcome in outcomes if outcome.evaluation is not None]),
     }
 

@@ -1,6 +1,6 @@
 """Plan and run an experiment: every method with every seed, at one budget and on the same cases.
 
-    OUT/prepared/                  prepared training cases, shared by all trainings; can be deleted afterwards
+    OUT/prepared/                  prepared training cases, shared by all training runs; can be deleted afterwards
     OUT/experts/KEY/seed_1/t1/     an expert's training, shared by methods whose experts have the same settings
     OUT/runs/METHOD/seed_1/        a method's training, bundle and evaluation
     OUT/experiment.json, experiment.md, runs.csv, sets.csv
@@ -66,7 +66,7 @@ class ExperimentRun:
         method: name of the method.
         seed: random seed.
         training: training of the method itself.
-        experts: trainings that must finish first. Other runs can share them.
+        experts: training runs that must finish first. Other runs can share them.
         title, description: title and description of the method for the tables.
         starts_from: initial weights, in words for the tables.
     """
@@ -118,14 +118,14 @@ def plan(
     device: str = "auto",
     experts: Path | None = None,
 ) -> Experiment:
-    """Plan an experiment, and check all inputs before the trainings.
+    """Plan an experiment, and check all inputs before training.
 
     Args:
         methods: methods from `comparison.methods.read_methods`.
         data: training and evaluation cases.
         folder: output folder.
         template: bundle with the configs.
-        seeds: random seeds of the trainings.
+        seeds: random seeds of the training runs.
         budget: budget per method and seed.
         device: device to train on.
         experts: folder of experts, or a mixture's checkpoint, that all methods start from unless an experiment file

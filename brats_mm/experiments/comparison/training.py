@@ -1,7 +1,7 @@
-"""Run the trainings of an experiment, each from a config frozen in its folder, with resume.
+"""Perform the training runs of an experiment, each from a config frozen in its folder, with resume.
 
 A frozen config merges the bundle's configs into one file that MONAI's command line accepts, so each training can be
-repeated manually. Trainings do not validate, so no choice depends on the evaluation cases. The last weights are
+repeated manually. Training runs do not validate, so no choice depends on the evaluation cases. The last weights are
 evaluated, after the learning rate has decayed over the whole budget.
 """
 
@@ -37,7 +37,7 @@ class Budget:
 
     Attributes:
         epochs: total epochs, or 0. One epoch of all four experts costs about as much as one epoch of the mixture.
-        minutes: total minutes, or 0. A training ends after the epoch that spends its minutes.
+        minutes: total minutes, or 0. A training run ends after the epoch that spends its minutes.
         expert_share: fraction of the four experts together, for methods that start from experts. SimMLM uses 500 of 800
             epochs.
     """
@@ -72,7 +72,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Training:
-    """One training.
+    """One training run.
 
     Attributes:
         folder: folder for the config, the models and the record of completion.
@@ -92,13 +92,13 @@ class Training:
 
 
 def data_settings(dataset_dir: Path, datalist: Path, device: str | None) -> Settings:
-    """Return the settings for data and device that all trainings share."""
+    """Return the settings for data and device that all training runs share."""
     device_setting = {} if device is None else {"device": device}
     return {"dataset_dir": str(dataset_dir.resolve()), "datalist": str(datalist.resolve()), **device_setting}
 
 
 def run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> Settings:
-    """Return the settings of a training: seed, budget, resume, shared cases and no validation."""
+    """Return the settings of a training run: seed, budget, resume, shared cases and no validation."""
     return {
         "output_dir": str((folder / MODELS).resolve()),
         "seed": seed,
@@ -146,7 +146,7 @@ def ensure_trained(training: Training, train: Train) -> dict[str, Any]:
     """Train or resume unless the training is complete, and return its epochs and seconds.
 
     Raises:
-        OptionError: the folder holds a training with another config.
+        OptionError: the folder holds a training run with another config.
         TrainingError: the training failed.
     """
     done = training.folder / DONE
@@ -198,7 +198,7 @@ def _freeze(training: Training) -> None:
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != config:
             raise OptionError(
-                f"{training.folder} holds a training with other settings. Choose another output folder, or use the "
+                f"{training.folder} holds a training run with other settings. Choose another output folder, or use the "
                 "earlier settings."
             )
         return

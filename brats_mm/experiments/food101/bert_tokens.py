@@ -10,7 +10,7 @@ from brats_mm.errors import BundleError, OptionError, first_line
 
 
 class BertTokens:
-    """Convert a text to (2, length) integers: truncated or padded word pieces, and a mask that is 0 for padding.
+    """Convert a string to (2, length) integers: truncated or padded word pieces, and a mask that is 0 for padding.
 
     Args:
         folder: local folder with BERT's `vocab.txt` or `tokenizer.json`.

@@ -33,7 +33,7 @@ Item = dict[str, Any]
 """`image` (a file or None), `text` (a title), `label` (class number), `name`, and `available` (flag per modality)."""
 
 Tokenise = Callable[[str], Any]
-"""Function from a text to (2, t) integers: token numbers and mask."""
+"""Function from a string to (2, t) integers: token numbers and mask."""
 
 
 def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:

@@ -13,7 +13,7 @@ MODALITIES = ("image", "text")
 FOODS = 101
 
 GATE_HIDDEN = 128
-"""Units of the MLP that gates Food-101. The paper does not state its widths."""
+"""Hidden units of the gating MLP for Food-101. The paper does not state the width."""
 
 WORD_FEATURES = 64
 

@@ -93,7 +93,7 @@ class LossForm(Form):
     """Adds `sum_m K_m L(y, y_m)` to the loss, where y_m is the output of branch m (MWAM, loss form).
 
     Experts of a mixture of logits need no auxiliary heads. Their outputs are recorded in the forward pass. L(y, y_m)
-    covers only samples with modality m in at least one view. Probabilities and features are refused.
+    covers only samples with modality m in at least one view. Probabilities and features are rejected.
 
     Args:
         branches: the experts of a mixture of logits.

@@ -24,7 +24,7 @@ class Choice:
         chosen: series by sequence.
         reasons: reason for the choice, by sequence.
         passed_over: reason for each rejected series, by label.
-        notes: remarks for readers of the results.
+        notes: notes for readers of the results.
         ties: equally good series, by ambiguous sequence.
     """
 

@@ -58,7 +58,7 @@ def read_header(path: Path) -> FileHeader:
 
 
 class _HeaderStream(io.BufferedReader):
-    """Stream that refuses reads to the end of the file in one call.
+    """Stream that rejects reads to the end of the file in one call.
 
     pydicom does such reads only for deflated headers, which could unpack to any size. Scanners and archives do not send
     them.

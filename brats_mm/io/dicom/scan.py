@@ -21,7 +21,7 @@ class Study:
 
     Attributes:
         uid: Study Instance UID.
-        label: an end of the UID that is unique among these studies.
+        label: ending of the UID that is unique among these studies.
         patients: number of patients in its files. More than one is a fault.
         series: series sorted by number.
     """
@@ -47,7 +47,7 @@ class Scan:
     ignored: dict[str, tuple[int, str]]
 
     def ignored_in_words(self) -> dict[str, str]:
-        """Reason by ignored files, such as `name` or `name and 3 more`."""
+        """Return the reason for each group of ignored files, which is named like `name` or `name and 3 more`."""
         return {
             (name if count == 1 else f"{name} and {count - 1} more"): reason
             for reason, (count, name) in self.ignored.items()

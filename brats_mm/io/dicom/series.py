@@ -24,8 +24,8 @@ class Series:
         verdict: classification of the series.
         layout: its ordered slices with their grid.
         part: 1, 2, ... if the series holds several volumes, otherwise 0.
-        label: name for options: an end of its UID, with `#2` for the second volume.
-        notes: remarks on its slices.
+        label: name for options: the ending of its UID, with `#2` for the second volume.
+        notes: notes on its slices.
         annotation: reason why it counts as an annotated copy, as a clause, or empty.
     """
 

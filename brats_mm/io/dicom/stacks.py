@@ -33,7 +33,7 @@ class Stack:
     Attributes:
         slices: slices of one orientation and size, at different positions.
         repeats: number of volumes of this kind in the series.
-        notes: remarks on joined and omitted slices.
+        notes: notes on joined and omitted slices.
     """
 
     slices: tuple[Slice, ...]

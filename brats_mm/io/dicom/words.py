@@ -34,7 +34,7 @@ class Words:
 
 
 def read_words(*texts: str) -> Words:
-    """Read the texts of a series. A later text is used only if earlier texts contain no relevant word."""
+    """Interpret the texts of a series, most reliable first. Later texts are used only if earlier ones say nothing."""
     readings = [_read(text) for text in texts if text.strip()]
     weighted = next((reading for reading in readings if reading.weighting), Words(None))
     first = next((reading for reading in readings if reading.contrast is not None), Words(None))

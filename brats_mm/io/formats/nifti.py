@@ -76,7 +76,7 @@ def _pair(path: Path) -> tuple[Path, Path]:
     assert name is not None
     if not (path.parent / name).exists():
         raise VolumeError(
-            f"{path.name} is one of two files, but {name} is not in the same folder. Copy both into one folder."
+            f"{path.name} needs the file {name}, which is not in the same folder. Copy both into one folder."
         )
     partner = file_beside(path, name)
     return (path, partner) if image_suffix(path.name) in PAIR_SUFFIXES.values() else (partner, path)

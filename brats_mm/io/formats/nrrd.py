@@ -184,7 +184,7 @@ def _grid(fields: Fields) -> Grid:
 
 
 def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | None] | None) -> list[int]:
-    """Return the spatial axes and trailing axes of length one. Refuses an axis of components."""
+    """Return the spatial axes and trailing axes of length one. Rejects an axis of components."""
     kinds = [kind.lower() for kind in fields["kinds"].split()] if "kinds" in fields else ["domain"] * len(sizes)
     if len(kinds) != len(sizes):
         fields.refuse("kinds")

@@ -93,7 +93,7 @@ def damaged(path: Path) -> VolumeError:
 
 @contextmanager
 def reading_errors(path: Path) -> Iterator[None]:
-    """Turn errors on opening or decompressing a file inside the block into a VolumeError."""
+    """Convert errors from opening or decompressing a file inside the block to VolumeError."""
     try:
         yield
     except (EOFError, zlib.error, IsalError, gzip.BadGzipFile) as error:  # type: ignore[misc]  # (its stub has no base)
@@ -114,7 +114,7 @@ def _compressed_damage(path: Path) -> VolumeError:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open a regular file for reading. Refuses pipes and devices without blocking.
+    """Open a regular file for reading. Rejects pipes and devices without blocking.
 
     Raises:
         VolumeError: the path is not a regular file.
@@ -128,7 +128,7 @@ def open_file(path: Path) -> Iterator[io.BufferedIOBase]:
 
 
 def check_fetched(path: Path) -> None:
-    """Refuse placeholders for files: a broken link, or a pointer of git-annex or Git LFS.
+    """Reject placeholders for files: a broken link, or a pointer of git-annex or Git LFS.
 
     Raises:
         VolumeError: the content of the file is not on this machine.
@@ -247,7 +247,7 @@ def read_voxels(raster: Raster) -> Array:
 
 @contextmanager
 def _voxel_stream(raster: Raster) -> Iterator[io.BufferedIOBase]:
-    """Open the uncompressed bytes from the first voxel. Refuses impossible lengths before reading."""
+    """Open the uncompressed bytes from the first voxel. Rejects impossible lengths before reading."""
     with open_file(raster.data) as raw:
         size = os.fstat(raw.fileno()).st_size
         offset = size - raster.voxel_bytes if raster.offset is None else raster.offset

@@ -29,7 +29,7 @@ def read_text(path: Path) -> bytes:
 
 
 def check_characters(header: bytes, path: Path) -> None:
-    """Refuse control characters, including a carriage return that does not end a line.
+    """Reject control characters, including a carriage return that does not end a line.
 
     Raises:
         VolumeError: the header contains a control character.
@@ -117,7 +117,7 @@ class Fields:
 
 
 def numbers(value: str, name: str, path: Path) -> list[float]:
-    """Return the space-separated finite numbers of a text.
+    """Return the space-separated finite numbers in a string.
 
     Raises:
         VolumeError: a part is not a finite number.

@@ -28,7 +28,7 @@ _LONGEST_COMMENT = 10240
 
 @dataclass(frozen=True)
 class Provenance:
-    """Source of the UIDs of a result's objects, and whether they may reveal the time.
+    """Origin of a result: basis of its UIDs, de-identification and software version.
 
     Attributes:
         key: text of everything that determines the result. Equal keys give equal UIDs, so repeated runs create the same

@@ -65,7 +65,7 @@ class Canvas:
             self._draw.rectangle((left, top, left + columns - 1, top + rows - 1), fill=colour)
 
     def outline(self, x: Pixels, y: Pixels, width: Pixels, height: Pixels, colour: Colour) -> None:
-        """Draw a rectangle's border."""
+        """Draw the border of a rectangle."""
         self._draw.rectangle((round(x), round(y), round(x + width), round(y + height)), outline=colour)
 
     def picture(self, x: Pixels, y: Pixels, pixels: Picture) -> None:

@@ -100,7 +100,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
 
 
 def _correction(calibration: SubsetCalibration | None, available: Availability) -> dict[str, Any] | None:
-    """Describe the logit correction for these sequences, or return None without a correction."""
+    """Describe the logit correction for these sequences, or return None if there is none."""
     if calibration is None:
         return None
     regions = {region.value: asdict(calibration.of(available, region)) for region in REGIONS}

@@ -36,7 +36,7 @@ class ReportSource:
         grid: grid of the masks, entropy and images.
         masks: region -> mask.
         entropy: entropy of the compartments in nats, 0 to ln 4.
-        images: background sequences in order of preference. Empty without images.
+        images: background sequences in order of preference. Empty if there are no images.
     """
 
     report: Mapping[str, Any]

@@ -32,11 +32,11 @@ MOST_SKIPPED = 20
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Settings of a timed training.
+    """Settings of a timed training run.
 
     Attributes:
         minutes: training time in minutes, over all runs.
-        sides: pairs of a fraction of the time and the side of crops in voxels from that time on.
+        sides: pairs of a fraction of the training time and the side of the crops in voxels from then on.
         batch: crops per step.
         learning_rate: peak learning rate, which falls to zero along a half cosine.
         warmup: fraction of the time over which the learning rate rises.
@@ -186,7 +186,7 @@ def train(
     device: torch.device | str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Path:
-    """Train or resume a training, and return the file of the averaged weights.
+    """Train a network, or resume its training, and return the file of the averaged weights.
 
     Args:
         network: network to train in place.

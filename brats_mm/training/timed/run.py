@@ -35,7 +35,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class TimedTraining:
-    """Options of a timed training.
+    """Options of a timed training run.
 
     Attributes:
         minutes: minutes to train the cross-sequence expert, summed over all runs.

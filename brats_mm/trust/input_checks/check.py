@@ -1,4 +1,4 @@
-"""Check the images of a case before segmentation, and warn about images that the model is not trained for."""
+"""Check the images of a case before segmentation, and warn about images that the model was not trained for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

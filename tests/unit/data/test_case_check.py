@@ -110,7 +110,7 @@ def test_warns_of_patient_in_training_and_validation(tmp_path: Path, caplog: pyt
     for name in ("BraTS-GLI-00005-100", "BraTS-GLI-00005-101"):
         _case(tmp_path, name)
     check_cases(tmp_path, _list(tmp_path, training=["BraTS-GLI-00005-100"], validation=["BraTS-GLI-00005-101"]))
-    assert "1 patients have scans for training and for validation" in caplog.text
+    assert "1 patients have scans in both training and validation" in caplog.text
 
 
 def test_label_maps_must_follow_one_scheme(tmp_path: Path) -> None:

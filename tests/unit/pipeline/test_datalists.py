@@ -169,7 +169,7 @@ def test_rejects_case_in_two_name_lists(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("division", "error", "message"),
     [
-        (Division(validation=("0.2",), folds=3), OptionError, "exclude each other"),
+        (Division(validation=("0.2",), folds=3), OptionError, "are mutually exclusive"),
         (Division(validation=("1.5",)), OptionError, r"is 1\.5\. It must be between 0 and 1"),
         (Division(validation=("nobody",)), CaseError, "no labelled case nobody"),
         (Division(validation=tuple(NAMES)), CaseError, "is left for training"),

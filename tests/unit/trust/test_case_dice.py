@@ -55,7 +55,7 @@ def test_warns_only_of_unreliable_regions():
     [
         (Grade.RELIABLE, None, "usually good"),
         (Grade.RELIABLE, (0.5, 1.0), "usually good"),
-        (Grade.RELIABLE, (0.49, 1.0), "usually good, but can be poor: look at it"),
+        (Grade.RELIABLE, (0.49, 1.0), "usually good, but can be poor: check it"),
         (Grade.REVIEW, (0.37, 1.0), "compare it with the images before use"),
         (Grade.UNRELIABLE, (0.0, 0.6), "do not use it without correction"),
     ],

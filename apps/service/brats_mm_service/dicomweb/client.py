@@ -24,7 +24,7 @@ class DicomwebUnreachable(Exception):  # noqa: N818
 
 
 def is_uid(text: str) -> bool:
-    """Return whether a text is a UID (PS3.5, chapter 9)."""
+    """Return whether a string is a UID (PS3.5, chapter 9)."""
     return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 

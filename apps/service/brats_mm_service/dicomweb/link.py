@@ -109,7 +109,7 @@ class DicomwebLink:
     def _try_again(self, transfer: Transfer, why: str) -> None:
         if transfer.attempts + 1 >= self._settings.attempts:
             message = (
-                f"The archive could not be reached in {self._settings.attempts} attempts: {why}. Request the study "
+                f"The archive could not be reached after {self._settings.attempts} attempts: {why}. Request the study "
                 "again."
             )
             self._fail(transfer, message)

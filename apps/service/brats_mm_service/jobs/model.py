@@ -13,10 +13,10 @@ DEFAULT_REQUEST = make_request(report=True, scene=True, dicom_folder="")
 
 
 def in_callers_names(sentence: str, stored: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """Replace the names of stored files in a sentence by the caller's names.
+    """Replace the names of stored files in a message with the caller's names.
 
     Args:
-        sentence: sentence for the caller.
+        sentence: message for the caller.
         stored: stored file name by sequence. A DICOM folder is named like its sequence and is not replaced.
         names: the caller's file name by sequence.
     """
@@ -43,7 +43,7 @@ class Progress:
     """Progress of a running job.
 
     Attributes:
-        stage: waiting, reading, segmenting, writing or finished. Of a training: reading, training, evaluating.
+        stage: waiting, reading, segmenting, writing or finished. Of a training run: reading, training, evaluating.
         done, total: windows while segmenting, cases while reading or evaluating, seconds while training.
     """
 
@@ -62,7 +62,7 @@ class NewJob:
         request: the request, without input and output.
         sequences: stored file name by sequence, in channel order.
         ignored: reason for each ignored file.
-        notes: remarks on how the sequences were recognised.
+        notes: notes on how the sequences were recognised.
         names: the caller's file name by sequence.
         key: the caller's Idempotency-Key.
         fingerprint: SHA-256 over options and files, to detect repeated requests.
@@ -115,7 +115,7 @@ class Job:
     training: Mapping[str, Any] | None = None
 
     def in_callers_names(self, sentence: str) -> str:
-        """Return a sentence of the worker with the caller's file names."""
+        """Return a message of the worker with the caller's file names."""
         return in_callers_names(sentence, self.sequences, self.names)
 
     @property

@@ -60,7 +60,7 @@ class JobRecords:
                     None if new.training is None else json.dumps(dict(new.training)),
                 ),
             )
-            # Read before the commit, because a failure afterwards would report an accepted job as refused.
+            # Read before the commit, because a failure afterwards would report an accepted job as rejected.
             row = connection.execute("SELECT * FROM jobs WHERE id = ?", (new.id,)).fetchone()
         return _job(row), True
 
@@ -119,7 +119,7 @@ class JobRecords:
         return _waiting(self._database.connection())
 
     def trainings(self, states: Collection[JobState] = tuple(JobState)) -> list[Job]:
-        """Return the trainings in these states, oldest first."""
+        """Return the training jobs in these states, oldest first."""
         return [job for job in self.in_states(states) if job.training is not None]
 
     def has_segmentations(self) -> bool:

@@ -76,9 +76,7 @@ class ViewerJobs:
             raise too_many(self._service, str(full)) from full
 
     def _is_current(self, job: Job) -> bool:
-        """Return whether a job was finished by the active version. Another version may have been activated while it
-        waited.
-        """
+        """Return whether the version that finished a job is still active."""
         if job.state is not JobState.DONE:
             return False
         active = self._service.models.active().version
@@ -109,7 +107,7 @@ def _finished(job: Job) -> Job:
 
 
 def result_json(result: Path, name: str) -> Mapping[str, object]:
-    """Return a JSON result of a job, or an empty object without a result."""
+    """Return a JSON result of a job, or an empty object if there is none."""
     try:
         content = json.loads((result / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -68,8 +68,8 @@ def router(service: Service) -> APIRouter:
     def status(
         caller: Annotated[Caller, reader],
         *,
-        all: Annotated[bool, Query(description="all trainings, as a list")] = False,
-        check_if_running: Annotated[bool, Query(description="404 unless a training is waiting or running")] = False,
+        all: Annotated[bool, Query(description="all training runs, as a list")] = False,
+        check_if_running: Annotated[bool, Query(description="404 unless a training run is waiting or running")] = False,
     ) -> Any:
         """Return the newest training of any caller, or the one that is waiting or running."""
         jobs = service.queue.records.trainings(tuple(OPEN) if check_if_running else tuple(JobState))
@@ -115,7 +115,7 @@ def router(service: Service) -> APIRouter:
 
 def _start(service: Service, caller: Caller, params: Mapping[str, Any]) -> Job:
     if service.queue.records.trainings(tuple(OPEN)):
-        raise Problem("too-many", "A training is already waiting or running. Wait for its end, or stop it.")
+        raise Problem("too-many", "A training run is already waiting or running. Wait until it ends, or stop it.")
     check_room(service, caller.name)
     settings = _settings(service, params)
     parent = service.models.active().version
@@ -200,7 +200,7 @@ def _suffixes(path: Path) -> list[str]:
 
 
 def _shown(service: Service, job: Job) -> dict[str, Any]:
-    """Return a training in MONAI Label's format, with progress and result."""
+    """Return a training run in MONAI Label's format, with progress and result."""
     progress = service.queue.progress(job)
     training = dict(job.training or {})
     report = service.models.report(str(training.get("version", ""))) if job.state is JobState.DONE else {}

@@ -179,7 +179,7 @@ def parse_options(text: str | None) -> OptionsBody:
 
 
 def check_room(service: Service, owner: str, key: str | None = None) -> None:
-    """Refuse a request that cannot be accepted before reading its body.
+    """Reject a request that cannot be accepted before reading its body.
 
     Raises:
         Problem: too many jobs are waiting, the disk or the caller's share of it is full, or the model cannot be loaded.

@@ -113,7 +113,7 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
         raise Problem("unsupported-content", message)
     suffix = image_suffix(filename)
     if suffix in (*PAIR_SUFFIXES, *PAIR_SUFFIXES.values()):
-        message = f"{field} is one of two files ({suffix}). Convert the pair to one file, for example .nii.gz."
+        message = f"{field} is half of a two-file image ({suffix}). Convert the pair to one file, for example .nii.gz."
         raise Problem("unsupported-content", message)
     if suffix is not None and content not in _BY_SUFFIX[suffix]:
         message = f"{field} has the suffix {suffix}, but its content is {content.value}. Rename it and send it again."

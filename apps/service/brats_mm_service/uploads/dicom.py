@@ -22,7 +22,7 @@ class StoredStudy:
     Attributes:
         sequences: sequence -> folder, in channel order.
         ignored: reason for each ignored series or file.
-        notes: remarks on the choice of the series.
+        notes: notes on the choice of the series.
     """
 
     sequences: Mapping[str, str]
@@ -63,7 +63,7 @@ def _move(series: Series, modality: Modality, folder: Path, places: dict[Path, P
 
 
 def for_requests(sentence: str, folder: Path) -> str:
-    """Replace options of the command line in a sentence by those of a request."""
+    """Replace the command-line options in a message with those of a request."""
     sentence = sentence.replace(str(folder), "the zip file")
     for modality in Modality:
         sentence = sentence.replace(f"--{modality.value} ", f"the option series.{modality.value} ")

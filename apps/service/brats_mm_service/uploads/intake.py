@@ -36,7 +36,7 @@ class SortedUpload:
     Attributes:
         sequences: stored file name by sequence, in channel order.
         ignored: reason for each ignored file.
-        notes: remarks on how the sequences were recognised.
+        notes: notes on how the sequences were recognised.
         names: the caller's file name by sequence.
     """
 
@@ -166,7 +166,7 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
 
 
 def for_zips(sentence: str, folder: Path) -> str:
-    """Replace options of the command line in a sentence by parts of a request."""
+    """Replace the command-line options in a message with parts of a request."""
     sentence = sentence.replace(str(folder.resolve()), "the zip file").replace(str(folder), "the zip file")
     sentence = sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
     return sentence.replace("with --participant and --session", "with the options participant and session")

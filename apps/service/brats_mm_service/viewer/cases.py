@@ -40,7 +40,7 @@ class ServerCase:
 
 
 class ServerCases:
-    """The cases in a folder, or none without a folder."""
+    """The cases in a folder. There are none if no folder is set."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder

@@ -206,9 +206,7 @@ def _do(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, m
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether Python, PyTorch or ITK ran out of memory. The latter two raise RuntimeError with a typical
-    message.
-    """
+    """Return whether Python, PyTorch or ITK ran out of memory. The latter two raise RuntimeError."""
     phrases = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc")
     return isinstance(error, MemoryError) or any(phrase in str(error).lower() for phrase in phrases)
 
@@ -285,7 +283,9 @@ def _confine_job(job: dict[str, Any], model_files: list[Path]) -> None:
 
 
 def _model_files(start: dict[str, Any]) -> list[Path]:
-    """Return the bundle's folder and the targets of links in it, or nothing without a bundle, which loading reports."""
+    """Return the bundle's folder and the targets of links in it, or nothing if there is no bundle, which is reported
+    when it is loaded.
+    """
     from brats_mm.io.bundle import default_bundle
 
     try:

@@ -1,6 +1,6 @@
 """Worker protocol: commands and events, for local and remote workers.
 
-Commands are `segment` or `train`, and `cancel`, as in `{"command": "segment", "job": ...}`. A training also takes
+Commands are `segment` or `train`, and `cancel`, as in `{"command": "segment", "job": ...}`. A training run also takes
 `pause` and `resume`. Events are one `ready` or `unable`, then any number of `progress` and one `done` or `failed` per
 job, with `alive` in between.
 """

@@ -1,4 +1,4 @@
-"""Run trainings one at a time, each in its own process, and adopt the resulting versions."""
+"""Run training jobs one at a time, each in its own process, and adopt the resulting versions."""
 
 import sqlite3
 import threading
@@ -22,16 +22,16 @@ _LOOK_S = 0.3
 
 
 class TrainingSupervisor(Supervisor):
-    """Supervisor that runs the trainings of a queue.
+    """Supervisor that runs the training jobs of a queue.
 
-    A training starts when no segmentation waits or runs, and pauses while one does, unless `beside` is set.
+    A training run starts when no segmentation waits or runs, and pauses while one does, unless `beside` is set.
 
     Args:
         queue: queue of jobs.
-        settings: limits of the process. `job_s` is the time limit of a training.
+        settings: limits of the process. `job_s` is the time limit of a training run.
         spawn: function that starts a training process for a bundle, None for the installed one.
         models: versions of the model.
-        beside: whether a training may run while segmentations run.
+        beside: whether a training run may run while segmentations run.
     """
 
     def __init__(

@@ -87,9 +87,9 @@ def _by_name(volume: Loaded, reading: Reading) -> _Candidate | None:
         sequence = reading.sequences[0]
         agent = volume.dicom.get("ContrastBolusAgent", "").strip()
         if sequence is Sequence.T1 and agent and reading.contrast is not False:
-            reason = f"“{volume.name}” says T1, and its DICOM header a contrast agent."
+            reason = f"Its name “{volume.name}” means T1, and its DICOM header names a contrast agent."
             return _Candidate(volume, Sequence.T1CE, _SURE, reason, bool(reading.copy))
-        return _Candidate(volume, sequence, _SURE, f"Its name says so: “{volume.name}”.", bool(reading.copy))
+        return _Candidate(volume, sequence, _SURE, f"Recognised by its name “{volume.name}”.", bool(reading.copy))
     if reading.number in NUMBERS and not reading.sequences:
         sequence = DECATHLON[NUMBERS.index(reading.number)]
         reason = f"Channel {reading.number} is {sequence.label} in the order of the Medical Segmentation Decathlon."
@@ -106,12 +106,12 @@ def _by_description(volume: Loaded) -> _Candidate | None:
         sequence = reading.sequences[0]
         if sequence is Sequence.T1 and _has_contrast(volume.dicom, reading):
             sequence = Sequence.T1CE
-        return _Candidate(volume, sequence, _LIKELY, f"Its DICOM {name} says so: “{text}”.")
+        return _Candidate(volume, sequence, _LIKELY, f"Recognised by its DICOM {name} “{text}”.")
     return None
 
 
 def _by_physics(volume: Loaded) -> _Candidate | None:
-    """Guess by echo, repetition and inversion time, which is only a rule of thumb."""
+    """Guess from echo, repetition and inversion time, which is only a rule of thumb."""
     echo, repetition, inversion = (
         _number(volume.dicom, name) for name in ("EchoTime", "RepetitionTime", "InversionTime")
     )
@@ -120,16 +120,20 @@ def _by_physics(volume: Loaded) -> _Candidate | None:
     shortest, longest = _FLAIR_INVERSION_MS
     if inversion is not None and shortest <= inversion <= longest and echo >= _LONG_ECHO_MS:
         timing = f"an inversion time of {inversion:g} ms with an echo time of {echo:g} ms"
-        return _Candidate(volume, Sequence.FLAIR, _PERHAPS, f"Its DICOM header has {timing}, as FLAIR does.")
+        return _Candidate(
+            volume, Sequence.FLAIR, _PERHAPS, f"Its DICOM header has {timing}, which is typical of FLAIR."
+        )
     if inversion is None and echo >= _LONG_ECHO_MS and (repetition or 0) >= _LONG_REPETITION_MS:
         timing = f"an echo time of {echo:g} ms and a repetition time of {repetition:g} ms"
-        return _Candidate(volume, Sequence.T2, _PERHAPS, f"Its DICOM header has {timing}, as T2 does.")
+        return _Candidate(volume, Sequence.T2, _PERHAPS, f"Its DICOM header has {timing}, which is typical of T2.")
     if echo <= _SHORT_ECHO_MS:
         contrast = _has_contrast(volume.dicom, read_description(volume.dicom.get("SeriesDescription", "")))
         sequence = Sequence.T1CE if contrast else Sequence.T1
         agent = " and contrast" if contrast else " and no contrast"
         timing = f"an echo time of {echo:g} ms{agent}"
-        return _Candidate(volume, sequence, _PERHAPS, f"Its DICOM header has {timing}, as {sequence.label} does.")
+        return _Candidate(
+            volume, sequence, _PERHAPS, f"Its DICOM header has {timing}, which is typical of {sequence.label}."
+        )
     return None
 
 

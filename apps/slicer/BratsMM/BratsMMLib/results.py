@@ -69,8 +69,11 @@ class UncertainRegion:
     @property
     def sentence(self) -> str:
         """Return the text for the line under the buttons."""
-        unsure = f"{self.mean_entropy_nats:.2f} nats of at most {math.log(2):.2f}"
-        return f"{REGION_NAMES[self.region]}: {format_ml(self.volume_ml)} mL are uncertain here, {unsure}."
+        unsure = f"{self.mean_entropy_nats:.2f} nats (maximum {math.log(2):.2f})"
+        return (
+            f"{REGION_NAMES[self.region]}: {format_ml(self.volume_ml)} mL are uncertain here, with a mean "
+            f"entropy of {unsure}."
+        )
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ class CaseResult:
         """Return one line with the used sequences and the model."""
         used = ", ".join(sequence.label for sequence in self.used)
         missing = ", ".join(sequence.label for sequence in self.missing) or "none"
-        return f"Used {used}; missing {missing}. {self.model}"
+        return f"Sequences used: {used}. Missing: {missing}. Model: {self.model}."
 
 
 def _signed_ml(change_ml: float) -> str:
@@ -155,7 +158,7 @@ def read_result(folder: Path) -> CaseResult:
 def _json(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text("utf-8"))
     if not isinstance(content, dict):
-        raise ValueError(f"{path.name} contains no JSON object")
+        raise ValueError(f"{path.name} is not a JSON object")
     return content
 
 

@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
         nargs="+",
         type=Path,
         metavar="CHECKPOINT",
-        help="model.pt of a training. Several related checkpoints are averaged",
+        help="model.pt of a training run. Several related checkpoints are averaged",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the bundle")
     add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
