@@ -32,7 +32,15 @@ class ExpertBackend(Protocol):
     def device(self) -> torch.device: ...
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
-        """Return the output (b, c, h, w, d) of one expert for windows (b, 1, h, w, d)."""
+        """Return the output (b, c, h, w, d) of one expert for windows (b, 1, h, w, d).
+
+        Args:
+            modality: modality of the expert.
+            window: (b, 1, h, w, d) z-scores.
+
+        Returns:
+            Tensor (b, c, h, w, d): logits, probabilities or features, as the mixture mixes them.
+        """
 
     def on(self, device: torch.device) -> "ExpertBackend":
         """Return this backend on the given or the current device."""
@@ -43,7 +51,14 @@ class Backend(ExpertBackend, Protocol):
     """The parts of a mixture with a window gate, run by an engine."""
 
     def gate_values(self, image: Tensor) -> Tensor:
-        """Return raw gate values (b, m, c) of windows (b, m, h, w, d) whose missing sequences are zero."""
+        """Return raw gate values (b, m, c) of windows (b, m, h, w, d) whose missing sequences are zero.
+
+        Args:
+            image: (b, m, h, w, d) z-scores, zero for missing sequences.
+
+        Returns:
+            Tensor (b, m, c), unbounded. `networks.mixing.modality_weights` converts it to weights.
+        """
 
     def output_layer(self, mixture: Tensor) -> Tensor:
         """Return the logits of a mixture of contributions."""
@@ -94,7 +109,17 @@ def mix(
     subsets: Sequence[Availability],
     on_expert: Callable[[], None] = lambda: None,
 ) -> tuple[Float[Tensor, "s b c h w d"], Float[Tensor, "s b m c"]]:
-    """Return logits and gate weights of the same windows for several availability sets. Experts run at most once."""
+    """Return logits and gate weights of the same windows for several availability sets. Experts run at most once.
+
+    Args:
+        backend: experts and gate.
+        image: (b, m, h, w, d) z-scores.
+        subsets: s availability sets to predict.
+        on_expert: called after each expert pass.
+
+    Returns:
+        Logits (s, b, c, h, w, d) and gate weights (s, b, m, c), in the order of `subsets`.
+    """
     contributions = {}
     for modality in needed(subsets):
         contributions[modality] = backend.contribution(modality, image[:, modality.channel : modality.channel + 1])
@@ -127,5 +152,10 @@ def _weighed(
 
 
 def flip_spatial(volume: Tensor, axes: Sequence[int]) -> Tensor:
-    """Flip the spatial axes (..., h, w, d) with the given indices, 0 to 2."""
+    """Flip the spatial axes (..., h, w, d) with the given indices, 0 to 2.
+
+    Args:
+        volume: tensor with the spatial axes h, w and d last.
+        axes: spatial axes to flip: 0 for h, 1 for w, 2 for d.
+    """
     return volume.flip([volume.dim() - 3 + axis for axis in axes])

@@ -137,6 +137,9 @@ class EngineInferer(Inferer):
 def named_convention(name: str) -> LabelConvention:
     """Return the label convention with a name.
 
+    Args:
+        name: `brats2023` or `brats2021`.
+
     Raises:
         OptionError: the convention is unknown.
     """
@@ -162,7 +165,11 @@ def box_affine(placement: Placement) -> npt.NDArray[np.float64]:
 
 
 def available_of(images: Float[Tensor, "b m h w d"]) -> list[Availability]:
-    """Return the availability of whole cases: a channel without signal is a missing sequence."""
+    """Return the availability of whole cases: a channel without signal is a missing sequence.
+
+    Args:
+        images: (b, m, h, w, d) z-scores of whole cases, zero in missing channels.
+    """
     has_content = (images != 0).flatten(2).any(dim=2)
     return [_set_of(row) or ALL_AVAILABLE for row in has_content]
 

@@ -108,7 +108,19 @@ def coarse_logits(
     tta_flips: Sequence[Sequence[int]],
     count: Callable[[], None],
 ) -> dict[Modality, Float[Tensor, "c x y z"]]:
-    """Return each modality expert's logits over the padded box, with windows blended by a Gaussian."""
+    """Return each modality expert's logits over the padded box, with windows blended by a Gaussian.
+
+    Args:
+        image: (m, x, y, z) z-scores of the box.
+        windows: windows over the box.
+        backend: backend to run the experts.
+        modalities: modalities whose experts to run.
+        tta_flips: flipped views to average, each by the axes to flip.
+        count: called after each expert pass.
+
+    Returns:
+        Logits (c, x, y, z) by modality.
+    """
     maps: dict[Modality, Tensor] = {}
     importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
     for modality in modalities:
@@ -126,7 +138,12 @@ def coarse_logits(
 
 
 def suspicious_voxels(logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
-    """Return the brain voxels where the probability of any region exceeds `SUSPICION`."""
+    """Return the brain voxels where the probability of any region exceeds `SUSPICION`.
+
+    Args:
+        logits: (c, x, y, z) region logits.
+        brain: (x, y, z) mask of the voxels to consider.
+    """
     return (logits.amax(dim=0) > float(torch.logit(torch.tensor(SUSPICION)))) & brain
 
 
@@ -228,6 +245,13 @@ def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, 
     """Return the weight of the cross-sequence expert in its box: 1, fading over `FADE` voxels towards inner faces.
 
     A face on the border of the brain's box does not fade. Without fading, the box would be visible in the entropy.
+
+    Args:
+        box: (start, stop) of the expert's box along each axis.
+        shape: shape of the brain's box.
+
+    Returns:
+        Weights from 0 to 1, of the shape of `box`.
     """
     profiles = []
     for (first, last), size in zip(box, shape, strict=True):
@@ -245,7 +269,16 @@ def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, 
 def mix_modalities(
     contributions: Mapping[Modality, Float[Tensor, "c x y z"]], subset: Availability, weights: Float[Tensor, "e c"]
 ) -> Float[Tensor, "c x y z"]:
-    """Return the mixture of the modality experts, with their weights scaled to sum to 1."""
+    """Return the mixture of the modality experts, with their weights scaled to sum to 1.
+
+    Args:
+        contributions: logits (c, x, y, z) of each modality expert.
+        subset: modalities to mix.
+        weights: (e, c) gate weights, modality experts first.
+
+    Returns:
+        Logits (c, x, y, z).
+    """
     present = ordered(subset)
     shares = weights[[modality.channel for modality in present]]
     shares = shares / shares.sum(dim=0, keepdim=True).clamp(min=1e-12)

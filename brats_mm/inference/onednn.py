@@ -21,6 +21,12 @@ def with_onednn(network: Network) -> Network:
 
     Applies only to single-precision inference on x86 processors. With gradients, under autocast and on other devices,
     convolutions are unchanged. Parameters and their names stay the same.
+
+    Args:
+        network: network in evaluation mode.
+
+    Returns:
+        The same network.
     """
     if platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         for module in network.modules():

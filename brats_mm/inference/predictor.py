@@ -59,8 +59,19 @@ class Predictor:
     def predict(
         self, case: Case, *, on_window: Progress | None = None, prepared: ModelInput | None = None
     ) -> Prediction:
-        """Segment a case with its available sequences. `prepared` is the result of `prepare`, which is computed if it
-        is None.
+        """Segment a case with its available sequences.
+
+        Args:
+            case: sequences on one grid.
+            on_window: called with the numbers of finished and total expert passes.
+            prepared: result of `prepare` for this case. Computed if None.
+
+        Returns:
+            The prediction on the grid of the case.
+
+        Raises:
+            VolumeError: the field of view is too small or too large for a head.
+            ResourceError: memory runs out even with the smallest window on the CPU.
         """
         subset = case.available
         return self.predict_subsets(case, [subset], on_window=on_window, prepared=prepared)[subset]
@@ -77,8 +88,18 @@ class Predictor:
 
         All subsets use the brain box of all sequences of the case.
 
+        Args:
+            case: sequences on one grid.
+            subsets: subsets of the available sequences.
+            on_window: called with the numbers of finished and total expert passes.
+            prepared: result of `prepare` for this case. Computed if None.
+
         Returns:
             One prediction per subset. `prediction.case` holds only the sequences of the subset.
+
+        Raises:
+            VolumeError: the field of view is too small or too large for a head.
+            ResourceError: memory runs out even with the smallest window on the CPU.
         """
         clock = _Clock()
         with clock.stage("prepare"):
@@ -135,12 +156,33 @@ Restored: TypeAlias = "tuple[dict[Region, Array], Importance]"
 def prediction_from(
     case: Case, logit_map: LogitMap, placement: Placement, model: ModelIdentity, run: Run
 ) -> Prediction:
-    """Create the prediction of a case from the network's result over the model's box."""
+    """Create the prediction of a case from the network's result over the model's box.
+
+    Args:
+        case: case with the input grid.
+        logit_map: result of the network over the model's box.
+        placement: position of the box on the input grid.
+        model: identity of the model, with its calibration.
+        run: settings of the run.
+
+    Returns:
+        The prediction on the grid of the case.
+    """
     return _predicted(case, restore_map(logit_map, case.available, placement, model), model, run, ())
 
 
 def restore_map(logit_map: LogitMap, subset: Availability, placement: Placement, model: ModelIdentity) -> Restored:
-    """Apply the model's calibration, drop small lesions, and bring probabilities and importance to the input grid."""
+    """Apply the model's calibration, drop small lesions, and bring probabilities and importance to the input grid.
+
+    Args:
+        logit_map: result of the network over the model's box.
+        subset: sequences that the network saw, which select the calibration.
+        placement: position of the box on the input grid.
+        model: identity of the model, with its calibration.
+
+    Returns:
+        Probabilities and importance on the input grid.
+    """
     calibration = model.calibration
     corrections = IDENTITY_BY_REGION
     if calibration is not None:
@@ -156,7 +198,15 @@ def _predicted(case: Case, restored: Restored, model: ModelIdentity, run: Run, n
 
 
 def apply_calibration(logits: Tensor, corrections: Mapping[Region, Correction]) -> Tensor:
-    """Apply offset and temperature per region to logits (c, h, w, d). Background logits are unchanged."""
+    """Apply offset and temperature per region to logits (c, h, w, d). Background logits are unchanged.
+
+    Args:
+        logits: (c, h, w, d) region logits.
+        corrections: correction of each region.
+
+    Returns:
+        Tensor (c, h, w, d). Foreground temperatures are not applied.
+    """
     if all((correction.offset, correction.temperature) == (0, 1) for correction in corrections.values()):
         return logits
     offsets, temperatures = (

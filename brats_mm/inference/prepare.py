@@ -111,6 +111,14 @@ def restore(volume: Float[Tensor, "h w d"], placement: Placement, *, outside: fl
     """Bring a map from the model's box back to the input grid, with the value `outside` elsewhere.
 
     The result has its first axis contiguous in memory, like a NIfTI file, to avoid a conversion when writing.
+
+    Args:
+        volume: (h, w, d) map over the model's box.
+        placement: position of the box on the input grid.
+        outside: value outside the box.
+
+    Returns:
+        float32 array of `placement.grid.shape`.
     """
     return restore_with(volume, placement, lambda values: values, outside=outside)
 
@@ -118,7 +126,17 @@ def restore(volume: Float[Tensor, "h w d"], placement: Placement, *, outside: fl
 def restore_with(
     volume: Float[Tensor, "h w d"], placement: Placement, change: Callable[[Array], Array], *, outside: float = 0.0
 ) -> Array:
-    """Restore a map like `restore`, then apply `change` to every voxel. Computes it only inside the box."""
+    """Restore a map like `restore`, then apply `change` to every voxel. Computes it only inside the box.
+
+    Args:
+        volume: (h, w, d) map over the model's box.
+        placement: position of the box on the input grid.
+        change: function of an array, applied to each voxel after interpolation.
+        outside: value outside the box, before `change`.
+
+    Returns:
+        float32 array of `placement.grid.shape`.
+    """
     data = np.asfortranarray(volume.float().cpu().numpy() - np.float32(outside))
     x, y, z = placement.axes
     shape = placement.grid.shape

@@ -47,7 +47,12 @@ AnyBackend = Backend | CrossSequenceBackend | SingleBackend
 
 
 def torch_backend(network: nn.Module, device: torch.device) -> AnyBackend:
-    """Return the PyTorch backend for the kind of network."""
+    """Return the PyTorch backend for the kind of network.
+
+    Args:
+        network: a mixture, a mixture with a cross-sequence expert, or a single network, in evaluation mode.
+        device: device to run on.
+    """
     if isinstance(network, CrossSequenceMixture):
         return TorchCrossSequenceBackend(network, device)
     return SingleBackend(network, device) if isinstance(network, SingleNetwork) else TorchBackend(network, device)
@@ -62,6 +67,15 @@ def predict_windows(
     """Return logits and gate weights of several availability sets of the same windows.
 
     A single network has no gate weights, so the third dimension of its weights has length 0.
+
+    Args:
+        backend: backend of the network.
+        image: (b, m, h, w, d) z-scores, zero for missing sequences.
+        subsets: s availability sets to predict.
+        on_expert: called after each expert pass.
+
+    Returns:
+        Logits (s, b, c, h, w, d) and gate weights (s, b, m, c), in the order of `subsets`.
     """
     if not isinstance(backend, SingleBackend):
         assert isinstance(backend, Backend), "a cross-sequence backend runs coarse to fine"

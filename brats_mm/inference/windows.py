@@ -160,7 +160,14 @@ def _blended(
 def clip_window(
     window: tuple[int, int, int], box: Sequence[int], multiple: int = MULTIPLE, stride: int = STRIDE
 ) -> tuple[int, int, int]:
-    """Clip a window to the rounded-up box, and keep its coarsest feature map larger than one voxel."""
+    """Clip a window to the rounded-up box, and keep its coarsest feature map larger than one voxel.
+
+    Args:
+        window: sides of the window in voxels.
+        box: sides of the box in voxels.
+        multiple: clipped sides are rounded up to a multiple of this.
+        stride: total stride of the network.
+    """
     fitted = [min(side, -(-size // multiple) * multiple) for side, size in zip(window, box, strict=True)]
     if all(side <= stride for side in fitted):
         fitted[0] = 2 * stride
@@ -168,7 +175,14 @@ def clip_window(
 
 
 def gaussian(window: tuple[int, int, int]) -> Float[Tensor, "h w d"]:
-    """Return the importance of each voxel of a window: 1 at the centre."""
+    """Return the importance of each voxel of a window: 1 at the centre.
+
+    Args:
+        window: sides of the window in voxels.
+
+    Returns:
+        float32 tensor of the shape of `window`, above 0 and at most 1.
+    """
     profiles = []
     for side in window:
         distance = torch.arange(side) - (side - 1) / 2

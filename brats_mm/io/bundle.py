@@ -87,7 +87,14 @@ def default_bundle() -> Path:
 
 
 def open_bundle(root: Path | str | None = None) -> Bundle:
-    """Open a bundle."""
+    """Open a bundle.
+
+    Args:
+        root: folder of the bundle. None opens the bundle of the package.
+
+    Raises:
+        BundleError: the folder does not exist, or the package has no bundle.
+    """
     folder = default_bundle() if root is None else Path(root).expanduser()
     if not folder.is_dir():
         raise BundleError(f"There is no bundle folder {folder}. Provide the folder that holds configs/ and models/.")

@@ -148,6 +148,10 @@ def is_four_dimensional(path: Path) -> bool:
 def find_channels(path: Path, channels: Sequence[Modality] | None = None) -> CaseFiles:
     """Find the sequences in a four-dimensional file, by the given order or by `dataset.json`.
 
+    Args:
+        path: four-dimensional NIfTI file.
+        channels: sequence of each volume. None reads the dataset's `dataset.json`.
+
     Raises:
         CaseError: the sequences of the volumes are unknown, or their number does not match.
     """

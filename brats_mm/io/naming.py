@@ -37,7 +37,12 @@ class Recognised:
 
 
 def recognise(images: Sequence[Path], folder: Path) -> Recognised:
-    """Sort image files into sequences, labels and others by their names (see `domain.sequence_names`)."""
+    """Sort image files into sequences, labels and others by their names (see `domain.sequence_names`).
+
+    Args:
+        images: image files of one case.
+        folder: folder of the case, whose name may contain words of the file names.
+    """
     names = [ImageName(image_stem(image.name), "" if image.parent == folder else image.parent.name) for image in images]
     readings = read_image_names(names, folder.name)
     order, notes = _channels(readings, folder)

@@ -48,6 +48,13 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
 def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
     """Read a label map of any format on a case's grid, with its values as stored.
 
+    Args:
+        path: the label map.
+        grid: grid of the case's images.
+
+    Returns:
+        int16 array of `grid.shape`.
+
     Raises:
         VolumeError: the file cannot be read, or its values are not integers.
         GridError: the map does not match the grid.

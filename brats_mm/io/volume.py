@@ -38,6 +38,9 @@ def read_volume(path: Path) -> Volume:
     Validates the header before allocating memory. If a NIfTI header has both matrices, the sform takes precedence, as
     in nibabel. `header_warnings` reports differences.
 
+    Args:
+        path: volume file, with `#2` for the third volume of a four-dimensional NIfTI file, or folder of a DICOM series.
+
     Returns:
         The volume, with notes about repairs.
 
@@ -57,6 +60,12 @@ def read_volume(path: Path) -> Volume:
 def read_stored(path: Path) -> Volume:
     """Read a volume file like `read_volume`, but without checks of its voxels, for label maps.
 
+    Args:
+        path: the volume file.
+
+    Returns:
+        The volume, with values as stored.
+
     Raises:
         VolumeError: the file is missing, damaged or of another kind, or its geometry cannot be used.
     """
@@ -67,6 +76,9 @@ def read_stored(path: Path) -> Volume:
 
 def read_grid(path: Path) -> Grid:
     """Read the grid of a volume from its header, or of a DICOM folder from its series.
+
+    Args:
+        path: volume file or folder of a DICOM series.
 
     Raises:
         VolumeError: as for `read_volume`, except for faults of voxels.

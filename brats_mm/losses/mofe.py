@@ -22,34 +22,76 @@ RANKING_WEIGHT = 0.1
 
 
 def hinge(more: Float[Tensor, "*shape"], fewer: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Return `relu(more - fewer)`, the excess of the loss with more modalities over the loss with fewer."""
+    """Return `relu(more - fewer)`, the excess of the loss with more modalities over the loss with fewer.
+
+    Args:
+        more, fewer: losses of the views with more and with fewer modalities, of any equal shape.
+    """
     return torch.relu(more - fewer)
 
 
 def paper_ranking(more: TaskTerms, fewer: TaskTerms) -> Float[Tensor, ""]:
-    """Average the hinge on each sample's task loss, which is averaged over regions first."""
+    """Average the hinge on each sample's task loss, which is averaged over regions first.
+
+    Args:
+        more, fewer: task terms (b, c) of the views with more and with fewer modalities.
+
+    Returns:
+        Scalar, at least 0.
+    """
     return hinge(more.task.mean(dim=1), fewer.task.mean(dim=1)).mean()
 
 
 def paper_loss(more: TaskTerms, fewer: TaskTerms, weight: float | int = RANKING_WEIGHT) -> Float[Tensor, ""]:
-    """Return `L+ + L- + weight * ranking` (SimMLM, section 3.2)."""
+    """Return `L+ + L- + weight * ranking` (SimMLM, section 3.2).
+
+    Args:
+        more, fewer: task terms (b, c) of the views with more and with fewer modalities.
+        weight: lambda. 0 disables the ranking loss.
+
+    Returns:
+        Scalar.
+    """
     return more.task.mean() + fewer.task.mean() + weight * paper_ranking(more, fewer)
 
 
 def released_ranking(more: TaskTerms, fewer: TaskTerms) -> Float[Tensor, ""]:
-    """Add the mean hinges on Dice and on cross-entropy over samples and regions."""
+    """Add the mean hinges on Dice and on cross-entropy over samples and regions.
+
+    Args:
+        more, fewer: task terms (b, c) of the views with more and with fewer modalities.
+
+    Returns:
+        Scalar, at least 0.
+    """
     return hinge(more.dice, fewer.dice).mean() + hinge(more.bce, fewer.bce).mean()
 
 
 def released_loss(more: TaskTerms, fewer: TaskTerms, weight: float | int = RANKING_WEIGHT) -> Float[Tensor, ""]:
-    """Return `(L+ + L-) / 2 + weight * ranking` (the authors' released code)."""
+    """Return `(L+ + L-) / 2 + weight * ranking` (the authors' released code).
+
+    Args:
+        more, fewer: task terms (b, c) of the views with more and with fewer modalities.
+        weight: lambda. 0 disables the ranking loss.
+
+    Returns:
+        Scalar.
+    """
     return (more.task.mean() + fewer.task.mean()) / 2 + weight * released_ranking(more, fewer)
 
 
 def views(
     logits: Float[Tensor, "twice_b c h w d"], target: Num[Tensor, "twice_b c h w d"]
 ) -> tuple[TaskTerms, TaskTerms]:
-    """Return the task terms of both halves of a batch: views with more modalities first, then those with fewer."""
+    """Return the task terms of both halves of a batch: views with more modalities first, then those with fewer.
+
+    Args:
+        logits: (2b, c, h, w, d) region logits, views with more modalities first.
+        target: (2b, c, h, w, d) region masks, 0 or 1.
+
+    Returns:
+        Task terms (b, c) of the views with more modalities, and of those with fewer.
+    """
     terms = task_terms(logits, target)
     more_dice, fewer_dice = terms.dice.chunk(2)
     more_bce, fewer_bce = terms.bce.chunk(2)

@@ -31,7 +31,16 @@ def dice_and_bce(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def level_loss(levels: list[Tensor], target: Tensor, *, depth: int = 3) -> Tensor:
-    """Average `dice_and_bce` over the finest decoder levels. Targets of coarser levels are mean-pooled."""
+    """Average `dice_and_bce` over the finest decoder levels. Targets of coarser levels are mean-pooled.
+
+    Args:
+        levels: logits (b, c, h / 2^k, w / 2^k, d / 2^k) of each decoder level, finest first.
+        target: (b, c, h, w, d) region masks, 0 to 1.
+        depth: number of levels to use, from the finest.
+
+    Returns:
+        Scalar. Each level counts half as much as the next finer one.
+    """
     total, weights = torch.zeros((), device=target.device), 0.0
     for number, logits in enumerate(levels[:depth]):
         weight = LEVEL_DECAY**number

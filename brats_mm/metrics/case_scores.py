@@ -67,7 +67,12 @@ class Reference:
 
 
 def reference_of(masks: Mapping[Region, Mask], spacing_mm: tuple[float, float, float]) -> Reference:
-    """Prepare a reference from its region masks."""
+    """Prepare a reference from its region masks.
+
+    Args:
+        masks: region -> mask (h, w, d).
+        spacing_mm: voxel spacing along each axis.
+    """
     return Reference(
         masks,
         {region: surface_points(masks[region], spacing_mm) for region in REGIONS},
@@ -79,7 +84,16 @@ def reference_of(masks: Mapping[Region, Mask], spacing_mm: tuple[float, float, f
 def score_regions(
     masks: Mapping[Region, Mask], reference: Reference, policy: EmptyPolicy
 ) -> dict[Rule, dict[Region, RegionScores]]:
-    """Score the three regions with and without the small-ET rule, which only changes ET."""
+    """Score the three regions with and without the small-ET rule, which only changes ET.
+
+    Args:
+        masks: region -> predicted mask, of the shape of the reference masks.
+        reference: reference from `reference_of`.
+        policy: scoring of empty regions.
+
+    Returns:
+        Scores by rule and region.
+    """
     raw = {region: _score(masks[region], region, reference, policy) for region in REGIONS}
     after = small_enhancing_becomes_necrosis(dict(masks))
     if np.shares_memory(after[Region.ET], masks[Region.ET]):

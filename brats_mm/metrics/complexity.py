@@ -26,5 +26,9 @@ def multiply_accumulates(network: nn.Module, image: Float[Tensor, "b m h w d"], 
 
 
 def parameters(network: nn.Module) -> int:
-    """Count a network's parameters."""
+    """Count a network's parameters.
+
+    Args:
+        network: any module. Frozen parameters count too.
+    """
     return sum(parameter.numel() for parameter in network.parameters())

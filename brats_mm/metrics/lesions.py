@@ -77,7 +77,12 @@ class LesionScore:
 def reference_lesions(
     reference: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, float, float]
 ) -> tuple[Lesion, ...]:
-    """Return the lesions of a reference mask. Reuse them for the 15 subsets of a case."""
+    """Return the lesions of a reference mask. Reuse them for the 15 subsets of a case.
+
+    Args:
+        reference: (h, w, d) mask of a region.
+        spacing_mm: voxel spacing along each axis.
+    """
     outer = _box_around(reference, DILATION_VOXELS + 1)
     if outer is None:
         return ()
@@ -103,7 +108,14 @@ def lesion_score(
     spacing_mm: tuple[float, float, float],
     policy: EmptyPolicy,
 ) -> LesionScore:
-    """Score a predicted mask against reference lesions."""
+    """Score a predicted mask against reference lesions.
+
+    Args:
+        predicted: (h, w, d) mask of the same region.
+        lesions: result of `reference_lesions`.
+        spacing_mm: voxel spacing along each axis.
+        policy: scoring of empty regions.
+    """
     components, number, corner = _components(predicted)
     is_assigned = np.zeros(number + 1, np.bool_)
     dice, distances, detected = [], [], 0

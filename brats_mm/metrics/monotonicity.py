@@ -61,7 +61,11 @@ class PairTally:
 
 
 def tally_pairs(dice: Mapping[Availability, float]) -> PairTally:
-    """Count the counter-intuitive pairs of one case and region. Skip subsets without a score."""
+    """Count the counter-intuitive pairs of one case and region. Skip subsets without a score.
+
+    Args:
+        dice: Dice by subset, 0 to 1. NaN or absent if the subset was not scored.
+    """
     worse, by_a_point, pairs, lost = 0, 0, 0, 0.0
     for more, fewer in NESTED_PAIRS:
         loss = dice.get(fewer, math.nan) - dice.get(more, math.nan)

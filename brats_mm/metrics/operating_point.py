@@ -32,14 +32,26 @@ class LogitCounts:
 
 
 def count_logits(probability: Array, truth: Mask) -> LogitCounts:
-    """Count a region's logits inside and outside its reference mask of the same shape."""
+    """Count a region's logits inside and outside its reference mask of the same shape.
+
+    Args:
+        probability: probability of the region, 0 to 1, any shape.
+        truth: reference mask of the same shape.
+    """
     logit_bins = np.searchsorted(1 / (1 + np.exp(-LOGIT_EDGES)), probability.ravel(), side="right")
     flat, bins = truth.ravel(), len(LOGIT_EDGES) + 1
     return LogitCounts(np.bincount(logit_bins[flat], minlength=bins), np.bincount(logit_bins[~flat], minlength=bins))
 
 
 def dice_by_threshold(counts: LogitCounts) -> Curve:
-    """Return the Dice at each threshold of `LOGIT_EDGES`. It is 1 if reference and prediction are empty."""
+    """Return the Dice at each threshold of `LOGIT_EDGES`. It is 1 if reference and prediction are empty.
+
+    Args:
+        counts: histogram of one case.
+
+    Returns:
+        Dice in [0, 1], one per threshold.
+    """
     hits = np.cumsum(counts.inside[::-1])[::-1][1:].astype(np.float64)
     false = np.cumsum(counts.outside[::-1])[::-1][1:]
     size = hits + false + counts.inside.sum()

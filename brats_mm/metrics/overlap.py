@@ -44,13 +44,22 @@ class Overlap:
 
 
 def count(predicted: Bool[np.ndarray, "h w d"], reference: Bool[np.ndarray, "h w d"]) -> Counts:
-    """Count true positives, false positives and false negatives."""
+    """Count true positives, false positives and false negatives.
+
+    Args:
+        predicted, reference: masks of the same shape.
+    """
     both = int(np.count_nonzero(predicted & reference))
     return Counts(both, int(np.count_nonzero(predicted)) - both, int(np.count_nonzero(reference)) - both)
 
 
 def overlap(counts: Counts, policy: EmptyPolicy) -> Overlap:
-    """Compute Dice `2 TP / (2 TP + FP + FN)`, sensitivity `TP / (TP + FN)` and precision `TP / (TP + FP)`."""
+    """Compute Dice `2 TP / (2 TP + FP + FN)`, sensitivity `TP / (TP + FN)` and precision `TP / (TP + FP)`.
+
+    Args:
+        counts: voxel counts from `count`.
+        policy: scoring of empty regions.
+    """
     if counts.reference == 0:
         if policy is EmptyPolicy.SKIP:
             return Overlap(math.nan, math.nan, math.nan)

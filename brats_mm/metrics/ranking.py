@@ -8,7 +8,14 @@ from scipy.stats import rankdata
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return Spearman's rank correlation over the pairs without NaN. NaN if either side is constant."""
+    """Return Spearman's rank correlation over the pairs without NaN. NaN if either side is constant.
+
+    Args:
+        a, b: paired values.
+
+    Returns:
+        Correlation in [-1, 1].
+    """
     pairs = _valid(a, b)
     if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
         return math.nan
@@ -19,6 +26,13 @@ def auroc(score: Sequence[float], positive: Sequence[bool]) -> float:
     """Return the probability that a positive has a higher score than a negative. Ties count one half.
 
     NaN if there are no positives or no negatives.
+
+    Args:
+        score: values to rank.
+        positive: whether each value belongs to a positive.
+
+    Returns:
+        Area in [0, 1].
     """
     values, labels = _valid(score, [float(label) for label in positive])
     count = int(labels.sum())

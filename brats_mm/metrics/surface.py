@@ -23,7 +23,12 @@ Points = Float[np.ndarray, "_ 3"]
 
 
 def surface_points(mask: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, float, float]) -> Points:
-    """Return the centres (n, 3) of the mask's surface voxels, in millimetres from the first voxel."""
+    """Return the centres (n, 3) of the mask's surface voxels, in millimetres from the first voxel.
+
+    Args:
+        mask: (h, w, d) mask.
+        spacing_mm: voxel spacing along each axis.
+    """
     if not mask.any():
         return np.zeros((0, 3))
     box = bounding_box(mask)
@@ -36,6 +41,10 @@ def hd95_of_surfaces(predicted: Points, reference: Points, policy: EmptyPolicy) 
     """Return the HD95 of two surfaces in millimetres. NaN if the policy skips the case.
 
     `max(P95 over p of min over r |p - r|, P95 over r of min over p |p - r|)`
+
+    Args:
+        predicted, reference: surface points (n, 3) in millimetres, from `surface_points`.
+        policy: scoring of empty regions.
     """
     if len(reference) == 0:
         if policy is EmptyPolicy.SKIP:
@@ -53,7 +62,13 @@ def hd95_mm(
     spacing_mm: tuple[float, float, float],
     policy: EmptyPolicy,
 ) -> float:
-    """Return the HD95 of two masks on one grid in millimetres. NaN if the policy skips the case."""
+    """Return the HD95 of two masks on one grid in millimetres. NaN if the policy skips the case.
+
+    Args:
+        predicted, reference: (h, w, d) masks on one grid.
+        spacing_mm: voxel spacing along each axis.
+        policy: scoring of empty regions.
+    """
     return hd95_of_surfaces(surface_points(predicted, spacing_mm), surface_points(reference, spacing_mm), policy)
 
 

@@ -56,7 +56,14 @@ def best_inside_temperature(counts: Sequence[LogitCounts]) -> tuple[float, float
 def inside_cross_entropy(
     counts: Sequence[LogitCounts], offset: float = 0.0, temperature: float = 1.0, inside: float = 1.0
 ) -> float:
-    """Return the mean cross-entropy of calibrated logits in nats, over voxels with raw logits above 0."""
+    """Return the mean cross-entropy of calibrated logits in nats, over voxels with raw logits above 0.
+
+    Args:
+        counts: histograms, summed over cases.
+        offset: subtracted from the logits first.
+        temperature: divides the logits, positive.
+        inside: divides positive results again, positive.
+    """
     return _cross_entropy(_above_zero(counts), offset, temperature, inside)
 
 
@@ -66,6 +73,12 @@ def cross_entropy(
     """Return the mean cross-entropy of calibrated logits (`domain.subset_calibration`) over uncertain voxels, in nats.
 
     The raw logits decide which voxels are uncertain, so that calibrations can be compared. Returns 0 if there are none.
+
+    Args:
+        counts: histograms, summed over cases.
+        offset: subtracted from the logits first.
+        temperature: divides the logits, positive.
+        inside: divides positive results again, positive.
     """
     return _cross_entropy(_uncertain(counts), offset, temperature, inside)
 

@@ -12,6 +12,13 @@ def thumbnail(image: Tensor, side: int = THUMBNAIL) -> Tensor:
     """Average the brain's bounding box (b, m, h, w, d) to (b, m, side, side, side).
 
     Apply it to the whole brain, not to a window.
+
+    Args:
+        image: (b, m, h, w, d) z-scores of whole brains, zero outside.
+        side: side of the result in voxels.
+
+    Returns:
+        Tensor (b, m, side, side, side).
     """
     return F.adaptive_avg_pool3d(image, side)
 

@@ -40,19 +40,38 @@ class CrossSequenceMixture(ExpertMixture):
         return self.forward_with_weights(image, available)[0]
 
     def gate_weights(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        """Return weights (b, m + 1, c) of the modality experts and the cross-sequence expert, summing to 1."""
+        """Return weights (b, m + 1, c) of the modality experts and the cross-sequence expert, summing to 1.
+
+        Args:
+            image: (b, m, h, w, d) z-scores of whole brains.
+            available: (b, m) booleans. Without it, all-zero channels count as missing.
+        """
         if available is None:
             available = available_by_content(image)
         return self.weights_of(thumbnail(image), available)
 
     def weights_of(self, small: Tensor, available: Tensor) -> Tensor:
-        """Return `gate_weights` of thumbnails (b, m, 16, 16, 16)."""
+        """Return `gate_weights` of thumbnails (b, m, 16, 16, 16).
+
+        Args:
+            small: thumbnails (b, m, 16, 16, 16) from `case_gate.thumbnail`.
+            available: (b, m) booleans.
+
+        Returns:
+            Weights (b, m + 1, c).
+        """
         hidden = small.masked_fill(~unsqueeze_to(available, small.dim()), 0.0)
         values = shift_flair_alone(self.gate(hidden, available).float(), available)
         return modality_weights(values, expert_availability(available))
 
     def forward_with_weights(self, image: Tensor, available: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return logits (v b, c, h, w, d) and weights (v b, m + 1, c)."""
+        """Return logits (v b, c, h, w, d) and weights (v b, m + 1, c).
+
+        Args:
+            image: (b, m, h, w, d) z-scores of whole brains.
+            available: (b, m) booleans, or (v b, m) for v views of each sample. Without it, all-zero channels count as
+                missing.
+        """
         if available is None:
             available = available_by_content(image)
         views = split_views(available, image.shape[0])
@@ -79,7 +98,16 @@ def expert_availability(available: Tensor) -> Tensor:
 
 
 def shift_flair_alone(values: Tensor, available: Tensor, shift: float = FLAIR_ALONE_SHIFT) -> Tensor:
-    """Add `shift` to the last of the gate values (b, m + 1, c) if only FLAIR, the last of the m, is available."""
+    """Add `shift` to the last of the gate values (b, m + 1, c) if only FLAIR, the last of the m, is available.
+
+    Args:
+        values: (b, m + 1, c) gate values.
+        available: (b, m) booleans.
+        shift: value to add.
+
+    Returns:
+        Gate values of the same shape.
+    """
     alone = available[:, -1] & (available.sum(dim=1) == 1)
     joint = values[:, -1:] + shift * alone[:, None, None].to(values.dtype)
     return torch.cat([values[:, :-1], joint], dim=1)

@@ -35,7 +35,12 @@ class CrossSequenceExpert(UNetExpert):
             nn.init.zeros_(condition.get_parameter("bias"))
 
     def decode_available(self, image: Tensor, available: Tensor) -> list[Tensor]:
-        """Return the features of each decoder level, coarsest first."""
+        """Return the features of each decoder level, coarsest first.
+
+        Args:
+            image: (b, m, h, w, d) z-scores, zero in missing channels.
+            available: (b, m) booleans.
+        """
         present = available.to(image.dtype)
         x = self.stem(image * unsqueeze_to(present, image.dim()))
         skips = [x]
@@ -60,6 +65,14 @@ class CrossSequenceExpert(UNetExpert):
         return logits
 
     def forward_levels_available(self, image: Tensor, available: Tensor) -> list[Tensor]:
-        """Return the logits of each decoder level, finest first, for deep supervision."""
+        """Return the logits of each decoder level, finest first, for deep supervision.
+
+        Args:
+            image: (b, m, h, w, d) z-scores, zero in missing channels.
+            available: (b, m) booleans.
+
+        Returns:
+            Logits (b, out_channels, h / 2^k, w / 2^k, d / 2^k) of level k.
+        """
         levels = self.decode_available(image, available)
         return [head(level) for head, level in zip(self.heads, levels, strict=True)][::-1]

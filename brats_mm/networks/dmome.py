@@ -29,7 +29,12 @@ class DMoME(ExpertMixture):
         return self.forward_with_weights(image, available)[0]
 
     def gate_weights(self, image: Tensor, available: Tensor | None = None) -> Tensor:
-        """Return the weights (b, m, c), which sum to 1 over the available modalities, without running any expert."""
+        """Return the weights (b, m, c), which sum to 1 over the available modalities, without running any expert.
+
+        Args:
+            image: (b, m, h, w, d), or any other spatial rank.
+            available: (b, m) booleans. Without it, all-zero channels count as missing.
+        """
         if available is None:
             available = available_by_content(image)
         hidden = image.masked_fill(~unsqueeze_to(available, image.dim()), 0.0)

@@ -78,11 +78,19 @@ class UNetExpert(nn.Module):
         self.heads = nn.ModuleList(nn.Conv3d(fine, out_channels, kernel_size=1) for fine in reversed(widths[:-1]))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the finest decoder features (b, widths[0], h, w, d)."""
+        """Return the finest decoder features (b, widths[0], h, w, d).
+
+        Args:
+            x: (b, in_channels, h, w, d), sides multiples of `stride`.
+        """
         return self.decode(x)[-1]
 
     def decode(self, x: Tensor) -> list[Tensor]:
-        """Return the features of each decoder level, coarsest first."""
+        """Return the features of each decoder level, coarsest first.
+
+        Args:
+            x: (b, in_channels, h, w, d), sides multiples of `stride`.
+        """
         x = self.stem(x)
         skips = [x]
         for block in self.down:
@@ -101,6 +109,10 @@ class UNetExpert(nn.Module):
         return x  # noqa: RET504
 
     def forward_levels(self, x: Tensor) -> list[Tensor]:
-        """Return the logits (b, c, h / 2^k, w / 2^k, d / 2^k) of each level, finest first, for deep supervision."""
+        """Return the logits (b, c, h / 2^k, w / 2^k, d / 2^k) of each level, finest first, for deep supervision.
+
+        Args:
+            x: (b, in_channels, h, w, d), sides multiples of `stride`.
+        """
         levels = [head(level) for head, level in zip(self.heads, self.decode(x), strict=True)]
         return levels[::-1]

@@ -42,10 +42,20 @@ def available_by_content(image: Tensor) -> Tensor:
 
 
 def split_views(available: Tensor, samples: int) -> Tensor:
-    """Reshape availability (v b, m) of v views of b samples to (v, b, m)."""
+    """Reshape availability (v b, m) of v views of b samples to (v, b, m).
+
+    Args:
+        available: (v b, m) booleans, grouped by view.
+        samples: b, number of samples.
+    """
     return available.reshape(-1, samples, available.shape[1])
 
 
 def unsqueeze_to(values: Tensor, rank: int) -> Tensor:
-    """Append axes of length 1 up to `rank`, for broadcasting."""
+    """Append axes of length 1 up to `rank`, for broadcasting.
+
+    Args:
+        values: tensor of at most `rank` axes.
+        rank: number of axes of the result.
+    """
     return values.reshape(list(values.shape) + [1] * (rank - values.dim()))

@@ -29,7 +29,12 @@ class ModalityMixture(ExpertMixture):
         return self.forward_with_weights(inputs, available)[0]
 
     def gate_weights(self, inputs: list[Tensor], available: Tensor) -> Tensor:
-        """Return the weights (b, m, c), which sum to 1 over the available modalities, without running any expert."""
+        """Return the weights (b, m, c), which sum to 1 over the available modalities, without running any expert.
+
+        Args:
+            inputs: one tensor (b, ...) per modality, in the order of the experts.
+            available: (b, m) booleans.
+        """
         hidden: list[Tensor] = []
         for modality, channel in enumerate(inputs):
             hidden.append(channel.masked_fill(~unsqueeze_to(available[:, modality], channel.dim()), 0))

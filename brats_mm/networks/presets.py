@@ -58,7 +58,14 @@ def cross_sequence(size: str = "light") -> CrossSequenceMixture:
 
 
 def expert(size: str = "light") -> UNetExpert:
-    """Build one modality's U-Net. `size` is a key of `WIDTHS`."""
+    """Build the U-Net of one modality.
+
+    Args:
+        size: a key of `WIDTHS`: `light` or `full`.
+
+    Raises:
+        OptionError: the size is unknown.
+    """
     return UNetExpert(WIDTHS[_choose("size", size, tuple(WIDTHS))], out_channels=len(REGIONS))
 
 

@@ -30,7 +30,12 @@ class SingleNetwork(nn.Module, ABC):
 
     @abstractmethod
     def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
-        """Return logits (v b, c, h, w, d) of an image (b, m, h, w, d) for its views (v, b, m)."""
+        """Return logits (v b, c, h, w, d) of an image (b, m, h, w, d) for its views (v, b, m).
+
+        Args:
+            image: (b, m, h, w, d), zero in missing channels.
+            views: (v, b, m) booleans, at least one true for each sample of each view.
+        """
 
     @abstractmethod
     def logit_bias(self) -> nn.Parameter:

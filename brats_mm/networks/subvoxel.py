@@ -45,14 +45,25 @@ class SubvoxelExpert(nn.Module):
 
 
 def space_to_depth(x: Tensor) -> Tensor:
-    """Reshape (b, c, 2h, 2w, 2d) to (b, 8c, h, w, d). The eight voxels of a block become adjacent channels."""
+    """Reshape (b, c, 2h, 2w, 2d) to (b, 8c, h, w, d). The eight voxels of a block become adjacent channels.
+
+    Args:
+        x: (b, c, 2h, 2w, 2d).
+    """
     b, c, h, w, d = x.shape
     x = x.reshape(b, c, h // 2, 2, w // 2, 2, d // 2, 2)
     return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, 8 * c, h // 2, w // 2, d // 2)
 
 
 def depth_to_space(x: Tensor) -> Tensor:
-    """Invert `space_to_depth`."""
+    """Invert `space_to_depth`.
+
+    Args:
+        x: (b, 8c, h, w, d).
+
+    Returns:
+        Tensor (b, c, 2h, 2w, 2d).
+    """
     b, c, h, w, d = x.shape
     x = x.reshape(b, c // 8, 2, 2, 2, h, w, d)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * h, 2 * w, 2 * d)
@@ -62,6 +73,10 @@ def from_lattice_expert(expert: UNetExpert, widths: Sequence[int]) -> SubvoxelEx
     """Build a sub-voxel expert that is initially equivalent to a lattice expert on the mean of each block.
 
     The stem's weights are distributed over the eight voxels, and the detail head starts at zero.
+
+    Args:
+        expert: U-Net at half the resolution. Not modified.
+        widths: feature channels of each stage, finest first.
     """
     converted = SubvoxelExpert(widths, out_channels=expert.heads[-1].get_parameter("bias").numel())
     state = dict(expert.state_dict())

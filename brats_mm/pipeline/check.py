@@ -13,7 +13,13 @@ from brats_mm.pipeline.request import SegmentRequest
 
 
 def check(request: SegmentRequest) -> Path:
-    """Check that the input exists and no results would be replaced. Return the output folder.
+    """Check that the input exists and no results would be replaced.
+
+    Args:
+        request: request to check.
+
+    Returns:
+        The output folder.
 
     Raises:
         OptionError: the input or output folder is not set.
@@ -30,6 +36,9 @@ def check(request: SegmentRequest) -> Path:
 
 def check_input(source: Any) -> None:
     """Check that the files of an input exist.
+
+    Args:
+        source: input of a request. Images in memory always exist.
 
     Raises:
         OptionError: the input is not set.
@@ -58,6 +67,10 @@ def check_brain_mask(request: SegmentRequest) -> None:
 
 def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
     """Check that a request does not replace existing files without permission.
+
+    Args:
+        folder: output folder.
+        request: request with the files to write.
 
     Raises:
         OutputError: results would be replaced.

@@ -142,6 +142,11 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
 def write_fold_list(datalist: Path, output: Path, fold: int) -> Path:
     """Write the lists of `write_fold_lists`, and return the list that validates on a fold.
 
+    Args:
+        datalist: JSON list whose training entries have the key `fold`.
+        output: JSON file. The lists are `<name>_fold0.json` and so on.
+        fold: fold to validate on.
+
     Raises:
         CaseError: see `write_fold_lists`.
         OptionError: no training entry has the fold.

@@ -35,7 +35,12 @@ class Demo:
 
 
 def write_head(folder: Path, *, seed: int) -> tuple[dict[Modality, Path], dict[Region, Mask]]:
-    """Write the sequences and labels of a synthetic head as NIfTI, and return the files and the true regions."""
+    """Write the sequences and labels of a synthetic head as NIfTI, and return the files and the true regions.
+
+    Args:
+        folder: folder to create.
+        seed: random seed of the head.
+    """
     phantom = make_phantom(seed)
     grid = phantom.images[MODALITIES[0]].grid
     with OutputFolder(folder) as out:
@@ -53,7 +58,15 @@ def write_head(folder: Path, *, seed: int) -> tuple[dict[Modality, Path], dict[R
 def run_demo(
     folder: Path, segmenter: Segmenter, *, dropped: Availability, seed: int, on_window: Progress | None = None
 ) -> Demo:
-    """Generate a head in `folder/head`, and segment it without the dropped sequences into `folder/result`."""
+    """Generate a head in `folder/head`, and segment it without the dropped sequences into `folder/result`.
+
+    Args:
+        folder: folder for `head` and `result`.
+        segmenter: loaded model.
+        dropped: sequences to leave out of the segmentation, not all four.
+        seed: random seed of the head.
+        on_window: progress of the network.
+    """
     files, truth = write_head(folder / "head", seed=seed)
     inputs = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}
     request = make_request(inputs, folder / "result", probabilities=True, importance_maps=True, overwrite=True)

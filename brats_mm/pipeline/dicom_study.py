@@ -54,6 +54,10 @@ class ChosenStudy:
 def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> ChosenStudy:
     """Choose the series of a study by their headers.
 
+    Args:
+        folder: folder of DICOM files.
+        overrides: the user's choice of study and series. None chooses automatically.
+
     Raises:
         CaseError: there is no DICOM image, there are several studies or patients, or the choice is ambiguous.
         OptionError: a named series does not exist.

@@ -32,7 +32,13 @@ class Check:
 
 
 def examine(bundle: str | None = None, folder: Path | None = None, *, trusted: bool = False) -> tuple[Check, ...]:
-    """Run all checks. Errors are reported as failed checks."""
+    """Run all checks. Errors are reported as failed checks.
+
+    Args:
+        bundle: folder of the bundle to check. None is the installed one.
+        folder: data folder of the service, whose records are checked if it exists. None skips this check.
+        trusted: run any code that the bundle's config refers to.
+    """
     place = folder or Path.cwd()
     steps: tuple[tuple[str, Callable[[], Check]], ...] = (
         ("GPU", _gpu),

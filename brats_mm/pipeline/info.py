@@ -13,7 +13,11 @@ from brats_mm.io.bundle import Bundle, open_bundle
 
 
 def describe_installation(bundle: str | None = None) -> dict[str, Any]:
-    """Return version, model, sequences, regions and labels as plain values."""
+    """Return version, model, sequences, regions and labels as plain values.
+
+    Args:
+        bundle: folder of the bundle to describe. None is the installed one.
+    """
     return {
         "name": "brats-mm",
         "version": __version__,

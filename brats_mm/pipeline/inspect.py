@@ -24,6 +24,10 @@ DIGITS = 3
 def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[str, Any]:
     """Inspect a folder or zip of DICOM or NIfTI files.
 
+    Args:
+        path: folder or zip of one case.
+        overrides: the user's choice of series or images. None chooses automatically.
+
     Returns:
         Plain values: `kind`, the series or files, the choice with reasons, `geometry`, `problems` that would stop
             `segment`, and `ignored` files. Contains no patient names, numbers or dates, unless typed into a series

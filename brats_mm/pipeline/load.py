@@ -57,6 +57,9 @@ class Loaded:
 def load(request: SegmentRequest) -> Loaded:
     """Read the sequences of a request's input.
 
+    Args:
+        request: request with the input and the options that select from it.
+
     Raises:
         InputError: the input cannot be used, or the options do not match it.
     """
@@ -140,6 +143,9 @@ def refuse_bids(selection: BidsFilter) -> None:
 @contextmanager
 def opened(path: Path) -> Iterator[Path]:
     """Yield the folder for a path: the folder itself, that of a DICOMDIR, or the temporary content of a zip.
+
+    Args:
+        path: folder, DICOMDIR or zip of one case.
 
     Raises:
         CaseError: the path does not exist, or is a file of an unsupported type.

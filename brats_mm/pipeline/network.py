@@ -53,7 +53,14 @@ def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, M
 
 
 def identity_of(bundle: Bundle, network: nn.Module, digest: str, spacing_mm: float) -> ModelIdentity:
-    """Return the identity of a bundle's model: name, version, calibration and trust profile."""
+    """Return the identity of a bundle's model: name, version, calibration and trust profile.
+
+    Args:
+        bundle: bundle of the model.
+        network: its network.
+        digest: SHA-256 of the weights in hexadecimal.
+        spacing_mm: voxel size of the model.
+    """
     metadata = bundle.metadata()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     identity = ModelIdentity(

@@ -120,6 +120,9 @@ def make_request(input: Any = None, output: Path | str | None = None, **options:
 def to_json(request: SegmentRequest) -> dict[str, Any]:
     """Serialise a request as plain JSON values with all options at the top level. `from_json` reads them.
 
+    Args:
+        request: request with paths as input, or a template without input.
+
     Raises:
         OptionError: the input is in memory and has no JSON form.
     """
@@ -164,6 +167,11 @@ def from_json(document: Mapping[str, Any], template: SegmentRequest | None = Non
 
 def options_from_json(kind: type[_Options], document: Mapping[str, Any], template: _Options | None = None) -> _Options:
     """Deserialise one options class from a document that may contain other options too.
+
+    Args:
+        kind: class of the options, such as `OutputOptions`.
+        document: values by option name. Other keys are ignored.
+        template: options with the values of missing keys. Defaults to the defaults of `kind`.
 
     Raises:
         OptionError: a value has the wrong type.

@@ -210,6 +210,12 @@ def predict(
     """Run the network on a preprocessed case. The result is on the grid of `ready.case`.
 
     Gate weights are kept as maps if `options` request them, or if the settings of the segmenter do.
+
+    Args:
+        ready: result of `preprocess`.
+        segmenter: loaded model.
+        options: files to write, which decide whether weight maps and leave-one-out results are needed.
+        on_window: progress of the network.
     """
     predictor = segmenter.predictor
     if options.importance_maps:
@@ -238,7 +244,12 @@ def _predict_with_changes(predictor: "Predictor", ready: Preprocessed, on_window
 
 
 def restore(prediction: Prediction, ready: Preprocessed) -> Prediction:
-    """Return the prediction on the grid of the input, or of the reference sequence for raw scans."""
+    """Return the prediction on the grid of the input, or of the reference sequence for raw scans.
+
+    Args:
+        prediction: result of `predict`.
+        ready: result of `preprocess` for the same case.
+    """
     if ready.prepared is None:
         return prediction
     from brats_mm.preprocessing.scans import to_native_grid
@@ -252,6 +263,12 @@ def write(
     prediction: Prediction, out: OutputFolder, options: OutputOptions, extras: Extras
 ) -> tuple[dict[str, Any], tuple[Path, ...]]:
     """Write all files of a prediction to an open output folder.
+
+    Args:
+        prediction: result of `restore`.
+        out: open output folder. Files appear when its block ends.
+        options: files to write.
+        extras: additional outputs, from `Preprocessed`.
 
     Returns:
         The content of `report.json`, and the final paths of the files.

@@ -66,6 +66,9 @@ class Segmenter:
     def from_options(cls, options: ModelOptions) -> "Segmenter":
         """Load the model of a request.
 
+        Args:
+            options: bundle, device, backend and window settings.
+
         Raises:
             BundleError: the bundle is missing or damaged.
             OptionError: the device or backend is not available.
@@ -141,6 +144,9 @@ def _check_used(options: Mapping[str, Any]) -> None:
 
 def choose_device(name: str) -> torch.device:
     """Return a device by name. `auto` is the GPU if there is one.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
         OptionError: the name is unknown, or PyTorch finds no GPU.

@@ -81,7 +81,14 @@ class Assessment:
 
 
 def assess(prediction: Prediction) -> Assessment:
-    """Assess a prediction with its model's profile, or with uncalibrated estimates if the model has none."""
+    """Assess a prediction with its model's profile, or with uncalibrated estimates if the model has none.
+
+    Args:
+        prediction: prediction on the grid of its results.
+
+    Returns:
+        Expected Dice, intervals and grade of each region, and expected gains of missing sequences.
+    """
     profile, available = prediction.model.trust, prediction.case.available
     estimates = estimates_of(prediction)
     regions = {}
@@ -108,6 +115,10 @@ def case_warnings(prediction: Prediction, assessment: Assessment) -> tuple[str, 
     """Return all warnings about a result: about its input, a head that may have no tumour, and unreliable outlines.
 
     The no-tumour check was fitted with calibrated weights, so it needs a trust profile.
+
+    Args:
+        prediction: the prediction.
+        assessment: its result of `assess`.
     """
     estimates = {region: one.estimate for region, one in assessment.regions.items()}
     doubts = () if assessment.profile is None else no_tumour_warnings(prediction.case.available, estimates)

@@ -49,6 +49,11 @@ def calibrate_subsets(
 
     This fits ninety numbers. With a dozen cases or fewer, prefer one constant per region
     (`calibration_choice.calibrate`).
+
+    Args:
+        predictor: loaded model without calibration.
+        cases: labelled cases that were not used in training.
+        on_case: called after each case.
     """
     return fit_subsets(count_cases(predictor, cases, on_case=on_case))
 
@@ -56,12 +61,25 @@ def calibrate_subsets(
 def calibrate_confidence(
     predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
 ) -> FittedSubsets:
-    """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
+    """Fit a foreground temperature per subset and region. The segmentation is unchanged.
+
+    Args:
+        predictor: loaded model without calibration.
+        cases: labelled cases that were not used in training.
+        on_case: called after each case.
+    """
     return fit_confidence(count_cases(predictor, cases, on_case=on_case))
 
 
 def fit_constants(cases: Sequence[CaseCounts]) -> tuple[dict[Region, float], dict[Region, float]]:
-    """Fit the offset of each region for the highest mean Dice over cases and subsets. Return offsets and Dice gains."""
+    """Fit the offset of each region for the highest mean Dice over cases and subsets.
+
+    Args:
+        cases: counts of each case, from `count_cases`.
+
+    Returns:
+        Offset of each region, and mean Dice gained in [0, 1].
+    """
     fitted = {
         region: best_offset(np.stack([dice_by_threshold(one) for one in _of_all_subsets(cases, region)]))
         for region in REGIONS
@@ -70,12 +88,21 @@ def fit_constants(cases: Sequence[CaseCounts]) -> tuple[dict[Region, float], dic
 
 
 def fit_temperatures(cases: Sequence[CaseCounts], offsets: Mapping[Region, float]) -> dict[Region, float]:
-    """Fit a temperature per region over all subsets, after subtracting the offsets."""
+    """Fit a temperature per region over all subsets, after subtracting the offsets.
+
+    Args:
+        cases: counts of each case, from `count_cases`.
+        offsets: offset of each region.
+    """
     return {region: best_temperature(_of_all_subsets(cases, region), offsets[region])[0] for region in REGIONS}
 
 
 def fit_subsets(cases: Sequence[CaseCounts]) -> FittedSubsets:
-    """Fit an offset and a temperature per subset and region."""
+    """Fit an offset and a temperature per subset and region.
+
+    Args:
+        cases: counts of each case, from `count_cases`.
+    """
 
     def fit(counts: Sequence[LogitCounts]) -> _Fitted:
         offset, gain = best_offset(np.stack([dice_by_threshold(one) for one in counts]))
@@ -86,7 +113,11 @@ def fit_subsets(cases: Sequence[CaseCounts]) -> FittedSubsets:
 
 
 def fit_confidence(cases: Sequence[CaseCounts]) -> FittedSubsets:
-    """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
+    """Fit a foreground temperature per subset and region. The segmentation is unchanged.
+
+    Args:
+        cases: counts of each case, from `count_cases`.
+    """
 
     def fit(counts: Sequence[LogitCounts]) -> _Fitted:
         inside, nats = best_inside_temperature(counts)
@@ -128,7 +159,16 @@ def _for_each_subset(cases: Sequence[CaseCounts], fit: Callable[[Sequence[LogitC
 def count_cases(
     predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None
 ) -> tuple[CaseCounts, ...]:
-    """Count the logits inside and outside each region, for each case and each subset of its sequences."""
+    """Count the logits inside and outside each region, for each case and each subset of its sequences.
+
+    Args:
+        predictor: loaded model.
+        cases: labelled cases.
+        on_case: called after each case.
+
+    Returns:
+        Logit histograms of each case, by subset and region.
+    """
     results = []
     for done, labelled in enumerate(cases, start=1):
         case = read_case(labelled.files)

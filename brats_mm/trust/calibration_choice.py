@@ -123,7 +123,13 @@ def compare_corrections(cases: Sequence[CaseCounts], ways: Mapping[str, Fit] = W
 
 
 def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
-    """Fit the offset per region with the highest mean Dice over all subsets of the cases."""
+    """Fit the offset per region with the highest mean Dice over all subsets of the cases.
+
+    Args:
+        predictor: loaded model without calibration.
+        cases: labelled cases that were not used in training.
+        on_case: called after each case.
+    """
     case_counts = count_cases(predictor, cases, on_case=on_case)
     offsets, gains = fit_constants(case_counts)
     left_out = {}

@@ -23,6 +23,10 @@ DIGITS = 4
 def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibration | None:
     """Read the corrections of a bundle's logits, or return None if the bundle has none.
 
+    Args:
+        bundle: bundle of the model.
+        weights_sha256: SHA-256 of its weights in hexadecimal.
+
     Raises:
         BundleError: the file is damaged, or was fitted to other weights.
     """

@@ -53,12 +53,20 @@ def estimate_dice(probability: Array, inside: npt.NDArray[np.bool_]) -> float | 
 
 
 def expected_voxels(probability: Array) -> float:
-    """Return the expected number of voxels of the region: the sum of all non-negligible probabilities."""
+    """Return the expected number of voxels of the region: the sum of all non-negligible probabilities.
+
+    Args:
+        probability: probability of the region, 0 to 1, any shape.
+    """
     return float(probability[probability >= NEGLIGIBLE].sum(dtype=np.float64))
 
 
 def grade_of(estimate: float) -> Grade:
-    """Return the grade of an estimate."""
+    """Return the grade of an estimate.
+
+    Args:
+        estimate: expected Dice, 0 to 1.
+    """
     if estimate >= RELIABLE_FROM:
         return Grade.RELIABLE
     return Grade.REVIEW if estimate >= REVIEW_FROM else Grade.UNRELIABLE
@@ -85,7 +93,11 @@ def outline_advice(grade: Grade, interval: tuple[float, float] | None = None) ->
 
 
 def reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, ...]:
-    """Return one sentence for each region with the grade unreliable."""
+    """Return one sentence for each region with the grade unreliable.
+
+    Args:
+        expected: region -> expected Dice, 0 to 1. None if nothing was segmented.
+    """
     return tuple(
         f"The outline of the {region.label} is unreliable in this case: its expected Dice is {dice:.2f}. Check it "
         "against the images before you use it."

@@ -38,6 +38,10 @@ def coverage_floor(cases: int, coverage: float) -> float:
 
     The coverage of a split-conformal interval varies with the calibration set: it follows a beta distribution
     (Vovk 2012). This is its 5 % quantile. 0 if the cases are too few for any interval.
+
+    Args:
+        cases: number of calibration cases.
+        coverage: nominal coverage, 0 to 1.
     """
     left_out = math.floor((cases + 1) * (1 - coverage) + 1e-9)
     if left_out < 1 or cases < 1:

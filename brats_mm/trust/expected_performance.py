@@ -26,6 +26,10 @@ DIGITS = 4
 def read_expected_dice(bundle: Bundle, weights_sha256: str) -> ExpectedDice | None:
     """Read the scores of these weights, or return None if the bundle has no scores of them.
 
+    Args:
+        bundle: bundle of the model.
+        weights_sha256: SHA-256 of its weights in hexadecimal.
+
     Raises:
         BundleError: the file is damaged.
     """
@@ -72,7 +76,12 @@ def expected_dice_document(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expected_performance(model: ModelIdentity, available: Availability) -> dict[str, Any] | None:
-    """Return the model card's scores for these sequences and for all four, or None if the card has none."""
+    """Return the model card's scores for these sequences and for all four, or None if the card has none.
+
+    Args:
+        model: identity of the model, with its scores.
+        available: available sequences.
+    """
     if model.expected is None or available not in model.expected.dice:
         return None
     subsets = {"dice": available, "dice_of_all_four": ALL_AVAILABLE}

@@ -64,7 +64,11 @@ def volume_score(record: TrustRecord) -> float:
 
 
 def fit_curve(pairs: Sequence[tuple[float, float]]) -> DiceCurve:
-    """Fit the monotone map from (estimate, Dice) pairs by isotonic regression on blocks of equal size."""
+    """Fit the monotone map from (estimate, Dice) pairs by isotonic regression on blocks of equal size.
+
+    Args:
+        pairs: (estimate, Dice) of each segmentation, both 0 to 1.
+    """
     estimate, dice = np.array(sorted(pairs), np.float64).T
     blocks = np.array_split(np.arange(len(estimate)), min(BLOCKS, len(estimate)))
     x = np.array([estimate[block].mean() for block in blocks])

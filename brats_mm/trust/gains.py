@@ -63,7 +63,12 @@ class Gain:
 
 
 def gain_data(by_case: Mapping[str, CaseRecords], curves: Mapping[Region, DiceCurve]) -> GainData:
-    """Collect the data of cases, with the expected Dice of the curves."""
+    """Collect the data of cases, with the expected Dice of the curves.
+
+    Args:
+        by_case: records by case.
+        curves: calibration of the estimated Dice, by region.
+    """
     shape = (len(by_case), len(SUBSETS), len(REGIONS))
     data = GainData(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape[:2], np.nan))
     for row, case in enumerate(by_case.values()):
@@ -91,7 +96,12 @@ def fit_gains(data: GainData) -> GainModel:
 
 
 def fit_kind(data: GainData, kinds: Mapping[Region, str]) -> GainModel:
-    """Fit mean Dice per subset, and the terms of one kind per region by ridge regression through the origin."""
+    """Fit mean Dice per subset, and the terms of one kind per region by ridge regression through the origin.
+
+    Args:
+        data: data of the labelled cases.
+        kinds: region -> kind of its terms, one of `KINDS`.
+    """
     is_scored = np.asarray(~np.isnan(data.dice).any(axis=2))
     table, enhancing = _means(data.dice, is_scored), _means(data.log_enhancing, is_scored)
     has_expected = np.isfinite(data.expected)

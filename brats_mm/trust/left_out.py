@@ -65,6 +65,10 @@ FITTED = "fitted"
 def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERAGE) -> LeftOut:
     """Leave each case out in turn. Needs at least four cases.
 
+    Args:
+        records: records of all labelled cases and subsets.
+        coverage: nominal coverage of the intervals.
+
     Raises:
         OptionError: there are too few cases.
     """

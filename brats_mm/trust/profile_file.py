@@ -34,6 +34,10 @@ def fingerprint(model: Mapping[str, Any]) -> str:
 def read_trust_profile(bundle: Bundle, model: Mapping[str, Any]) -> TrustProfile | None:
     """Read the profile of a model, or return None if the bundle has none for these weights and temperatures.
 
+    Args:
+        bundle: bundle of the model.
+        model: the model as in `ModelIdentity.document()`.
+
     Raises:
         BundleError: the file is damaged.
     """

@@ -105,6 +105,11 @@ def require_unambiguous(choice: Choice) -> Choice:
 def find_series(study: Study, label: str, modality: Modality) -> Series:
     """Return the series selected by the user.
 
+    Args:
+        study: study to search.
+        label: UID of the series, its start or end, or its label.
+        modality: sequence that it is selected for, for messages.
+
     Raises:
         OptionError: no series or several match, or the matching one cannot be read.
     """

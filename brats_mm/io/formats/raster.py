@@ -93,7 +93,14 @@ def damaged(path: Path) -> VolumeError:
 
 @contextmanager
 def reading_errors(path: Path) -> Iterator[None]:
-    """Convert errors from opening or decompressing a file inside the block to VolumeError."""
+    """Convert errors from opening or decompressing a file inside the block to VolumeError.
+
+    Args:
+        path: file named by the user, for messages.
+
+    Raises:
+        VolumeError: the file cannot be opened or decompressed.
+    """
     try:
         yield
     except (EOFError, zlib.error, IsalError, gzip.BadGzipFile) as error:  # type: ignore[misc]  # (its stub has no base)

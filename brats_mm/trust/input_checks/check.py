@@ -92,7 +92,11 @@ def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None
 
 
 def input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
-    """Return the warnings of `check_inputs`."""
+    """Return the warnings of `check_inputs`.
+
+    Args:
+        volumes: sequences of a case, skull-stripped and on one grid.
+    """
     return tuple(one.warning for one in check_inputs(volumes) if one.warning is not None)
 
 

@@ -67,7 +67,12 @@ def frame_of(inside: Mask) -> Frame:
 
 
 def in_frame(values: npt.NDArray[np.float32], frame: Frame) -> Array:
-    """Sample a coarse image in the common frame, by linear interpolation. 0 outside the image."""
+    """Sample a coarse image in the common frame, by linear interpolation. 0 outside the image.
+
+    Args:
+        values: (h, w, d) values of a coarse image.
+        frame: frame of the head.
+    """
     start = frame.centre - frame.step * (FRAME_VOXELS - 1) / 2
     shape = (FRAME_VOXELS,) * 3
     return np.asarray(ndimage.affine_transform(values, np.full(3, frame.step), start, shape, order=1), np.float32)
