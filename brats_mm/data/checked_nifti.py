@@ -13,6 +13,7 @@ from isal import igzip
 from monai.data import NibabelReader
 from monai.data.utils import correct_nifti_header_if_necessary
 
+from brats_mm.data.nifti_units import image_in_mm
 from brats_mm.errors import VolumeError
 
 _NIFTI2_HEADER = 540
@@ -23,8 +24,9 @@ _GZIP = b"\x1f\x8b"
 
 
 def load_checked(path: Path) -> Any:
-    """Load a file as nibabel does. A gzip stream is decompressed to its end and compared with its checksum.
+    """Load a file as nibabel does, with lengths in millimetres.
 
+    A gzip stream is decompressed to its end and compared with its checksum.
     MetaImage and NRRD files become NIfTI images in memory.
 
     Raises:
@@ -35,11 +37,11 @@ def load_checked(path: Path) -> Any:
             return _load_itk(path)
         content = path.read_bytes()
         if not content.startswith(_GZIP):
-            return nib.load(path)
+            return image_in_mm(nib.load(path))
         content = igzip.decompress(content)
         sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
         kind: Any = nib.Nifti2Image if _NIFTI2_HEADER in sizes else nib.Nifti1Image
-        return kind.from_bytes(content)
+        return image_in_mm(kind.from_bytes(content))
     except (MemoryError, VolumeError):
         raise
     except Exception as error:  # (zlib, gzip, isal and nibabel raise a dozen types for a damaged file)

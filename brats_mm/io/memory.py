@@ -10,6 +10,7 @@ import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 from nibabel.spatialimages import SpatialImage
 
 from brats_mm.data.nan_background import fill_nan_background
+from brats_mm.data.nifti_units import affine_in_mm
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import VolumeError
 from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, spatial_shape
@@ -51,11 +52,13 @@ def volume_of(image: Any, name: str) -> Volume:
     if isinstance(image, SpatialImage):
         header: Any = image.header
         codes = [int(header[code]) if code in header else SCANNER for code in ("sform_code", "qform_code")]
-        return _checked(np.asanyarray(image.dataobj), image.affine, place, *codes)
+        affine, note = affine_in_mm(image.affine, header)
+        return _checked(np.asanyarray(image.dataobj), affine, place, *codes, note=note)
     if isinstance(image, ArrayImage):
         image = (image.data, image.affine)
     elif hasattr(image, "affine"):  # a MetaTensor
-        image = (image, image.affine)
+        affine, note = affine_in_mm(_array(image.affine), getattr(image, "meta", {}))
+        return _checked(_array(image), _array(affine), place, SCANNER, note=note)
     if isinstance(image, tuple) and len(image) == 2:
         return _checked(_array(image[0]), _array(image[1]), place, SCANNER)
     raise VolumeError(
@@ -64,7 +67,9 @@ def volume_of(image: Any, name: str) -> Volume:
     )
 
 
-def _checked(data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *codes: int) -> Volume:
+def _checked(
+    data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *codes: int, note: str | None = None
+) -> Volume:
     if data.ndim > 3 and data.shape[0] == 1:  # the channel axis of MONAI
         data = data[0]
     shape = spatial_shape(data.shape, place)
@@ -77,7 +82,9 @@ def _checked(data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *cod
     check_affine(matrix, place)
     voxels, notes = fill_nan_background(np.asarray(data.reshape(shape), np.float32, order="F"))
     check_voxels(voxels, place)
-    return Volume(voxels, Grid(shape, matrix, sform_code=codes[0], qform_code=codes[-1]), tuple(notes))
+    return Volume(
+        voxels, Grid(shape, matrix, sform_code=codes[0], qform_code=codes[-1]), ((note,) if note else ()) + notes
+    )
 
 
 def _ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from brats_mm.domain.spacing import MAX_SPACING_MM, MIN_SPACING_MM, is_plausible_spacing
 from brats_mm.domain.volume import Array
 from brats_mm.errors import VolumeError
 
@@ -13,9 +14,6 @@ MIN_AXIS = 8
 MAX_AXIS = 1024
 MAX_VOXELS = 2**28
 """Maximum number of voxels, which take 1 GiB. A head at 0.5 mm needs a quarter of it."""
-
-MIN_SPACING_MM = 0.05
-MAX_SPACING_MM = 50.0
 
 MAX_LABELS = 8
 """Maximum number of distinct values of a label map. An integer volume with at most this many looks like one."""
@@ -46,7 +44,7 @@ def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
 def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
     """Raise VolumeError unless all spacings are finite, positive and plausible for a head scan."""
     values = [float(value) for value in spacing_mm]
-    if all(MIN_SPACING_MM <= value <= MAX_SPACING_MM for value in values):
+    if is_plausible_spacing(values):
         return
     spacing_text = " x ".join(f"{value:g}" for value in values)
     raise VolumeError(

@@ -1,5 +1,6 @@
 """Parse NIfTI headers (.nii, .nii.gz, .hdr/.img pairs) and Analyze pairs, and repair unambiguous faults."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,22 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 
+from brats_mm.data.nifti_units import convert_to_mm
+from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
 from brats_mm.io.formats.raster import LARGEST_OFFSET, Raster, encoding_of, file_beside, read_start
 from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, image_stem, image_suffix
-from brats_mm.io.volume_checks import check_affine, check_spacing, spatial_shape, usable_affine
+from brats_mm.io.volume_checks import MAX_VOXELS, check_affine, check_spacing, spatial_shape, usable_affine
 
 _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 """Formats by the first header field, the header's size."""
 
 _LARGEST_CODE, _ALIGNED = 5, 2
 """Codes of coordinate systems. A larger code is unknown but means that a matrix exists, so it counts as aligned."""
+
+_MOST_VOXELS = len(MODALITIES) * MAX_VOXELS
+"""Largest number of voxels of a four-dimensional file."""
 
 _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
 
@@ -56,8 +62,7 @@ def volumes_of(path: Path) -> int:
         VolumeError: the file has no NIfTI header.
         OSError: the file cannot be opened.
     """
-    shape = _read_header(path, path).get_data_shape()
-    return int(np.prod(shape[3:])) if len(shape) > 3 else 1
+    return math.prod(_stored_shape(_read_header(path, path))[3:])
 
 
 def pair_name(name: str) -> str | None:
@@ -112,41 +117,69 @@ def _no_nifti(path: Path) -> VolumeError:
 
 
 def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
-    stored = header.get_data_shape()
+    stored = _stored_shape(header)
     shape = spatial_shape(stored if channel is None else _channel_shape(stored, channel, path), path)
-    kind = header.get_data_dtype()
+    kind = _voxel_type(header, path)
     if kind.kind not in "iuf" or kind.itemsize > 8:
         raise VolumeError(f"{path.name} has colour or complex voxels. Provide a volume with one grey value per voxel.")
     offset = int(header.get_data_offset())
     remarks: tuple[str, ...] = ()
-    if offset == 0 and data == path:
+    is_single = image_suffix(path.name) in NIFTI_SUFFIXES
+    if offset == 0 and is_single:
         offset = int(header.sizeof_hdr) + 4
         remarks = ("the header does not state where the voxels begin, so they are read directly after it",)
-    if not (header.sizeof_hdr if data == path else 0) <= offset <= LARGEST_OFFSET:
+    if not (header.sizeof_hdr if is_single else 0) <= offset <= LARGEST_OFFSET:
         raise VolumeError(
             f"The NIfTI header of {path.name} is damaged (its voxels begin at byte {offset}). Copy or convert it again."
         )
     slope, intercept = header.get_slope_inter()
     is_nifti = isinstance(header, nib.Nifti1Header)
+    unit_note = convert_to_mm(header) if is_nifti else None
     grid, notes = _nifti_grid(header, shape, path) if is_nifti else (_analyze_grid(header, shape, path), ())
+    volume_bytes = math.prod(shape) * kind.itemsize
     return Raster(
         path,
         data,
         grid,
         kind,
         encoding_of(data),
-        skip=offset + (channel or 0) * int(np.prod(shape)) * kind.itemsize,
+        skip=offset,
+        before=(channel or 0) * volume_bytes,
+        behind=0 if channel is None else (stored[3] - 1 - channel) * volume_bytes,
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
         is_exact=False,
-        notes=(*notes, *remarks),
+        notes=(*((unit_note,) if unit_note else ()), *notes, *remarks),
     )
+
+
+def _stored_shape(header: Any) -> tuple[int, ...]:
+    """Return the shape of the header, with one axis for volumes. ITK stores components along the fifth axis."""
+    shape = header.get_data_shape()
+    behind = [side or 1 for side in shape[3:]]  # some programs write 0 for an axis that does not exist
+    if sum(side > 1 for side in behind) > 1:
+        return (*shape[:3], *behind)
+    return (*shape[:3], math.prod(behind)) if behind else tuple(shape)
+
+
+def _voxel_type(header: Any, path: Path) -> np.dtype[Any]:
+    try:
+        return np.dtype(header.get_data_dtype())
+    except (HeaderDataError, KeyError) as error:
+        raise VolumeError(
+            f"{path.name} has the unsupported voxel type ({int(header['datatype'])}). Convert it to integers or floats."
+        ) from error
 
 
 def _channel_shape(shape: tuple[int, ...], channel: int, path: Path) -> tuple[int, ...]:
     if len(shape) != 4 or channel >= shape[3]:
         count = shape[3] if len(shape) == 4 else 1
         raise VolumeError(f"{path.name} has {count} volumes, so there is no volume {channel} (counted from 0).")
+    if math.prod(shape) > _MOST_VOXELS:
+        raise VolumeError(
+            f"{path.name} has {math.prod(shape):,} voxels in all its volumes, more than the {_MOST_VOXELS:,} allowed. "
+            "Split it into one file per sequence."
+        )
     return shape[:3]
 
 

@@ -58,7 +58,8 @@ class Raster:
         dtype: type and byte order of a stored voxel.
         encoding: encoding of the stored voxels.
         offset: bytes of `data` before the stored voxels. None if they are its last bytes.
-        skip: bytes of the uncompressed voxels before the first.
+        skip: uncompressed bytes before the stored volumes.
+        before, behind: bytes of the other volumes of a four-dimensional file, before and behind this one.
         stored_bytes: bytes of the compressed voxels. None if they extend to the end of the file.
         slope, intercept: grey value = slope x stored + intercept.
         is_exact: whether nothing may follow the last voxel.
@@ -72,6 +73,8 @@ class Raster:
     encoding: Encoding = Encoding.RAW
     offset: int | None = 0
     skip: int = 0
+    before: int = 0
+    behind: int = 0
     stored_bytes: int | None = None
     slope: float = 1.0
     intercept: float = 0.0
@@ -269,7 +272,7 @@ def _check_possible(raster: Raster, size: int, offset: int) -> None:
     available = size - offset
     if offset < 0 or raster.skip > LARGEST_OFFSET or available < (raster.stored_bytes or 0):
         raise _cut_off(raster)
-    required = raster.skip + raster.voxel_bytes
+    required = _uncompressed_bytes(raster)
     if raster.encoding is Encoding.RAW:
         if available < required:
             raise _cut_off(raster)
@@ -279,6 +282,10 @@ def _check_possible(raster: Raster, size: int, offset: int) -> None:
         raise _cut_off(raster)
     elif raster.stored_bytes is not None and available > raster.stored_bytes:
         raise _too_long(raster)
+
+
+def _uncompressed_bytes(raster: Raster) -> int:
+    return raster.skip + raster.before + raster.voxel_bytes + raster.behind
 
 
 @contextmanager
@@ -321,9 +328,9 @@ class _ZlibStream(io.RawIOBase):
 
 def _skip(stream: io.BufferedIOBase, raster: Raster) -> None:
     if raster.encoding is Encoding.RAW:
-        stream.seek(raster.skip, io.SEEK_CUR)
+        stream.seek(raster.skip + raster.before, io.SEEK_CUR)
         return
-    remaining = raster.skip
+    remaining = raster.skip + raster.before
     while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK))):
         remaining -= len(chunk)
     if remaining > 0:
@@ -345,8 +352,10 @@ def _check_end(stream: io.BufferedIOBase, raster: Raster) -> None:
     behind = 0
     while chunk := stream.read(_CHUNK):
         behind += len(chunk)
-        if raster.is_exact or behind > _MOST_BEHIND:
+        if raster.is_exact or behind > raster.behind + _MOST_BEHIND:
             raise _too_long(raster)
+    if behind < raster.behind:
+        raise _cut_off(raster)
 
 
 def _ends_in_length(raster: Raster) -> bool:
@@ -355,7 +364,7 @@ def _ends_in_length(raster: Raster) -> bool:
         return False
     with open_file(raster.data) as raw:
         raw.seek(-4, io.SEEK_END)
-        return int.from_bytes(raw.read(4), "little") == (raster.skip + raster.voxel_bytes) % 2**32
+        return int.from_bytes(raw.read(4), "little") == _uncompressed_bytes(raster) % 2**32
 
 
 def _text_voxels(stream: io.BufferedIOBase, raster: Raster) -> npt.NDArray[Any]:

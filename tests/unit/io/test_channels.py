@@ -1,6 +1,8 @@
 """Four-dimensional files: each volume is a sequence, by the data set's description or by a given order."""
 
+import gzip
 import json
+import struct
 
 import nibabel as nib
 import numpy as np
@@ -11,8 +13,9 @@ from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError, OptionError, VolumeError
 from brats_mm.io.case import read_scans
 from brats_mm.io.channels import parse_order, split_channel
+from brats_mm.io.formats import raster
 from brats_mm.io.recognise import recognise
-from brats_mm.io.volume import read_grid, read_volume
+from brats_mm.io.volume import check_volume, read_grid, read_volume
 
 T1, T1CE, T2, FLAIR = Modality
 MODALITY = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
@@ -119,3 +122,61 @@ def test_segment_accepts_4d_file(tmp_path, head_folder, tiny_bundle):
         "t2",
         "flair",
     ]
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_other_volumes_do_not_count_as_surplus_data(tmp_path, monkeypatch, suffix, dtype):
+    """The volumes of a case in float32 exceed the 64 MiB of surplus data and of offset that one volume may have."""
+    monkeypatch.setattr(raster, "LARGEST_OFFSET", 1000)
+    monkeypatch.setattr(raster, "_MOST_BEHIND", 1000)
+    data = np.random.default_rng(0).random((9, 8, 10, 4)).astype(dtype)
+    path = tmp_path / f"case{suffix}"
+    nib.Nifti1Image(data, np.eye(4)).to_filename(path)
+
+    for number in range(4):
+        place = path.with_name(f"{path.name}#{number}")
+        check_volume(place)
+        np.testing.assert_array_equal(read_volume(place).data, data[..., number].astype(np.float32))
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
+def test_file_without_its_last_volume_is_truncated(tmp_path, suffix):
+    """The header states four volumes, and three are stored."""
+    data = np.random.default_rng(0).integers(0, 100, (9, 8, 10, 4)).astype(np.int16)
+    path = tmp_path / f"case{suffix}"
+    content = nib.Nifti1Image(data, np.eye(4)).to_bytes()[: -2 * 720]
+    path.write_bytes(gzip.compress(content) if suffix == ".nii.gz" else content)
+
+    for number in (0, 3):
+        with pytest.raises(VolumeError, match="truncated"):
+            read_volume(path.with_name(f"{path.name}#{number}"))
+
+
+def test_components_of_itk_are_volumes(tmp_path):
+    """ITK stores the components of a voxel along the fifth axis."""
+    data = np.random.default_rng(0).integers(0, 100, (9, 8, 10, 1, 4)).astype(np.int16) + 100 * np.arange(4)
+    nib.Nifti1Image(data.astype(np.int16), np.eye(4)).to_filename(tmp_path / "case.nii.gz")
+
+    files = recognise(tmp_path / "case.nii.gz", channels=parse_order("flair,t1,t1ce,t2"))
+
+    assert floors(files) == {T1: 1, T1CE: 2, T2: 3, FLAIR: 0}
+
+
+def test_fourth_axis_of_length_zero_does_not_exist(tmp_path):
+    """Some programs write four axes with 0 as the last."""
+    grey = np.random.default_rng(0).integers(1, 900, (9, 8, 10)).astype(np.int16)
+    content = bytearray(nib.Nifti1Image(grey, np.eye(4)).to_bytes())
+    struct.pack_into("<8h", content, 40, 4, 9, 8, 10, 0, 0, 0, 0)
+    (tmp_path / "t1.nii").write_bytes(content)
+
+    np.testing.assert_array_equal(read_volume(tmp_path / "t1.nii").data, grey)
+
+
+def test_volumes_beyond_the_limit_are_refused_before_reading(tmp_path):
+    content = bytearray(nib.Nifti1Image(np.zeros((9, 8, 10, 4), np.int16), np.eye(4)).to_bytes())
+    struct.pack_into("<8h", content, 40, 4, 1000, 1000, 200, 30000, 1, 1, 1)
+    (tmp_path / "case.nii").write_bytes(content)
+
+    with pytest.raises(VolumeError, match=r"6,000,000,000,000 voxels in all its volumes"):
+        read_volume(tmp_path / "case.nii#0")

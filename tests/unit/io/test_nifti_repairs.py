@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from brats_mm.errors import VolumeError
+from brats_mm.io.case import read_scans
+from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_volume
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, -1, 0, 8], [0, 0, 2, -7], [0, 0, 0, 1]])
@@ -63,3 +65,30 @@ def test_unknown_positive_code_keeps_its_matrix(tmp_path, changes):
 def test_rejects_faults_that_cannot_be_repaired(tmp_path, changes):
     with pytest.raises(VolumeError):
         volume(tmp_path, *changes)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair, nib.Spm99AnalyzeImage, nib.AnalyzeImage])
+@pytest.mark.parametrize("named", ["t1.img", "t1.hdr"])
+def test_pair_is_read_by_either_name(tmp_path, kind, named):
+    """The voxels of a pair begin at byte 0 of the .img file."""
+    kind(DATA, np.diag([2.0, 2, 3, 1])).to_filename(tmp_path / "t1.img")
+
+    read = read_volume(tmp_path / named)
+
+    np.testing.assert_array_equal(read.data, DATA)
+    assert read.grid.spacing_mm == (2, 2, 3)
+    assert not any("voxels begin" in note for note in read.notes)
+
+
+def test_folder_with_pairs_is_a_case(tmp_path):
+    for number, sequence in enumerate(("t1", "flair")):
+        nib.Nifti1Pair(DATA + np.int16(number), AFFINE).to_filename(tmp_path / f"case_{sequence}.img")
+
+    scans = read_scans(recognise(tmp_path))
+
+    assert {m.value: int(v.data.min()) for m, v in scans.volumes.items()} == {"t1": 1, "flair": 2}
+
+
+def test_unknown_voxel_type_is_named(tmp_path):
+    with pytest.raises(VolumeError, match=r"t1\.nii\.gz has the unsupported voxel type \(4096\)"):
+        volume(tmp_path, ("<h", 70, 4096))
