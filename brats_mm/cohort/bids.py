@@ -105,7 +105,7 @@ def describe_dataset(folder: Path, convention: LabelConvention, version: str) ->
     _write_json(folder / "dataset_description.json", {**_read_json(folder / "dataset_description.json"), **described})
     if not (folder / "README").exists():
         (folder / "README").write_text(_README, "utf-8")
-    labels = {0: "background", **{convention.value_of(part): part.value for part in Compartment}}
+    labels = {0: "background", **{convention.value_of(compartment): compartment.value for compartment in Compartment}}
     rows = "".join(f"{value}\t{name}\n" for value, name in sorted(labels.items()))
     (folder / "desc-tumour_dseg.tsv").write_text("index\tname\n" + rows, "utf-8")
     for name, description in _SIDECARS.items():

@@ -87,8 +87,8 @@ class TaskResult:
 
 def name_fault(name: str) -> str | None:
     """Return the reason why a name is invalid, or None for a valid name."""
-    plain = name.isprintable() and not any(letter in name for letter in '/\\:*?"<>|')
-    if name and plain and not name.startswith((".", " ")) and len(name.encode()) <= LONGEST_NAME:
+    is_plain = name.isprintable() and not any(letter in name for letter in '/\\:*?"<>|')
+    if name and is_plain and not name.startswith((".", " ")) and len(name.encode()) <= LONGEST_NAME:
         return None
     return (
         f"The case name {name[:60]!r} is not a valid folder name. Use at most {LONGEST_NAME} letters, digits, '-' and "

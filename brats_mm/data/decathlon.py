@@ -63,11 +63,11 @@ def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
 
 def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
     candidates = {number: modalities_in_name(str(name)) for number, name in names.items()}
-    odd = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
-    if odd or not candidates:
+    ambiguous = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
+    if ambiguous or not candidates:
         raise CaseError(
             f"{path} lists one file per case, but does not say which sequence each volume is: "
-            f'{", ".join(odd) or "it has no modality"}. Add, for example, "modality": '
+            f'{", ".join(ambiguous) or "it has no modality"}. Add, for example, "modality": '
             '{"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
         )
     return {next(iter(modalities)).value: int(number) for number, modalities in candidates.items()}
@@ -86,9 +86,9 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
     values = _values_by_name(labels)
     parts: dict[int, Compartment] = {}
     for name in sorted(values, key=lambda name: len(values[name])):  # of nested regions, the inner ones first
-        part = _compartment(name)
-        if part is not None:
-            parts = {**dict.fromkeys(values[name], part), **parts}
+        compartment = _compartment(name)
+        if compartment is not None:
+            parts = {**dict.fromkeys(values[name], compartment), **parts}
     scheme = scheme_with(parts)
     if scheme is None:
         raise CaseError(

@@ -103,8 +103,8 @@ class RandPairOfSubsetsd(RandomizableTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         available = as_set(data["available"])
-        drawn = [draw_pair(self.R, available, sampler=self.sampler) for _ in range(self.pairs)]
-        more, fewer = (torch.tensor([flags(pair[side]) for pair in drawn]) for side in (0, 1))
+        pairs_drawn = [draw_pair(self.R, available, sampler=self.sampler) for _ in range(self.pairs)]
+        more, fewer = (torch.tensor([flags(pair[side]) for pair in pairs_drawn]) for side in (0, 1))
         return {**data, "more": more, "fewer": fewer}
 
 

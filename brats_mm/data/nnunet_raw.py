@@ -67,10 +67,10 @@ def _description(path: Path) -> dict[str, Any]:
 
 def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:
     candidates = {number: modalities_in_name(name) for number, name in names.items()}
-    odd = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
-    if odd or not candidates:
+    ambiguous = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
+    if ambiguous or not candidates:
         raise CaseError(
-            f"{path} does not name the sequence of each channel: {', '.join(odd) or 'no channel_names'}. Set them to "
-            "T1, T1ce, T2, FLAIR in its channel_names."
+            f"{path} does not name the sequence of each channel: {', '.join(ambiguous) or 'no channel_names'}. Set "
+            "them to T1, T1ce, T2, FLAIR in its channel_names."
         )
     return {number: next(iter(modalities)) for number, modalities in candidates.items()}

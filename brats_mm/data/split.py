@@ -100,9 +100,9 @@ def read_nnunet_splits(path: Path, case_names: Collection[str]) -> tuple[tuple[f
     for number, fold in enumerate(folds):
         training, validation = _known_parts(path, fold, case_names)
         if training & validation:
-            twice = ", ".join(sorted(training & validation)[:SHOWN])
+            shared_names = ", ".join(sorted(training & validation)[:SHOWN])
             raise CaseError(
-                f"Fold {number} of {path} has {twice} in both train and val. Put each case into one of them."
+                f"Fold {number} of {path} has {shared_names} in both train and val. Put each case into one of them."
             )
         result.append((training, validation))
     return tuple(result)
@@ -110,10 +110,10 @@ def read_nnunet_splits(path: Path, case_names: Collection[str]) -> tuple[tuple[f
 
 def _known_parts(path: Path, parts: Sequence[Sequence[str]], case_names: Collection[str]) -> tuple[frozenset[str], ...]:
     known_names = {name: _known_name(name, case_names) for part in parts for name in part}
-    absent = sorted(name for name, case in known_names.items() if case is None)
-    if absent:
+    unknown = sorted(name for name, case in known_names.items() if case is None)
+    if unknown:
         raise CaseError(
-            f"{path} lists {len(absent)} cases that have no label map in the folder: {', '.join(absent[:SHOWN])}. "
+            f"{path} lists {len(unknown)} cases that have no label map in the folder: {', '.join(unknown[:SHOWN])}. "
             "Provide the folder that belongs to the list."
         )
     return tuple(frozenset(case for name in part if (case := known_names[name]) is not None) for part in parts)

@@ -112,9 +112,9 @@ def with_tumour_of(
         return dict(case)
     image, label = torch.as_tensor(case["image"]), torch.as_tensor(case["label"])
     for _ in range(TRIES):
-        tried = mirrored(piece) if rng.rand() < 0.5 else piece
-        middle = (tried.centre + rng.normal(0, SHIFT, 3)) * np.array(image.shape[1:])
-        placed = _set_in(image, label, tried, [round(float(at)) for at in middle])
+        candidate = mirrored(piece) if rng.rand() < 0.5 else piece
+        middle = (candidate.centre + rng.normal(0, SHIFT, 3)) * np.array(image.shape[1:])
+        placed = _set_in(image, label, candidate, [round(float(at)) for at in middle])
         if placed is not None:
             result = {**case, "image": placed[0], "label": placed[1]}
             return (

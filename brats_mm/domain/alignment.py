@@ -48,19 +48,19 @@ class Alignment:
 
 def registration_warnings(alignment: Alignment) -> tuple[str, ...]:
     """Return the reasons to check a registration. Empty if there are none."""
-    doubts = []
+    warnings = []
     if alignment.covered < LEAST_COVERED:
-        doubts.append(f"it covers only {alignment.covered:.0%} of the head")
+        warnings.append(f"it covers only {alignment.covered:.0%} of the head")
     if alignment.head_overlap < LEAST_HEAD_OVERLAP:
-        doubts.append(f"the heads overlap only with a Dice of {alignment.head_overlap:.2f}")
+        warnings.append(f"the heads overlap only with a Dice of {alignment.head_overlap:.2f}")
     if alignment.information_nats < LEAST_INFORMATION_NATS:
-        doubts.append(f"the mutual information is low ({alignment.information_nats:.2f} nats)")
+        warnings.append(f"the mutual information is low ({alignment.information_nats:.2f} nats)")
     if alignment.information_nats < alignment.information_before_nats:
-        doubts.append("the mutual information is lower than with the alignment of the headers")
+        warnings.append("the mutual information is lower than with the alignment of the headers")
     if alignment.peak < LEAST_PEAK:
-        doubts.append("a shift by 10 mm or a rotation by 10 degrees fits about as well")
+        warnings.append("a shift by 10 mm or a rotation by 10 degrees fits about as well")
     if alignment.edge_agreement < LEAST_EDGE_AGREEMENT:
-        doubts.append(f"the edges have a correlation of only {alignment.edge_agreement:.2f}")
+        warnings.append(f"the edges have a correlation of only {alignment.edge_agreement:.2f}")
     if alignment.rotation_deg > LARGEST_ROTATION_DEG or alignment.shift_mm > LARGEST_SHIFT_MM:
-        doubts.append(f"it moves the head by {alignment.shift_mm:.0f} mm and {alignment.rotation_deg:.0f} degrees")
-    return tuple(doubts)
+        warnings.append(f"it moves the head by {alignment.shift_mm:.0f} mm and {alignment.rotation_deg:.0f} degrees")
+    return tuple(warnings)

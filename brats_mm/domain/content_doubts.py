@@ -20,18 +20,18 @@ MASK_SHARE = 0.5
 
 def content_doubts(modality: Modality, volume: Volume) -> list[str]:
     """Return warnings about an image that does not look like a scanned MR sequence."""
-    doubts = []
+    warnings = []
     if volume.background.is_inverted:
-        doubts.append(
+        warnings.append(
             "is darker than its background almost everywhere, so its contrast may be inverted (a negative slope in "
             "the header). The model expects a dark background"
         )
     values = volume.data[volume.foreground][::16]
     if values.size and values.min() >= 0 and values.max() <= 1 and np.mean(values > 0.98 * values.max()) > MASK_SHARE:
-        doubts.append(
+        warnings.append(
             "looks like a mask: most of its foreground has the largest value, 1. Provide the MR sequence itself"
         )
-    return [f"{modality.label} {doubt}." for doubt in doubts]
+    return [f"{modality.label} {doubt}." for doubt in warnings]
 
 
 def copies(volumes: Mapping[Modality, Volume]) -> list[str]:

@@ -62,9 +62,9 @@ def recognise_kind(
     evidence = [_grid_sentence(volumes, together, tolerance)]
     stripped = set()
     for modality in ordered(volumes):
-        bare, why = looks_stripped(volumes[modality])
+        is_stripped, why = looks_stripped(volumes[modality])
         evidence.append(f"{modality.label}: {why}.")
-        if bare:
+        if is_stripped:
             stripped.add(modality)
     kind = InputKind.PREPARED if together is not None and len(stripped) == len(volumes) else InputKind.RAW
     if expected is not None and expected is not kind:

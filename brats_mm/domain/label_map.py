@@ -23,8 +23,8 @@ def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConventio
     union of the three masks.
     """
     labels = np.zeros_like(wt, np.uint8)  # in the masks' memory order
-    for mask, part in ((wt, Compartment.OEDEMA), (tc, Compartment.NECROSIS), (et, Compartment.ENHANCING)):
-        np.copyto(labels, np.uint8(convention.value_of(part)), where=mask)
+    for mask, compartment in ((wt, Compartment.OEDEMA), (tc, Compartment.NECROSIS), (et, Compartment.ENHANCING)):
+        np.copyto(labels, np.uint8(convention.value_of(compartment)), where=mask)
     return labels
 
 
@@ -33,7 +33,9 @@ def regions_from_labels(
 ) -> dict[Region, Mask]:
     """Return the region masks of a label map. Unknown values count as background."""
     parts = LabelScheme(convention.value).parts
-    core, enhancing, tumour = ([value for value, part in parts.items() if part in inside] for inside in _INSIDE)
+    core, enhancing, tumour = (
+        [value for value, compartment in parts.items() if compartment in inside] for inside in _INSIDE
+    )
     return {
         Region.WT: np.isin(labels, tumour),
         Region.TC: np.isin(labels, core),

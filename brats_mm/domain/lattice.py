@@ -75,17 +75,17 @@ def match_lattice(old: Grid, new: Grid, tolerance: float = GRID_TOLERANCE) -> La
     if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
         return None
     corners = np.array(list(product(*((0, side - 1) for side in old.shape))), np.float64)
-    apart = corners @ (to_new[:3, :3] - turn).T + to_new[:3, 3]
-    shift = np.rint((apart.max(axis=0) + apart.min(axis=0)) / 2)
-    apart -= shift
-    if np.abs(apart).max() >= max(tolerance, ROUNDING) - _SUMS:
+    offsets = corners @ (to_new[:3, :3] - turn).T + to_new[:3, 3]
+    shift = np.rint((offsets.max(axis=0) + offsets.min(axis=0)) / 2)
+    offsets -= shift
+    if np.abs(offsets).max() >= max(tolerance, ROUNDING) - _SUMS:
         return None
     x, y, z = (int(np.flatnonzero(turn[axis])[0]) for axis in range(3))
     order = (x, y, z)
     flipped = tuple(axis for axis in range(3) if turn[axis, order[axis]] < 0)
     i, j, k = (int(shift[axis]) - (old.shape[order[axis]] - 1 if axis in flipped else 0) for axis in range(3))
     shape = (old.shape[x], old.shape[y], old.shape[z])
-    apart_mm = float(np.linalg.norm(apart @ new.affine[:3, :3].T, axis=1).max())
+    apart_mm = float(np.linalg.norm(offsets @ new.affine[:3, :3].T, axis=1).max())
     return LatticeMatch(order, flipped, (i, j, k), shape, apart_mm)
 
 

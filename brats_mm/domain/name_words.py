@@ -123,8 +123,8 @@ class Word:
 def plain(text: str) -> str:
     """Return text in lower case, without accents."""
     folded = unicodedata.normalize("NFKD", text.casefold())
-    bare = "".join(letter for letter in folded if not unicodedata.combining(letter)).replace("ı", "i")
-    return unicodedata.normalize("NFC", bare)  # Korean syllables as written, not as letters
+    unaccented = "".join(letter for letter in folded if not unicodedata.combining(letter)).replace("ı", "i")
+    return unicodedata.normalize("NFC", unaccented)  # Korean syllables as written, not as letters
 
 
 def name_tokens(text: str) -> list[str]:

@@ -87,7 +87,7 @@ def _expected_dice(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
     scored = [prediction for prediction in predictions if not math.isnan(prediction.expected_dice)]
     true = [prediction.record.dice for prediction in scored]
     failed = [dice < FAILURE for dice in true]
-    ways = {
+    estimators = {
         "estimate": [prediction.record.estimated_dice for prediction in scored],
         "calibrated": [prediction.expected_dice for prediction in scored],
         "mean_of_subset": [prediction.mean_dice for prediction in scored],
@@ -107,7 +107,7 @@ def _expected_dice(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
                 "auroc_failure": auroc([-value for value in values], failed),
                 "mean_absolute_error": _mean(abs(a - b) for a, b in zip(values, true, strict=True)),
             }
-            for name, values in ways.items()
+            for name, values in estimators.items()
         },
         "interval": {
             "coverage": _mean(low <= dice <= high for dice, (low, high) in intervals),

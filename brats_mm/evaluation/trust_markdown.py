@@ -194,7 +194,7 @@ def _groups(figures: Figures) -> Iterable[tuple[list[str], Figures]]:
 
 
 def _order(figures: Figures) -> str:
-    plain = _by_region("counter-intuitive rate, %", figures["counterintuitive"], _ORDER)
+    rows = _by_region("counter-intuitive rate, %", figures["counterintuitive"], _ORDER)
     rates = _both("{} / {}", _points("rate"), _points("rate_tolerance_1_point"))
     choices = []
     for margin in figures["fewer_sequences"]["wt"]:
@@ -207,7 +207,7 @@ def _order(figures: Figures) -> str:
         *(f"{name} rate, 0 / 1 point" for name in names),
         *(f"{name} Dice" for name in names),
     ]
-    return f"{plain}\n\n{table(head, choices)}"
+    return f"{rows}\n\n{table(head, choices)}"
 
 
 def _listed(labels: Sequence[str], rows: Iterable[tuple[list[str], Figures]], columns: Mapping[str, Cell]) -> str:

@@ -67,5 +67,5 @@ class RandSubsetsd(RandomizableTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         present = as_set(data["available"])
-        drawn = [flags(self.draw(self.R, present, self.drop_prob)) for _ in range(self.views)]
-        return {**data, "available": torch.tensor(drawn), "present": torch.tensor(flags(present))}
+        subsets = [flags(self.draw(self.R, present, self.drop_prob)) for _ in range(self.views)]
+        return {**data, "available": torch.tensor(subsets), "present": torch.tensor(flags(present))}

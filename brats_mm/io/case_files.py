@@ -51,16 +51,16 @@ def _session_of_images(folder: Path, selection: BidsFilter) -> str | None:
     every = sorted({session for name in names if (session := session_in(name)) is not None})
     if not every:
         return None
-    matching = sorted(
+    matches = sorted(
         {
             session
             for name in names
             if (session := session_in(name)) is not None and reason_against(name, selection) is None
         }
     )
-    if len(matching) != 1:
-        raise several_sessions(matching, every)
-    return matching[0]
+    if len(matches) != 1:
+        raise several_sessions(matches, every)
+    return matches[0]
 
 
 def find_case(

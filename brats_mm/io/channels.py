@@ -74,9 +74,9 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
     channels = {
         modality: str(channel_path(path, order.index(modality))) for modality in MODALITIES if modality in order
     }
-    spelled = ", ".join(f"{index} {modality.label}" for index, modality in enumerate(order))
+    order_text = ", ".join(f"{index} {modality.label}" for index, modality in enumerate(order))
     return CaseFiles(
-        image_stem(path.name), channels, notes=(f"the channel order of {path.name} is from {source}: {spelled}",)
+        image_stem(path.name), channels, notes=(f"the channel order of {path.name} is from {source}: {order_text}",)
     )
 
 

@@ -56,9 +56,9 @@ def labelled_cases(
     else:
         items = with_schemes(find_items(dataset), scheme)
     labelled = [item for item in items if item.get("label") and (not names or item["name"] in names)]
-    absent = sorted(set(names) - {item["name"] for item in labelled})
-    if absent:
-        raise CaseError(f"{dataset} has no labelled case {', '.join(absent[:5])}. Check the names.")
+    unknown = sorted(set(names) - {item["name"] for item in labelled})
+    if unknown:
+        raise CaseError(f"{dataset} has no labelled case {', '.join(unknown[:5])}. Check the names.")
     if not labelled:
         raise CaseError(
             f"No case of {dataset} has a label map, such as case-seg.nii.gz. Evaluation needs reference labels. To "

@@ -103,8 +103,8 @@ def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | Non
     if not any(reading.number for reading in readings):
         return {}, ()
     order, source = _channel_order(folder)
-    spelled = ", ".join(f"{number} {modality.label}" for number, modality in sorted(order.items()))
-    return dict(order.items()), (f"the channel order is from {source}: {spelled}",)
+    order_text = ", ".join(f"{number} {modality.label}" for number, modality in sorted(order.items()))
+    return dict(order.items()), (f"the channel order is from {source}: {order_text}",)
 
 
 def _channel_order(folder: Path) -> tuple[dict[str, Modality], str]:

@@ -216,10 +216,10 @@ def _side_by_side(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
 def _harmless(part: str) -> str:
     """Return a file name with safe characters that is read as the same sequence, also for `T1 (C+)` and `T2*`."""
     starred = unicodedata.normalize("NFC", part.replace("*", "star"))
-    kept = "".join(letter if letter.isalnum() or letter in _SAFE else "_" for letter in starred)
-    while len(kept[-_LONGEST_PART:].encode()) > _LONGEST_NAME_BYTES:
-        kept = kept[1:]
-    return kept[-_LONGEST_PART:].lstrip(".") or "_"
+    safe = "".join(letter if letter.isalnum() or letter in _SAFE else "_" for letter in starred)
+    while len(safe[-_LONGEST_PART:].encode()) > _LONGEST_NAME_BYTES:
+        safe = safe[1:]
+    return safe[-_LONGEST_PART:].lstrip(".") or "_"
 
 
 def _write_all(

@@ -116,9 +116,11 @@ def write_version(
     """
     kinds = {name: value.dtype for name, value in _stored(parent).items()}
     weights = {name: value.to(kinds.get(name, value.dtype)) for name, value in state.items()}
-    bad = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
-    if bad:
-        message = f"{len(bad)} weights are not finite (first: {bad[0]}), so there is no new version. {_REMEDY}"
+    nonfinite = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if nonfinite:
+        message = (
+            f"{len(nonfinite)} weights are not finite (first: {nonfinite[0]}), so there is no new version. {_REMEDY}"
+        )
         raise TrainingError(message)
     for path in (source for source in parent.root.rglob("*") if source.is_file()):
         name = path.relative_to(parent.root).as_posix()
@@ -207,10 +209,10 @@ def _train(
 ) -> int:
     """Train the network in place, and return the number of steps."""
     network.requires_grad_(True)  # noqa: FBT003 (PyTorch's own signature)
-    part: nn.Module = network
+    trained: nn.Module = network
     step: Step = mixture_step
     if isinstance(network, CrossSequenceMixture):
-        part, step = network.cross, cross_sequence_step
+        trained, step = network.cross, cross_sequence_step
         cases = [(case, weight) for case, weight in cases if case.available.sum() > 1]
         if not cases:
             raise CaseError("Training needs a corrected case with at least two sequences. Correct such a case.")
@@ -227,19 +229,19 @@ def _train(
     begin, steps = watch.clock(), 0
     total = max(1, round(plan.settings.minutes * 60))
 
-    def watched(part: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
+    def watched(trained: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
         nonlocal steps
         watch.check()
         watch.progress("training", min(total, round(watch.clock() - begin)), total)
         steps += 1
-        loss = step(part, image, target, available)
+        loss = step(trained, image, target, available)
         if not bool(torch.isfinite(loss)):
             message = f"The loss is {loss.item()} in step {steps}, so there is no new version. {_REMEDY}"
             raise TrainingError(message)
         return loss
 
     weights = train(
-        part,
+        trained,
         [case for case, _ in cases],
         [weight for _, weight in cases],
         scratch / "state",
@@ -248,7 +250,7 @@ def _train(
         device=device,
         clock=watch.clock,
     )
-    part.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+    trained.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
     network.eval()
     return steps
 

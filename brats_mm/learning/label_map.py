@@ -13,13 +13,13 @@ from brats_mm.errors import OptionError, VolumeError
 from brats_mm.io.reference_labels import read_labels
 
 CONVENTION = LabelConvention.BRATS2023
-_VALUES = {CONVENTION.value_of(part): part for part in Compartment}
+_VALUES = {CONVENTION.value_of(compartment): compartment for compartment in Compartment}
 _NAMES = {
     Compartment.NECROSIS: ("necrosis", "necrotic core", "ncr", "non enhancing core", "non enhancing tumor core"),
     Compartment.OEDEMA: ("edema", "oedema", "ed", "peritumoral edema", "snfh"),
     Compartment.ENHANCING: ("enhancing tumor", "enhancing tumour", "enhancing", "et"),
 }
-_BY_NAME = {name: part for part, names in _NAMES.items() for name in names}
+_BY_NAME = {name: compartment for compartment, names in _NAMES.items() for name in names}
 
 
 def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
@@ -38,15 +38,15 @@ def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
             raise OptionError(
                 "An entry of label_info has no name or no integer idx. Send entries such as {'name', 'idx'}."
             )
-        plain = name.strip().lower().replace("_", " ").replace("-", " ")
-        if plain == "background":
+        normalised = name.strip().lower().replace("_", " ").replace("-", " ")
+        if normalised == "background":
             continue
-        if plain not in _BY_NAME:
+        if normalised not in _BY_NAME:
             accepted = ", ".join(names[0] for names in _NAMES.values())
             raise OptionError(f"Unknown label {name[:40]!r}. Use the names {accepted}.")
         if value in values:
             raise OptionError(f"Two labels have the value {value}. Give each label a different value.")
-        values[value] = CONVENTION.value_of(_BY_NAME[plain])
+        values[value] = CONVENTION.value_of(_BY_NAME[normalised])
     return values
 
 
@@ -83,4 +83,7 @@ def read_correction(path: Path, grid: Grid, value_names: Mapping[int, int]) -> L
 
 def compartment_volumes_ml(labels: Labels, voxel_ml: float) -> dict[str, float]:
     """Return the volume of each compartment of a BraTS 2023 label map in millilitres."""
-    return {part.value: round(np.count_nonzero(labels == value) * voxel_ml, 4) for value, part in _VALUES.items()}
+    return {
+        compartment.value: round(np.count_nonzero(labels == value) * voxel_ml, 4)
+        for value, compartment in _VALUES.items()
+    }

@@ -64,13 +64,13 @@ class EntropyTable:
     @property
     def auroc(self) -> float:
         """AUROC of entropy for wrong against correct voxels. NaN unless both kinds exist."""
-        wrong = self.voxels[FALSE_POSITIVE] + self.voxels[FALSE_NEGATIVE]
+        errors = self.voxels[FALSE_POSITIVE] + self.voxels[FALSE_NEGATIVE]
         right = self.voxels[TRUE_POSITIVE] + self.voxels[TRUE_NEGATIVE]
-        pairs = wrong.sum() * right.sum()
+        pairs = errors.sum() * right.sum()
         if not pairs:
             return math.nan
         below = np.cumsum(right) - right
-        return float((wrong * (below + 0.5 * right)).sum() / pairs)
+        return float((errors * (below + 0.5 * right)).sum() / pairs)
 
     def filtered(self) -> FilteredCurve:
         """Compute the QU-BraTS curves."""

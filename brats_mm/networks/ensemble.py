@@ -23,10 +23,12 @@ class Ensemble(SingleNetwork):
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
-        strange = sorted({type(member).__name__ for member in members if not isinstance(member, DMoME | SingleNetwork)})
-        if strange or not members:
+        unsupported = sorted(
+            {type(member).__name__ for member in members if not isinstance(member, DMoME | SingleNetwork)}
+        )
+        if unsupported or not members:
             raise OptionError(
-                f"An ensemble needs mixtures (DMoME) or single networks, but got {', '.join(strange) or 'none'}."
+                f"An ensemble needs mixtures (DMoME) or single networks, but got {', '.join(unsupported) or 'none'}."
             )
         self.members = nn.ModuleList(members)
         self.offset = nn.Parameter(torch.zeros(len(REGIONS)))

@@ -108,7 +108,7 @@ def start_position(prediction: Prediction) -> tuple[float, float, float]:
 
 def label_colours() -> Mapping[str, list[Any]]:
     """Return NiiVue's label colour table of the compartments, with a transparent background."""
-    by_value = {LabelConvention.BRATS2023.value_of(part): style for part, style in SEGMENT_STYLES.items()}
+    by_value = {LabelConvention.BRATS2023.value_of(compartment): style for compartment, style in SEGMENT_STYLES.items()}
     colours = [(0, 0, 0), *(by_value[value].colour for value in sorted(by_value))]
     return {
         "R": [colour[0] for colour in colours],

@@ -153,10 +153,10 @@ def _check_computed(prediction: Prediction, outputs: OutputOptions) -> None:
         OptionError: importance maps or leave-one-out changes are requested and missing.
     """
     importance = prediction.importance
-    absent = {
+    missing = {
         "importance_maps": outputs.importance_maps and importance.known and importance.maps is None,
         "leave_one_out": outputs.leave_one_out and importance.left_out is None,
     }
-    for name, is_absent in absent.items():
-        if is_absent:
+    for name, is_missing in missing.items():
+        if is_missing:
             raise OptionError(f"This prediction was computed without {name}. Pass {name}=True to Segmenter.predict.")

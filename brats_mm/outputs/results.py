@@ -126,7 +126,7 @@ def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptio
         write_labels(out.staged("segmentation.nii.gz"), labels, grid)
         write_segmentation(out.staged("segmentation.seg.nrrd"), labels, grid, options.labels)
         for region in REGIONS if options.masks else ():
-            values = [options.labels.value_of(part) for part in COMPARTMENTS[region]]
+            values = [options.labels.value_of(compartment) for compartment in COMPARTMENTS[region]]
             write_labels(out.staged(f"mask_{region.value}.nii.gz"), np.isin(labels, values).astype(np.uint8), grid)
 
     most = f"entropy of compartment, nats, 0 to ln 4 = {MAX_COMPARTMENT_NATS:.4f}"

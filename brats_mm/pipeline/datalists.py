@@ -228,9 +228,9 @@ def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[
             f"file with a bracketed line for each. {len(sets)} were given. nnU-Net's folds end in .json."
         )
     training, validation, testing = (*sets, frozenset[str]())[:3]
-    twice = sorted((training & validation) | (training & testing) | (validation & testing))
-    if twice:
-        raise CaseError(f"The lists contain {', '.join(twice[:5])} more than once. Put each case into one list.")
+    duplicates = sorted((training & validation) | (training & testing) | (validation & testing))
+    if duplicates:
+        raise CaseError(f"The lists contain {', '.join(duplicates[:5])} more than once. Put each case into one list.")
     listed = training | validation | testing
     selected = [item for item in items if item["name"] in listed]
     return make_datalist(root, validation, testing=testing, items=selected)

@@ -33,11 +33,12 @@ def describe_installation(bundle: str | None = None) -> dict[str, Any]:
         "subsets": [subset_name(subset) for subset in SUBSETS],
         "regions": {region.value: region.label for region in REGIONS},
         "labels": {
-            convention.value: {part.value: convention.value_of(part) for part in Compartment}
+            convention.value: {compartment.value: convention.value_of(compartment) for compartment in Compartment}
             for convention in LabelConvention
         },
         "segments": {
-            part.value: {"name": style.name, "colour": list(style.colour)} for part, style in SEGMENT_STYLES.items()
+            compartment.value: {"name": style.name, "colour": list(style.colour)}
+            for compartment, style in SEGMENT_STYLES.items()
         },
     }
 

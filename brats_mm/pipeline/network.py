@@ -139,8 +139,8 @@ def _is_plain(definition: Any) -> bool:
         return False
     values = [value for key, value in definition.items() if key != "_target_"]
     names = all(not key.startswith("_") for key in definition if key != "_target_")
-    plain = all(isinstance(value, str | int | float) or value is None for value in values)
-    return names and plain and not any(isinstance(value, str) and value[:1] in "@$%" for value in values)
+    is_plain = all(isinstance(value, str | int | float) or value is None for value in values)
+    return names and is_plain and not any(isinstance(value, str) and value[:1] in "@$%" for value in values)
 
 
 def _called(definition: dict[str, Any]) -> Any:

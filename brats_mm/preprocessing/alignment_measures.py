@@ -114,9 +114,9 @@ def _information(fixed: Side, moving: Side, matrix: Matrix) -> float:
         return 0.0
     joint, _, _ = np.histogram2d(fixed.coarse.data[fixed.head][inside], values[inside], BINS)
     joint /= joint.sum()
-    apart = joint.sum(axis=1, keepdims=True) @ joint.sum(axis=0, keepdims=True)
+    independent = joint.sum(axis=1, keepdims=True) @ joint.sum(axis=0, keepdims=True)
     occupied = joint > 0
-    return float((joint[occupied] * np.log(joint[occupied] / apart[occupied])).sum() * inside.mean())
+    return float((joint[occupied] * np.log(joint[occupied] / independent[occupied])).sum() * inside.mean())
 
 
 def _peak(fixed: Side, moving: Side, matrix: Matrix, information: float) -> float:

@@ -16,15 +16,15 @@ def atomic_save(content: object, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written. An earlier checkpoint is kept.
     """
-    part = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
+        with temporary.open("wb") as stream:
             torch.save(content, stream)
-        part.replace(path)
+        temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch wraps the system's error in a RuntimeError
         with suppress(OSError):
-            part.unlink()
+            temporary.unlink()
         cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
         reason = getattr(cause, "strerror", None) or str(error)
         remark = "The previous checkpoint is kept." if path.exists() else "There is no earlier checkpoint."
@@ -36,9 +36,9 @@ def atomic_save(content: object, path: Path) -> None:
 
 def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
     """Raise TrainingError if a weight is not finite, to protect the previous checkpoint."""
-    bad = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
-    if bad:
+    nonfinite = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if nonfinite:
         raise TrainingError(
-            f"{len(bad)} parameters are not finite (first: {bad[0]}), so {path} was not written. Lower --learning_rate "
-            "and continue from the last checkpoint with --resume true."
+            f"{len(nonfinite)} parameters are not finite (first: {nonfinite[0]}), so {path} was not written. Lower "
+            "--learning_rate and continue from the last checkpoint with --resume true."
         )

@@ -75,9 +75,9 @@ class TrainingRecord:
     def write_beside(self, checkpoint: Path) -> None:
         """Write the record beside a saved checkpoint."""
         path = record_path(checkpoint)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(self.document, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_text(json.dumps(self.document, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
 
     def refuse_other_settings(self, checkpoint: Path) -> None:
         """Compare this training with the one that wrote a checkpoint.

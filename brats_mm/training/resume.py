@@ -78,7 +78,7 @@ class LastState:
 
     def save(self, engine: Any) -> None:
         """Save the state of a completed epoch."""
-        content = {name: part.state_dict() for name, part in self.parts.items()}
+        content = {name: stateful.state_dict() for name, stateful in self.parts.items()}
         check_finite(content["network"], self.path)
         if engine.state.rank == 0:
             atomic_save({"epoch": int(engine.state.epoch), **content}, self.path)
@@ -96,9 +96,9 @@ class LastState:
             self.record.refuse_other_settings(self.path)
         try:
             content = torch.load(self.path, map_location=engine.state.device, weights_only=True)
-            for name, part in self.parts.items():
+            for name, stateful in self.parts.items():
                 if name != "scaler" or content.get(name):  # empty if the earlier run used another precision
-                    part.load_state_dict(content[name])
+                    stateful.load_state_dict(content[name])
             epoch = int(content["epoch"])
         except Exception as error:  # torch raises many types for a damaged file
             reason = first_line(error)

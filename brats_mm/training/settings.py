@@ -140,16 +140,18 @@ def refuse_impossible(values: Mapping[str, Any], *, gated: bool = False) -> None
     Raises:
         OptionError: values break their rules. The message names all of them.
     """
-    wrong = [
+    violations = [
         f"{name} is {values[name]!r} but must be {rule.words}"
         for name, rule in RULES.items()
         if name in values and not rule.holds(values[name])
     ]
     window = values.get("window")
-    if not wrong and gated and window is not None and max(window) <= GATE_SIDE:
-        wrong.append(f"window is {list(window)}, but the gate needs a side above {GATE_SIDE}, such as [48, 48, 48]")
-    if wrong:
-        raise OptionError(f"{'; '.join(wrong)}. Correct the settings, and start again.")
+    if not violations and gated and window is not None and max(window) <= GATE_SIDE:
+        violations.append(
+            f"window is {list(window)}, but the gate needs a side above {GATE_SIDE}, such as [48, 48, 48]"
+        )
+    if violations:
+        raise OptionError(f"{'; '.join(violations)}. Correct the settings, and start again.")
     if values.get("val_interval", 0) > values.get("epochs", float("inf")):
         logger.warning(
             "val_interval is %d but epochs is %d, so nothing is validated and only the last weights are kept.",

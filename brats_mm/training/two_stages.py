@@ -127,10 +127,10 @@ def chosen(modality: str | Sequence[str]) -> tuple[Modality, ...]:
         return MODALITIES
     names = (modality,) if isinstance(modality, str) else tuple(modality)
     modality_of_name = {member.value: member for member in MODALITIES}
-    strange = [str(name) for name in names if name not in modality_of_name]
-    if strange:
+    unknown = [str(name) for name in names if name not in modality_of_name]
+    if unknown:
         raise OptionError(
-            f"Unknown modality {', '.join(strange)}. Use all, or one or more of {', '.join(modality_of_name)}."
+            f"Unknown modality {', '.join(unknown)}. Use all, or one or more of {', '.join(modality_of_name)}."
         )
     return tuple(modality_of_name[name] for name in names)
 

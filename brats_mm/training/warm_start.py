@@ -59,16 +59,16 @@ def with_experts(
     if source.is_file():
         refuse_other_spacing(source, spacing_mm)
         mixture = _read(source, "mixture", _remedy(list(parts)))
-        for name, part in parts.items():
-            _fit(part, _expert_of(mixture, name), source, f"{_label(name)} expert", _remedy([name]))
+        for name, module in parts.items():
+            _fit(module, _expert_of(mixture, name), source, f"{_label(name)} expert", _remedy([name]))
     else:
-        absent = [name for name in parts if not (source / expert_file(name)).is_file()]
-        if absent:
-            files = ", ".join(expert_file(name) for name in absent)
-            raise BundleError(f"{source} lacks {files}. {_remedy(absent)}")
-        for name, part in parts.items():
+        missing = [name for name in parts if not (source / expert_file(name)).is_file()]
+        if missing:
+            files = ", ".join(expert_file(name) for name in missing)
+            raise BundleError(f"{source} lacks {files}. {_remedy(missing)}")
+        for name, module in parts.items():
             refuse_other_spacing(source / expert_file(name), spacing_mm)
-            _load(part, source / expert_file(name), f"{_label(name)} expert", _remedy([name]))
+            _load(module, source / expert_file(name), f"{_label(name)} expert", _remedy([name]))
     logger.info("The experts start from %s.", source)
     return network
 

@@ -111,19 +111,21 @@ class _Places:
 def _places(probability: Array, grid: Grid) -> _Places:
     steps = [max(1, round(_WORKING_MM / spacing)) for spacing in grid.spacing_mm]
     box = _box(probability, steps)
-    part = _uncertain(probability[box])
-    coarse = _mostly(part, steps)
+    component = _uncertain(probability[box])
+    coarse = _mostly(component, steps)
     spacing_mm = [spacing * step for spacing, step in zip(grid.spacing_mm, steps, strict=True)]
     depth_mm = np.asarray(distance_transform_edt(coarse, sampling=spacing_mm), np.float32)
     # Depth is measured between voxel centres. Certain tissue begins half a voxel earlier.
     centres = depth_mm >= BALL_MM + min(spacing_mm) / 2
     numbers, count = label(centres, _TOUCH_26)
     if not count:
-        return _Places(box, np.zeros(part.shape, np.int32), np.zeros(part.shape, np.float32), 0)
+        return _Places(box, np.zeros(component.shape, np.int32), np.zeros(component.shape, np.float32), 0)
     away_mm, nearest = distance_transform_edt(~centres, sampling=spacing_mm, return_indices=True)
     # One voxel more than the radius, because downsampling removes partly covered voxels at the rim.
     numbers = np.where(away_mm <= BALL_MM + min(spacing_mm), numbers[tuple(nearest)], 0)
-    return _Places(box, _refined(numbers, steps, part.shape) * part, _refined(depth_mm, steps, part.shape), count)
+    return _Places(
+        box, _refined(numbers, steps, component.shape) * component, _refined(depth_mm, steps, component.shape), count
+    )
 
 
 def _uncertain(probability: Array) -> Mask:

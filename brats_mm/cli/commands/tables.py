@@ -45,16 +45,16 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.evaluation.tables import plain_document
 
     folders = [folder.resolve() for folder in options.evaluations]
-    twice = {
+    duplicates = {
         folder.name for folder in folders if [other_folder.name for other_folder in folders].count(folder.name) > 1
     }
     if options.pool is not None:
         pool(folders, options.pool, overwrite=options.overwrite)
         folders = [options.pool]
-    elif twice:
+    elif duplicates:
         raise OptionError(
-            f"Several evaluations have the name {', '.join(sorted(twice))}. Rename a folder, because tables show the "
-            "names."
+            f"Several evaluations have the name {', '.join(sorted(duplicates))}. Rename a folder, because tables "
+            "show the names."
         )
     paths, rows = write_score_tables(
         folders, options.output, options.score, rule=options.rule, overwrite=options.overwrite

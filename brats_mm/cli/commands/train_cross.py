@@ -91,7 +91,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     ]
     from brats_mm.training.timed.run import TimedTraining, train_cross
 
-    made = train_cross(
+    checkpoint = train_cross(
         items,
         options.output,
         TimedTraining(
@@ -109,8 +109,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         unlabelled=unlabelled,
         on_case=lambda done, total: console.say(f"Packed {done} of {total} cases."),
     )
-    console.say(f"Wrote {made}.")
-    console.document({"checkpoint": str(made), "cases": len(items)})
+    console.say(f"Wrote {checkpoint}.")
+    console.document({"checkpoint": str(checkpoint), "cases": len(items)})
     return 0
 
 

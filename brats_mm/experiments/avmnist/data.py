@@ -76,9 +76,9 @@ class LoadDigitsd(Transform):
 
 def _from_arrays(root: Path, split: str) -> list[Item]:
     paths = [root / "image" / f"{split}_data.npy", root / "audio" / f"{split}_data.npy", root / f"{split}_labels.npy"]
-    absent = [str(path) for path in paths if not path.is_file()]
-    if absent:
-        raise CaseError(f"avMNIST in {root} has no {', '.join(absent)}. Copy the missing files there.")
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise CaseError(f"avMNIST in {root} has no {', '.join(missing)}. Copy the missing files there.")
     images, audio, labels = (np.load(path, mmap_mode="r") for path in paths)
     if not len(images) == len(audio) == len(labels):
         raise CaseError(

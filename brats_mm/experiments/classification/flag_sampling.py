@@ -72,9 +72,9 @@ def with_gaps(
     Raises:
         OptionError: a fraction is invalid.
     """
-    strange = {name: share for name, share in shares.items() if not 0 <= share <= 1}
-    if strange:
-        listed = ", ".join(f"{name} {share}" for name, share in strange.items())
+    invalid = {name: share for name, share in shares.items() if not 0 <= share <= 1}
+    if invalid:
+        listed = ", ".join(f"{name} {share}" for name, share in invalid.items())
         raise OptionError(f"The shares of samples that keep a modality are {listed}. Each must be from 0 to 1.")
     rng = np.random.RandomState(seed)
     table = np.zeros((len(items), len(shares)), dtype=bool)

@@ -56,10 +56,10 @@ def read_methods(requested: Sequence[str], template: Bundle) -> tuple[Method, ..
         if method not in methods:  # two lists can share a method
             methods.append(method)
     names = [method.name for method in methods]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
         raise OptionError(
-            f"Several methods are named {', '.join(twice)}. Give them different names in an experiment file."
+            f"Several methods are named {', '.join(duplicates)}. Give them different names in an experiment file."
         )
     return tuple(methods)
 

@@ -218,7 +218,7 @@ def _spent(training: Training) -> dict[str, Any]:
 
 def _write(path: Path, content: Any) -> None:
     """Write JSON atomically."""
-    part = path.with_suffix(".part")
+    temporary = path.with_suffix(".part")
     with output_errors(path):
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)

@@ -178,8 +178,8 @@ def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
 
 
 def _choose(name: str, values: Sequence[str], choices: tuple[str, ...]) -> None:
-    strange = [value for value in values if value not in choices]
-    if strange or not values:
+    unknown = [value for value in values if value not in choices]
+    if unknown or not values:
         raise OptionError(
-            f"MWAM's {name} is {', '.join(map(repr, strange)) or 'empty'}. Choose from {', '.join(choices)}."
+            f"MWAM's {name} is {', '.join(map(repr, unknown)) or 'empty'}. Choose from {', '.join(choices)}."
         )

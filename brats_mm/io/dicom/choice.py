@@ -114,27 +114,27 @@ def find_series(study: Study, label: str, modality: Modality) -> Series:
         OptionError: no series or several match, or the matching one cannot be read.
     """
     uid, _, part = label.strip().partition("#")
-    fitting = [
+    matches = [
         series for series in study.series if fits(series.identity.series_uid, uid) and part in ("", str(series.part))
     ]
-    if not fitting:
+    if not matches:
         listed = ", ".join(f"…{series.label}" for series in study.series[:20])
         raise OptionError(
             f"--{modality.value} matches no series of the study: no UID starts or ends with {label!r}. Available "
             f"series: {listed}."
         )
-    if len(fitting) > 1:
-        titles = " or ".join(series.title for series in fitting[:6])
+    if len(matches) > 1:
+        titles = " or ".join(series.title for series in matches[:6])
         raise OptionError(
             f"--{modality.value} {label!r} matches {titles}. Provide the full label of one of them, including any #."
         )
-    if not fitting[0].is_readable:
-        fault = fitting[0].layout.fault
+    if not matches[0].is_readable:
+        fault = matches[0].layout.fault
         raise OptionError(
-            f"--{modality.value} selects {fitting[0].title}, which cannot be used: {fault}. Send the series again, or "
+            f"--{modality.value} selects {matches[0].title}, which cannot be used: {fault}. Send the series again, or "
             "select another."
         )
-    return fitting[0]
+    return matches[0]
 
 
 def _check_apart(forced: Mapping[Modality, Series]) -> None:
@@ -257,10 +257,10 @@ def _left_out(study: Study, selected: Mapping[Modality, Series]) -> tuple[str, .
     for modality, series in selected.items():
         siblings = [sibling for sibling in study.series if sibling is not series and _is_other_part(sibling, series)]
         if siblings:
-            spelled = ", ".join(f"{sibling.facts.slices} in …{sibling.label}" for sibling in siblings)
+            counts_text = ", ".join(f"{sibling.facts.slices} in …{sibling.label}" for sibling in siblings)
             notes.append(
                 f"{modality.label} uses {series.facts.slices} slices of {series.name}. Other slices of the series "
-                f"were left out: {spelled}. brats-mm inspect shows the differences."
+                f"were left out: {counts_text}. brats-mm inspect shows the differences."
             )
     return tuple(notes)
 

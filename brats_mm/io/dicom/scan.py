@@ -187,13 +187,13 @@ def one_study(scanned: Scan, label: str | None = None) -> Study:
         CaseError: not exactly one study matches, or its files belong to several patients.
     """
     if label is not None:
-        fitting = [study for study in scanned.studies if fits(study.uid, label)]
-        if len(fitting) != 1:
-            count = "No study has" if not fitting else f"{len(fitting)} studies have"
+        matches = [study for study in scanned.studies if fits(study.uid, label)]
+        if len(matches) != 1:
+            count = "No study has" if not matches else f"{len(matches)} studies have"
             raise CaseError(
                 f"{count} a UID that begins or ends with {label!r}. Available studies: {_listed(scanned.studies)}."
             )
-        study = fitting[0]
+        study = matches[0]
     elif len(scanned.studies) > 1:
         patients = "one patient" if scanned.patients == 1 else f"{scanned.patients} patients"
         raise CaseError(

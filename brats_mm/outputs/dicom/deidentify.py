@@ -51,14 +51,14 @@ def deidentified(source: SourceSeries) -> SourceSeries:
 def _bare(image: Any, pseudonym: str, profile: Any) -> Any:
     from pydicom.dataset import Dataset
 
-    bare = deepcopy(image)
-    profile.anonymize_dataset(bare, delete_private_tags=True)
-    bare.PatientName, bare.PatientID = f"{pseudonym}^", pseudonym
-    bare.PatientIdentityRemoved, bare.DeidentificationMethod = "YES", METHOD
+    header = deepcopy(image)
+    profile.anonymize_dataset(header, delete_private_tags=True)
+    header.PatientName, header.PatientID = f"{pseudonym}^", pseudonym
+    header.PatientIdentityRemoved, header.DeidentificationMethod = "YES", METHOD
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = _CODE
-    bare.DeidentificationMethodCodeSequence = [code]
-    return bare
+    header.DeidentificationMethodCodeSequence = [code]
+    return header
 
 
 def _slim(image: Any, first: Any, profile: Any) -> Any:

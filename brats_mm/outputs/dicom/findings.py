@@ -62,13 +62,13 @@ def findings_on(prediction: Prediction, grid: Grid) -> Findings:
     wt, tc, et = (np.clip(probabilities[region], 0, 1) for region in REGIONS)
     labels = labels_from_regions(wt >= THRESHOLD, tc >= THRESHOLD, et >= THRESHOLD, CONVENTION)
     entropy = np.asarray(compartment_entropy(*nested(wt, tc, et)), np.float32)
-    parts = {part: labels == CONVENTION.value_of(part) for part in Compartment}
+    parts = {compartment: labels == CONVENTION.value_of(compartment) for compartment in Compartment}
     masks = regions_from_labels(labels, CONVENTION)
     trust = assess(prediction)
     return Findings(
         labels=labels,
         entropy=entropy,
-        compartments={part: _measured(mask, entropy, grid) for part, mask in parts.items()},
+        compartments={compartment: _measured(mask, entropy, grid) for compartment, mask in parts.items()},
         regions={
             region: _measured(masks[region], binary_entropy(probability), grid)
             for region, probability in zip(REGIONS, (wt, tc, et), strict=True)

@@ -106,8 +106,8 @@ def headers_in(folder: Path) -> SourceSeries:
     with without_warnings():
         series = one_study(scan(folder)).series
         part = int(folder.name.partition("#")[2] or 0)
-        matching = [item for item in series if part in (0, item.part)]
-        return _checked_source(matching[0])
+        matches = [item for item in series if part in (0, item.part)]
+        return _checked_source(matches[0])
 
 
 def named_reference(folder: Path) -> NamedReference:

@@ -40,10 +40,13 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
     frames = source.frames(findings.labels)
     dataset = Segmentation(
         source_images=list(source.images),
-        pixel_array=np.stack([frames == CONVENTION.value_of(part) for part in Compartment], axis=-1).astype(np.uint8),
+        pixel_array=np.stack(
+            [frames == CONVENTION.value_of(compartment) for compartment in Compartment], axis=-1
+        ).astype(np.uint8),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
-            _description(number, part, findings, provenance) for number, part in enumerate(Compartment, start=1)
+            _description(number, compartment, findings, provenance)
+            for number, compartment in enumerate(Compartment, start=1)
         ],
         content_label="BRATS_MM_SEG",
         content_description=content_description(findings.used, findings.missing),
@@ -57,21 +60,21 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
     return finish(dataset, source.images[0], provenance)
 
 
-def segment_number(part: Compartment) -> int:
+def segment_number(compartment: Compartment) -> int:
     """Return the segment number of a compartment."""
-    return tuple(Compartment).index(part) + 1
+    return tuple(Compartment).index(compartment) + 1
 
 
-def tracking_uid(part: Compartment, provenance: Provenance) -> str:
+def tracking_uid(compartment: Compartment, provenance: Provenance) -> str:
     """Return the tracking UID that links a segment to its measurements."""
-    return provenance.uid("segment", part.value)
+    return provenance.uid("segment", compartment.value)
 
 
-def _description(number: int, part: Compartment, findings: Findings, provenance: Provenance) -> Any:
+def _description(number: int, compartment: Compartment, findings: Findings, provenance: Provenance) -> Any:
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
 
-    style = SEGMENT_STYLES[part]
+    style = SEGMENT_STYLES[compartment]
     segment = SegmentDescription(
         segment_number=number,
         segment_label=style.name,
@@ -79,7 +82,7 @@ def _description(number: int, part: Compartment, findings: Findings, provenance:
         segmented_property_type=concept(style.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm(findings),
-        tracking_uid=tracking_uid(part, provenance),
+        tracking_uid=tracking_uid(compartment, provenance),
         tracking_id=style.name,
         anatomic_regions=[concept(BRAIN)],
         display_color=CIELabColor.from_rgb(*style.colour),

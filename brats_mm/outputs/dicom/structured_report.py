@@ -32,7 +32,7 @@ def make_report(findings: Findings, source: SourceSeries, segmentation: Any, pro
         observation_context=_context(findings, provenance),
         procedure_reported=concept(codes.PROCEDURE),
         imaging_measurements=[
-            *(_of_compartment(part, findings, segmentation, provenance) for part in Compartment),
+            *(_of_compartment(compartment, findings, segmentation, provenance) for compartment in Compartment),
             *(_of_region(region, findings, provenance) for region in REGIONS),
         ],
         title=concept(codes.REPORT_TITLE),
@@ -81,7 +81,7 @@ def _context(findings: Findings, provenance: Provenance) -> Any:
     return ObservationContext(observer_device_context=observer)
 
 
-def _of_compartment(part: Compartment, findings: Findings, segmentation: Any, provenance: Provenance) -> Any:
+def _of_compartment(compartment: Compartment, findings: Findings, segmentation: Any, provenance: Provenance) -> Any:
     from highdicom.sr import (
         FindingSite,
         ReferencedSegment,
@@ -90,19 +90,19 @@ def _of_compartment(part: Compartment, findings: Findings, segmentation: Any, pr
         VolumetricROIMeasurementsAndQualitativeEvaluations,
     )
 
-    style = SEGMENT_STYLES[part]
+    style = SEGMENT_STYLES[compartment]
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(tracking_uid(part, provenance), style.name),
+        tracking_identifier=TrackingIdentifier(tracking_uid(compartment, provenance), style.name),
         referenced_segment=ReferencedSegment(  # built directly, because highdicom fails for a segment without frames
             segmentation.SOPClassUID,
             segmentation.SOPInstanceUID,
-            segment_number(part),
+            segment_number(compartment),
             source_series=SourceSeriesForSegmentation(segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID),
         ),
         finding_category=concept(style.category),
         finding_type=concept(style.type),
         finding_sites=[FindingSite(concept(BRAIN))],
-        measurements=_measurements(findings.compartments[part], codes.MEAN_ENTROPY),
+        measurements=_measurements(findings.compartments[compartment], codes.MEAN_ENTROPY),
         qualitative_evaluations=_sequences(findings),
         algorithm_id=_algorithm(findings),
     )

@@ -67,7 +67,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
         ],
         "uncertain_regions_meaning": UNCERTAIN_REGIONS_MEANING,
         "expected_performance": expected_performance(prediction.model, case.available),
-        "labels": {part.value: convention.value_of(part) for part in Compartment},
+        "labels": {compartment.value: convention.value_of(compartment) for compartment in Compartment},
         "label_convention": convention.value,
         "entropy_range_nats": {
             "region": round(MAX_BINARY_NATS, DIGITS),

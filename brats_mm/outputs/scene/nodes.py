@@ -190,14 +190,14 @@ def _segmentation(background: str) -> Iterator[Node]:
         "Opacity3D": 1.0,
         "Opacity2DFill": FILL_OPACITY,
         "Opacity2DOutline": OUTLINE_OPACITY,
-        "SegmentationDisplayProperties": "".join(_segment(part) for part in Compartment),
+        "SegmentationDisplayProperties": "".join(_segment(compartment) for compartment in Compartment),
     }
     yield Node("SegmentationDisplay", display, "Tumour segmentation display", attributes)
     references = {"display": [display], "storage": [store], "referenceImageGeometryRef": [background]}
     yield Node("Segmentation", _SEGMENTATION, "Tumour segmentation", {}, references)
 
 
-def _segment(part: Compartment) -> str:
+def _segment(compartment: Compartment) -> str:
     """Format a segment's display properties for Slicer. A colour of -1 keeps the segment's colour."""
     properties = {
         "OverrideColorR": "-1",
@@ -207,12 +207,12 @@ def _segment(part: Compartment) -> str:
         "Visible3D": "true",
         "Visible2DFill": "true",
         "Visible2DOutline": "true",
-        "Opacity3D": f"{SURFACE_OPACITY[part.value]:g}",
+        "Opacity3D": f"{SURFACE_OPACITY[compartment.value]:g}",
         "Opacity2DFill": "1",
         "Opacity2DOutline": "1",
         "Pickable": "true",
     }
-    return " ".join([part.value, *(f"{name}:{value}" for name, value in properties.items())]) + "|"
+    return " ".join([compartment.value, *(f"{name}:{value}" for name, value in properties.items())]) + "|"
 
 
 def _places() -> Iterator[Node]:

@@ -125,8 +125,8 @@ def _turned(text: str) -> str:
 
 
 def _exchanged(contrasts: Mapping[Modality, Modality]) -> str:
-    changed = {given: seen for given, seen in contrasts.items() if given is not seen}
-    seen = ", ".join(
+    changed = {given: likely for given, likely in contrasts.items() if given is not likely}
+    descriptions = ", ".join(
         f"the image given as {given.label} looks like {contrast.label}" for given, contrast in changed.items()
     )
-    return f"{seen[0].upper()}{seen[1:]}. Check that each sequence was given under its own name."
+    return f"{descriptions[0].upper()}{descriptions[1:]}. Check that each sequence was given under its own name."

@@ -98,10 +98,10 @@ class Tokens:
             connection.execute(
                 "UPDATE tokens SET revoked = ? WHERE id = ? AND revoked IS NULL", (self._now(), token_id)
             )
-        matching = [token for token in self.all() if token.id == token_id]
-        if not matching:
+        matches = [token for token in self.all() if token.id == token_id]
+        if not matches:
             raise OptionError(f"There is no token {token_id!r}. `brats-mm token list` lists all tokens.")
-        return matching[0]
+        return matches[0]
 
     def check(self, text: str) -> Token | None:
         """Return a caller's token if it is valid."""
@@ -109,8 +109,8 @@ class Tokens:
         token_id, _, secret = key.partition("_")
         row = self._database.connection().execute("SELECT * FROM tokens WHERE id = ?", (token_id,)).fetchone()
         expected = row["digest"] if row is not None else _digest("")
-        good = hmac.compare_digest(expected, _digest(secret)) and prefix == _PREFIX
-        token = _token(row) if row is not None and good and secret else None
+        is_valid = hmac.compare_digest(expected, _digest(secret)) and prefix == _PREFIX
+        token = _token(row) if row is not None and is_valid and secret else None
         return token if token is not None and self._is_valid(token) else None
 
     def _is_valid(self, token: Token) -> bool:

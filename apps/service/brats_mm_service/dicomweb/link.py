@@ -169,9 +169,9 @@ class DicomwebLink:
             (present if self._holds(dataset) else new).append(dataset)
         if new:
             self._client.store(transfer.study, new)
-            absent = sum(not self._holds(dataset) for dataset in new)
-            if absent:
-                raise DicomwebUnreachable(f"{absent} objects were stored, but the archive does not list them")
+            unlisted = sum(not self._holds(dataset) for dataset in new)
+            if unlisted:
+                raise DicomwebUnreachable(f"{unlisted} objects were stored, but the archive does not list them")
         self._transfers.move(
             transfer, TransferState.DONE, detail="", stored=_instance_uids(new), present=_instance_uids(present)
         )

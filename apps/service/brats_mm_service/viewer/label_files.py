@@ -55,7 +55,7 @@ class ViewerModel(str, Enum):
             Compartment.OEDEMA: "edema",
             Compartment.ENHANCING: "enhancing tumor",
         }
-        return {name: LabelConvention.BRATS2023.value_of(part) for part, name in names.items()}
+        return {name: LabelConvention.BRATS2023.value_of(compartment) for compartment, name in names.items()}
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,12 @@ def guess(volumes: Several[Loaded]) -> dict[Sequence, Guess]:
 
 
 def _chosen(sequence: Sequence, candidates: Iterable[_Candidate]) -> Guess:
-    mine = sorted((one for one in candidates if one.sequence is sequence), key=lambda one: (-one.strength, one.is_copy))
-    if not mine:
+    ranked = sorted(
+        (one for one in candidates if one.sequence is sequence), key=lambda one: (-one.strength, one.is_copy)
+    )
+    if not ranked:
         return Guess(None, f"No volume looks like {sequence.label}. Leave it empty if you have none.")
-    best = [one for one in mine if (one.strength, one.is_copy) == (mine[0].strength, mine[0].is_copy)]
+    best = [one for one in ranked if (one.strength, one.is_copy) == (ranked[0].strength, ranked[0].is_copy)]
     if len(best) > 1:
         names = " and ".join(one.volume.name for one in best)
         return Guess(None, f"{names} could each be {sequence.label}. Choose one.")

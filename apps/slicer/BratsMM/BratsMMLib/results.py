@@ -116,9 +116,10 @@ class CaseResult:
     def _left_out_lines(self) -> tuple[str, ...]:
         lines = []
         for sequence in self.used:
-            own = [one for one in self.left_out if one.sequence is sequence]
+            of_sequence = [one for one in self.left_out if one.sequence is sequence]
             changes = ", ".join(
-                f"{one.region.upper()} {_signed_ml(one.volume_change_ml)} mL (Dice {one.dice:.2f})" for one in own
+                f"{one.region.upper()} {_signed_ml(one.volume_change_ml)} mL (Dice {one.dice:.2f})"
+                for one in of_sequence
             )
             if changes:
                 lines.append(f"Without {sequence.label}: {changes}.")

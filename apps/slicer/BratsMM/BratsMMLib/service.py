@@ -93,8 +93,8 @@ class ServiceRunner:
 
     def _choices(self) -> dict[str, bool]:
         """Return the options that differ from the default. A service of an earlier version may not know the others."""
-        wanted = {"leave_one_out": self.leave_one_out, "keep_upload": self.keep}
-        return {name: True for name, value in wanted.items() if value}
+        choices = {"leave_one_out": self.leave_one_out, "keep_upload": self.keep}
+        return {name: True for name, value in choices.items() if value}
 
     def _follow(self, url: str, job: dict[str, Any], tell: Callable[[Progress], None], stop: Stop) -> dict[str, Any]:
         asked_in_vain = 0
@@ -120,9 +120,9 @@ class ServiceRunner:
 
     def _fetch(self, url: str, job: dict[str, Any], folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
         available = {result["name"] for result in job["results"]}
-        absent = [name for name in NEEDED if name not in available]
-        if absent:
-            raise Refused(f"The service returned no {', '.join(absent)}. Its version may not match this module.")
+        missing = [name for name in NEEDED if name not in available]
+        if missing:
+            raise Refused(f"The service returned no {', '.join(missing)}. Its version may not match this module.")
         names = (*NEEDED, *(name for name in OPTIONAL if name in available))
         for number, name in enumerate(names):
             stop.check()
