@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from brats_mm.domain.availability import Availability
 from brats_mm.domain.modality import MODALITIES, Modality
@@ -77,3 +80,9 @@ class Case:
     def missing(self) -> Availability:
         """The missing sequences."""
         return frozenset(MODALITIES) - self.available
+
+    @cached_property
+    def brain_ml(self) -> float:
+        """Volume of the brain in millilitres: the voxels that are foreground in any sequence."""
+        brain = np.logical_or.reduce([volume.foreground for volume in self.volumes.values()])
+        return float(np.count_nonzero(brain) * self.grid.voxel_ml)

@@ -172,7 +172,13 @@ class TrustProfile:
         return self.coverage_floor < self.coverage - 0.05
 
     def volume_interval_ml(
-        self, available: Availability, region: Region, predicted_ml: float, expected: float | None
+        self,
+        available: Availability,
+        region: Region,
+        predicted_ml: float,
+        expected: float | None,
+        *,
+        largest_ml: float = math.inf,
     ) -> tuple[float, float] | None:
         """Return the interval of a region's true volume in millilitres, or None if too few cases support it.
 
@@ -181,9 +187,13 @@ class TrustProfile:
             region: region to score.
             predicted_ml: volume of its segmentation.
             expected: expected Dice. None if nothing was segmented.
+            largest_ml: largest possible volume, such as that of the brain. Limits the upper end.
         """
         width = self.volume_widths.get(group_of(available), {}).get(region)
-        return None if width is None else volume_interval(predicted_ml, width * volume_scale(expected))
+        if width is None:
+            return None
+        low, high = volume_interval(predicted_ml, width * volume_scale(expected))
+        return low, min(high, max(predicted_ml, largest_ml))
 
 
 def absent(available: Availability) -> tuple[Modality, ...]:

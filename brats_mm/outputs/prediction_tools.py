@@ -24,6 +24,7 @@ from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.nifti import header_of
 from brats_mm.outputs.notebook_view import show
 from brats_mm.outputs.results import write_results, written_names
+from brats_mm.trust.assess import RegionTrust, assess
 
 _Voxels = npt.NDArray[Any]
 
@@ -93,18 +94,21 @@ class Tools:
         return image
 
     def to_html(self, prediction: Prediction) -> str:
-        """Return the preview with volumes and sequences as HTML, without names of the case or its files."""
+        """Return preview, volumes, reliability, advice and warnings as HTML, without names of the case or its files."""
         case, model = prediction.case, prediction.model
         # matplotlib takes a second to import and creates a folder in the user's home.
         from brats_mm.outputs.preview.picture import preview_png
 
-        picture = base64.b64encode(preview_png(prediction)).decode("ascii")
-        rows = "".join(_row(prediction, region) for region in REGIONS)
-        warnings = "".join(f"<li>{escape(warning)}</li>" for warning in prediction.warnings)
+        assessment = assess(prediction)
+        picture = base64.b64encode(preview_png(prediction, assessment.warnings)).decode("ascii")
+        rows = "".join(_row(prediction, region, assessment.regions[region]) for region in REGIONS)
+        warnings = "".join(f"<li>{escape(warning)}</li>" for warning in assessment.warnings)
         parts = [
             f'<img alt="Preview of the segmentation" style="max-width:100%" src="data:image/png;base64,{picture}">',
-            "<table><thead><tr><th>Region</th><th>mL</th><th>Interval, mL</th></tr></thead>",
-            f"<tbody>{rows}</tbody></table>",
+            "<table><thead><tr><th>Region</th><th>mL</th><th>Interval, mL</th><th>Expected Dice</th>",
+            f"<th>Reliability</th></tr></thead><tbody>{rows}</tbody></table>",
+            f"<p><b>{escape(assessment.advice)}</b></p>" if assessment.advice else "",
+            f"<p>{escape(assessment.statement)}</p>",
             f"<p>Sequences used: {describe(case.available)}. Missing: {describe(case.missing)}. ",
             f"Model {escape(model.name)} {escape(model.version)}.</p>",
             f"<ul>{warnings}</ul>" if warnings else "",
@@ -116,9 +120,13 @@ class Tools:
 TOOLS = Tools()
 
 
-def _row(prediction: Prediction, region: Region) -> str:
-    low, high = prediction.volume_range_ml(region)
-    cells = format_ml(prediction.volume_ml(region)), f"{format_ml(low)} to {format_ml(high)}"
+def _row(prediction: Prediction, region: Region, trust: RegionTrust) -> str:
+    cells = (
+        format_ml(prediction.volume_ml(region)),
+        "none" if trust.volume_interval_ml is None else " to ".join(map(format_ml, trust.volume_interval_ml)),
+        "none" if trust.expected_dice is None else f"{trust.expected_dice:.2f}",
+        "not graded" if trust.grade is None else trust.grade.value,
+    )
     name = region.label.capitalize()
     return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 

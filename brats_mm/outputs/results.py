@@ -87,7 +87,7 @@ def write_results(
             if options.preview:
                 from brats_mm.outputs.preview.picture import write_preview
 
-                write_preview(out.staged("preview.png"), prediction)
+                write_preview(out.staged("preview.png"), prediction, report["warnings"])
             if options.report:
                 from brats_mm.outputs.report.write import page_of_prediction
 

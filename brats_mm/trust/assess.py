@@ -11,6 +11,11 @@ from brats_mm.domain.trust_profile import GainModel, TrustProfile, absent
 from brats_mm.trust.case_dice import Grade, estimates_of, grade_of, reliability_warnings
 from brats_mm.trust.no_tumour import no_tumour_warnings
 
+UNCALIBRATED = (
+    "The bundle has no trust profile for these weights. The expected Dice is the model's estimate without "
+    "calibration on labelled cases and without intervals."
+)
+
 LEAST_GAIN = 0.02
 """Minimum gain in Dice to mention in the advice."""
 
@@ -24,8 +29,8 @@ class RegionTrust:
         expected_dice: the estimate after calibration on labelled cases. Equal to it if the model has no profile.
         dice_interval: interval of the Dice. None if the model has no profile.
         grade: traffic light of the expected Dice. None if nothing was segmented.
-        volume_interval_ml: interval of the true volume. None if the model has no profile, or if too few cases support
-            it.
+        volume_interval_ml: interval of the true volume, at most the volume of the brain. None if the model has no
+            profile, or if too few cases support it.
     """
 
     estimate: float | None
@@ -63,11 +68,13 @@ class Assessment:
         regions: region -> trust.
         gains: one per missing sequence, largest total gain first. Empty if no gain is known or no sequence is missing.
         profile: trust profile of the model. None if the bundle has no profile for these weights.
+        warnings: all warnings about the result: its input, a head that may have no tumour, and unreliable outlines.
     """
 
     regions: Mapping[Region, RegionTrust]
     gains: tuple[SequenceGain, ...]
     profile: TrustProfile | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def expected_dice(self) -> dict[Region, float | None]:
@@ -79,6 +86,11 @@ class Assessment:
         """One sentence about the sequence that would help most. None if no sequence is missing or no gain is known."""
         return advice(self.gains)
 
+    @property
+    def statement(self) -> str:
+        """One or two sentences about the coverage of the intervals."""
+        return UNCALIBRATED if self.profile is None else coverage_statement(self.profile)
+
 
 def assess(prediction: Prediction) -> Assessment:
     """Assess a prediction with its model's profile, or with uncalibrated estimates if the model has none.
@@ -87,7 +99,7 @@ def assess(prediction: Prediction) -> Assessment:
         prediction: prediction on the grid of its results.
 
     Returns:
-        Expected Dice, intervals and grade of each region, and expected gains of missing sequences.
+        Expected Dice, intervals and grade of each region, expected gains of missing sequences, and all warnings.
     """
     profile, available = prediction.model.trust, prediction.case.available
     estimates = estimates_of(prediction)
@@ -100,29 +112,28 @@ def assess(prediction: Prediction) -> Assessment:
             expected, interval = curve.expected(estimate), curve.interval(estimate)
         volumes = None
         if profile is not None:
-            volumes = profile.volume_interval_ml(available, region, volume_ml, expected)
+            volumes = profile.volume_interval_ml(
+                available, region, volume_ml, expected, largest_ml=prediction.case.brain_ml
+            )
         grade = None if expected is None else grade_of(expected)
         regions[region] = RegionTrust(estimate, expected, interval, grade, volumes)
+    warnings = _warnings(prediction, regions, profile)
     model = gain_model(prediction.model)
     if model is None:
-        return Assessment(regions, (), profile)
+        return Assessment(regions, (), profile, warnings)
     calibrated = {region: one.expected_dice if profile is not None else None for region, one in regions.items()}
     gains = expected_gains(model, available, calibrated, prediction.volume_ml(Region.ET))
-    return Assessment(regions, gains, profile)
+    return Assessment(regions, gains, profile, warnings)
 
 
-def case_warnings(prediction: Prediction, assessment: Assessment) -> tuple[str, ...]:
-    """Return all warnings about a result: about its input, a head that may have no tumour, and unreliable outlines.
-
-    The no-tumour check was fitted with calibrated weights, so it needs a trust profile.
-
-    Args:
-        prediction: the prediction.
-        assessment: its result of `assess`.
-    """
-    estimates = {region: one.estimate for region, one in assessment.regions.items()}
-    doubts = () if assessment.profile is None else no_tumour_warnings(prediction.case.available, estimates)
-    return (*prediction.warnings, *doubts, *reliability_warnings(assessment.expected_dice))
+def _warnings(
+    prediction: Prediction, regions: Mapping[Region, RegionTrust], profile: TrustProfile | None
+) -> tuple[str, ...]:
+    """Return all warnings. The no-tumour check was fitted with calibrated weights, so it needs a trust profile."""
+    estimates = {region: one.estimate for region, one in regions.items()}
+    doubts = () if profile is None else no_tumour_warnings(prediction.case.available, estimates)
+    expected = {region: one.expected_dice for region, one in regions.items()}
+    return (*prediction.warnings, *doubts, *reliability_warnings(expected))
 
 
 def gain_model(model: ModelIdentity) -> GainModel | None:

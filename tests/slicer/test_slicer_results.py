@@ -67,7 +67,8 @@ def test_volumes_have_expected_dice_reliability_and_interval(tmp_path):
 
 def test_advice_and_leave_one_out_changes_are_with_warnings(tmp_path):
     """They are shown if the result has them. Changes that round to nothing have no sign."""
-    folder = write_result(tmp_path, trust={"advice": "Adding T2 would raise the expected Dice."})
+    trust = {"advice": "Adding T2 would raise the expected Dice.", "statement": "Few cases support the intervals."}
+    folder = write_result(tmp_path, trust=trust)
     importance = json.loads((folder / "importance.json").read_text())
     changes = {
         "t1ce": {"wt": {"volume_change_ml": -2.25, "dice": 0.871}, "et": {"volume_change_ml": 3.0, "dice": 0.5}},
@@ -76,8 +77,9 @@ def test_advice_and_leave_one_out_changes_are_with_warnings(tmp_path):
     (folder / "importance.json").write_text(json.dumps(importance | {"leave_one_out": {"changes": changes}}))
     assert read_result(folder).messages == (
         "Sequences used: T1ce, FLAIR. Missing: T1, T2. Model: model 1.",
-        "Adding T2 would raise the expected Dice.",
         "Warning: Segmented without T1, T2.",
+        "Adding T2 would raise the expected Dice.",
+        "Few cases support the intervals.",
         "Without T1ce: WT -2.3 mL (Dice 0.87), ET +3.0 mL (Dice 0.50).",
         "Without FLAIR: WT 0.0 mL (Dice 1.00).",
     )

@@ -12,7 +12,7 @@ from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction, nes
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.preprocessing.regridding import on_grid
-from brats_mm.trust.assess import Assessment, assess, case_warnings
+from brats_mm.trust.assess import Assessment, assess
 
 CONVENTION = LabelConvention.BRATS2023
 
@@ -77,7 +77,7 @@ def findings_on(prediction: Prediction, grid: Grid) -> Findings:
         missing=prediction.case.missing,
         model=prediction.model,
         trust=trust,
-        warnings=case_warnings(prediction, trust),
+        warnings=trust.warnings,
     )
 
 

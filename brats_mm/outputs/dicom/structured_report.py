@@ -11,7 +11,7 @@ from brats_mm.outputs.dicom.findings import Findings, Measured
 from brats_mm.outputs.dicom.objects import MANUFACTURER, PRODUCT, Provenance, common, finish, model_version, parameters
 from brats_mm.outputs.dicom.segmentation_object import segment_number, tracking_uid
 from brats_mm.outputs.dicom.source import SourceSeries
-from brats_mm.trust.assess import RegionTrust, coverage_statement
+from brats_mm.trust.assess import RegionTrust
 
 SERIES_NUMBER = 9803
 _DIGITS = 6
@@ -60,7 +60,7 @@ def _comment(findings: Findings) -> str:
         NOT_FOR_DIAGNOSIS,
         f"Sequences used: {describe(findings.used)}. Missing: {describe(findings.missing)}.",
         "Entropy in nats: 0 to ln 4 for compartments, 0 to ln 2 for regions. 0 is certain.",
-        None if trust.profile is None else coverage_statement(trust.profile),
+        trust.statement,
         trust.advice,
     ]
     return " ".join(sentence for sentence in sentences if sentence is not None)

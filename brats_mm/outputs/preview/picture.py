@@ -3,6 +3,7 @@
 The preview contains no case name, date or file name.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, with_region
 from brats_mm.outputs.preview.planes import Slice, choose_slices, to_ras
 from brats_mm.outputs.preview.slices import in_colour, in_grey, with_entropy
+from brats_mm.trust.assess import assess
 
 WIDTH_PX, HEIGHT_PX = 1600, 1000
 
@@ -52,7 +54,7 @@ class _Pictures:
     sides: tuple[int, int, int]
 
 
-def write_preview(path: Path, prediction: Prediction) -> None:
+def write_preview(path: Path, prediction: Prediction, warnings: Sequence[str] | None = None) -> None:
     """Write a PNG of 1600 x 1000 pixels, replacing an existing file.
 
     The top row shows labels over the preferred sequence, the bottom row the combined entropy in nats on the same
@@ -61,18 +63,18 @@ def write_preview(path: Path, prediction: Prediction) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    picture = preview_png(prediction)
+    picture = preview_png(prediction, warnings)
     with output_errors(path):
         path.write_bytes(picture)
 
 
-def preview_png(prediction: Prediction) -> bytes:
+def preview_png(prediction: Prediction, warnings: Sequence[str] | None = None) -> bytes:
     """Return the preview as PNG. See `write_preview`."""
     canvas = Canvas(WIDTH_PX, HEIGHT_PX)
     _draw_images(canvas, _pictures(prediction))
     _draw_importance(canvas, prediction)
     _draw_volumes(canvas, prediction)
-    _draw_facts(canvas, prediction)
+    _draw_facts(canvas, prediction, assess(prediction).warnings if warnings is None else warnings)
     canvas.text(WIDTH_PX / 2, 977, NOT_FOR_DIAGNOSIS, colour=ALERT, size=12, align="m")
     return canvas.png()
 
@@ -193,7 +195,7 @@ def _draw_volumes(canvas: Canvas, prediction: Prediction) -> None:
         canvas.text(1576, y, "none" if entropy is None else f"{entropy:.3f}", align="r")
 
 
-def _draw_facts(canvas: Canvas, prediction: Prediction) -> None:
+def _draw_facts(canvas: Canvas, prediction: Prediction, warnings: Sequence[str]) -> None:
     """Draw legend, sequences, model and warnings."""
     canvas.text(1192, 610, "Colours", size=14)
     for line, compartment in enumerate(Compartment):
@@ -208,8 +210,7 @@ def _draw_facts(canvas: Canvas, prediction: Prediction) -> None:
         (f"{model.name} {model.version}", INK),
         (f"weights {model.weights_sha256[:12]}", FAINT),
     ]
-    warnings = len(prediction.warnings)
     if warnings:
-        lines.append((f"Warnings: {warnings}, see the report.", ALERT))
+        lines.append((f"Warnings: {len(warnings)}, see the report.", ALERT))
     for line, (text, colour) in enumerate(lines):
         canvas.text(1192, 784 + 28.6 * line, text, colour=colour)

@@ -14,7 +14,7 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import Preparation, Step
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.subset_calibration import SubsetCalibration
-from brats_mm.trust.assess import Assessment, RegionTrust, assess, case_warnings, coverage_statement
+from brats_mm.trust.assess import Assessment, RegionTrust, assess
 from brats_mm.trust.case_dice import MEANING as ESTIMATE_MEANING
 from brats_mm.trust.expected_performance import expected_performance
 from brats_mm.trust.leave_one_out import MEANING as LEFT_OUT_MEANING
@@ -27,10 +27,6 @@ DIGITS = 6
 VOLUME_RANGE_MEANING = (
     "Volumes at probability thresholds 0.75 and 0.25, while volume_ml uses 0.5. The range reflects the model's "
     "uncertainty. It is not a confidence interval, because it does not cover confident errors."
-)
-UNCALIBRATED = (
-    "The bundle has no trust profile for these weights. The expected Dice is the model's estimate without "
-    "calibration on labelled cases and without intervals."
 )
 CORRECTION_MEANING = (
     "Fitted on labelled cases after training: (logit - offset) / temperature. Positive results are also divided by "
@@ -95,7 +91,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
         "preparation": None if case.preparation is None else _preparation(case.preparation),
-        "warnings": list(case_warnings(prediction, assessed)),
+        "warnings": list(assessed.warnings),
     }
 
 
@@ -114,7 +110,7 @@ def trust_of(assessed: Assessment) -> dict[str, Any]:
         "calibrated": profile is not None,
         "labelled_cases": None if profile is None else profile.cases,
         "nominal_coverage": None if profile is None else profile.coverage,
-        "statement": UNCALIBRATED if profile is None else coverage_statement(profile),
+        "statement": assessed.statement,
         "advice": assessed.advice,
         "expected_gains": {
             gain.sequence.value: {

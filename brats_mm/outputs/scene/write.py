@@ -16,6 +16,7 @@ import numpy as np
 
 from brats_mm.domain.availability import describe, ordered
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.display import format_ml
 from brats_mm.domain.grey_window import grey_window
 from brats_mm.domain.label_map import central_voxel
 from brats_mm.domain.prediction import Prediction
@@ -29,7 +30,7 @@ from brats_mm.outputs.scene.mrml import mrml
 from brats_mm.outputs.scene.nodes import Image, Look, Scene
 from brats_mm.outputs.scene.style import BACKGROUNDS, UNCERTAINTY_SHOWN_FROM
 from brats_mm.outputs.seg_nrrd import stream_segmentation
-from brats_mm.trust.assess import assess
+from brats_mm.trust.assess import RegionTrust, assess
 
 FOLDER = "BraTS-MM"
 _OLDEST = (1980, 1, 1, 0, 0, 0)
@@ -115,9 +116,19 @@ def note(prediction: Prediction) -> str:
         "Outlines: the segments. Colours: the model's uncertainty (entropy in nats, 0 certain, 1.39 undecided), hidden "
         f"below {UNCERTAINTY_SHOWN_FROM} nats.",
     ]
-    advice = assess(prediction).advice
-    lines += [] if advice is None else [advice]
-    return "\n".join([*lines, *(f"Warning: {warning}" for warning in prediction.warnings)])
+    assessment = assess(prediction)
+    lines += [_reliability(prediction, region, trust) for region, trust in assessment.regions.items()]
+    lines += [] if assessment.advice is None else [assessment.advice]
+    return "\n".join([*lines, assessment.statement, *(f"Warning: {warning}" for warning in assessment.warnings)])
+
+
+def _reliability(prediction: Prediction, region: Region, trust: RegionTrust) -> str:
+    volume = f"{region.label.capitalize()}: {format_ml(prediction.volume_ml(region))} mL"
+    if trust.volume_interval_ml is not None:
+        volume += f" ({' to '.join(map(format_ml, trust.volume_interval_ml))})"
+    if trust.grade is None or trust.expected_dice is None:
+        return f"{volume}, not graded."
+    return f"{volume}, {trust.grade.value}, expected Dice {trust.expected_dice:.2f}."
 
 
 def _box_mm(image: Volume, grid: Grid) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from html import unescape
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +16,8 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OptionError, OutputError
 from brats_mm.outputs.prediction_tools import TOOLS
+from brats_mm.outputs.scene.write import note
+from brats_mm.trust.assess import Assessment, assess
 
 AFFINE = np.array([[-1.0, 0, 0, 20], [0, -2.0, 0, 30], [0, 0, 3.0, -10], [0, 0, 0, 1]])
 
@@ -108,10 +111,34 @@ def test_notebooks_show_preview_volumes_and_warnings_without_case_name(predictio
     html = prediction._repr_html_()
     assert 'src="data:image/png;base64,iVBOR' in html
     assert "<td>0.4</td>" in html
+    assert "<td>0.88</td><td>reliable</td>" in html
+    assert "<td>0.58</td><td>review</td>" in html
+    assert "no trust profile" in html
     assert "Look &lt;twice&gt;." in html
     assert "Missing: T1, T1ce, T2" in html
     assert "not for diagnosis" in html
     assert "Jane" not in html
+
+
+def test_every_output_has_the_warnings_advice_and_statement_of_the_assessment(prediction, tmp_path, monkeypatch):
+    """An enhancing tumour with probability 0.51 in 8 of 64 uncertain voxels is unreliable, which only `assess` knows."""
+    uncertain = np.where(prediction.probabilities[Region.TC] > 0.5, np.float32(0.49), np.float32(0))
+    uncertain[2:4, 2:4, 2:4] = 0.51
+    doubtful = replace(prediction, probabilities=prediction.probabilities | {Region.ET: uncertain})
+    assessment = assess(doubtful)
+    outline = assessment.warnings[-1]
+    assert outline.startswith("The outline of the enhancing tumour is unreliable in this case")
+    monkeypatch.setattr(Assessment, "advice", "Adding T1ce would help.")
+    drawn = []
+    monkeypatch.setattr("brats_mm.outputs.preview.picture.Canvas.text", lambda *args, **_: drawn.append(args[3]))
+    doubtful.save(tmp_path, report=True)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["warnings"] == list(assessment.warnings) == ["Look <twice>.", outline]
+    assert f"Warnings: {len(assessment.warnings)}, see the report." in drawn
+    html = " ".join(unescape((tmp_path / "report.html").read_text("utf-8")).split())
+    for text in (html, doubtful._repr_html_(), note(doubtful)):
+        for sentence in (outline, "Adding T1ce would help.", "no trust profile for these weights"):
+            assert sentence in text
 
 
 def test_without_tools_only_text_is_shown(prediction):

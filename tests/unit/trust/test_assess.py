@@ -12,7 +12,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import NO_IMPORTANCE, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.trust.assess import advice, assess, case_warnings, coverage_statement
+from brats_mm.trust.assess import advice, assess, coverage_statement
 from brats_mm.trust.case_dice import Grade
 from brats_mm.trust.fit import fit_profile
 from brats_mm.trust.no_tumour import NO_TUMOUR
@@ -27,7 +27,9 @@ def prediction_of(probability: float, *, profile=PROFILE, expected=None, availab
     """A cube of 1 uL voxels with one probability everywhere, in each region."""
     values = np.zeros(GRID.shape, np.float32)
     values[:10, :10, :10] = probability
-    volumes = {modality: Volume(np.ones(GRID.shape, np.float32), GRID) for modality in available}
+    brain = np.zeros(GRID.shape, np.float32)
+    brain[:12, :12, :12] = np.random.default_rng(0).uniform(1, 2, (12, 12, 12))
+    volumes = {modality: Volume(brain, GRID) for modality in available}
     model = ModelIdentity("made", "1", "0" * 64, 1, expected=expected, trust=profile)
     run = Run("cpu", "fake", (64, 64, 64), 1, {})
     return Prediction(Case("made", volumes, GRID), dict.fromkeys(REGIONS, values), NO_IMPORTANCE, model, run)
@@ -35,10 +37,10 @@ def prediction_of(probability: float, *, profile=PROFILE, expected=None, availab
 
 def test_input_warnings_precede_no_tumour_warning():
     prediction = replace(prediction_of(0.5), warnings=("T1 looks like a mask.",))
-    assert case_warnings(prediction, assess(prediction))[:2] == ("T1 looks like a mask.", NO_TUMOUR)
-    assert NO_TUMOUR not in case_warnings(prediction_of(0.6), assess(prediction_of(0.6)))
+    assert assess(prediction).warnings[:2] == ("T1 looks like a mask.", NO_TUMOUR)
+    assert NO_TUMOUR not in assess(prediction_of(0.6)).warnings
     unfitted = prediction_of(0.5, profile=None)
-    assert NO_TUMOUR not in case_warnings(unfitted, assess(unfitted)), "measured with the weights of the profile"
+    assert NO_TUMOUR not in assess(unfitted).warnings, "measured with the weights of the profile"
 
 
 def test_profile_calibrates_estimate_and_adds_intervals():
@@ -49,6 +51,17 @@ def test_profile_calibrates_estimate_and_adds_intervals():
     assert region.grade is Grade.REVIEW
     low, high = region.volume_interval_ml
     assert low < 1.0 < high
+
+
+def test_volume_interval_ends_at_the_volume_of_the_brain():
+    """The brain has 12 x 12 x 12 voxels of 1 uL. Without the limit, intervals of an uncertain ET reach further."""
+    prediction = prediction_of(0.51)
+    volume_ml, expected = prediction.volume_ml(Region.ET), assess(prediction).regions[Region.ET].expected_dice
+    assert prediction.case.brain_ml == pytest.approx(1.728)
+    assert PROFILE.volume_interval_ml(T1_FLAIR, Region.ET, volume_ml, expected)[1] > 1.728
+    for trust in assess(prediction).regions.values():
+        assert trust.volume_interval_ml[1] <= 1.728
+    assert assess(prediction).regions[Region.ET].volume_interval_ml[1] == pytest.approx(1.728)
 
 
 def test_without_profile_there_is_only_the_estimate():
@@ -87,6 +100,8 @@ def test_no_advice_without_absent_sequences_or_figures():
 
 def test_advice_states_small_number_of_cases():
     assert "only 12 labelled cases" in coverage_statement(PROFILE)
+    assert assess(prediction_of(0.6)).statement == coverage_statement(PROFILE)
+    assert "no trust profile" in assess(prediction_of(0.6, profile=None)).statement
     assert "too few" in coverage_statement(fit_profile(made_records(5)))
     many = coverage_statement(replace(PROFILE, cases=200, coverage_floor=0.87))
     assert "only" not in many

@@ -90,7 +90,8 @@ class LeftOut:
 class CaseResult:
     """Findings of a case.
 
-    `advice` names the sequence whose addition would help most, if one is missing. `left_out` is empty unless measured.
+    `advice` names the sequence whose addition would help most, if one is missing. `statement` is about the coverage of
+    the intervals. `left_out` is empty unless measured.
     `job` is the ID of the job if the service kept it, for a correction.
     """
 
@@ -103,15 +104,16 @@ class CaseResult:
     warnings: tuple[str, ...]
     model: str
     advice: str | None = None
+    statement: str | None = None
     left_out: tuple[LeftOut, ...] = ()
     job: str | None = None
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """Return the lines of text about the case: summary, advice, warnings, and changes by left-out sequence."""
-        advice = () if self.advice is None else (self.advice,)
+        """Return the lines of text about the case: summary, warnings, advice, statement, left-out sequences."""
         warnings = (f"Warning: {one}" for one in self.warnings)
-        return (self.summary, *advice, *warnings, *self._left_out_lines())
+        sentences = (one for one in (self.advice, self.statement) if one is not None)
+        return (self.summary, *warnings, *sentences, *self._left_out_lines())
 
     def _left_out_lines(self) -> tuple[str, ...]:
         lines = []
@@ -182,6 +184,7 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
         model=f"{model.get('name', 'model')} {model.get('version', '')}".strip(),
         job=_kept_job(folder),
         advice=(report.get("trust") or {}).get("advice"),
+        statement=(report.get("trust") or {}).get("statement"),
         left_out=tuple(
             LeftOut(sequence, region, float(one["volume_change_ml"]), float(one["dice"]))
             for sequence in used
