@@ -4,11 +4,12 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from brats_mm.domain.progress import OnProgress, SegmentProgress, Stage
 from brats_mm.errors import OutputError
 
 
@@ -56,15 +57,15 @@ class Console:
             _print_result(json.dumps(content, indent=2))
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """Return a callback for (done, total) that draws a bar on terminals and prints a few lines otherwise."""
+    def progress(self) -> Iterator[OnProgress]:
+        """Return a callback that draws one bar over all stages on terminals, and prints a few lines otherwise."""
         if self.quiet:
-            yield lambda done, total: None
-        elif sys.stderr.isatty():
-            with _bar(label) as step:
-                yield step
+            yield lambda _: None
+        elif sys.stderr is not None and sys.stderr.isatty():
+            with _bar() as show:
+                yield show
         else:
-            yield _lines(label)
+            yield _lines()
 
 
 def print_line(line: str, stream: TextIO | None) -> OSError | None:
@@ -77,7 +78,8 @@ def print_line(line: str, stream: TextIO | None) -> OSError | None:
     if stream is None:  # under pythonw
         return None
     try:
-        _print_escaped(line, stream)
+        with _beside_bar():
+            _print_escaped(line, stream)
     except OSError as error:
         _drop(stream)
         return None if error.errno in (errno.EPIPE, errno.EINVAL) else error
@@ -124,26 +126,39 @@ def _drop(stream: TextIO) -> None:
         os.close(nowhere)
 
 
+def _beside_bar() -> AbstractContextManager[Any]:
+    """Remove the progress bar, if there is one, while a line is printed."""
+    tqdm = sys.modules.get("tqdm")
+    return nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode(file=sys.stderr)
+
+
 @contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def _bar() -> Iterator[OnProgress]:
     from tqdm import tqdm
 
-    bar: Any = tqdm(desc=label, unit="window", file=sys.stderr, leave=False)
+    bar: Any = tqdm(
+        total=100, file=sys.stderr, leave=False, bar_format="{percentage:3.0f} % |{bar:30}| {elapsed} {desc}"
+    )
 
-    def step(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
+    def show(progress: SegmentProgress) -> None:
+        bar.n = 100 * progress.share
+        bar.set_description_str(str(progress))
 
     try:
-        yield step
+        yield show
     finally:
         bar.close()
 
 
-def _lines(label: str) -> Callable[[int, int], None]:
-    def step(done: int, total: int) -> None:
-        quarter = max(1, total // 4)
-        if done == total or done % quarter == 0:
-            print_line(f"{label}: {done} of {total} windows", sys.stderr)
+def _lines() -> OnProgress:
+    """Print each stage and step, and each quarter of the network's passes."""
+    printed: set[tuple[Stage, str, int]] = set()
 
-    return step
+    def show(progress: SegmentProgress) -> None:
+        quarter = 4 * progress.done // progress.total if progress.total else 0
+        key = (progress.stage, progress.step, quarter)
+        if key not in printed:
+            printed.add(key)
+            print_line(f"{100 * progress.share:.0f} %: {progress}", sys.stderr)
+
+    return show

@@ -74,6 +74,11 @@ class Preparation:
         return {step.name: step.seconds for step in self.steps}
 
 
+def planned_steps(sequences: int, *, n4: bool) -> int:
+    """Return the number of steps for raw scans: a registration per moving sequence, resampling, N4, and the brain."""
+    return (sequences - 1) + 1 + (sequences if n4 else 0) + 1
+
+
 def choose_reference(grids: Mapping[Modality, Grid], reference: Modality | None = None) -> tuple[Modality, str]:
     """Choose the sequence to register the others to, and give the reason.
 

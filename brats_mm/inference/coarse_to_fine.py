@@ -42,6 +42,10 @@ FINE_OVERLAP = 0.5
 FINE_MARGIN = 16
 """Margin in voxels of the windows of the cross-sequence expert around the voxels that they cover."""
 
+EXPECTED_FINE_WINDOWS = 8
+"""Number of windows of the cross-sequence expert to expect before its box is known, for the progress. 1 to 13 are usual.
+"""
+
 LATTICE = 2
 """Number of image voxels per voxel of the modality experts' lattice, along each side."""
 
@@ -211,6 +215,7 @@ def add_joint(
     suspicious = suspicious_voxels(mixture, brain)
     box = suspicious_box(suspicious)
     if box is None:
+        count.total -= EXPECTED_FINE_WINDOWS
         return 0
     inside = tuple(slice(first, last) for first, last in box)
     available = torch.tensor(flags(subset), device=image.device)
@@ -220,7 +225,7 @@ def add_joint(
     padded = F.pad(part, windows.padding)
     total: Tensor | None = None
     importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
-    count.total += len(windows.places)
+    count.total += len(windows.places) - EXPECTED_FINE_WINDOWS
     for place in windows.places:
         patch = padded[(slice(None), *place)][None]
         logits = _flipped(lambda x: backend.joint_contribution(x, available[None]), patch, tta_flips)[0]
@@ -314,7 +319,7 @@ def run_stages(
     x, y, z = model_input.brain.shape
     brain = model_input.brain.to(backend.device)
     modalities = needed(subsets)
-    count = PassCounter(len(modalities) * len(windows.places), on_pass)
+    count = PassCounter(len(modalities) * len(windows.places) + EXPECTED_FINE_WINDOWS * len(subsets), on_pass)
     contributions = {
         modality: logits[:, :x, :y, :z]
         for modality, logits in coarse_logits(image, windows, backend, modalities, tta_flips, count).items()

@@ -8,8 +8,8 @@ from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.availability import Availability, ordered
 from brats_mm.domain.label_map import Mask, regions_from_labels
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.progress import OnProgress
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
-from brats_mm.inference.engine import Progress
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
 from brats_mm.outputs.folder import OutputFolder
@@ -56,7 +56,7 @@ def write_head(folder: Path, *, seed: int) -> tuple[dict[Modality, Path], dict[R
 
 
 def run_demo(
-    folder: Path, segmenter: Segmenter, *, dropped: Availability, seed: int, on_window: Progress | None = None
+    folder: Path, segmenter: Segmenter, *, dropped: Availability, seed: int, on_progress: OnProgress | None = None
 ) -> Demo:
     """Generate a head in `folder/head`, and segment it without the dropped sequences into `folder/result`.
 
@@ -70,7 +70,7 @@ def run_demo(
     files, truth = write_head(folder / "head", seed=seed)
     inputs = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}
     request = make_request(inputs, folder / "result", probabilities=True, importance_maps=True, overwrite=True)
-    segmented = segment(request, segmenter, on_window=on_window)
+    segmented = segment(request, segmenter, on_progress=on_progress)
     dice = {
         region: overlap(count(segmented.prediction.mask(region), truth[region]), EmptyPolicy.BRATS).dice
         for region in REGIONS

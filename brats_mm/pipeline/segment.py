@@ -6,6 +6,7 @@ Heavy imports are inside functions, so an invalid request fails before torch is 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from brats_mm.domain.input_kind import InputKind, recognise_kind
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import OutputOptions, PreprocessingOptions
 from brats_mm.domain.prediction import Prediction
-from brats_mm.domain.preprocessing import Preparation
+from brats_mm.domain.preprocessing import Preparation, planned_steps
+from brats_mm.domain.progress import OnProgress, ProgressMeter, Stage
 from brats_mm.domain.sequence_names import ImageName, read_image_names
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import GridError
@@ -85,8 +87,7 @@ def segment(
     segmenter: "Segmenter | Callable[[], Segmenter] | None" = None,
     *,
     on_load: Callable[[Loaded], None] | None = None,
-    on_step: "OnStep | None" = None,
-    on_window: "Progress | None" = None,
+    on_progress: OnProgress | None = None,
 ) -> Segmented:
     """Segment a case and write all outputs into a folder, or nothing on failure.
 
@@ -95,22 +96,29 @@ def segment(
         segmenter: the loaded model, or a function that loads it once the input has been read. Defaults to the model of
             the request.
         on_load: called with the loaded case.
-        on_step: called for each preprocessing step.
-        on_window: progress of the network. It can raise `Cancelled` to stop.
+        on_progress: called with the progress over all stages. It can raise `Cancelled` to stop.
 
     Raises:
         InputError: the case or the output folder cannot be used. No partial results remain.
     """
     folder = check(request)
+    meter = ProgressMeter(on_progress or (lambda _: None))
     with OutputFolder(folder) as out:
+        meter.start(Stage.READING)
         loaded = load(request)
         if on_load is not None:
             on_load(loaded)
         model = segmenter() if callable(segmenter) else segmenter or _load_model(request)
+        meter.start(Stage.PREPROCESSING)
+        planned = planned_steps(len(loaded.case.volumes), n4=request.preprocessing.n4)
+        on_step = partial(meter.on_raw_step, planned=planned)
         ready = preprocess(loaded, request.preprocessing, spacing_mm=model.spacing_mm, on_step=on_step)
-        prediction = predict(ready, model, request.outputs, on_window=on_window)
+        meter.start(Stage.SEGMENTING)
+        prediction = predict(ready, model, request.outputs, on_window=meter.on_window)
+        meter.start(Stage.WRITING)
         prediction = restore(prediction, ready)
         report, files = write(prediction, out, request.outputs, ready.extras)
+    meter.finish()
     from brats_mm.outputs.prediction_tools import TOOLS
 
     return Segmented(replace(prediction, tools=TOOLS), files, report)
@@ -224,7 +232,8 @@ def predict(
         prediction = _predict_with_changes(predictor, ready, on_window)
     else:
         prediction = predictor.predict(ready.case, on_window=on_window, prepared=ready.model_input)
-    return _with_seconds(prediction, {**prediction.run.seconds, **ready.seconds})
+    in_order = {**ready.seconds, **prediction.run.seconds}
+    return _with_seconds(prediction, {**in_order, **ready.seconds})
 
 
 def _predict_with_changes(predictor: "Predictor", ready: Preprocessed, on_window: "Progress | None") -> Prediction:

@@ -45,11 +45,14 @@ def main():
 
 def run(job, how, cancelled):
     name = job["job"]
-    stages = [("segmenting", done + 1) for done in range(how["steps"])]
+    steps = how["steps"]
+    stages = [("segmenting", done + 1, 0.2 + 0.6 * (done + 1) / steps, "") for done in range(steps)]
     if how.get("results"):
-        stages = [("reading", 0), *stages, ("writing", how["steps"])]
-    for step, (stage, done) in enumerate(stages):
-        emit("progress", job=name, stage=stage, done=done, total=0 if stage == "reading" else how["steps"])
+        registering = ("preprocessing", 0, 0.1, "registering T1 to T1ce")
+        stages = [("reading", 0, 0.0, ""), registering, *stages, ("writing", 0, 0.85, "")]
+    for step, (stage, done, share, text) in enumerate(stages):
+        total = steps if stage == "segmenting" else 0
+        emit("progress", job=name, stage=stage, done=done, total=total, share=share, step=text)
         end, sign = time.monotonic() + (how["pause_s"] if stage == "segmenting" else 0), time.monotonic() + 1
         while time.monotonic() < end or (how["gate"] and not Path(how["gate"], str(step)).exists()):
             if name in cancelled and not how["deaf"]:

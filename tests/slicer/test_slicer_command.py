@@ -53,9 +53,13 @@ def test_arguments_parse(tmp_path):
 
 
 def test_progress_comes_from_program_output(tmp_path):
-    """Only lines about windows are progress."""
-    reported = run(FakeProcess(("found FLAIR\n", "segmenting: 2 of 4 windows\n", "warning: x\n")), tmp_path)
-    assert reported == [Progress("Starting", 0.02), Progress("Segmenting, 2 of 4 windows", 0.5)]
+    """Only lines that begin with a percentage are progress."""
+    lines = ("found FLAIR\n", "10 %: registering T1 to T1ce\n", "50 %: segmenting, part 2 of 4\n", "warning: x\n")
+    assert run(FakeProcess(lines), tmp_path) == [
+        Progress("Starting", 0.02),
+        Progress("Registering T1 to T1ce", 0.1),
+        Progress("Segmenting, part 2 of 4", 0.5),
+    ]
     assert progress_in("12 files in out") is None
 
 
@@ -95,13 +99,13 @@ def test_real_program_runs_in_background(tmp_path, code, kind):
     """Its output is read until it ends."""
 
     def start(words, environment):
-        script = f"import sys; print('segmenting: 1 of 2 windows', file=sys.stderr); sys.exit({code})"
+        script = f"import sys; print('50 %: segmenting, part 1 of 2', file=sys.stderr); sys.exit({code})"
         return RealProcess([sys.executable, "-c", script], environment)
 
     job = Run(CommandRunner(sys.executable, start=start), {}, tmp_path).start()
     assert job.join(300)
     news = job.news()
-    assert Progress("Segmenting, 1 of 2 windows", 0.5) in news
+    assert Progress("Segmenting, part 1 of 2", 0.5) in news
     assert isinstance(news[-1], kind)
 
 

@@ -58,7 +58,7 @@ class FakeService:
             "id": "abc",
             "state": state,
             "queue_position": 2,
-            "progress": {"stage": "segmenting", "windows_done": 1, "windows_total": 4},
+            "progress": {"stage": "segmenting", "step": "", "share": 0.5, "windows_done": 1, "windows_total": 4},
             "results": [{"name": name} for name in self.results],
             "error": {"detail": "The volumes lie on different grids."} if state == "failed" else None,
         }
@@ -95,8 +95,8 @@ def test_run_submits_follows_fetches_and_deletes(inputs, out):
     assert service.headers["Authorization"] == "Bearer secret"
     assert [one.text for one in reported if "Waiting" in one.text or "Segment" in one.text] == [
         "Waiting, 2 ahead",
-        "Segmenting, 1 of 4 windows",
-        "Segmenting, 1 of 4 windows",
+        "Segmenting, part 1 of 4",
+        "Segmenting, part 1 of 4",
     ]
     shares = [one.share for one in reported]
     assert all(after >= before - 1e-9 for before, after in pairwise(shares))
@@ -225,6 +225,9 @@ def test_progress_describes_each_state():
     """Covers the head of the queue, and a stage without windows."""
     assert progress_of({"state": "queued", "queue_position": 0}).text == "Waiting"
     assert progress_of({"state": "running", "progress": {"stage": "reading"}}) == Progress("Reading", 0.1)
+    registering = {"stage": "preprocessing", "step": "registering T1 to T1ce", "share": 0.25, "windows_total": 0}
+    progress = progress_of({"state": "running", "progress": registering})
+    assert (progress.text, progress.share) == ("Registering T1 to T1ce", pytest.approx(0.3))
 
 
 def test_stop_interrupts_wait():

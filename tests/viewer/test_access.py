@@ -59,10 +59,10 @@ def test_axe_reports_no_violations_in_either_theme(page_service, open_tab, made_
         tab.give(made_head)
         assert faults(tab.page, axe) == []
         tab.page.click("#run")
-        gate.open(1)
+        gate.open(2)
         tab.page.wait_for_selector(".stages .now:has-text('Segmenting')")
         assert faults(tab.page, axe) == []
-        gate.open(3)
+        gate.open(4)
         tab.shown()
         tab.page.click("summary")
         assert faults(tab.page, axe) == []

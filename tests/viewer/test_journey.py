@@ -39,10 +39,10 @@ def test_two_of_four_sequences_from_files_to_results(page_service, open_tab, mad
         slots = [slot.inner_text().split()[:2] for slot in page.locator(".slot").all()]
         assert slots == [["T1", "missing"], ["T1ce", "found"], ["T2", "missing"], ["FLAIR", "found"]]
         page.click("#run")
-        gate.open(1)
+        gate.open(2)
         page.wait_for_selector(".stages .now:has-text('Segmenting'):has-text('of 3')")
         assert re.search("#job=.{10,}", page.url)
-        gate.open(5)
+        gate.open(6)
         tab.shown()
         assert page.locator("header .missing").all_inner_texts() == ["T1 missing", "T2 missing"]
         assert STATEMENT in page.locator("footer").inner_text()
@@ -133,7 +133,7 @@ def test_service_problems_are_shown(page_service, open_tab, made_head, tmp_path)
 
 def test_job_can_be_cancelled(page_service, open_tab, made_head, tmp_path):
     gate = StepGate(tmp_path / "gate")
-    gate.open(1)
+    gate.open(2)
     with page_service(steps=1, **gate.behaviour) as client:
         tab = open_tab(client)
         tab.give(made_head)
@@ -157,17 +157,22 @@ def test_progress_bar_grows_and_is_full_only_at_end(page_service, open_tab, made
         tab.give(made_head)
         tab.page.click("#run")
         seen = []
-        for stage in ["Reading", *(f"Segmenting part {part} of 4" for part in (1, 2, 3, 4)), "Writing"]:
+        for stage in [
+            "Reading",
+            "Preprocessing registering T1 to T1ce",
+            *(f"Segmenting part {part} of 4" for part in (1, 2, 3, 4)),
+            "Writing",
+        ]:
             tab.until(
                 lambda requested=stage: " ".join(tab.page.locator(".stages .now").inner_text().split()) == requested
             )
             seen.append(tab.page.locator("progress").evaluate("bar => bar.value"))
             gate.open(len(seen))
         tab.shown()
-        assert seen == pytest.approx([0, 0.4, 0.55, 0.7, 0.85, 0.85])
+        assert seen == pytest.approx([0, 0.1, 0.35, 0.5, 0.65, 0.8, 0.85])
         every = tab.page.evaluate("window.bar")
         assert every == sorted(every)
-        assert sorted(set(every)) == pytest.approx([0, 0.4, 0.55, 0.7, 0.85])
+        assert sorted(set(every)) == pytest.approx([0, 0.1, 0.35, 0.5, 0.65, 0.8, 0.85])
 
 
 def test_unreachable_service_is_reported_until_it_responds(page_service, open_tab, made_head, tmp_path):
@@ -184,7 +189,7 @@ def test_unreachable_service_is_reported_until_it_responds(page_service, open_ta
         assert "continues the job" in tab.page.inner_text("#silence")
         tab.page.unroute("**/v1/jobs/*")
         tab.page.wait_for_selector("#silence:empty", state="attached")
-        gate.open(3)
+        gate.open(4)
         tab.shown()
 
 

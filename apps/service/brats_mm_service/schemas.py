@@ -102,14 +102,24 @@ class ProblemBody(BaseModel):
 class ProgressBody(BaseModel):
     """Progress of a job."""
 
-    stage: str = Field(description="waiting, reading, segmenting, writing, training, evaluating or finished")
+    stage: str = Field(
+        description="waiting, reading, preprocessing, segmenting, writing, training, evaluating or finished"
+    )
+    step: str = Field(description="current step of the stage, such as registering T1 to T1ce, or empty")
+    share: float | None = Field(description="share of all stages that is done, 0 to 1. Null for a training")
     windows_done: int
     windows_total: int
 
     @classmethod
     def of(cls, progress: Progress) -> "ProgressBody":
         """Return the body of an object."""
-        return cls(stage=progress.stage, windows_done=progress.done, windows_total=progress.total)
+        return cls(
+            stage=progress.stage,
+            step=progress.step,
+            share=progress.share,
+            windows_done=progress.done,
+            windows_total=progress.total,
+        )
 
 
 class ResultBody(BaseModel):
@@ -234,7 +244,7 @@ def example_job() -> dict[str, Any]:
         "ignored": {},
         "notes": [],
         "options": OptionsBody().model_dump(mode="json"),
-        "progress": {"stage": "segmenting", "windows_done": 3, "windows_total": 8},
+        "progress": {"stage": "segmenting", "step": "", "share": 0.44, "windows_done": 3, "windows_total": 8},
         "queue_position": None,
         "created": "2026-01-31T09:00:00Z",
         "started": "2026-01-31T09:00:01Z",

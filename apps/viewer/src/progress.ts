@@ -7,31 +7,32 @@ import { announce, chip, problemBox, type Screen } from "./screen";
 import { SEQUENCE_LABELS, type Sequence } from "./sequences";
 import { known } from "./session";
 
-const STAGES = ["waiting", "reading", "segmenting", "writing"] as const;
-const STAGE_NAMES: Record<string, string> = { waiting: "Waiting", reading: "Reading", segmenting: "Segmenting", writing: "Writing" };
+const STAGES = ["waiting", "reading", "preprocessing", "segmenting", "writing"] as const;
+const STAGE_NAMES: Record<string, string> = {
+  waiting: "Waiting",
+  reading: "Reading",
+  preprocessing: "Preprocessing",
+  segmenting: "Segmenting",
+  writing: "Writing",
+};
 
 /** The stage of a job. */
 export function stageOf(job: Job): string {
   return job.state === "queued" ? "waiting" : job.progress.stage;
 }
 
-/** Details of the stage: jobs ahead in the queue, or progress of the model. */
+/** Details of the stage: jobs ahead in the queue, the step, or progress of the model. */
 export function detailOf(job: Job): string {
   if (job.state === "queued" && job.queue_position !== null)
     return job.queue_position === 0 ? "next in the queue" : `${job.queue_position} ${job.queue_position === 1 ? "job" : "jobs"} ahead`;
-  const { stage, windows_done: done, windows_total: total } = job.progress;
-  return stage === "segmenting" && total ? `part ${done} of ${total}` : "";
+  const { stage, step, windows_done: done, windows_total: total } = job.progress;
+  return stage === "segmenting" && total ? `part ${done} of ${total}` : step;
 }
-
-/** Start and end of each stage on the bar. */
-const SPANS: Record<string, [number, number]> = { waiting: [0, 0], reading: [0, 0.25], segmenting: [0.25, 0.85], writing: [0.85, 1] };
 
 /** Progress of a job over all stages, 0 to 1. Only a finished job is at 1. */
 export function shareOf(job: Job): number {
   if (job.state === "done") return 1;
-  const [start, end] = SPANS[stageOf(job)] ?? [0, 0];
-  const { windows_done: done, windows_total: total } = job.progress;
-  return start + (stageOf(job) === "segmenting" && total ? (end - start) * (done / total) : 0);
+  return job.state === "queued" ? 0 : Math.min(0.99, job.progress.share ?? 0);
 }
 
 /** Format seconds as minutes and seconds: "1:05". */

@@ -50,8 +50,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     segmenter = load_segmenter(model, console)
     from brats_mm.pipeline.demo import run_demo
 
-    with console.progress("segmenting") as on_window:
-        result = run_demo(options.output, segmenter, dropped=dropped, seed=options.seed, on_window=on_window)
+    with console.progress() as on_progress:
+        result = run_demo(options.output, segmenter, dropped=dropped, seed=options.seed, on_progress=on_progress)
     print_result(result.segmented.report, console)
     overlap = ", ".join(f"{region.value.upper()} {value:.2f}" for region, value in result.dice.items())
     console.say(f"\nDice against the true labels: {overlap} (synthetic data, not a measure of the model).")

@@ -87,13 +87,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     check(request)  # before the imports below, which take seconds
     from brats_mm.pipeline.segment import segment
 
-    with console.progress("segmenting") as on_window:
+    with console.progress() as on_progress:
         segmented = segment(
             request,
             lambda: load_segmenter(request.model, console),
             on_load=lambda loaded: print_loaded(loaded, console),
-            on_step=console.say,
-            on_window=on_window,
+            on_progress=on_progress,
         )
     print_result(segmented.report, console)
     console.say(f"\nWrote {len(segmented.files)} files to {options.output}{_to_see(request.outputs)}.")

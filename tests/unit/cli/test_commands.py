@@ -1,6 +1,7 @@
 """The command line: messages, files and exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -50,7 +51,11 @@ def test_quiet_prints_nothing(capsys, head_folder, tmp_path, quick, monkeypatch)
 
 def test_progress_is_plain_lines_without_terminal(capsys, head_folder, tmp_path, quick):
     _, _, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", *quick)
-    assert "segmenting: 1 of" in err or "segmenting: 2 of" in err
+    lines = [line for line in err.splitlines() if " %: " in line]
+    shares = [int(line.partition(" %: ")[0]) for line in lines]
+    assert shares == sorted(shares)
+    assert (lines[0], lines[-1]) == ("0 %: reading", "85 %: writing")
+    assert any(re.fullmatch(r"\d+ %: segmenting, part \d+ of \d+", line) for line in lines)
     assert "\r" not in err
 
 

@@ -1,7 +1,9 @@
 """Effects of the operating system on a command: closed streams, refused paths, signals, memory."""
 
 import errno
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -202,3 +204,22 @@ def test_too_little_address_space_is_reported_at_start(tmp_path, gib):
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: This process is limited to {gib}.0 GiB of address space")
     assert "Traceback" not in done.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_lines_printed_beside_the_bar_start_on_their_own_line(monkeypatch):
+    from brats_mm.cli.output import Console
+    from brats_mm.domain.progress import SegmentProgress, Stage
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setattr("sys.stderr", screen)
+    with Console().progress() as show:
+        show(SegmentProgress(Stage.PREPROCESSING, 0.25, "registering T1 to T1ce"))
+        Console().say("found T1")
+    assert re.search(r" 25 % \|.*registering T1 to T1ce", screen.getvalue())
+    assert re.search(r"[\r\n]found T1\n", screen.getvalue())

@@ -9,6 +9,7 @@ import torch
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import Grid
 from brats_mm.inference.coarse_to_fine import (
+    EXPECTED_FINE_WINDOWS,
     FADE,
     MARGIN,
     REACH,
@@ -155,6 +156,7 @@ def test_progress_counts_every_pass():
     run_windows(
         given(), backend, WindowSettings(), subsets=[ALL], on_window=lambda done, total: reported.append((done, total))
     )
+    assert reported[:4] == [(done, 4 + EXPECTED_FINE_WINDOWS) for done in (1, 2, 3, 4)]
     assert reported[-1] == (5, 5)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from brats_mm import Segmenter
+from brats_mm.domain.progress import Stage
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import BundleError, OptionError, OutputError
 from brats_mm.inference.engine import WindowSettings
@@ -139,12 +140,34 @@ def test_results_replace_files_only_with_overwrite(segmenter, head_folder, tmp_p
 
 
 def test_stopped_run_leaves_no_files(segmenter, head_folder, tmp_path):
-    def stop(done, total):
-        raise KeyboardInterrupt
+    def stop(progress):
+        if progress.total:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        segment(make_request(two(head_folder), tmp_path / "out"), segmenter, on_window=stop)
+        segment(make_request(two(head_folder), tmp_path / "out"), segmenter, on_progress=stop)
     assert not (tmp_path / "out").exists()
+
+
+def test_progress_grows_over_all_stages_and_ends_at_one(segmenter, head_folder, tmp_path):
+    reported = []
+    segment(make_request(two(head_folder), tmp_path / "out"), segmenter, on_progress=reported.append)
+    shares = [progress.share for progress in reported]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert list(dict.fromkeys(progress.stage for progress in reported)) == list(Stage)
+    passes = [one for one in reported if one.total]
+    assert str(passes[-1]) == f"segmenting, part {passes[-1].total} of {passes[-1].total}"
+
+
+def test_progress_of_raw_scans_names_each_planned_step(segmenter, head_folder, tmp_path):
+    """Two sequences: one registration, resampling and the brain, from 0.1 to 0.6 of the whole."""
+    reported = []
+    request = make_request(two(head_folder), tmp_path / "out", raw=True, preview=False)
+    segment(request, segmenter, on_progress=reported.append)
+    steps = [(round(one.share, 3), one.step.split()[0]) for one in reported if one.step]
+    assert steps == [(0.1, "registering"), (0.267, "resampling"), (0.433, steps[-1][1])]
+    assert min(one.share for one in reported if one.stage is Stage.SEGMENTING) == pytest.approx(0.6)
 
 
 def test_error_names_unknown_sequence(segmenter, tmp_path):

@@ -26,6 +26,7 @@ from brats_mm_service.confinement import DEVICES, confine, landlock_version, lib
 from brats_mm_service.workers.process_memory import resident_bytes
 
 if TYPE_CHECKING:
+    from brats_mm.domain.progress import SegmentProgress
     from brats_mm.pipeline.segmenter import Segmenter
 
 ALIVE_S = 1.0
@@ -219,22 +220,25 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
 
     name, upload = job["job"], Path(job["upload"])
 
-    def on_window(done: int, total: int) -> None:
+    def on_progress(progress: "SegmentProgress") -> None:
+        """Send the progress, and stop a cancelled job."""
         commands.check()
-        channel.emit("progress", job=name, stage="segmenting" if done < total else "writing", done=done, total=total)
+        channel.emit(
+            "progress",
+            job=name,
+            stage=progress.stage.value,
+            done=progress.done,
+            total=progress.total,
+            share=progress.share,
+            step=progress.step,
+        )
 
-    def on_step(_: str) -> None:
-        """Stop a cancelled job during preprocessing."""
-        commands.check()
-
-    commands.check()
-    channel.emit("progress", job=name, stage="reading", done=0, total=0)
     files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
     # Series and images were chosen when the case was received.
     request = replace(
         from_json(job["request"]), input=files, output=Path(job["output"]), series={}, study=None, bids=BidsFilter()
     )
-    result = segment(request, segmenter, on_window=on_window, on_step=on_step)
+    result = segment(request, segmenter, on_progress=on_progress)
     commands.check()
     return result.report["run"]["seconds"], result
 

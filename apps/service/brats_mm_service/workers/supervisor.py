@@ -49,6 +49,12 @@ class Readiness:
     confined: bool = False
 
 
+def progress_in(message: Mapping[str, Any]) -> Progress:
+    """Return the progress in a worker's message. Trainings have no share and no steps."""
+    share, step = message.get("share"), message.get("step", "")
+    return Progress(message["stage"], message["done"], message["total"], share, step)
+
+
 class Supervisor:
     """Supervisor that runs the jobs of a queue in a worker.
 
@@ -197,7 +203,7 @@ class Supervisor:
             self._tick(worker)
             if message is not None and message.get("job") == job.id:
                 if message["event"] == "progress":
-                    queue.note(job.id, Progress(message["stage"], message["done"], message["total"]))
+                    queue.note(job.id, progress_in(message))
                 else:
                     return self._answered(job, message)
             if self._stopping.is_set():

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from BratsMMLib.failures import Refused
-from BratsMMLib.running import Inputs, Progress, Stop
+from BratsMMLib.running import Inputs, Progress, Stop, capitalised
 
-_WINDOWS = re.compile(r"(\w+): (\d+) of (\d+) windows")
+_PROGRESS = re.compile(r"^(\d+) %: (.+)$")
 _LINES_KEPT = 20
 _LOOK_S = 0.1
 _SLICERS_OWN = ("PYTHONHOME", "PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -164,11 +164,8 @@ def own_environment() -> dict[str, str]:
 
 def progress_in(line: str) -> Progress | None:
     """Parse the progress in a line of the program."""
-    match = _WINDOWS.search(line)
-    if match is None:
-        return None
-    done, total = int(match[2]), int(match[3])
-    return Progress(f"{match[1].capitalize()}, {done} of {total} windows", 0.1 + 0.8 * done / max(total, 1))
+    match = _PROGRESS.search(line.strip())
+    return None if match is None else Progress(capitalised(match[2]), int(match[1]) / 100)
 
 
 def reason_in(output: Sequence[str] | deque[str], code: int) -> str:

@@ -28,6 +28,11 @@ class Progress:
     share: float | None = None
 
 
+def capitalised(text: str) -> str:
+    """Return a text with a capital first letter, and names such as T1ce unchanged."""
+    return text[:1].upper() + text[1:]
+
+
 @dataclass(frozen=True)
 class Done:
     """The folder with the results."""

@@ -14,7 +14,7 @@ from BratsMMLib.consent import check_consent, checked_url
 from BratsMMLib.failures import Failure, Refused, Stopped
 from BratsMMLib.files import Form
 from BratsMMLib.results import KEPT_JOB, registered_name
-from BratsMMLib.running import Inputs, Progress, Stop
+from BratsMMLib.running import Inputs, Progress, Stop, capitalised
 from BratsMMLib.sequences import SEQUENCES
 from BratsMMLib.transport import HttpTransport, Request, Transport
 
@@ -156,11 +156,10 @@ def progress_of(job: dict[str, Any]) -> Progress:
         ahead = "" if not position else f", {position} ahead"
         return Progress(f"Waiting{ahead}", 0.1)
     progress = job.get("progress") or {}
-    done, total = progress.get("windows_done") or 0, progress.get("windows_total") or 0
-    stage = str(progress.get("stage") or job["state"]).capitalize()
-    if not total:
-        return Progress(stage, 0.1)
-    return Progress(f"{stage}, {done} of {total} windows", 0.1 + 0.8 * done / total)
+    text = str(progress.get("step") or progress.get("stage") or job["state"])
+    if total := progress.get("windows_total"):
+        text += f", part {progress.get('windows_done') or 0} of {total}"
+    return Progress(capitalised(text), 0.1 + 0.8 * float(progress.get("share") or 0))
 
 
 def json_of(status: int, content: bytes) -> dict[str, Any]:
