@@ -141,7 +141,7 @@ def _bar() -> Iterator[OnProgress]:
     )
 
     def show(progress: SegmentProgress) -> None:
-        bar.n = 100 * progress.share
+        bar.n = 100 * progress.fraction
         bar.set_description_str(str(progress))
 
     try:
@@ -159,6 +159,6 @@ def _lines() -> OnProgress:
         key = (progress.stage, progress.step, quarter)
         if key not in printed:
             printed.add(key)
-            print_line(f"{100 * progress.share:.0f} %: {progress}", sys.stderr)
+            print_line(f"{100 * progress.fraction:.0f} %: {progress}", sys.stderr)
 
     return show

@@ -1,4 +1,4 @@
-"""Progress of a segmentation as one share over all stages, for the terminal, the service and viewers."""
+"""Progress of a segmentation as one fraction over all stages, for the terminal, the service and viewers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class SegmentProgress:
 
     Attributes:
         stage: current stage.
-        share: share of all stages that is done, 0 to 1.
+        fraction: fraction of all stages that is done, 0 to 1.
         step: current step of the stage, such as "registering T1 to T1ce". Empty for a stage without steps.
         done, total: passes of the network, while segmenting. Otherwise 0.
     """
 
     stage: Stage
-    share: float
+    fraction: float
     step: str = ""
     done: int = 0
     total: int = 0
@@ -42,11 +42,11 @@ OnProgress = Callable[[SegmentProgress], None]
 
 _PREPARED_ENDS = {Stage.READING: 0.1, Stage.PREPROCESSING: 0.2, Stage.SEGMENTING: 0.85, Stage.WRITING: 1.0}
 _RAW_ENDS = {Stage.READING: 0.1, Stage.PREPROCESSING: 0.6, Stage.SEGMENTING: 0.9, Stage.WRITING: 1.0}
-"""Share of all stages at the end of each stage, from measured seconds (docs/performance.md)."""
+"""Fraction of all stages at the end of each stage, from measured seconds (docs/performance.md)."""
 
 
 class ProgressMeter:
-    """Meter that turns the events of a segmentation into a share that never falls.
+    """Meter that turns the events of a segmentation into a fraction that never falls.
 
     Args:
         tell: called at each progress.
@@ -54,7 +54,7 @@ class ProgressMeter:
 
     def __init__(self, tell: OnProgress) -> None:
         self._tell = tell
-        self._share = 0.0
+        self._fraction = 0.0
         self._ends = _PREPARED_ENDS
         self._steps = 0
 
@@ -79,5 +79,5 @@ class ProgressMeter:
     def _report(self, stage: Stage, part: float, step: str = "", done: int = 0, total: int = 0) -> None:
         stages = list(Stage)
         start = 0.0 if stage is stages[0] else self._ends[stages[stages.index(stage) - 1]]
-        self._share = max(self._share, start + (self._ends[stage] - start) * part)
-        self._tell(SegmentProgress(stage, self._share, step, done, total))
+        self._fraction = max(self._fraction, start + (self._ends[stage] - start) * part)
+        self._tell(SegmentProgress(stage, self._fraction, step, done, total))

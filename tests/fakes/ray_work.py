@@ -27,7 +27,7 @@ class FakeWork:
 
     def do(self, job, data, commands, channel):
         name = job["job"]
-        channel.emit("progress", job=name, stage="segmenting", done=1, total=2, share=0.5, step="")
+        channel.emit("progress", job=name, stage="segmenting", done=1, total=2, fraction=0.5, step="")
         while self.held and not (data / "go").exists():
             time.sleep(0.02)
             if name in commands._cancelled:

@@ -50,9 +50,9 @@ def run(job, how, cancelled):
     if how.get("results"):
         registering = ("preprocessing", 0, 0.1, "registering T1 to T1ce")
         stages = [("reading", 0, 0.0, ""), registering, *stages, ("writing", 0, 0.85, "")]
-    for step, (stage, done, share, text) in enumerate(stages):
+    for step, (stage, done, fraction, text) in enumerate(stages):
         total = steps if stage == "segmenting" else 0
-        emit("progress", job=name, stage=stage, done=done, total=total, share=share, step=text)
+        emit("progress", job=name, stage=stage, done=done, total=total, fraction=fraction, step=text)
         end, sign = time.monotonic() + (how["pause_s"] if stage == "segmenting" else 0), time.monotonic() + 1
         while time.monotonic() < end or (how["gate"] and not Path(how["gate"], str(step)).exists()):
             if name in cancelled and not how["deaf"]:

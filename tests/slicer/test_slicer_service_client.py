@@ -58,7 +58,7 @@ class FakeService:
             "id": "abc",
             "state": state,
             "queue_position": 2,
-            "progress": {"stage": "segmenting", "step": "", "share": 0.5, "windows_done": 1, "windows_total": 4},
+            "progress": {"stage": "segmenting", "step": "", "fraction": 0.5, "windows_done": 1, "windows_total": 4},
             "results": [{"name": name} for name in self.results],
             "error": {"detail": "The volumes lie on different grids."} if state == "failed" else None,
         }
@@ -225,7 +225,7 @@ def test_progress_describes_each_state():
     """Covers the head of the queue, and a stage without windows."""
     assert progress_of({"state": "queued", "queue_position": 0}).text == "Waiting"
     assert progress_of({"state": "running", "progress": {"stage": "reading"}}) == Progress("Reading", 0.1)
-    registering = {"stage": "preprocessing", "step": "registering T1 to T1ce", "share": 0.25, "windows_total": 0}
+    registering = {"stage": "preprocessing", "step": "registering T1 to T1ce", "fraction": 0.25, "windows_total": 0}
     progress = progress_of({"state": "running", "progress": registering})
     assert (progress.text, progress.share) == ("Registering T1 to T1ce", pytest.approx(0.3))
 

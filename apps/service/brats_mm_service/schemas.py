@@ -106,7 +106,7 @@ class ProgressBody(BaseModel):
         description="waiting, reading, preprocessing, segmenting, writing, training, evaluating or finished"
     )
     step: str = Field(description="current step of the stage, such as registering T1 to T1ce, or empty")
-    share: float | None = Field(description="share of all stages that is done, 0 to 1. Null for a training")
+    fraction: float | None = Field(description="fraction of all stages that is done, 0 to 1. Null for a training")
     windows_done: int
     windows_total: int
 
@@ -116,7 +116,7 @@ class ProgressBody(BaseModel):
         return cls(
             stage=progress.stage,
             step=progress.step,
-            share=progress.share,
+            fraction=progress.fraction,
             windows_done=progress.done,
             windows_total=progress.total,
         )
@@ -244,7 +244,7 @@ def example_job() -> dict[str, Any]:
         "ignored": {},
         "notes": [],
         "options": OptionsBody().model_dump(mode="json"),
-        "progress": {"stage": "segmenting", "step": "", "share": 0.44, "windows_done": 3, "windows_total": 8},
+        "progress": {"stage": "segmenting", "step": "", "fraction": 0.44, "windows_done": 3, "windows_total": 8},
         "queue_position": None,
         "created": "2026-01-31T09:00:00Z",
         "started": "2026-01-31T09:00:01Z",

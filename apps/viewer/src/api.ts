@@ -32,8 +32,8 @@ export interface Job {
   ignored: Record<string, string>;
   options: { labels: string; series?: Record<string, string>; study?: string | null };
   notes: string[];
-  /** `share` covers all stages, 0 to 1. It is null for a training. */
-  progress: { stage: string; step: string; share: number | null; windows_done: number; windows_total: number };
+  /** `fraction` covers all stages, 0 to 1. It is null for a training. */
+  progress: { stage: string; step: string; fraction: number | null; windows_done: number; windows_total: number };
   queue_position: number | null;
   created: string;
   expires: string | null;

@@ -32,7 +32,7 @@ export function detailOf(job: Job): string {
 /** Progress of a job over all stages, 0 to 1. Only a finished job is at 1. */
 export function shareOf(job: Job): number {
   if (job.state === "done") return 1;
-  return job.state === "queued" ? 0 : Math.min(0.99, job.progress.share ?? 0);
+  return job.state === "queued" ? 0 : Math.min(0.99, job.progress.fraction ?? 0);
 }
 
 /** Format seconds as minutes and seconds: "1:05". */

@@ -100,7 +100,7 @@ export class WhatIfPanel {
     const sequences = this.first.job.sequences_found as Sequence[];
     if (sequences.length < 2) return fill(this.body, h("p", { class: "hint" }, "This case has one sequence, so none can be left out."));
     if (!this.first.canBeSentAgain() && !this.finished.size)
-      return fill(this.body, h("p", { class: "hint" }, "The images were not kept, so the case cannot be run again. Submit it again with "Keep the images" selected."));
+      return fill(this.body, h("p", { class: "hint" }, 'The images were not kept, so the case cannot be run again. Submit it again with "Keep the images" selected.'));
     const buttons = sequences.map((sequence) => {
       const job = this.finished.get(sequence);
       const press = (): void => void (job ? this.page.show(job) : this.run(sequence));

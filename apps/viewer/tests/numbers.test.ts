@@ -63,17 +63,17 @@ test("a problem is its sentence, also where no problem body came", () => {
 });
 
 test("the state of a job in words", () => {
-  const job = { state: "queued", queue_position: 1, progress: { stage: "waiting", step: "", share: 0, windows_done: 0, windows_total: 0 } } as Job;
+  const job = { state: "queued", queue_position: 1, progress: { stage: "waiting", step: "", fraction: 0, windows_done: 0, windows_total: 0 } } as Job;
   expect([stageOf(job), detailOf(job)]).toEqual(["waiting", "1 job ahead"]);
   expect(detailOf({ ...job, queue_position: 0 })).toBe("next in the queue");
-  const running = { ...job, state: "running", progress: { stage: "segmenting", step: "", share: 0.4, windows_done: 3, windows_total: 8 } } as Job;
+  const running = { ...job, state: "running", progress: { stage: "segmenting", step: "", fraction: 0.4, windows_done: 3, windows_total: 8 } } as Job;
   expect([stageOf(running), detailOf(running)]).toEqual(["segmenting", "part 3 of 8"]);
-  const raw = { ...running, progress: { stage: "preprocessing", step: "registering T1 to T1ce", share: 0.2, windows_done: 0, windows_total: 0 } } as Job;
+  const raw = { ...running, progress: { stage: "preprocessing", step: "registering T1 to T1ce", fraction: 0.2, windows_done: 0, windows_total: 0 } } as Job;
   expect([stageOf(raw), detailOf(raw)]).toEqual(["preprocessing", "registering T1 to T1ce"]);
 });
 
-test("the bar shows the share over all stages, and is full only when the job is done", () => {
-  const at = (state: string, share: number | null): number => shareOf({ state, queue_position: 0, progress: { stage: "", step: "", share, windows_done: 0, windows_total: 0 } } as unknown as Job);
+test("the bar shows the fraction of all stages, and is full only when the job is done", () => {
+  const at = (state: string, fraction: number | null): number => shareOf({ state, queue_position: 0, progress: { stage: "", step: "", fraction, windows_done: 0, windows_total: 0 } } as unknown as Job);
   expect([at("queued", 0), at("running", 0.25), at("running", null), at("done", 1)]).toEqual([0, 0.25, 0, 1]);
   expect(at("running", 1)).toBeLessThan(1);
   expect([clock(0.4), clock(65)]).toEqual(["0:00", "1:05"]);

@@ -1,4 +1,4 @@
-"""Progress of a segmentation as one share over all stages."""
+"""Progress of a segmentation as one fraction over all stages."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_prepared_input_spends_most_of_the_bar_in_the_network():
         meter.start(Stage.WRITING)
         meter.finish()
 
-    assert [one.share for one in told(act)] == pytest.approx([0, 0.1, 0.2, 0.525, 0.85, 0.85, 1])
+    assert [one.fraction for one in told(act)] == pytest.approx([0, 0.1, 0.2, 0.525, 0.85, 0.85, 1])
 
 
 def test_raw_scans_advance_at_each_step():
@@ -32,14 +32,14 @@ def test_raw_scans_advance_at_each_step():
         meter.start(Stage.SEGMENTING)
 
     reported = told(act)
-    assert [one.share for one in reported] == pytest.approx([0.1, 0.1, 0.35, 0.6, 0.6, 0.6])
+    assert [one.fraction for one in reported] == pytest.approx([0.1, 0.1, 0.35, 0.6, 0.6, 0.6])
     assert str(reported[1]) == "registering T1 to T1ce"
 
 
 def test_bar_stands_still_when_passes_are_added():
     """The cross-sequence expert announces its windows only when it knows where the tumour is."""
     reported = told(lambda meter: [meter.on_window(done, total) for done, total in ((4, 5), (5, 20), (20, 20))])
-    assert [round(one.share, 3) for one in reported] == [0.72, 0.72, 0.85]
+    assert [round(one.fraction, 3) for one in reported] == [0.72, 0.72, 0.85]
 
 
 def test_progress_in_words():

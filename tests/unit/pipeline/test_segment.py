@@ -152,9 +152,9 @@ def test_stopped_run_leaves_no_files(segmenter, head_folder, tmp_path):
 def test_progress_grows_over_all_stages_and_ends_at_one(segmenter, head_folder, tmp_path):
     reported = []
     segment(make_request(two(head_folder), tmp_path / "out"), segmenter, on_progress=reported.append)
-    shares = [progress.share for progress in reported]
-    assert shares == sorted(shares)
-    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    fractions = [progress.fraction for progress in reported]
+    assert fractions == sorted(fractions)
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
     assert list(dict.fromkeys(progress.stage for progress in reported)) == list(Stage)
     passes = [one for one in reported if one.total]
     assert str(passes[-1]) == f"segmenting, part {passes[-1].total} of {passes[-1].total}"
@@ -165,9 +165,9 @@ def test_progress_of_raw_scans_names_each_planned_step(segmenter, head_folder, t
     reported = []
     request = make_request(two(head_folder), tmp_path / "out", raw=True, preview=False)
     segment(request, segmenter, on_progress=reported.append)
-    steps = [(round(one.share, 3), one.step.split()[0]) for one in reported if one.step]
+    steps = [(round(one.fraction, 3), one.step.split()[0]) for one in reported if one.step]
     assert steps == [(0.1, "registering"), (0.267, "resampling"), (0.433, steps[-1][1])]
-    assert min(one.share for one in reported if one.stage is Stage.SEGMENTING) == pytest.approx(0.6)
+    assert min(one.fraction for one in reported if one.stage is Stage.SEGMENTING) == pytest.approx(0.6)
 
 
 def test_error_names_unknown_sequence(segmenter, tmp_path):

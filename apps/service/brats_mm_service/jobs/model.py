@@ -46,14 +46,14 @@ class Progress:
         stage: waiting, reading, preprocessing, segmenting, writing or finished. Of a training run: reading, training,
             evaluating.
         done, total: windows while segmenting, cases while reading or evaluating, seconds while training.
-        share: share of all stages that is done, 0 to 1. None for a training.
+        fraction: fraction of all stages that is done, 0 to 1. None for a training.
         step: current step of the stage, such as "registering T1 to T1ce".
     """
 
     stage: str = "waiting"
     done: int = 0
     total: int = 0
-    share: float | None = 0.0
+    fraction: float | None = 0.0
     step: str = ""
 
 

@@ -101,7 +101,7 @@ class JobQueue:
             return Progress("waiting")
         if job.state is JobState.RUNNING:
             return self._progress.get(job.id, Progress("reading"))
-        return Progress("finished", share=1.0)
+        return Progress("finished", fraction=1.0)
 
     async def wait(self, job_id: str, timeout_s: float) -> Job | None:
         """Return the job once it has ended, or its state after `timeout_s`, or None if it was deleted."""

@@ -229,7 +229,7 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
             stage=progress.stage.value,
             done=progress.done,
             total=progress.total,
-            share=progress.share,
+            fraction=progress.fraction,
             step=progress.step,
         )
 

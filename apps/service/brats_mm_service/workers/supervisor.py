@@ -50,9 +50,9 @@ class Readiness:
 
 
 def progress_in(message: Mapping[str, Any]) -> Progress:
-    """Return the progress in a worker's message. Trainings have no share and no steps."""
-    share, step = message.get("share"), message.get("step", "")
-    return Progress(message["stage"], message["done"], message["total"], share, step)
+    """Return the progress in a worker's message. Trainings have no fraction and no steps."""
+    fraction, step = message.get("fraction"), message.get("step", "")
+    return Progress(message["stage"], message["done"], message["total"], fraction, step)
 
 
 class Supervisor:

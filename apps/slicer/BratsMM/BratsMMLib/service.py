@@ -159,7 +159,7 @@ def progress_of(job: dict[str, Any]) -> Progress:
     text = str(progress.get("step") or progress.get("stage") or job["state"])
     if total := progress.get("windows_total"):
         text += f", part {progress.get('windows_done') or 0} of {total}"
-    return Progress(capitalised(text), 0.1 + 0.8 * float(progress.get("share") or 0))
+    return Progress(capitalised(text), 0.1 + 0.8 * float(progress.get("fraction") or 0))
 
 
 def json_of(status: int, content: bytes) -> dict[str, Any]:
