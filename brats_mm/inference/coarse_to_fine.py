@@ -43,8 +43,7 @@ FINE_MARGIN = 16
 """Margin in voxels of the windows of the cross-sequence expert around the voxels that they cover."""
 
 EXPECTED_FINE_WINDOWS = 8
-"""Number of windows of the cross-sequence expert to expect before its box is known, for the progress. 1 to 13 are usual.
-"""
+"""Expected number of windows of the cross-sequence expert, for the progress until they are known. Usually 1 to 13."""
 
 LATTICE = 2
 """Number of image voxels per voxel of the modality experts' lattice, along each side."""
