@@ -64,9 +64,8 @@ class LoadSequencesd(Transform):
         empty = [modality.value for modality, volume in volumes.items() if not bool(volume.any())]
         if empty:
             raise VolumeError(
-                f"{', '.join(empty)} of the case {data.get('name', '?')} contains only zeros. Remove the sequence "
-                "from the "
-                "list, so that it counts as missing."
+                f"{', '.join(empty)} of the case {data.get('name', '?')} contains only zeros. Remove the sequence from "
+                "the list, so that it counts as missing."
             )
         first = next(iter(volumes.values()))
         volumes = {modality: _onto(volume, first) for modality, volume in volumes.items()}

@@ -224,8 +224,7 @@ class Prediction:
         if self.tools is None:
             raise OptionError(
                 "This prediction cannot be shown or saved, because its `tools` are not set. Create it with "
-                "Segmenter.predict, or set "
-                "tools to brats_mm.outputs.prediction_tools.TOOLS."
+                "Segmenter.predict, or set tools to brats_mm.outputs.prediction_tools.TOOLS."
             )
         return self.tools
 

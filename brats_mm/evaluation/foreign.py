@@ -43,8 +43,7 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
         if not maps:
             raise CaseError(
                 f"{folder} has no prediction of {case.name}. Add {case.name}.nii.gz, or a file in a folder of a "
-                "subset, "
-                f"such as {subset_name(case.available)}/{case.name}.nii.gz."
+                f"subset, such as {subset_name(case.available)}/{case.name}.nii.gz."
             )
         for subset, path in maps:
             masks = read_reference(path, case.grid, scheme)

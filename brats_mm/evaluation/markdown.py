@@ -28,9 +28,8 @@ def markdown_of(document: Mapping[str, Any]) -> str:
     parts = [
         "# Evaluation with missing sequences",
         f"{document['disclaimer']}",
-        f"Model {model['name']} {model['version']} (weights {str(model['weights_sha256'])[:12]}), "
-        f"cases: {document['cases']}. {document['empty_policy']['sentence']} "
-        f"(Policy `{document['empty_policy']['name']}`.)",
+        f"Model {model['name']} {model['version']} (weights {str(model['weights_sha256'])[:12]}), cases: "
+        f"{document['cases']}. {document['empty_policy']['sentence']} (Policy `{document['empty_policy']['name']}`.)",
         _failed(document),
         "## Dice of each subset, in percent",
         "*raw*: as predicted. *500*: an enhancing tumour of fewer than 500 voxels is relabelled as necrosis first, "

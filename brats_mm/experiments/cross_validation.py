@@ -121,9 +121,8 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
     if existing:
         if plan.datalist is None and plan.split is None and len(existing) != plan.folds:
             raise OptionError(
-                f"{plan.output} contains lists for {len(existing)} folds, but {plan.folds} were requested. "
-                "Continue with "
-                f"--folds {len(existing)}, or choose another folder."
+                f"{plan.output} contains lists for {len(existing)} folds, but {plan.folds} were requested. Continue "
+                f"with --folds {len(existing)}, or choose another folder."
             )
         return existing
     target = plan.output / LIST

@@ -55,8 +55,7 @@ def mmp(
     if aggregated < 1 or heads < 1 or any(width % heads for width in projected):
         raise OptionError(
             f"aggregated is {aggregated} and heads is {heads}. Both must be at least 1, and heads must divide the "
-            "widths "
-            f"{', '.join(map(str, projected))}."
+            f"widths {', '.join(map(str, projected))}."
         )
     count = len(MODALITIES)
     return MaskedProjectionNetwork(

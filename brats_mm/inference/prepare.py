@@ -165,8 +165,7 @@ def _model_shape(grid: Grid, axes: tuple[int, int, int], spacing_mm: float) -> t
         if not SMALLEST_SIDE_MM <= side <= LARGEST_SIDE_MM:
             raise VolumeError(
                 f"The volume's axis {axis + 1} is {side:.0f} mm long ({size} voxels of {spacing:.3g} mm), but a head "
-                "needs "
-                f"{SMALLEST_SIDE_MM:.0f} to {LARGEST_SIDE_MM:.0f} mm. Check the voxel size in the header."
+                f"needs {SMALLEST_SIDE_MM:.0f} to {LARGEST_SIDE_MM:.0f} mm. Check the voxel size in the header."
             )
         shape.append(resampled_side(size, spacing, spacing_mm))
     return shape[0], shape[1], shape[2]

@@ -31,8 +31,7 @@ DEFINITIONS = {
     ),
     "class_ece": (
         "Mean of the ECE over the voxels predicted as foreground and the ECE over those predicted as background. "
-        "Unlike "
-        "ECE and SCE, it is not dominated by the background."
+        "Unlike ECE and SCE, it is not dominated by the background."
     ),
 }
 

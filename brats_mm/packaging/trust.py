@@ -55,9 +55,8 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     model = summary["model"]
     if model["weights_sha256"] != digest:
         raise OptionError(
-            f"{evaluation} was computed with weights (SHA-256 {str(model['weights_sha256'])[:12]}...) other than "
-            f"those of the bundle {bundle.root} ({digest[:12]}...). Evaluate this bundle with brats-mm evaluate "
-            "--bundle."
+            f"{evaluation} was computed with weights (SHA-256 {str(model['weights_sha256'])[:12]}...) other than those "
+            f"of the bundle {bundle.root} ({digest[:12]}...). Evaluate this bundle with brats-mm evaluate --bundle."
         )
     records = read_trust_records(evaluation)
     profile, left_out = fit_profile(records), predict_left_out(records)

@@ -43,7 +43,6 @@ def mixed_precision(name: str = "float32", *, device: str | torch.device = "cpu"
     if name == "float16" and kind != "cuda":
         raise OptionError(
             f"float16 needs a CUDA device, but this training runs on {kind}. Use --precision bfloat16, or float32 if "
-            "the "
-            "processor does not support bfloat16."
+            "the processor does not support bfloat16."
         )
     return Precision(PRECISIONS[name], GradScaler(kind, enabled=name == "float16"))

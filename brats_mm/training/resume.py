@@ -104,8 +104,7 @@ class LastState:
             reason = first_line(error)
             raise TrainingError(
                 f"The checkpoint {self.path} does not fit this training ({reason}). Resume with the settings of the "
-                "run "
-                "that wrote it, or start from scratch with --resume false."
+                "run that wrote it, or start from scratch with --resume false."
             ) from error
         self._apply_learning_rate()
         engine.state.epoch = epoch

@@ -44,9 +44,8 @@ class BratsMM(ScriptedLoadableModule):
         parent.dependencies = []
         parent.contributors = ["The BraTS-MM developers"]
         parent.helpText = (
-            "Segments brain tumours on MRI from any loaded subset of T1, T1ce, T2 and FLAIR, and shows where the "
-            "model is "
-            f"uncertain. {NOT_FOR_DIAGNOSIS}"
+            "Segments brain tumours on MRI from any loaded subset of T1, T1ce, T2 and FLAIR, and shows where the model "
+            f"is uncertain. {NOT_FOR_DIAGNOSIS}"
         )
         parent.acknowledgementText = "Method: Li, Chen, Han: SimMLM, ICCV 2025."
 

@@ -15,8 +15,7 @@ def add(commands: Commands) -> None:
         run,
         help="show which missing sequence would help most",
         description="Show which missing sequence would raise the expected Dice most, for a segmented case or for a "
-        "subset "
-        "of sequences.",
+        "subset of sequences.",
         epilog="examples:\n  brats-mm advise result\n  brats-mm advise t1+flair",
     )
     parser.add_argument("case", metavar="RESULT_OR_SUBSET", help="folder written by `brats-mm segment`, or t1+flair")

@@ -49,8 +49,7 @@ class RatioSettings:
         if not 0 < 2 * self.corner <= self.patch:
             raise OptionError(
                 f"The frequency ratio has blocks of {self.corner} coefficients per side in patches of {self.patch}. "
-                "Use at "
-                "least one coefficient and at most half of the patch."
+                "Use at least one coefficient and at most half of the patch."
             )
 
 
