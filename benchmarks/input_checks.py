@@ -27,9 +27,9 @@ from scipy import ndimage
 
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.case import Case
-from brats_mm.domain.front_back import FRONT_LEAD, front_lead
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.orientation import FRONT_LEAD, front_lead
 from brats_mm.domain.regions import Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.volume import Array, Grid, Volume
@@ -39,10 +39,9 @@ from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.io.volume import read_volume
 from brats_mm.packaging.trust import with_blocks
-from brats_mm.trust.input_checks.check import Check, check_inputs
+from brats_mm.trust.input_checks.check import Check, check_inputs, flat_share
 from brats_mm.trust.input_checks.coarse import STEP_MM, coarse_image, frame_of, in_frame, union
 from brats_mm.trust.input_checks.contrast import ContrastModel, contrast_features, likeliest
-from brats_mm.trust.input_checks.flatness import flat_share
 from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
 from brats_mm.trust.input_checks.reference import REFERENCE_FILE, Reference, default_reference, save_reference
 

@@ -20,7 +20,6 @@ import numpy as np
 from scipy import ndimage
 from skull import Margin, RawHead, add_skull
 
-from brats_mm.domain.alignment import registration_warnings
 from brats_mm.domain.case import Scans
 from brats_mm.domain.label_map import regions_from_labels
 from brats_mm.domain.modality import MODALITIES, Modality
@@ -29,7 +28,7 @@ from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.resample import axis_weights
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.case import find_case, read_case
-from brats_mm.preprocessing.alignment_measures import measure, side_of
+from brats_mm.preprocessing.alignment_measures import measure, registration_warnings, side_of
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.registration import register
 

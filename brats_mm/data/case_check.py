@@ -18,10 +18,9 @@ from brats_mm.data.file_stamp import FileStamp, file_stamp
 from brats_mm.data.label_maps import named_scheme, read_label_values, with_schemes
 from brats_mm.data.split import patient_of
 from brats_mm.data.transforms import grid_of
-from brats_mm.domain.front_back import FRONT_LEAD, front_lead
 from brats_mm.domain.label_scheme import unknown_values
 from brats_mm.domain.lattice import match_lattice
-from brats_mm.domain.orientation import redirected
+from brats_mm.domain.orientation import FRONT_LEAD, front_lead, redirected
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
 

@@ -13,13 +13,12 @@ from brats_mm.domain.availability import describe, subset_name
 from brats_mm.domain.case import Case
 from brats_mm.domain.display import format_ml
 from brats_mm.domain.entropy import binary_entropy, compartment_entropy
-from brats_mm.domain.expected import ExpectedDice
 from brats_mm.domain.label_map import Labels, Mask, labels_from_regions
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.subset_calibration import SubsetCalibration
-from brats_mm.domain.trust_profile import TrustProfile
+from brats_mm.domain.trust_profile import ExpectedDice, TrustProfile
 from brats_mm.domain.volume import Array
 from brats_mm.errors import OptionError
 

@@ -199,3 +199,24 @@ class TrustProfile:
 def absent(available: Availability) -> tuple[Modality, ...]:
     """Return the missing sequences in channel order."""
     return tuple(modality for modality in MODALITIES if modality not in available)
+
+
+@dataclass(frozen=True)
+class DiceOverCases:
+    """Mean and standard deviation of the Dice over labelled cases, both 0 to 1."""
+
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class ExpectedDice:
+    """Dice scores of a model card.
+
+    Attributes:
+        cases: number of scored cases, none of them used in training.
+        dice: Dice by subset of sequences and region. Subsets that were not scored are absent.
+    """
+
+    cases: int
+    dice: Mapping[Availability, Mapping[Region, DiceOverCases]]

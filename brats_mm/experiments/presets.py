@@ -9,8 +9,7 @@ from brats_mm.experiments.early_fusion import EarlyFusionNetwork
 from brats_mm.experiments.mmp.network import Decoder, MaskedProjectionNetwork
 from brats_mm.experiments.mmp.projection import Projection
 from brats_mm.experiments.momke import MoMKE
-from brats_mm.networks.encoder import Encoder
-from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.expert import Encoder, UNetExpert
 from brats_mm.networks.gating import GatingNetwork
 from brats_mm.networks.levels import FeatureExpert
 from brats_mm.networks.presets import WIDTHS, expert

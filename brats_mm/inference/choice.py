@@ -8,7 +8,7 @@ from torch import nn
 
 from brats_mm.domain.options import BACKENDS
 from brats_mm.errors import OptionError
-from brats_mm.execution.memory_limit import address_space
+from brats_mm.execution.malloc_tuning import address_space
 from brats_mm.inference.single_backend import AnyBackend, torch_backend
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 

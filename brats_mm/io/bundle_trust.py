@@ -16,7 +16,7 @@ from brats_mm.io.bundle import Bundle, default_bundle
 
 _KNOWN_NETWORK = re.compile(
     r"brats_mm\.networks\.[a-z_0-9]+\.\w+"
-    r"|brats_mm\.experiments\.(?:presets|early_fusion|momke|mmp\.[a-z_]+|avmnist\.(?:presets|lenet))\.\w+"
+    r"|brats_mm\.experiments\.(?:presets|early_fusion|momke|mmp\.[a-z_]+|avmnist\.presets)\.\w+"
     r"|torch\.nn\.[A-Z]\w*"
 )
 _REFERENCE = re.compile(r"@(\w+)((?:(?:::|#)\w+)*)")

@@ -116,3 +116,22 @@ class UNetExpert(nn.Module):
         """
         levels = [head(level) for head, level in zip(self.heads, self.decode(x), strict=True)]
         return levels[::-1]
+
+
+class Encoder(nn.Module):
+    """Encoder of an expert. Returns the features of every scale, finest first.
+
+    Args:
+        widths: feature channels of each stage, finest first.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.stem = ConvBlock(1, widths[0], stride=1)
+        self.down = nn.ModuleList(ConvBlock(fine, coarse, stride=2) for fine, coarse in itertools.pairwise(widths))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        scales = [self.stem(x)]
+        for block in self.down:
+            scales.append(block(scales[-1]))
+        return scales

@@ -12,8 +12,7 @@ from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.gating import GatingNetwork, UniformGate
-from brats_mm.networks.gating_spatial import SpatialGate
+from brats_mm.networks.gating import GatingNetwork, SpatialGate, UniformGate
 from brats_mm.networks.levels import FeatureExpert, LogitOfProbability, ProbabilityExpert
 from brats_mm.networks.subvoxel import SubvoxelExpert
 

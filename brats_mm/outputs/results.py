@@ -89,7 +89,7 @@ def write_results(
 
                 write_preview(out.staged("preview.png"), prediction, report["warnings"])
             if options.report:
-                from brats_mm.outputs.report.write import page_of_prediction
+                from brats_mm.outputs.report.page import page_of_prediction
 
                 out.staged("report.html").write_text(page_of_prediction(prediction, report, importance), "utf-8")
             for future in futures:

@@ -14,7 +14,7 @@ from brats_mm.evaluation.trust_markdown import RELIABILITY_PLOT, trust_blocks
 from brats_mm.evaluation.trust_plot import reliability_svg
 from brats_mm.io.bundle import Bundle, checked_hash
 from brats_mm.outputs.folder import OutputFolder, output_errors
-from brats_mm.packaging.card_figures import CARD
+from brats_mm.packaging.card import CARD
 from brats_mm.trust.fit import fit_profile
 from brats_mm.trust.left_out import predict_left_out
 from brats_mm.trust.profile_file import TRUST_PROFILE, profile_document

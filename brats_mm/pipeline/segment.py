@@ -285,8 +285,14 @@ def write(
     Raises:
         OutputError: a file cannot be written.
     """
-    from brats_mm.outputs.intermediates import intermediate_names, write_intermediates
-    from brats_mm.outputs.registered import image_name, registered_names, write_image, write_registered
+    from brats_mm.outputs.registered import (
+        image_name,
+        intermediate_names,
+        registered_names,
+        write_image,
+        write_intermediates,
+        write_registered,
+    )
     from brats_mm.outputs.results import write_results, written_names
 
     more: tuple[str, ...] = tuple(map(image_name, extras.images))

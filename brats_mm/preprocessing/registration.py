@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
-from brats_mm.domain.alignment import Alignment, registration_warnings
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.preprocessing.alignment_measures import Side, measure, side_of
+from brats_mm.preprocessing.alignment_measures import Alignment, Side, measure, registration_warnings, side_of
 from brats_mm.preprocessing.itk_volume import matrix_of, to_itk, transform_of
 
 BINS = 32

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BundleError, first_line
-from brats_mm.networks.encoder import Encoder
+from brats_mm.networks.expert import Encoder
 from brats_mm.training.parsing import parse_path
 from brats_mm.training.record import refuse_other_spacing
 from brats_mm.training.wrapper import TrainingWrapper

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, subset_name
-from brats_mm.domain.expected import DiceOverCases, ExpectedDice
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.io.bundle import Bundle, read_fitted
 
 EXPECTED_DICE = "docs/expected_dice.json"

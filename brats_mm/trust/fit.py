@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import isotonic_regression
+from scipy.stats import beta
 
 from brats_mm.domain.availability import Availability
 from brats_mm.domain.regions import REGIONS, Region
@@ -18,9 +20,44 @@ from brats_mm.domain.trust_profile import (
     volume_scale,
 )
 from brats_mm.errors import OptionError
-from brats_mm.trust.conformal import coverage_floor, grouped_quantile
 from brats_mm.trust.gains import fit_gains, gain_data
 from brats_mm.trust.record import CaseRecords, TrustRecord, cases_of
+
+Scores = npt.NDArray[np.float64]
+
+
+def grouped_quantile(groups: Sequence[Scores], coverage: float) -> float | None:
+    """Return the smallest width with the nominal coverage, or None if there are too few cases.
+
+    Args:
+        groups: absolute scores of each case. Empty groups are ignored.
+        coverage: nominal coverage, 0 to 1.
+    """
+    filled = [group for group in groups if group.size]
+    if not filled:
+        return None
+    scores = np.concatenate(filled)
+    mass = np.concatenate([np.full(group.size, 1 / ((len(filled) + 1) * group.size)) for group in filled])
+    order = np.argsort(scores)
+    reached = np.cumsum(mass[order]) >= coverage - 1e-9
+    return float(scores[order][np.argmax(reached)]) if reached.any() else None
+
+
+def coverage_floor(cases: int, coverage: float) -> float:
+    """Return the coverage that holds with 95 % confidence, given the number of calibration cases.
+
+    The coverage of a split-conformal interval varies with the calibration set: it follows a beta distribution
+    (Vovk 2012). This is its 5 % quantile. 0 if the cases are too few for any interval.
+
+    Args:
+        cases: number of calibration cases.
+        coverage: nominal coverage, 0 to 1.
+    """
+    left_out = math.floor((cases + 1) * (1 - coverage) + 1e-9)
+    if left_out < 1 or cases < 1:
+        return 0.0
+    return float(beta.ppf(0.05, cases + 1 - left_out, left_out))
+
 
 COVERAGE = 0.9
 BLOCKS = 20

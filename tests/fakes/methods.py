@@ -37,7 +37,7 @@ def mmp(projections: int, *, mean: bool = True) -> dict[str, Any]:
     decoder = {"_target_": "brats_mm.experiments.mmp.network.Decoder", "encoded": [8, 8, 16], "widths": [4, 4, 8]}
     return {
         "_target_": "brats_mm.experiments.mmp.network.MaskedProjectionNetwork",
-        "encoders": _each({"_target_": "brats_mm.networks.encoder.Encoder", "widths": [2, 2, 4]}),
+        "encoders": _each({"_target_": "brats_mm.networks.expert.Encoder", "widths": [2, 2, 4]}),
         "projections": [{**projection, "width": width} for width in (4, 2, 2)[:projections]],
         "decoder": {**decoder, "out_channels": 3},
     }

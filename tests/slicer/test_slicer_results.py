@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS as THEIRS
-from brats_mm.outputs.scene import style as scene_style
+from brats_mm.outputs.scene import nodes as scene_style
 from BratsMMLib.failures import Refused
 from BratsMMLib.layout import BACKGROUNDS, Look, background_of
 from BratsMMLib.painting import bar_blocks

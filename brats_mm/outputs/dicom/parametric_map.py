@@ -7,9 +7,8 @@ import numpy as np
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.outputs.dicom.codes import ENTROPY, ENTROPY_EXPLANATION, NO_UNITS, concept
 from brats_mm.outputs.dicom.findings import Findings
-from brats_mm.outputs.dicom.geometry import geometry_of
 from brats_mm.outputs.dicom.objects import BODY_PART, Provenance, common, content_description, finish, image_comments
-from brats_mm.outputs.dicom.source import SourceSeries
+from brats_mm.outputs.dicom.source import SourceSeries, geometry_of
 
 SERIES_NUMBER = 9802
 

@@ -7,7 +7,6 @@ import numpy as np
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Compartment
 from brats_mm.outputs.dicom.codes import concept
 from brats_mm.outputs.dicom.findings import CONVENTION, Findings
-from brats_mm.outputs.dicom.geometry import geometry_of
 from brats_mm.outputs.dicom.objects import (
     BODY_PART,
     Provenance,
@@ -17,7 +16,7 @@ from brats_mm.outputs.dicom.objects import (
     finish,
     image_comments,
 )
-from brats_mm.outputs.dicom.source import SourceSeries
+from brats_mm.outputs.dicom.source import SourceSeries, geometry_of
 
 SERIES_NUMBER = 9801
 

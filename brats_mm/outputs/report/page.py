@@ -15,9 +15,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from brats_mm.domain.display import format_ml
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.outputs.report.pictures import OUTLINES, Drawing, Drawn, entropy_gradient
-from brats_mm.outputs.report.source import ReportSource
+from brats_mm.outputs.report.source import ReportSource, source_of
 from brats_mm.outputs.report.steps import step_rows
 from brats_mm.trust.case_dice import Grade, outline_advice
 
@@ -134,3 +135,8 @@ def in_letters(position_mm_ras: Sequence[float]) -> str:
 
 def _column(source: ReportSource, plane: str, axis: int, index: int) -> str:
     return f"{plane} {index + 1} of {source.grid.shape[axis]}"
+
+
+def page_of_prediction(prediction: Prediction, report: Mapping[str, Any], importance: Mapping[str, Any]) -> str:
+    """Render the page of a prediction from the contents of `report.json` and `importance.json`, without a case name."""
+    return render_page(source_of(prediction, report, importance), made_on=date.today())

@@ -27,8 +27,7 @@ from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.scene import data as scene_data
 from brats_mm.outputs.scene import nodes as scene_nodes
 from brats_mm.outputs.scene.mrml import mrml
-from brats_mm.outputs.scene.nodes import Image, Look, Scene
-from brats_mm.outputs.scene.style import BACKGROUNDS, UNCERTAINTY_SHOWN_FROM
+from brats_mm.outputs.scene.nodes import BACKGROUNDS, UNCERTAINTY_SHOWN_FROM, Image, Look, Scene
 from brats_mm.outputs.seg_nrrd import stream_segmentation
 from brats_mm.trust.assess import RegionTrust, assess
 

@@ -7,14 +7,33 @@ from enum import Enum
 import numpy as np
 
 from brats_mm.domain.availability import ordered
-from brats_mm.domain.front_back import FRONT_LEAD, LARGEST_BRAIN_ML, LEAST_BRAIN_ML, front_lead
 from brats_mm.domain.modality import Modality
+from brats_mm.domain.orientation import FRONT_LEAD, LARGEST_BRAIN_ML, LEAST_BRAIN_ML, front_lead
 from brats_mm.domain.volume import Volume
-from brats_mm.trust.input_checks.coarse import STEP_MM, coarse_image, frame_of, union
+from brats_mm.trust.input_checks.coarse import STEP_MM, CoarseImage, coarse_image, frame_of, union
 from brats_mm.trust.input_checks.contrast import contrast_features, likeliest
-from brats_mm.trust.input_checks.flatness import flat_share
 from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
 from brats_mm.trust.input_checks.reference import Reference, default_reference
+
+BINS = 256
+FULLEST = 4
+CEILING_PERCENTILE = 99.5
+
+
+def flat_share(image: CoarseImage) -> float:
+    """Return the fraction of the foreground in the four fullest of 256 bins of grey values, 0 to 1.
+
+    Scans spread over many grey values. A mask or a label map has few, even after interpolation.
+
+    Args:
+        image: image with foreground.
+    """
+    values = image.values[image.inside]
+    top = float(np.percentile(values, CEILING_PERCENTILE))
+    low = min(0.0, float(values.min()))
+    counts, _ = np.histogram(np.clip(values, low, top), BINS, (low, max(top, low + 1e-6)))
+    return float(np.sort(counts)[-FULLEST:].sum() / values.size)
+
 
 LEAST_VOXELS = 100
 """Minimum foreground of an image to check in coarse voxels: 6.4 mL."""

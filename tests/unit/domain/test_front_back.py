@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.domain.front_back import FRONT_LEAD, front_lead
+from brats_mm.domain.orientation import FRONT_LEAD, front_lead
 
 
 def brain(low: slice, high: slice = slice(0, 30)) -> np.ndarray:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brats_mm.domain.alignment import Alignment, registration_warnings
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.preprocessing import choose_reference, working_grid
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
+from brats_mm.preprocessing.alignment_measures import Alignment, registration_warnings
 
 GOOD = Alignment(
     start="header",

@@ -22,11 +22,11 @@ import torch
 
 from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, ordered, subset_name
 from brats_mm.domain.case import Case
-from brats_mm.domain.expected import DiceOverCases, ExpectedDice
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
+from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.errors import CaseError, GridError, OptionError, OutputError, VolumeError
 from brats_mm.evaluation.case import SetPredictor, evaluate_case, shared_passes
 from brats_mm.evaluation.checkpoint import EvaluationCheckpoint

@@ -12,7 +12,7 @@ from brats_mm.cli.main import main
 from brats_mm.errors import OptionError, OutputError
 from brats_mm.evaluation.compare import ComparisonSettings, compare
 from brats_mm.evaluation.pool import pool
-from brats_mm.evaluation.score_latex import score_table
+from brats_mm.evaluation.score_tables import score_table
 from brats_mm.evaluation.statistics import Statistic, statistics
 from brats_mm.evaluation.tables import CaseRow, RowWriter, WeightRow
 

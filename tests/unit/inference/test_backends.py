@@ -17,8 +17,7 @@ from brats_mm.inference.choice import choose_backend
 from brats_mm.inference.openvino_cache import CACHE_VARIABLE, CompiledCache, cache_folder
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.gating import GatingNetwork
-from brats_mm.networks.gating_spatial import SpatialGate
+from brats_mm.networks.gating import GatingNetwork, SpatialGate
 from brats_mm.networks.levels import FeatureExpert, LogitOfProbability, ProbabilityExpert
 from tests.fakes.networks import tiny_mixture
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from brats_mm.losses.reconstruction import masked_squared_error
+from brats_mm.training.timed.pretraining import masked_squared_error
 
 
 def test_only_hidden_brain_voxels_count():

@@ -7,7 +7,7 @@ from brats_mm.domain.availability import SUBSETS, flags
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.gating_spatial import SpatialGate
+from brats_mm.networks.gating import SpatialGate
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from brats_mm.experiments.avmnist.lenet import LeNet5
+from brats_mm.experiments.avmnist.presets import LeNet5
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating_parts import ImageEncoder, PartsGate, TextEncoder
 from brats_mm.networks.modality_mixture import ModalityMixture

@@ -13,9 +13,8 @@ from brats_mm.experiments.early_fusion import EarlyFusionNetwork
 from brats_mm.experiments.mmp.network import Decoder, MaskedProjectionNetwork
 from brats_mm.experiments.mmp.projection import Projection
 from brats_mm.experiments.momke import MoMKE
-from brats_mm.networks.encoder import Encoder
 from brats_mm.networks.ensemble import Ensemble
-from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.expert import Encoder, UNetExpert
 from brats_mm.networks.single import SingleNetwork
 
 WIDTHS = (2, 4, 4)

@@ -11,8 +11,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Region
 from brats_mm.errors import BundleError, OptionError
 from brats_mm.io.bundle import Bundle, checked_hash, default_bundle
-from brats_mm.packaging.card import update_card
-from brats_mm.packaging.card_figures import BEGIN, END, with_figures
+from brats_mm.packaging.card import BEGIN, END, update_card, with_figures
 from brats_mm.trust.expected_performance import EXPECTED_DICE, expected_dice_document, read_expected_dice
 
 SCORES = {"hd95_mm": {"mean": 10.0, "std": 1.0, "cases": 3}}

@@ -5,10 +5,9 @@ import pytest
 
 from benchmarks.skull import Margin, add_skull
 from brats_mm.data.phantom.head import make_phantom
-from brats_mm.domain.alignment import registration_warnings
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.preprocessing.alignment_measures import measure, side_of
+from brats_mm.preprocessing.alignment_measures import measure, registration_warnings, side_of
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.registration import STILL_MM, register
 

@@ -9,8 +9,7 @@ from torch import nn
 from brats_mm.errors import BundleError
 from brats_mm.experiments.mmp.network import Decoder, MaskedProjectionNetwork
 from brats_mm.networks.dmome import DMoME
-from brats_mm.networks.encoder import Encoder
-from brats_mm.networks.expert import UNetExpert
+from brats_mm.networks.expert import Encoder, UNetExpert
 from brats_mm.networks.gating import UniformGate
 from brats_mm.networks.presets import expert, simmlm
 from brats_mm.training.warm_start import on_device, warm_start, with_experts, with_weights

@@ -7,10 +7,10 @@ import pytest
 
 from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.case import Case
-from brats_mm.domain.expected import DiceOverCases, ExpectedDice
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import NO_IMPORTANCE, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.trust.assess import advice, assess, coverage_statement
 from brats_mm.trust.case_dice import Grade

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.trust.conformal import coverage_floor, grouped_quantile
+from brats_mm.trust.fit import coverage_floor, grouped_quantile
 
 
 def test_one_score_per_case_gives_split_conformal_quantile():

@@ -2,7 +2,7 @@
 
 import math
 
-from brats_mm.experiments.classification.subset_accuracy import accuracies, counter_intuitive_rate
+from brats_mm.experiments.classification.subset_scores import accuracies, counter_intuitive_rate
 
 FIRST, SECOND, BOTH = (True, False), (False, True), (True, True)
 

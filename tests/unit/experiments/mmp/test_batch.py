@@ -6,7 +6,7 @@ from brats_mm.experiments.mmp.batch import MaskedBatch
 from brats_mm.experiments.mmp.network import Decoder, MaskedProjectionNetwork
 from brats_mm.experiments.mmp.projection import Projection
 from brats_mm.experiments.mmp.training import AlignedTraining
-from brats_mm.networks.encoder import Encoder
+from brats_mm.networks.expert import Encoder
 from brats_mm.training.warm_start import unwrap
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from brats_mm.experiments.mmp.attention import CrossAttention, attend
-from brats_mm.experiments.mmp.projection import Projection, aggregate, mean_of_available
+from brats_mm.experiments.mmp.projection import CrossAttention, Projection, aggregate, attend, mean_of_available
 
 
 @pytest.fixture(autouse=True)

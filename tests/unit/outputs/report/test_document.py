@@ -8,10 +8,10 @@ import pytest
 
 from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.case import Case
-from brats_mm.domain.expected import DiceOverCases, ExpectedDice
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.outputs.report.document import report_of
 from brats_mm.trust.fit import fit_profile

@@ -11,13 +11,13 @@ import pytest
 
 from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.case import Case
-from brats_mm.domain.expected import DiceOverCases, ExpectedDice
 from brats_mm.domain.input_kind import InputKind, Recognition
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Importance, LeftOutChange, ModelIdentity, Prediction, Run
 from brats_mm.domain.preprocessing import Preparation, Step
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
+from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.outputs.preview.canvas import with_region
 from brats_mm.outputs.preview.planes import Plane, place_on_slice, slice_through, to_ras

@@ -8,10 +8,9 @@ import pytest
 from brats_mm.domain.lattice import unify_grids
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.trust.input_checks.check import Check, check_inputs, input_warnings
+from brats_mm.trust.input_checks.check import Check, check_inputs, flat_share, input_warnings
 from brats_mm.trust.input_checks.coarse import CoarseImage
 from brats_mm.trust.input_checks.contrast import ContrastModel
-from brats_mm.trust.input_checks.flatness import flat_share
 from brats_mm.trust.input_checks.reference import default_reference, save_reference
 
 T1, T1CE, T2, FLAIR = Modality
