@@ -114,8 +114,8 @@ def _is_wanted(label: str, entity: str, requested: Sequence[str]) -> bool:
 def _is_same(label: str, requested: str, entity: str) -> bool:
     """Return whether two labels are equal. Runs are compared as numbers, so 1 equals 01."""
     bare = _bare(requested, entity)
-    if entity == "run" and label.isdigit() and bare.isdigit():
-        return int(label) == int(bare)
+    if entity == "run":
+        label, bare = label.lstrip("0"), bare.lstrip("0")
     return label == bare
 
 

@@ -203,7 +203,10 @@ def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
     place = folder / below[0] if len(below) == 1 else folder / _harmless("_".join(below[:-1])) / below[-1]
     if place.exists():
         raise _bad(problem="holds two files with the same name. Create it again with one file per sequence")
-    place.parent.mkdir(exist_ok=True)
+    try:
+        place.parent.mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise _bad(problem="holds a file and a folder with the same name. Create it again with plain names") from error
     return place
 
 

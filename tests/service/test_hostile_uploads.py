@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import stat
 import struct
 import zipfile
@@ -14,6 +15,7 @@ import pytest
 
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads import multipart
+from brats_mm_service.uploads.intake import LONGEST_REMARK, MOST_REMARKS
 from tests.fakes.serving import serving, small_settings, until
 
 MIB = 2**20
@@ -210,6 +212,11 @@ ARCHIVES = {
         422,
         "In the zip file, several files match the same sequence",
     ),
+    "a file and a folder of one name": (
+        zipped(**{"a/t1.nii.gz": b"x", "a/t1.nii.gz/t2.nii.gz": b"y"}),
+        422,
+        "a file and a folder with the same name",
+    ),
     "not a zip": (b"hello", 415, "not a zip file"),
     "cut off": (archive_with("t1.nii.gz", bytes(5000))[:60], 422, "damaged or truncated"),
     "no volume inside": (archive_with("t1.nii.gz", b"hello"), 415, "not a volume file"),
@@ -220,6 +227,23 @@ ARCHIVES = {
 def test_rejects_malicious_zip(client, kind):
     content, status, sentence = ARCHIVES[kind]
     refused(client, status, sentence, files={"case": ("case.zip", content)})
+
+
+def test_remarks_on_files_of_zip_are_limited(tmp_path, good):
+    """Remarks are stored and listed with each job, and a zip can hold 50,000 files that no job uses."""
+    names = (f"sub-1/anat/sub-1_run-{number}_T1w.nii.gz" for number in range(1, 151))
+    case = zipped(**dict.fromkeys(names, good), **{f"sub-1/{number}.txt": b"" for number in range(500)})
+    with serving(small_settings(tmp_path)) as client:
+        options = {"options": json.dumps({"run": "7", "participant": ["1", *["9" * 1000] * 50]})}
+        job = client.post("/v1/jobs", files={"case": ("case.zip", case)}, data=options).json()
+        stranger = {"options": json.dumps({"participant": ["2", *["9" * 1000] * 50]})}
+        refusal = client.post("/v1/jobs", files={"case": ("case.zip", case)}, data=stranger)
+    assert job["files"] == {"t1": "sub-1_run-7_T1w.nii.gz"}
+    assert len(job["ignored"]) == MOST_REMARKS + 1
+    assert job["ignored"]["and 549 more"] == "see the first ones"
+    assert max(len(text) for pair in job["ignored"].items() for text in pair) <= LONGEST_REMARK
+    assert refusal.status_code == 422
+    assert len(refusal.text) < 5000
 
 
 def test_sizes_and_counts_are_limited_while_streaming(client, good):

@@ -66,6 +66,12 @@ def test_run_and_acquisition_filter_images(dataset, run):
     assert files.ignored["sub-01_ses-pre_acq-se_T1w.nii.gz"] == "acq-mprage was requested"
 
 
+@pytest.mark.parametrize("run", ["²", "٢", "-2", "9" * 5000, "0"])
+def test_run_that_no_image_has_selects_none_with_the_entity(dataset, run):
+    files = find_bids_case(dataset, BidsFilter(("01",), ("pre",), run, "mprage"))
+    assert set(files.paths) == {T1CE, FLAIR}
+
+
 def test_two_images_of_a_sequence_need_a_choice(dataset):
     with pytest.raises(CaseError, match="several files match the same sequence: T1 could be"):
         find_bids_case(dataset, BidsFilter(("01",), ("pre",)))

@@ -3,8 +3,10 @@
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from brats_mm.io.case_files import find_case
-from brats_mm.io.zip import unpack
+from brats_mm.io.zip import ZipError, unpack
 
 
 def test_names_in_zip_keep_their_sequence(tmp_path):
@@ -28,3 +30,12 @@ def test_names_in_zip_keep_their_sequence(tmp_path):
         "flair": "tête_FL",
     }
     assert "susceptibility" in case.ignored["T2star.nii.gz"]
+
+
+@pytest.mark.parametrize("names", [("x.nii.gz", "x.nii.gz/y.nii.gz"), ("x.nii.gz/y.nii.gz", "x.nii.gz")])
+def test_rejects_file_and_folder_of_one_name(tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "case.zip", "w") as packed:
+        for name in names:
+            packed.writestr(name, b"x")
+    with pytest.raises(ZipError, match="with the same name"):
+        unpack(tmp_path / "case.zip", tmp_path / "out")

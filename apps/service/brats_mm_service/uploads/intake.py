@@ -6,7 +6,7 @@ import secrets
 import shutil
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brats_mm.domain.availability import ordered
@@ -27,6 +27,8 @@ from brats_mm_service.uploads.zips import unpack
 
 CASE = "case"
 FILE_FIELDS = (*(modality.value for modality in MODALITIES), CASE)
+MOST_REMARKS, LONGEST_REMARK = 100, 500
+"""Largest number of remarks on an upload, and their length in characters."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,20 @@ def sort_upload(
         raise Problem("bad-case", message)
     upload = _sort_zip(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
     _check_volumes(upload, folder)
-    return upload
+    return shortened(upload)
+
+
+def shortened(upload: SortedUpload) -> SortedUpload:
+    """Return an upload with few and short remarks, because they are stored and listed with its job.
+
+    A zip can hold 50,000 files that no job uses, and a reason can quote an option of 64 KiB.
+    """
+    shown = list(upload.ignored.items())[:MOST_REMARKS]
+    ignored = {name[-LONGEST_REMARK:]: reason[:LONGEST_REMARK] for name, reason in shown}
+    if more := len(upload.ignored) - len(shown):
+        ignored[f"and {more:,} more"] = "see the first ones"
+    notes = tuple(note[:LONGEST_REMARK] for note in upload.notes[:MOST_REMARKS])
+    return replace(upload, ignored=ignored, notes=notes)
 
 
 def new_job(

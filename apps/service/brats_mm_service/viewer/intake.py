@@ -25,7 +25,7 @@ from brats_mm.outputs.nifti import write_labels
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of
-from brats_mm_service.uploads.intake import CASE, SortedUpload, is_plain, sort_upload
+from brats_mm_service.uploads.intake import CASE, SortedUpload, is_plain, shortened, sort_upload
 from brats_mm_service.uploads.multipart import ReceivedFile
 
 AUTO = "auto"
@@ -129,7 +129,8 @@ def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits
     received = tuple(replace(by_name[Path(path).name], field=modality.value) for modality, path in case.paths.items())
     upload = sort_upload(received, folder, limits)
     shutil.rmtree(together)
-    return SortedViewerFiles(replace(upload, ignored={**upload.ignored, **case.ignored}, notes=case.notes))
+    remarked = replace(upload, ignored={**upload.ignored, **case.ignored}, notes=case.notes)
+    return SortedViewerFiles(shortened(remarked))
 
 
 @dataclass(frozen=True)
