@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from brats_mm.domain.atlas import atlas_warnings
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, CaseFiles, Scans
 from brats_mm.domain.content_doubts import content_doubts, copies
@@ -66,8 +67,8 @@ def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume
     volumes, faults = _read_all(files, read)
     twins = _twin_fault(files, volumes)
     _tell(faults if twins is None else [*faults, twins])
-    warnings = tuple(warning for modality in ordered(volumes) for warning in _header_warnings(modality, volumes))
-    return Scans(files.name, volumes, warnings, files)
+    warnings = [warning for modality in ordered(volumes) for warning in _header_warnings(modality, volumes)]
+    return Scans(files.name, volumes, (*warnings, *_atlas_warnings(volumes)), files)
 
 
 def case_of(scans: Scans, *, tolerance: float = GRID_TOLERANCE) -> Case:
@@ -186,7 +187,11 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
                 "The model was trained on skull-stripped images, so results will be poor."
             )
         warnings += content_doubts(modality, volume)
-    return (*warnings, *copies(together.volumes))
+    return (*warnings, *_atlas_warnings(volumes), *copies(together.volumes))
+
+
+def _atlas_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
+    return atlas_warnings({modality: volume.grid for modality, volume in volumes.items()})
 
 
 def _header_warnings(modality: Modality, volumes: Mapping[Modality, Volume]) -> list[str]:

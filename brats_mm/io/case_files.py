@@ -1,14 +1,16 @@
 """Find the sequences of a case by file name in a folder, or use the files given by the user."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from brats_mm.domain.atlas import atlas_notes
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.sequence_names import common_prefix, modalities_in_name, name_tokens
+from brats_mm.domain.time_points import differ_in_time
 from brats_mm.errors import CaseError
 from brats_mm.io.bids import is_bids, one_session, reason_against, session_in, several_sessions
 from brats_mm.io.channels import channel_case, no_order
@@ -84,14 +86,18 @@ def find_case(
     if not recognised.candidates and not recognised.unclear:
         recognised, ignored_below = _recognise_below(folder, recognised, selection)
         ignored |= ignored_below
+    unusable = dict(ignored)
     four_dimensional = [] if recognised.candidates else [path for path in images if is_four_dimensional(path)]
     if len(four_dimensional) == 1:
         return find_channels(four_dimensional[0], channels)
     ignored |= {_shown(path, folder): reason for path, reason in recognised.ignored.items()}
     ignored |= _settle_unclear(recognised, folder)
     _check_found(recognised, ignored, folder)
-    files = {modality: str(recognised.candidates[modality][0]) for modality in ordered(recognised.candidates)}
-    return CaseFiles(folder.resolve().name or "case", files, dict(sorted(ignored.items())), recognised.notes)
+    chosen = {modality: recognised.candidates[modality][0] for modality in ordered(recognised.candidates)}
+    _check_one_time_point(chosen, folder)
+    notes = (*recognised.notes, *_lost_sequences(unusable, chosen), *atlas_notes([*chosen.values()]))
+    files = {modality: str(path) for modality, path in chosen.items()}
+    return CaseFiles(folder.resolve().name or "case", files, dict(sorted(ignored.items())), notes)
 
 
 def _wanted_images(folder: Path, selection: BidsFilter | None) -> tuple[list[Path], dict[str, str]]:
@@ -281,19 +287,50 @@ def _check_found(recognised: Recognised, ignored: Mapping[str, str], folder: Pat
         if len(recognised.candidates[modality]) > 1
     ]
     if doubles:
+        doubled = [path for paths in recognised.candidates.values() if len(paths) > 1 for path in paths]
+        advice = "Keep one file per sequence"
+        if differ_in_time(_shown(path, folder) for path in doubled):
+            advice = "Their names state different time points. Keep one, select a BIDS session with --session"
         raise CaseError(
-            f"In {folder}, several files match the same sequence: {'; '.join(doubles)}. "
-            f"Keep one file per sequence, or {_BY_OPTION}."
+            f"In {folder}, several files match the same sequence: {'; '.join(doubles)}. {advice}, or {_BY_OPTION}."
         )
 
 
+def _check_one_time_point(chosen: Mapping[Modality, Path], folder: Path) -> None:
+    """Refuse files whose names state different examinations, because a tumour changes between them."""
+    names = [_shown(path, folder) for path in chosen.values()]
+    if differ_in_time(names):
+        raise CaseError(
+            f"In {folder}, the names state different time points: {_listed(names)}. Provide the folder of one time "
+            f"point, select a session of a BIDS dataset with --session, or {_BY_OPTION}."
+        )
+
+
+def _lost_sequences(unusable: Mapping[str, str], chosen: Mapping[Modality, Path]) -> Iterator[str]:
+    """Yield a note for each file that cannot be used, but names a sequence without another file."""
+    for name, reason in unusable.items():
+        if "picture" in reason or not (_is_telling(reason) or known_format(name) == reason):
+            continue
+        modalities = modalities_in_name(image_stem(Path(name).name))
+        if len(modalities) == 1 and not modalities & set(chosen):
+            yield f"{next(iter(modalities)).label} is missing: {name} is ignored, because {reason}"
+
+
 def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
-    contents = f"it holds {_listed(list(ignored))}" if ignored else "it is empty"
+    folders = [path.name for path in _below(folder)]
+    if ignored:
+        contents = f"it holds {_listed(list(ignored))}"
+    else:
+        contents = f"it holds the folders {_listed(folders)}" if folders else "it is empty"
     several = [name for name in ignored if image_suffix(name) and (volumes_in(folder / name) or 1) > 1]
     if several:
         hint = f"{_listed(several)} has several volumes in one file: split it into one file per sequence."
     elif any(name.lower().endswith((".dcm", ".ima")) for name in ignored):
         hint = "Its DICOM files do not form a study. See brats-mm inspect."
+    elif is_bids(folder):
+        hint = "It looks like a BIDS dataset. Select one of its images with --participant and --session."
+    elif folders and not ignored:
+        hint = "Provide the folder that directly holds the images."
     elif reasons := _reasons(ignored):
         hint = f"{reasons}."
     else:
@@ -305,7 +342,7 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
 
 
 def _is_telling(reason: str) -> bool:
-    return any(words in reason for words in ("broken link", "missing", "another kind of image", "label map"))
+    return any(words in reason for words in ("broken link", "missing", "regular", "another kind of image", "label map"))
 
 
 def _reasons(ignored: Mapping[str, str]) -> str:
