@@ -45,7 +45,7 @@ CROSSING = 0.02
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says about a made head, and about the case that it was made from, by region."""
+    """Results for a simulated head and for the case that it was made from, by region."""
 
     made_ml: dict[Region, float]
     case_ml: dict[Region, float]
@@ -78,7 +78,8 @@ def block(answers: Sequence[Answer], skipped: int) -> str:
     lines = [
         f"{len(answers)} heads with four sequences ({skipped} cases with tumour near the middle are left out).",
         "",
-        "| region | segmented in the case, mL (median) | in the made head, mL (median) | lights of the made heads |",
+        "| region | segmented in the case, mL (median) | in the simulated head, mL (median) | lights of the "
+        "simulated heads |",
         "|---|---:|---:|---|",
     ]
     for region in REGIONS:
@@ -104,7 +105,7 @@ def read_estimates(path: Path) -> list[tuple[Availability, Estimates]]:
 def warning_block(
     heads: Iterable[Mapping[Availability, Estimates]], cases: Sequence[tuple[Availability, Estimates]]
 ) -> str:
-    """Compare the warnings and scores of made heads with those of cases, by sequences."""
+    """Compare the warnings and scores of simulated heads with those of cases, by sequences."""
     made = [one for head in heads for one in head.items()]
     lines = [
         "| sequences | heads with the warning | cases with it | highest score of a head | lowest of a case |",

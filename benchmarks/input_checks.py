@@ -5,7 +5,7 @@
     python benchmarks/input_checks.py front CASES --turned NAME NAME --page docs/trust.md
 
 `fit` writes `brats_mm/trust/input_checks/reference.npz`. Needs complete cases, prepared like BraTS data.
-`evaluate` checks each validation case as it is, and after each made fault. `--turned` names cases whose header is
+`evaluate` checks each validation case as it is, and after each simulated fault. `--turned` names cases whose header is
 wrong, as pictures of them show: they are not fitted to, and an alarm for them is right.
 `front` checks only front and back, in every brain below a folder, with and without its lowest part.
 """
@@ -134,7 +134,7 @@ def fit(cases: Sequence[LabelledCase], turned: Sequence[str]) -> Reference:
 
 @dataclass(frozen=True)
 class Fault:
-    """A made fault.
+    """A simulated fault.
 
     Attributes:
         name: row of the table.
@@ -326,7 +326,7 @@ def rows_of(labelled: LabelledCase) -> Iterator[Row]:
 
 
 def detection_table(rows: Sequence[Row]) -> str:
-    lines = ["| made fault | check | found | warned of something else |", "|---|---|---:|---:|"]
+    lines = ["| simulated fault | check | found | warned of something else |", "|---|---|---:|---:|"]
     for name in dict.fromkeys(fault.name for fault in FAULTS):
         own = [one for one in rows if one.name == name]
         expected = own[0].expected

@@ -35,12 +35,12 @@ SUBSETS: tuple[tuple[Availability, str], ...] = (
 PAGE = """# Gallery
 
 One synthetic head, segmented with different sequences by the weights {version}. Each picture is the `preview.png` that
-`brats-mm segment` writes: three planes with the segmentation, the entropy and the share of each sequence.
+`brats-mm segment` writes: three planes with the segmentation, the entropy and the weight of each sequence.
 
 > Research software. Not a medical device; not for diagnosis or treatment decisions.
 
-A synthetic head shows how the model reacts to a missing sequence. It is no measure of accuracy on patients. That is in
-the [model card](../bundles/brats_mm_segmentation/docs/README.md).
+A synthetic head shows how the model reacts to a missing sequence. It does not measure accuracy on patients. For that,
+see the [model card](../bundles/brats_mm_segmentation/docs/README.md).
 
 {table}
 

@@ -43,4 +43,4 @@ def test_documented_default_matches_config(key, value):
 
 def test_expert_settings_are_documented():
     expert = json.loads((CONFIGS / "pretrain_expert.json").read_text())
-    assert "of an expert {batch_size}, {epochs} and {learning_rate}".format(**expert) in SETTINGS
+    assert "({batch_size}, {epochs} and {learning_rate} for an expert)".format(**expert) in SETTINGS
