@@ -43,7 +43,13 @@ def prepare_output(
 
 
 def work_folder(folder: Path, case: str, layout: Layout) -> Path:
-    """Return the folder to which a worker writes a case. Removes incomplete results of an earlier worker."""
+    """Return the folder to which a worker writes a case. Removes incomplete results of an earlier worker.
+
+    Args:
+        folder: folder of the cohort.
+        case: name of the case.
+        layout: layout of the results.
+    """
     place = folder / (CASES if layout is Layout.PLAIN else _WORK) / case
     if place.is_dir():
         for leftover in place.glob(".brats-mm-*"):
@@ -53,6 +59,11 @@ def work_folder(folder: Path, case: str, layout: Layout) -> Path:
 
 def publish(folder: Path, case: str, layout: Layout) -> Path:
     """Move the results of a case to their final location, and return it relative to the cohort's folder.
+
+    Args:
+        folder: folder of the cohort.
+        case: name of the case.
+        layout: layout of the results.
 
     Raises:
         OutputError: the results cannot be written.
@@ -75,7 +86,13 @@ def clear_work(folder: Path) -> None:
 
 
 def result_sizes(folder: Path, case: str, layout: Layout) -> dict[str, int]:
-    """Return the size in bytes of each result file of a case, by path relative to the cohort's folder."""
+    """Return the size in bytes of each result file of a case, by path relative to the cohort's folder.
+
+    Args:
+        folder: folder of the cohort.
+        case: name of the case.
+        layout: layout of the results.
+    """
     if layout is Layout.PLAIN:
         paths = (path for path in (folder / CASES / case).rglob("*") if not path.name.startswith("."))
     else:

@@ -105,7 +105,15 @@ class Ledger:
         attempts: int,
         sizes: Mapping[str, int] | None = None,
     ) -> None:
-        """Record the outcome of a case. `sizes` are the sizes of its result files in bytes."""
+        """Record the outcome of a case.
+
+        Args:
+            result: outcome of the case.
+            stamp: hash of the names, sizes and modification times of its files.
+            identity: hash of the model and options.
+            attempts: number of attempts so far.
+            sizes: size of each result file in bytes. None if there are none.
+        """
         if sizes:
             self._records.execute(
                 "INSERT OR REPLACE INTO results VALUES (?, ?)", (result.name, json.dumps(dict(sizes)))

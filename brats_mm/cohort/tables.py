@@ -92,6 +92,11 @@ def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping
 def write_results_table(folder: Path, rows: Iterator[Mapping[str, Any]], kind: TableFormat) -> Path:
     """Write `results.parquet` or `results.csv`, replacing an earlier table atomically.
 
+    Args:
+        folder: folder of the cohort.
+        rows: table rows from `row_of`.
+        kind: format of the table.
+
     Raises:
         OutputError: the table cannot be written.
     """

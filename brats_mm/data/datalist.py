@@ -207,6 +207,10 @@ def inference_items(
 def section_entries(path: Path, section: str) -> Iterator[Any]:
     """Return the raw entries of a section: items, or names of case folders.
 
+    Args:
+        path: JSON list of cases.
+        section: name of the section.
+
     Raises:
         CaseError: the list cannot be read or does not have the section.
         OptionError: the section name is unknown.
@@ -226,6 +230,10 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
 
 def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
     """Return an item with absolute paths from the name of a case or an entry of a list.
+
+    Args:
+        entry: name of a case folder, or an item.
+        root: folder that relative paths start at.
 
     Raises:
         CaseError: the case does not exist, or its files are ambiguous.

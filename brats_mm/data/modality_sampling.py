@@ -60,7 +60,12 @@ PAIR_SAMPLERS: dict[str, Callable[[Availability], tuple[Pair, ...]]] = {
 
 
 def draw_subset(rng: np.random.RandomState, available: Availability = ALL_AVAILABLE) -> Availability:
-    """Draw a non-empty subset uniformly."""
+    """Draw a non-empty subset uniformly.
+
+    Args:
+        rng: source of randomness.
+        available: modalities of the case.
+    """
     choices = subsets_of(available)
     return choices[int(rng.randint(len(choices)))]
 
@@ -68,7 +73,13 @@ def draw_subset(rng: np.random.RandomState, available: Availability = ALL_AVAILA
 def draw_pair(
     rng: np.random.RandomState, available: Availability = ALL_AVAILABLE, *, sampler: str = "released"
 ) -> Pair:
-    """Draw two nested sets (more, fewer). With a single available sequence, both are the whole set."""
+    """Draw two nested sets (more, fewer). With a single available sequence, both are the whole set.
+
+    Args:
+        rng: source of randomness.
+        available: modalities of the case.
+        sampler: a key of `PAIR_SAMPLERS`.
+    """
     choices = PAIR_SAMPLERS[sampler](available) or ((available, available),)
     return choices[int(rng.randint(len(choices)))]
 

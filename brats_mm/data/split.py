@@ -28,6 +28,11 @@ def patient_of(name: str) -> str:
 def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
     """Return the case names of a random fraction of the patients, at least one patient and not all.
 
+    Args:
+        names: case names.
+        share: fraction of the patients, above 0 and below 1.
+        seed: random seed.
+
     Raises:
         OptionError: the share is not between 0 and 1, or there are too few patients to split.
     """
@@ -40,6 +45,11 @@ def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozen
 
 def validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[frozenset[str], ...]:
     """Return the validation names of each fold. Each case is in exactly one fold.
+
+    Args:
+        names: case names.
+        folds: number of folds, at least 2.
+        seed: random seed.
 
     Raises:
         OptionError: the number of folds is invalid or exceeds the number of patients.
@@ -57,6 +67,10 @@ def read_names(path: Path, case_names: Collection[str]) -> tuple[frozenset[str],
     underscore (`HG_BraTS20_Training_005`) or as a path (.csv of mmFormer and ShaSpec), a table with a column `case`
     (IM-Fuse, MST-KDNet: `case,mask`), and a bracketed line per part, training first (`3folds.txt` of mmFormer). Empty
     lines are skipped.
+
+    Args:
+        path: the published list.
+        case_names: names of the cases in the folder.
 
     Raises:
         CaseError: the file cannot be read, or lists unknown cases.
@@ -78,6 +92,10 @@ def is_nnunet_splits(path: Path) -> bool:
 
 def read_nnunet_splits(path: Path, case_names: Collection[str]) -> tuple[tuple[frozenset[str], frozenset[str]], ...]:
     """Read the folds of nnU-Net's `splits_final.json`: a list with the names `train` and `val` of each fold.
+
+    Args:
+        path: the file `splits_final.json`.
+        case_names: names of the cases in the folder.
 
     Returns:
         The names of the training cases and of the validation cases of each fold.

@@ -212,7 +212,13 @@ def _scaled(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int, int]
 def region_masks(
     labels: Num[Tensor, "h w d"], scheme: str | None = None, *, name: str = "a case"
 ) -> Shaped[Tensor, "c h w d"]:
-    """Return the masks of WT, TC and ET, (3, h, w, d) uint8, of a label map. See `LabelsToRegionsd`."""
+    """Return the masks of WT, TC and ET, (3, h, w, d) uint8, of a label map. See `LabelsToRegionsd`.
+
+    Args:
+        labels: (h, w, d) label map.
+        scheme: name of its label scheme. None detects it from the values.
+        name: name of the case for error messages.
+    """
     values = whole_labels(torch.as_tensor(labels).numpy(), name)
     label_values = frozenset(np.unique(values).tolist()) - {0}
     try:

@@ -104,6 +104,11 @@ def with_tumour_of(
     """Return the case with a donor's tumour added, or unchanged if that is impossible.
 
     A transplant is impossible if both are the same case, the donor lacks a sequence of the case, or no position fits.
+
+    Args:
+        case: prepared case.
+        donor: prepared case with a tumour.
+        rng: source of randomness.
     """
     case_flags, donor_flags = torch.as_tensor(case["available"]), torch.as_tensor(donor["available"])
     itself = case.get("name") is not None and case.get("name") == donor.get("name")

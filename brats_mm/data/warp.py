@@ -124,14 +124,25 @@ def spline_weights(side: int, count: int) -> np.ndarray:
 def sampled(
     volume: Float[Tensor, "c a b e"], places: Float[Tensor, "3 h w d"], *, mode: str
 ) -> Float[Tensor, "c h w d"]:
-    """Sample a volume at offsets from its centre in voxels. Zero outside the volume."""
+    """Sample a volume at offsets from its centre in voxels. Zero outside the volume.
+
+    Args:
+        volume: (c, a, b, e) volume.
+        places: (3, h, w, d) offsets from its centre in voxels.
+        mode: interpolation of `torch.nn.functional.grid_sample`, `bilinear` or `nearest`.
+    """
     half = torch.tensor([max(side - 1, 1) / 2 for side in volume.shape[1:]])
     grid = (places / half[:, None, None, None]).flip(0).permute(1, 2, 3, 0)[None]
     return F.grid_sample(volume[None], grid, mode=mode, padding_mode="zeros", align_corners=True)[0]
 
 
 def middle(volume: Shaped[Tensor, "c a b e"], window: Sequence[int]) -> Shaped[Tensor, "c h w d"]:
-    """Crop the centre of a volume. Zero-pads volumes smaller than the window."""
+    """Crop the centre of a volume. Zero-pads volumes smaller than the window.
+
+    Args:
+        volume: (c, a, b, e) volume.
+        window: sides of the window in voxels.
+    """
     starts = [max(0, (have - want) // 2) for have, want in zip(volume.shape[1:], window, strict=True)]
     i, j, k = (slice(start, start + want) for start, want in zip(starts, window, strict=True))
     cut = volume[:, i, j, k]

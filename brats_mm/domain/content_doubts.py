@@ -19,7 +19,12 @@ MASK_SHARE = 0.5
 
 
 def content_doubts(modality: Modality, volume: Volume) -> list[str]:
-    """Return warnings about an image that does not look like a scanned MR sequence."""
+    """Return warnings about an image that does not look like a scanned MR sequence.
+
+    Args:
+        modality: sequence that the image was given as.
+        volume: the image.
+    """
     warnings = []
     if volume.background.is_inverted:
         warnings.append(

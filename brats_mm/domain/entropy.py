@@ -34,5 +34,11 @@ def compartment_entropy(wt: Array, tc: Array, et: Array) -> Array:
 
     The four probabilities follow from nested regions: `1 - wt`, `wt - tc`, `tc - et` and `et`. Needs
     `wt >= tc >= et` at each voxel.
+
+    Args:
+        wt, tc, et: region probabilities in [0, 1], of equal shape.
+
+    Returns:
+        Entropy of the same shape.
     """
     return _surprise(1 - wt) + _surprise(wt - tc) + _surprise(tc - et) + _surprise(et)

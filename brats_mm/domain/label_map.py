@@ -21,6 +21,13 @@ def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConventio
 
     A core voxel outside the predicted whole tumour keeps its core label, so the whole tumour of the label map is the
     union of the three masks.
+
+    Args:
+        wt, tc, et: region masks of equal shape.
+        convention: label values to write.
+
+    Returns:
+        uint8 labels of the same shape.
     """
     labels = np.zeros_like(wt, np.uint8)  # in the masks' memory order
     for mask, compartment in ((wt, Compartment.OEDEMA), (tc, Compartment.NECROSIS), (et, Compartment.ENHANCING)):
@@ -31,7 +38,12 @@ def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConventio
 def regions_from_labels(
     labels: npt.NDArray[np.integer], convention: LabelConvention | LabelScheme
 ) -> dict[Region, Mask]:
-    """Return the region masks of a label map. Unknown values count as background."""
+    """Return the region masks of a label map. Unknown values count as background.
+
+    Args:
+        labels: label map, any shape.
+        convention: meaning of its values.
+    """
     parts = LabelScheme(convention.value).parts
     core, enhancing, tumour = (
         [value for value, compartment in parts.items() if compartment in inside] for inside in _INSIDE

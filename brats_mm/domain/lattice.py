@@ -142,6 +142,10 @@ class OneGrid:
 def unify_grids(volumes: Mapping[Modality, Volume], tolerance: float = GRID_TOLERANCE) -> OneGrid | None:
     """Bring sequences that share a lattice to one grid.
 
+    Args:
+        volumes: one volume per sequence.
+        tolerance: maximum distance between corresponding voxel centres, as a fraction of a voxel.
+
     Returns:
         The sequences, or None if they do not share a lattice or foreground would be cut off.
     """

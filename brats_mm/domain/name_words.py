@@ -18,7 +18,7 @@ VOCABULARY: Mapping[str, Any] = json.loads(Path(__file__).with_name("sequence_wo
 
 
 def word_list(*keys: str) -> tuple[str, ...]:
-    """Return a list of the vocabulary by its path, for example `("weighting", "t1")`."""
+    """Return a word list of the vocabulary, given its path, for example `("weighting", "t1")`."""
     entry: Any = VOCABULARY
     for key in keys:
         entry = entry[key]
@@ -26,7 +26,7 @@ def word_list(*keys: str) -> tuple[str, ...]:
 
 
 def word_set(*keys: str) -> frozenset[str]:
-    """Return a list of the vocabulary as a set."""
+    """Return a word list of the vocabulary as a set."""
     return frozenset(word_list(*keys))
 
 

@@ -80,10 +80,17 @@ def planned_steps(sequences: int, *, n4: bool) -> int:
 
 
 def choose_reference(grids: Mapping[Modality, Grid], reference: Modality | None = None) -> tuple[Modality, str]:
-    """Choose the sequence to register the others to, and give the reason.
+    """Choose the sequence to register the others to.
 
     Prefers thin slices, because lost resolution cannot be restored. Skips sequences that cover much less than the
     widest one. Breaks ties in the order T1ce, FLAIR, T1, T2.
+
+    Args:
+        grids: grid of each sequence.
+        reference: sequence requested by the user. None chooses automatically.
+
+    Returns:
+        The sequence, and the reason as a sentence.
 
     Raises:
         OptionError: the requested sequence is missing.
@@ -114,6 +121,10 @@ def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
 
     The axes keep their directions. The grid of a sheared reference is replaced by an orthogonal grid that contains all
     of its voxels.
+
+    Args:
+        reference: grid of the reference sequence.
+        spacing_mm: approximate voxel size.
     """
     if reference.shear_deg > LARGEST_SHEAR_DEG:
         return _upright_grid(reference, spacing_mm)

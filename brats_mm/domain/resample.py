@@ -27,7 +27,12 @@ def resampled_side(size: int, spacing_mm: float, target_mm: float) -> int:
 
 
 def axis_weights(old: int, new: int) -> npt.NDArray[np.float32]:
-    """Return (new, old) weights from old to new voxels over the same length. Rows sum to 1."""
+    """Return (new, old) weights from old to new voxels over the same length. Rows sum to 1.
+
+    Args:
+        old: number of voxels before resampling.
+        new: number of voxels after resampling.
+    """
     edges = np.arange(new + 1) * (old / new)
     if new < old:
         start, stop = edges[:-1, None], edges[1:, None]
@@ -74,7 +79,13 @@ def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
 
 
 def resample_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, int]) -> Part:
-    """Resample a box as its volume is resampled from shape `old` to `new`. Keeps the memory order."""
+    """Resample a box as its volume is resampled from shape `old` to `new`. Keeps the memory order.
+
+    Args:
+        part: box of a volume.
+        old: shape of the volume.
+        new: shape of the resampled volume.
+    """
     data, start = part.data, list(part.start)
     for axis in range(3):
         if new[axis] != old[axis]:
@@ -86,7 +97,12 @@ def resample_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, in
 
 
 def resample(volume: Array, shape: tuple[int, int, int]) -> Array:
-    """Resample a volume to `shape` over the same field of view. Returns the volume itself if the shape is equal."""
+    """Resample a volume to `shape` over the same field of view. Returns the volume itself if the shape is equal.
+
+    Args:
+        volume: (h, w, d) volume.
+        shape: number of voxels along each axis of the result.
+    """
     old = (volume.shape[0], volume.shape[1], volume.shape[2])
     return np.ascontiguousarray(resample_part(Part(volume, (0, 0, 0)), old, shape).data)
 
@@ -95,6 +111,10 @@ def resample_signal(volume: Array, shape: tuple[int, int, int]) -> Array:
     """Resample an image with a background of exactly zero, and keep it exactly zero outside the signal.
 
     A voxel is kept if at least half of it is signal.
+
+    Args:
+        volume: (h, w, d) image, exactly zero outside the signal.
+        shape: number of voxels along each axis of the result.
     """
     if volume.shape == shape:
         return volume

@@ -129,7 +129,7 @@ class GainModel:
         Args:
             available: sequences of the case.
             added: a sequence that is not among them.
-            region: region to score.
+            region: region of the segmentation.
             expected: expected Dice of the case with its sequences. None uses the mean of the subset.
             enhancing_ml: segmented volume of enhancing tumour.
         """
@@ -184,7 +184,7 @@ class TrustProfile:
 
         Args:
             available: sequences of the case.
-            region: region to score.
+            region: region of the segmentation.
             predicted_ml: volume of its segmentation.
             expected: expected Dice. None if nothing was segmented.
             largest_ml: largest possible volume, such as that of the brain. Limits the upper end.

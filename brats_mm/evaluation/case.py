@@ -95,6 +95,12 @@ def evaluate_case(
 ) -> CaseEvaluation:
     """Score one case with each requested subset whose sequences it has.
 
+    Args:
+        labelled: case with its reference.
+        predictor: model to score.
+        requested: subsets to score. Subsets with missing sequences are skipped.
+        policy: scoring of empty regions.
+
     Raises:
         InputError: an image or the label map is unusable.
     """

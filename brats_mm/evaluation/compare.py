@@ -90,7 +90,12 @@ def compare(
 
 
 def paired(first: Values, second: Values, settings: ComparisonSettings) -> dict[str, Any]:
-    """Compare two columns of scores, one row per case. Rows with a missing score are skipped."""
+    """Compare two columns of scores, one row per case. Rows with a missing score are skipped.
+
+    Args:
+        first, second: scores by case, of evaluation A and B.
+        settings: settings of the statistics.
+    """
     usable = ~(np.isnan(first) | np.isnan(second))
     a, b = first[usable], second[usable]
     if not len(a):

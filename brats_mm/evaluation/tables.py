@@ -135,6 +135,10 @@ Row = TypeVar("Row", bound=AnyRow)
 def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
     """Iterate over the rows of a table.
 
+    Args:
+        path: CSV table.
+        kind: class of its rows.
+
     Raises:
         OptionError: the file is not such a table.
     """

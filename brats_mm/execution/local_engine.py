@@ -68,7 +68,7 @@ class LocalEngine(Generic[T, R]):
         self._hand_out()
 
     def collect(self, timeout_s: float) -> list[Finished[T, R]]:
-        """Return finished tasks.
+        """Return finished tasks, after waiting for at most `timeout_s` seconds if there are none.
 
         Raises:
             BratsMMError: the model cannot be loaded.

@@ -82,7 +82,7 @@ class Engine(Protocol[T, R]):
         """Submit a task. There must be room for it."""
 
     def collect(self, timeout_s: float) -> list[Finished[T, R]]:
-        """Return finished tasks, after waiting for at most this time if there are none.
+        """Return finished tasks, after waiting for at most `timeout_s` seconds if there are none.
 
         Raises:
             BratsMMError: nothing can be computed, for example because the model cannot be loaded.

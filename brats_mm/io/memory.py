@@ -36,8 +36,8 @@ def volume_of(image: Any, name: str) -> Volume:
     """Return an in-memory image as a volume, with the same checks as for files.
 
     Args:
-        image: a `Volume`, a nibabel or SimpleITK image, an `ArrayImage`, a pair (array, affine) of NumPy or torch, or a
-            MONAI `MetaTensor`.
+        image: a `Volume`, a nibabel or SimpleITK image, an `ArrayImage`, a pair (array, affine) of NumPy arrays or
+            torch tensors, or a MONAI `MetaTensor`.
         name: name of the image for error messages.
 
     Raises:

@@ -56,7 +56,12 @@ def figures_of(evaluation: Mapping[str, Any]) -> str:
 
 
 def with_figures(card: str, figures: str) -> str:
-    """Replace the figures between the card's markers. Append a section if the card has no markers."""
+    """Replace the figures between the card's markers. Append a section if the card has no markers.
+
+    Args:
+        card: text of the model card.
+        figures: Markdown tables to insert.
+    """
     block = f"{BEGIN}\n{figures}\n{END}"
     before, begin, remainder = card.partition(BEGIN)
     _, end, after = remainder.partition(END)

@@ -80,6 +80,10 @@ def _resolved(value: Any, config: Mapping[str, Any]) -> Any:
 def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
     """Merge configs into `train.json` like MONAI's command line, without resolving references.
 
+    Args:
+        template: bundle with the `train.json`.
+        configs: files to merge into it, in this order.
+
     Raises:
         OptionError: a config cannot be read.
         BundleError: the template has no `train.json`.

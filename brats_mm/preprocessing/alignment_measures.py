@@ -140,7 +140,14 @@ def side_of(volume: Volume) -> Side:
 
 
 def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignment:
-    """Measure a transform from points of `fixed` to points of `moving`."""
+    """Measure a transform from points of `fixed` to points of `moving`.
+
+    Args:
+        fixed: reference image.
+        moving: registered image.
+        matrix: (4, 4) from points of `fixed` to points of `moving`, in RAS+ millimetres.
+        start: initialisation of the search, for the record.
+    """
     rotation = np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1)))
     centre = fixed.centre_mm
     _, inside = moving.at(moving.coarse.data, _moved(matrix, fixed.points_mm))

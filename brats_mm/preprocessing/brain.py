@@ -53,6 +53,10 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
     """Extract the brain from images on one grid, in any orientation.
 
     Voxels where a sequence is exactly 0, which is outside its field of view after resampling, ignore that sequence.
+
+    Args:
+        images: sequences with skull, each of `grid.shape`.
+        grid: their grid.
     """
     world, flips = _to_ras(grid)
     shape = tuple(max(1, round(n * mm / SPACING_MM)) for n, mm in zip(grid.shape, grid.spacing_mm, strict=True))
@@ -80,7 +84,13 @@ def volume_doubts(mask: Mask, grid: Grid) -> tuple[str, ...]:
 
 
 def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
-    """Return reasons to check an extracted brain. Empty if there are none."""
+    """Return reasons to check an extracted brain. Empty if there are none.
+
+    Args:
+        mask: brain mask of `grid.shape`.
+        grid: its grid.
+        agreement: lowest Dice between single sequences and all sequences.
+    """
     doubts = list(volume_doubts(mask, grid))
     if agreement < LEAST_AGREEMENT:
         doubts.append(f"the brain masks of single sequences agree only with a Dice of {agreement:.2f}")

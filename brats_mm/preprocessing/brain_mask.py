@@ -43,6 +43,11 @@ def strip_scans(scans: Scans, mask: Volume, tolerance: float = GRID_TOLERANCE) -
     """Remove the skull from scans that share a lattice with a mask, or return None if they do not.
 
     Voxels keep their positions and, inside the mask, their difference to the background.
+
+    Args:
+        scans: sequences with skull.
+        mask: binary brain mask.
+        tolerance: maximum distance between corresponding voxel centres, as a fraction of a voxel.
     """
     together = unify_grids(scans.volumes, tolerance)
     match = None if together is None else match_lattice(mask.grid, together.grid, tolerance)

@@ -15,6 +15,11 @@ def on_grid(data: Array, old: Grid, new: Grid) -> Array:
 
     Interpolates linearly. Larger target voxels get the average over the voxel, so that thick slices do not skip data.
     Either grid may be sheared.
+
+    Args:
+        data: map of `old.shape`.
+        old: its grid.
+        new: target grid.
     """
     match = match_lattice(old, new, ROUNDING)
     if match is not None and match.fills(new.shape):

@@ -13,6 +13,10 @@ from brats_mm.errors import OutputError, TrainingError
 def atomic_save(content: object, path: Path) -> None:
     """Write a checkpoint atomically, through a temporary file that is renamed.
 
+    Args:
+        content: tensors and plain containers.
+        path: path of the checkpoint.
+
     Raises:
         OutputError: the file cannot be written. An earlier checkpoint is kept.
     """

@@ -20,7 +20,7 @@ def reset_peak(device: str | torch.device) -> None:
 
 
 def peak_bytes(device: str | torch.device) -> int | None:
-    """Return the peak since `reset_peak`.
+    """Return the peak memory since `reset_peak` in bytes.
 
     Returns:
         On CUDA the memory that PyTorch reserved on the GPU, otherwise the memory of this process. None if the system

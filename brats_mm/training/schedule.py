@@ -40,7 +40,17 @@ def schedule(optimizer: Optimizer, *, kind: str = "cosine", epochs: int, warmup_
 
 
 def learning_rate_share(epoch: int, *, kind: str, epochs: int, warmup_epochs: int) -> float:
-    """Return the fraction of the full learning rate in an epoch, counted from 0."""
+    """Return the fraction of the full learning rate in an epoch, counted from 0.
+
+    Args:
+        epoch: epoch, counted from 0.
+        kind: a key of `DECAYS`.
+        epochs: epochs of the run.
+        warmup_epochs: number of warm-up epochs.
+
+    Returns:
+        Factor from 0 to 1.
+    """
     if epoch < warmup_epochs:
         return (epoch + 1) / (warmup_epochs + 1)
     return DECAYS[kind](min(1.0, (epoch - warmup_epochs) / (epochs - warmup_epochs)))

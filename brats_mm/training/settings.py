@@ -67,13 +67,13 @@ RULES: dict[str, Rule] = {
     "supervised_levels": _whole(1),
     "seed": Rule(lambda value: isinstance(value, int), "an integer"),
     "learning_rate": Rule(lambda value: _number(value) and value > 0, "above 0"),
-    "spacing_mm": _between(0.2, 10, "a voxel size of 0.2 to 10 mm"),
+    "spacing_mm": _between(0.2, 10, "a voxel size from 0.2 to 10 mm"),
     "ranking_weight": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
     "clip_norm": Rule(lambda value: _number(value) and value >= 0, "0 or more (0 disables clipping)"),
     "weight_decay": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
-    "cache_rate": _between(0, 1, "a fraction of 0 to 1"),
+    "cache_rate": _between(0, 1, "a fraction from 0 to 1"),
     "transplant_prob": Rule(
-        lambda value: value is None or (_number(value) and 0 <= value <= 1), "a fraction of 0 to 1"
+        lambda value: value is None or (_number(value) and 0 <= value <= 1), "a fraction from 0 to 1"
     ),
     "ema_decay": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1 (0 disables averaging)"),
     "window": _SIDES,

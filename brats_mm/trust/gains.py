@@ -130,7 +130,12 @@ def fit_kind(data: GainData, kinds: Mapping[Region, str]) -> GainModel:
 
 
 def predict_gains(model: GainModel, data: GainData) -> Iterator[Gain]:
-    """Compare true and predicted gains of cases, where both subsets were scored."""
+    """Compare true and predicted gains of cases, where both subsets were scored.
+
+    Args:
+        model: fitted gains.
+        data: data of the cases to predict.
+    """
     for case in range(len(data.dice)):
         for (subset, added), fewer, more in zip(PAIRS, _FEWER, _MORE, strict=True):
             enhancing_ml = math.expm1(np.nan_to_num(data.log_enhancing[case, fewer]))

@@ -49,7 +49,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "memory": (500, "The machine's memory is too small"),
     "time-limit": (500, "The job took too long"),
     "worker-crash": (500, "The worker stopped"),
-    "interrupted": (500, "The job was interrupted too often"),
+    "interrupted": (500, "The job was interrupted too many times"),
     "cancelled": (409, "Cancelled"),
     "unavailable": (503, "Not ready"),
     "disk-full": (507, "The disk is full"),

@@ -87,7 +87,13 @@ def coarse_axes() -> Axes:
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int, int], sigma_mm: float) -> Array:
-    """Return Gaussian noise with mean 0, standard deviation 1 and a correlation length of `sigma_mm`."""
+    """Return Gaussian noise with mean 0, standard deviation 1 and a correlation length of `sigma_mm`.
+
+    Args:
+        rng: source of randomness.
+        shape: shape of the coarse grid.
+        sigma_mm: correlation length in millimetres.
+    """
     bumps = [_bumps(size, sigma_mm / PITCH_MM) for size in shape]
     noise = rng.standard_normal([bump.shape[1] for bump in bumps], dtype=np.float32)
     for bump in bumps:  # each turn moves the first axis to the end, so three turns restore the order

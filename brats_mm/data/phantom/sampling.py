@@ -48,7 +48,12 @@ class BrainVoxels:
 
 
 def brain_voxels(grid: Grid, hull: Array) -> BrainVoxels:
-    """Centre the head in the grid, life-size or as large as fits. Voxels with `hull` > 0 are brain."""
+    """Centre the head in the grid, life-size or as large as fits. Voxels with `hull` > 0 are brain.
+
+    Args:
+        grid: output grid.
+        hull: coarse field that is positive inside the brain.
+    """
     extents_mm = [size * spacing for size, spacing in zip(grid.shape, grid.spacing_mm, strict=True)]
     scale = min(1.0, *(mm / 2 / half for mm, half in zip(extents_mm, HALF_EXTENT_MM, strict=True)))
     box, weights = [], []

@@ -80,7 +80,12 @@ class Slice:
 
 
 def to_ras(data: npt.NDArray[_Voxel], affine: npt.NDArray[np.float64]) -> npt.NDArray[_Voxel]:
-    """Reorient an array to the nearest right-anterior-superior axes, without resampling."""
+    """Reorient an array to the nearest right-anterior-superior axes, without resampling.
+
+    Args:
+        data: (h, w, d) array.
+        affine: (4, 4) from voxel indices to RAS+ millimetres.
+    """
     return np.asarray(nib.orientations.apply_orientation(data, nib.orientations.io_orientation(affine)))
 
 
@@ -116,7 +121,13 @@ def slice_through(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> Slic
 
 
 def place_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tuple[int, int]:
-    """Return row and column of a voxel of the input grid on its uncropped slice, from the top left."""
+    """Return row and column of a voxel of the input grid on its uncropped slice, from the top left.
+
+    Args:
+        grid: grid of the input.
+        voxel: index on the input grid.
+        plane: anatomical plane.
+    """
     places = []
     for axis in (plane.down, plane.across):  # the highest index is drawn first
         source = _sources(grid)[axis]

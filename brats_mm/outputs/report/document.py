@@ -45,7 +45,13 @@ NO_WEIGHTS_MEANING = "This model has no sequence weights, so the importance of s
 
 
 def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:
-    """Return the content of `report.json`. `seconds` covers all stages including reading and writing."""
+    """Return the content of `report.json`.
+
+    Args:
+        prediction: the prediction.
+        convention: label values that were written.
+        seconds: seconds of each stage, including reading and writing.
+    """
     case, run = prediction.case, prediction.run
     assessed = assess(prediction)
     return {

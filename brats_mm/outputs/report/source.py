@@ -66,8 +66,7 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
         folder: folder with `report.json`, `importance.json`, `segmentation.nii.gz` and `entropy.nii.gz`. Registered
             scans in it are shown.
         scans: the segmented sequences. Unused ones are not shown. For raw scans, only the reference is used, because
-            the
-        others have other grids.
+            the others have different grids.
 
     Raises:
         OptionError: the folder holds no result, or one of another version.

@@ -59,7 +59,13 @@ class Crop:
 
 
 def draw_crop(case: PackedCase, settings: CropSettings, rng: Rng) -> Crop:
-    """Draw one crop of a case."""
+    """Draw one crop of a case.
+
+    Args:
+        case: packed case.
+        settings: crop and augmentation settings.
+        rng: source of randomness.
+    """
     centre = draw_centre(case, settings.kind_shares, rng)
     if rng.random() < settings.affine_prob:
         matrix = draw_affine(settings, rng)
@@ -78,7 +84,13 @@ def draw_crop(case: PackedCase, settings: CropSettings, rng: Rng) -> Crop:
 
 
 def draw_centre(case: PackedCase, shares: Sequence[float], rng: Rng) -> tuple[int, int, int]:
-    """Draw the centre of a crop from a random kind of tissue, by the shares of the kinds that the case has."""
+    """Draw the centre of a crop from a random kind of tissue, by the shares of the kinds that the case has.
+
+    Args:
+        case: packed case.
+        shares: probability of each kind of tissue.
+        rng: source of randomness.
+    """
     present = np.array([share if len(centres) else 0.0 for share, centres in zip(shares, case.centres, strict=True)])
     kind = int(rng.choice(len(present), p=present / present.sum()))
     index = int(rng.choice(case.centres[kind]))
@@ -94,7 +106,13 @@ def draw_affine(settings: CropSettings, rng: Rng) -> npt.NDArray[np.float32]:
 
 
 def plain_crop(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
-    """Return grey levels (m, s, s, s) and labels (s, s, s) around a centre, shifted inside the case if possible."""
+    """Return grey levels (m, s, s, s) and labels (s, s, s) around a centre, shifted inside the case if possible.
+
+    Args:
+        case: packed case.
+        centre: voxel at the centre.
+        side: side of the crop in voxels.
+    """
     starts = [_start(middle, size, side) for middle, size in zip(centre, case.labels.shape, strict=True)]
     return cut(case, starts, side)
 
@@ -116,7 +134,14 @@ def cut(case: PackedCase, starts: Sequence[int], side: int) -> tuple[Tensor, Ten
 def warped_crop(
     case: PackedCase, centre: Sequence[int], side: int, matrix: npt.NDArray[np.float32]
 ) -> tuple[Tensor, Tensor]:
-    """Return a crop like `plain_crop` through an affine map, with linear interpolation and nearest labels."""
+    """Return a crop like `plain_crop` through an affine map, with linear interpolation and nearest labels.
+
+    Args:
+        case: packed case.
+        centre: voxel at the centre.
+        side: side of the crop in voxels.
+        matrix: (3, 3) from offsets in the crop to offsets in the case.
+    """
     reach = int(np.ceil(np.abs(matrix).sum(axis=1).max() * side / 2)) + 1
     middles = _clamped(centre, case.labels.shape, side)
     levels, labels = cut(case, [middle - reach for middle in middles], 2 * reach)
@@ -133,7 +158,14 @@ def warped_crop(
 
 
 def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: Rng) -> Tensor:
-    """Change a channel's intensities to simulate other scanners and protocols. The caller restores the background."""
+    """Change a channel's intensities to simulate other scanners and protocols. The caller restores the background.
+
+    Args:
+        volume: (s, s, s) z-scores of one channel.
+        channel: index of the channel.
+        settings: augmentation settings.
+        rng: source of randomness.
+    """
     if rng.random() < settings.gamma_prob:
         low, high = volume.amin(), volume.amax()
         span = (high - low).clamp(min=1e-6)
@@ -181,7 +213,13 @@ def blur(volume: Tensor, sigma: float) -> Tensor:
 
 
 def smooth_field(shape: Sequence[int], strength: float, rng: Rng) -> Tensor:
-    """Draw a smooth positive field around 1: the exponential of interpolated random control points."""
+    """Draw a smooth positive field around 1: the exponential of interpolated random control points.
+
+    Args:
+        shape: shape of the field.
+        strength: standard deviation of the logarithm at the control points.
+        rng: source of randomness.
+    """
     points = torch.from_numpy(rng.normal(0.0, strength, (1, 1, 4, 4, 4)).astype(np.float32))
     return torch.exp(F.interpolate(points, size=list(shape), mode="trilinear", align_corners=True)[0, 0])
 

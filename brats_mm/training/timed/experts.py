@@ -32,14 +32,27 @@ class ExpertEnsemble(nn.Module):
         self.gate = nn.Parameter(gate_values.detach().clone())
 
     def expert_logits(self, image: Tensor, available: Tensor) -> list[Tensor | None]:
-        """Return each expert's logits, or None for an expert whose modality no sample of the batch has."""
+        """Return each expert's logits, or None for an expert whose modality no sample of the batch has.
+
+        Args:
+            image: (b, m, h, w, d) z-scores.
+            available: (b, m) booleans.
+        """
         return [
             expert(image[:, channel : channel + 1]) if bool(available[:, channel].any()) else None
             for channel, expert in enumerate(self.experts.values())
         ]
 
     def mix(self, logits: list[Tensor | None], available: Tensor) -> Tensor:
-        """Mix experts' logits for an availability (b, m)."""
+        """Mix experts' logits for an availability (b, m).
+
+        Args:
+            logits: result of `expert_logits`.
+            available: (b, m) booleans.
+
+        Returns:
+            Logits (b, c, h, w, d).
+        """
         weights = modality_weights(self.gate.expand(len(available), -1, -1), available)
         return sum(
             (

@@ -79,6 +79,14 @@ def draw_subset(available: Tensor, settings: LoopSettings, rng: np.random.Genera
 
     Draws all sequences with probability `full_share`, one sequence with `single_share`, and otherwise any other subset
     uniformly.
+
+    Args:
+        available: (m,) booleans of the case.
+        settings: training settings with the probabilities.
+        rng: source of randomness.
+
+    Returns:
+        (m,) booleans.
     """
     present = np.flatnonzero(available.numpy())
     draw = rng.random()
@@ -146,7 +154,14 @@ Step = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
 
 
 def cross_sequence_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
-    """Return the deeply supervised loss of a cross-sequence expert."""
+    """Return the deeply supervised loss of a cross-sequence expert.
+
+    Args:
+        network: cross-sequence expert.
+        image: (b, m, h, w, d) z-scores, zero in missing channels.
+        target: (b, c, h, w, d) region masks, 0 or 1.
+        available: (b, m) booleans.
+    """
     levels = network.forward_levels_available(image, available)  # type: ignore[operator]
     return level_loss(levels, target)
 

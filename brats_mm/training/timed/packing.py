@@ -127,6 +127,11 @@ def pack_cases(items: Iterable[Mapping[str, Any]], folder: Path, *, spacing_mm: 
     """Pack cases into a folder, and keep packed cases that exist.
 
     A corrected orientation is part of the file's name, so a case is packed again after its list corrects it.
+
+    Args:
+        items: items of a case list.
+        folder: folder for the packed cases.
+        spacing_mm: voxel size in millimetres.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

@@ -58,7 +58,7 @@ class DicomwebLink:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop. Open transfers continue after the next start."""
+        """Stop the thread. Open transfers continue after the next start."""
         self._stopping.set()
         self._thread.join(timeout=5)
 

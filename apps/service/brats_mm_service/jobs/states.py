@@ -15,7 +15,7 @@ class JobState(str, Enum):
 
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    # Queued to failed: the files of the job are missing, or it was interrupted too often.
+    # Queued to failed: the files of the job are missing, or it was interrupted too many times.
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
     # Running to queued: the service was killed and has restarted.
     JobState.RUNNING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}),

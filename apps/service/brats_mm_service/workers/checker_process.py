@@ -31,7 +31,7 @@ _PRELOADED = ("pydicom", "nibabel")
 
 
 def main() -> None:
-    """Fork for each upload until the service is gone."""
+    """Fork for each upload until the service exits."""
     for name in _PRELOADED:
         __import__(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps forks that have ended

@@ -1,8 +1,8 @@
 """Inference worker, which loads the model once and segments one job after another.
 
 As a process, it reads commands from standard input and writes events to standard output, as JSON, one per line. It
-opens no socket and executes no received code. When its input ends because the service is gone, it ends at once. `ray`
-runs the same work on a cluster.
+opens no socket and executes no received code. When its input ends because the service has exited, it exits at once.
+`ray` runs the same work on a cluster.
 
 If the kernel supports Landlock, the process can access only libraries, the model and the folder of jobs. Each job runs
 in a thread that can access only its own folder, so a malicious file cannot expose files of another caller.
@@ -50,7 +50,7 @@ class Channel:
         self._lock = threading.Lock()
 
     def emit(self, event: str, **values: object) -> None:
-        """Send one event. Ends the process if the service is gone."""
+        """Send one event. Ends the process if the service has exited."""
         with self._lock:
             try:
                 self._stream.write(json.dumps({"event": event, **values}) + "\n")
@@ -71,7 +71,7 @@ class Commands:
         self._paused_s = 0.0
 
     def listen(self, source: TextIO) -> None:
-        """Read commands until the service is gone. Runs in a thread."""
+        """Read commands until the service exits. Runs in a thread."""
         for line in source:
             self.put(json.loads(line))
         os._exit(0)
@@ -115,7 +115,7 @@ class Commands:
 
 
 def main() -> None:
-    """Run until the service is gone."""
+    """Run until the service exits."""
     start, commands, channel, _ = begin()
     work(start, commands, channel)
 

@@ -124,7 +124,7 @@ class RayWorker:
         try:
             self._messages.extend(ray.get(self._coming))
         except RayError as error:
-            self._death = f"it is gone from the cluster, {type(error).__name__}"
+            self._death = f"it is no longer on the cluster, {type(error).__name__}"
             return False
         self.last_heartbeat = time.monotonic()
         self._coming = self._actor.receive.remote(_LISTEN_S)

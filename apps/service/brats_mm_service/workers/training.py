@@ -14,7 +14,7 @@ from brats_mm_service.workers.inference import Commands, Computed, Outlet, begin
 
 
 def main() -> None:
-    """Run until the service is gone."""
+    """Run until the service exits."""
     start, commands, channel, model_files = begin()
     settle_in(start, channel)
     channel.emit("ready", device=start["device"], confined=landlock_version() > 0, model={})

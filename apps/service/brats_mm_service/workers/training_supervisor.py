@@ -56,7 +56,7 @@ class TrainingSupervisor(Supervisor):
         super().start()
 
     def stop(self) -> None:
-        """Stop. A running training returns to the queue."""
+        """Stop the supervisor. The running training job returns to the queue."""
         self._end.set()
         super().stop()
 
