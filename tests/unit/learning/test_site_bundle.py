@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.fl.client.monai_algo import MonaiAlgo
-from monai.fl.utils.constants import ExtraItems, WeightType
+from monai.fl.utils.constants import ExtraItems, FlStatistics, ModelType, WeightType
 from monai.fl.utils.exchange_object import ExchangeObject
 
 from brats_mm.errors import BundleError, OptionError
@@ -135,3 +135,36 @@ def test_averaged_weights_of_two_sites_lower_loss_of_both(sites):
     for client in clients:
         client.finalize()
     assert all(after < first for after, first in zip(losses(), before, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:executing the bundle config")
+def test_client_serves_calls_of_nvflares_executor(sites, tmp_path):
+    """The calls and arguments of NVFlare's ClientAlgoExecutor, which exchanges NumPy arrays."""
+    client = MonaiAlgo(
+        bundle_root=sites[0].root.name,
+        best_model_filepath=f"{TRAINED}/model.pt",
+        final_model_filepath=f"{TRAINED}/model_last.pt",
+        save_dict_key="network",
+    )
+    start = torch.load(sites[0].weights, weights_only=True)
+    received = {name: value.float().numpy() for name, value in start.items()}
+    client.initialize(
+        extra={
+            ExtraItems.CLIENT_NAME: "a",
+            ExtraItems.APP_ROOT: str(sites[0].root.parent),
+            ExtraItems.STATS_SENDER: None,
+        }
+    )
+    assert isinstance(client.evaluate(ExchangeObject(weights=received)).metrics["val_mean_dice"], float)
+    client.train(ExchangeObject(weights=received), extra={ExtraItems.ABORT: object()})
+    sent = client.get_weights()
+    assert sent.is_valid_weights()
+    assert sent.weight_type == WeightType.WEIGHT_DIFF
+    assert sent.statistics[FlStatistics.NUM_EXECUTED_ITERATIONS] > 0
+    for model in (ModelType.BEST_MODEL, ModelType.FINAL_MODEL):
+        submitted = client.get_weights(extra={ExtraItems.MODEL_TYPE: model}).weights
+        assert submitted.keys() == received.keys()
+        assert any(bool((submitted[name].float().cpu() != start[name].float()).any()) for name in start)
+    client.abort(object())
+    client.finalize(object())
