@@ -1,6 +1,8 @@
 """Every picture of the documentation has a program that draws it again, and is shown on a page."""
 
 import argparse
+import ast
+import contextlib
 import importlib.util
 import json
 import sys
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from brats_mm.cli.parser import make_parser
 from brats_mm.data.phantom.head import make_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +59,73 @@ def test_requested_picture_that_cannot_be_drawn_is_an_error(tool, monkeypatch, c
     monkeypatch.setattr(sys, "argv", ["make_pictures.py", "failures"])
     assert tool.main() == 2
     assert capsys.readouterr().out == "failures: not drawn, lacks --cases, --show\n"
+
+
+def parser_of(script):
+    """The parser of a script's `main`, without what the script imports."""
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
+    built = [node for node in main.body if ast.unparse(node).startswith(("parser =", "parser.add_argument"))]
+    names = {"argparse": argparse, "Path": Path, "__doc__": ast.get_docstring(tree)}
+    exec(compile(ast.Module(built, []), str(script), "exec"), names)
+    parser = names.get("parser", argparse.ArgumentParser())
+    if "machine.parse(parser)" in ast.unparse(main):
+        parser.add_argument("--force", action="store_true")
+    return parser
+
+
+class Recorder:
+    """Parses each command instead of running it, and writes the pages that a browser would."""
+
+    def __init__(self, brats_mm):
+        self.brats_mm = list(brats_mm)
+        self.commands = []
+
+    def __call__(self, words, cwd, check):
+        start, rest = words[0], words[1:]
+        if words[:3] == self.brats_mm:
+            self.commands.append(make_parser().parse_args(words[3:]).command)
+        elif start == sys.executable:
+            parser_of(Path(rest[0])).parse_args(rest[1:])
+            self.commands.append(Path(rest[0]).name)
+        else:
+            self.commands.append(start)
+            shots = [word.partition("=")[2] for word in rest if word.startswith("--screenshot=")]
+            for shot in shots or ([f"{rest[-1]}-1.png"] if start == "pdftoppm" else []):
+                Image.new("RGB", (8, 8)).save(shot)
+
+
+@pytest.mark.parametrize(
+    ("group", "commands"),
+    [
+        ("gallery", ["make_gallery.py"]),
+        ("icon", ["draw_icon.py"]),
+        ("corrections", ["corrections.py"]),
+        ("viewer", ["screenshots.py"]),
+        ("slicer", ["segment", "draw_views.py", "draw_views.py"]),
+        ("report", ["segment", "chromium", "chromium", "pdftoppm"]),
+        ("raw", ["segment", "draw_raw_case.py"]),
+        ("failures", ["failure_pictures.py"]),
+        ("trust", ["bundle"]),
+    ],
+)
+def test_commands_of_each_group_parse(tool, monkeypatch, tmp_path, group, commands):
+    for name in tool.SHOWN:
+        (tmp_path / "case" / f"case-{name}.nii.gz").parent.mkdir(exist_ok=True)
+        (tmp_path / "case" / f"case-{name}.nii.gz").touch()
+    recorder = Recorder(tool.BRATS_MM)
+    monkeypatch.setattr(tool.subprocess, "run", recorder)
+    monkeypatch.setattr(tool, "serving", lambda: contextlib.nullcontext("http://127.0.0.1:1"))
+    monkeypatch.setattr(tool, "PICTURES", tmp_path)
+    case = tmp_path / "case"
+    given = argparse.Namespace(case=case, raw_case=case, cases=tmp_path, show=["A:t1+flair"], evaluation=tmp_path)
+    tool.GROUPS[group].draw(given)
+    assert recorder.commands == commands
+
+
+def test_commands_of_every_group_are_tested(tool):
+    (mark,) = test_commands_of_each_group_parse.pytestmark
+    assert {group for group, _ in mark.args[1]} == tool.GROUPS.keys()
 
 
 def test_icon_in_repository_is_up_to_date(tool, monkeypatch):
