@@ -1,4 +1,4 @@
-"""Backend for a single network, and the common function to predict windows with any backend."""
+"""Backend for a single or exported network, and the common function to predict windows with any backend."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,10 @@ from brats_mm.networks.single import SingleNetwork
 
 
 class SingleBackend:
-    """Run a single network in PyTorch on any device, for all availability sets of a window at once.
+    """Run a single or exported network in PyTorch on any device, for all availability sets of a window at once.
+
+    TorchScript keeps only `forward`, so an exported mixture has no gate weights here, and each window takes one pass of
+    all its networks.
 
     Args:
         network: the network in evaluation mode. Moved to the device.
@@ -25,7 +28,7 @@ class SingleBackend:
     name = "torch"
     precision = "float32"
 
-    def __init__(self, network: SingleNetwork, device: torch.device) -> None:
+    def __init__(self, network: SingleNetwork | torch.jit.ScriptModule, device: torch.device) -> None:
         self.device = device
         self._network = with_onednn(network.to(device))
 
@@ -55,7 +58,9 @@ def torch_backend(network: nn.Module, device: torch.device) -> AnyBackend:
     """
     if isinstance(network, CrossSequenceMixture):
         return TorchCrossSequenceBackend(network, device)
-    return SingleBackend(network, device) if isinstance(network, SingleNetwork) else TorchBackend(network, device)
+    if isinstance(network, SingleNetwork | torch.jit.ScriptModule):
+        return SingleBackend(network, device)
+    return TorchBackend(network, device)
 
 
 def predict_windows(

@@ -1,5 +1,6 @@
 """Volumes from images in memory: nibabel, SimpleITK, NumPy and torch arrays with an affine, MONAI's `MetaTensor`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from nibabel.spatialimages import SpatialImage
 
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.data.nifti_units import affine_in_mm
+from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.errors import VolumeError
+from brats_mm.errors import CaseError, VolumeError
 from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, spatial_shape
 
 SCANNER = 1
@@ -65,6 +67,34 @@ def volume_of(image: Any, name: str) -> Volume:
         f"{name} is a {type(image).__name__}, which has no known geometry. Provide a file, a nibabel or SimpleITK "
         "image, a MetaTensor, or a pair (array, affine)."
     )
+
+
+def is_channel_image(image: Any) -> bool:
+    """Whether an in-memory image is one array with an affine and four axes, such as MONAI's (c, h, w, d) tensors."""
+    return hasattr(image, "affine") and len(getattr(image, "shape", ())) == 4
+
+
+def sequences_of_channels(image: Any) -> Mapping[Modality, ArrayImage]:
+    """Return the sequences of an in-memory image with a channel for each of T1, T1ce, T2 and FLAIR, in this order.
+
+    Args:
+        image: (4, h, w, d) array with an affine, such as a `MetaTensor`. A channel without signal is a missing
+            sequence.
+
+    Raises:
+        CaseError: the number of channels is not four, or no channel has signal.
+    """
+    data = _array(image)
+    if len(data) != len(MODALITIES):
+        raise CaseError(
+            f"The image in memory has the shape {tuple(data.shape)}. Give an array of (4, h, w, d) with the channels "
+            "T1, T1ce, T2 and FLAIR, with zeros for a missing sequence, or a mapping from sequence to image."
+        )
+    present = {modality: ArrayImage(data[modality.channel], image.affine) for modality in MODALITIES}
+    present = {modality: one for modality, one in present.items() if np.any(np.nan_to_num(one.data))}
+    if not present:
+        raise CaseError("All four channels of the image in memory are empty. Fill at least one sequence.")
+    return present
 
 
 def _checked(

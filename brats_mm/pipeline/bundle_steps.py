@@ -50,7 +50,9 @@ class ToPredictiond(MapTransform):
     """Turn logits into a prediction on the input grid, like `Predictor.predict`.
 
     Adds the label map (1, h, w, d), uint8, as `segmentation`, and the `Prediction` as `prediction`. Replaces logits
-    named `pred` by the label map without its channel, (h, w, d), because MONAI Label writes that key unchanged.
+    named `pred` by the label map without its channel, (h, w, d), because MONAI Label writes that key unchanged. Where
+    the logits are in `segmentation`, as in MONAI Deploy, adds the label map as `pred` too, because that host sends
+    every output of `metadata.json` as an image with one channel.
 
     Args:
         grid: transform that resampled the case to the model's grid.
@@ -86,7 +88,7 @@ class ToPredictiond(MapTransform):
         meta = {**getattr(data["image"], "meta", {}), "affine": torch.as_tensor(origin.case.grid.affine)}
         affine = torch.as_tensor(origin.case.grid.affine)
         result = {**data, SEGMENTATION: MetaTensor(labels, affine=affine, meta=meta), PREDICTION: prediction}
-        return {**result, PRED: MetaTensor(labels[0], affine=affine, meta=meta)} if PRED in data else result
+        return {**result, PRED: MetaTensor(labels[0] if PRED in data else labels, affine=affine, meta=meta)}
 
 
 class WriteResults:

@@ -22,6 +22,7 @@ from brats_mm.domain.sequence_names import ImageName, read_image_names
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import GridError
 from brats_mm.io.case import case_of
+from brats_mm.io.memory import is_channel_image, sequences_of_channels
 from brats_mm.io.volume import read_stored
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.pipeline.check import check
@@ -29,6 +30,8 @@ from brats_mm.pipeline.load import CaseSource, Loaded, load
 from brats_mm.pipeline.request import SegmentRequest, make_request
 
 if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
     from brats_mm.inference.engine import Progress
     from brats_mm.inference.predictor import Predictor
     from brats_mm.inference.prepare import ModelInput
@@ -155,17 +158,19 @@ def preprocess(
     return Preprocessed(case, model_input, prepared, extras, seconds)
 
 
-def load_case(source: CaseSource) -> Case:
+def load_case(source: "CaseSource | MetaTensor") -> Case:
     """Load a prepared case for bundle configs, whose outputs are on the grid of the input.
 
     Args:
         source: a case. A single file is used as the sequence in its name, because hosts such as MONAI Label pass one
-            image.
+            image. A (4, h, w, d) image in memory has a channel per sequence, as in `metadata.json`, because hosts such
+            as MONAI Deploy pass such arrays.
 
     Raises:
         InputError: the case cannot be used, or its sequences have different grids.
     """
-    return _on_one_grid(load(make_request(_single_file(source))), PreprocessingOptions(prepared=True), None)[0]
+    case_source: CaseSource = sequences_of_channels(source) if is_channel_image(source) else _single_file(source)
+    return _on_one_grid(load(make_request(case_source)), PreprocessingOptions(prepared=True), None)[0]
 
 
 def _single_file(source: CaseSource) -> CaseSource:
