@@ -70,15 +70,15 @@ def volume_of(image: Any, name: str) -> Volume:
 
 
 def is_channel_image(image: Any) -> bool:
-    """Whether an in-memory image is one array with an affine and four axes, such as MONAI's (c, h, w, d) tensors."""
-    return hasattr(image, "affine") and len(getattr(image, "shape", ())) == 4
+    """Whether an in-memory image is one tensor with an affine and four axes, such as MONAI's `MetaTensor`."""
+    return hasattr(image, "affine") and hasattr(image, "detach") and len(image.shape) == 4
 
 
 def sequences_of_channels(image: Any) -> Mapping[Modality, ArrayImage]:
     """Return the sequences of an in-memory image with a channel for each of T1, T1ce, T2 and FLAIR, in this order.
 
     Args:
-        image: (4, h, w, d) array with an affine, such as a `MetaTensor`. A channel without signal is a missing
+        image: (4, h, w, d) tensor with an affine, such as a `MetaTensor`. A channel without signal is a missing
             sequence.
 
     Raises:

@@ -37,6 +37,12 @@ def write_case(root: Path, name: str, modalities: Sequence[str] = MODALITIES) ->
     nib.save(nib.Nifti1Image(labels, affine), folder / f"{name}-seg.nii.gz")
 
 
+@pytest.fixture(autouse=True)
+def _outside_checkout(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every config from an empty folder, because users do not run them from the checkout."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+
 @pytest.fixture(scope="session")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three labelled cases, one of them without T2, and a split of them."""

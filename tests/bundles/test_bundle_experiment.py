@@ -226,7 +226,7 @@ def test_command_rewrites_tables_of_finished_experiment(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing_such"], "one of the bundle.s methods: cross_sequence, early_fusion, ladder, mmp"),
+        (["nothing_such"], "one of the bundle.s methods: cross_sequence, early_fusion, feature_level, ladder, mmp"),
         (["mmp", "{own}"], "Several methods are named mmp"),
     ],
 )

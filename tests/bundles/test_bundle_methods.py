@@ -1,6 +1,7 @@
 """The config of each method trains on top of the bundle's config and matches its description."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,21 @@ def test_mmp_and_its_baselines_differ_in_projection_and_alignment(name: str, pro
     loss = parser.get_parsed_content("loss")
     assert isinstance(loss, AlignedLoss)
     assert (loss.weight, loss.detach) == (weight, True)
+
+
+def test_every_method_of_the_page_is_read_by_its_name() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    names = re.findall(r"^\| `(\w+)` \|", page.split("## Compare methods")[0], re.MULTILINE)
+    assert {"simmlm", "mmp_without_mean", "papers"} <= set(names)
+    for name in names:
+        methods = read_methods([name], open_bundle(None))
+        assert name in {method.name for method in methods} or len(methods) > 1
+
+
+def test_method_of_a_list_has_the_settings_of_its_list() -> None:
+    (method,) = read_methods(["mmp_without_mean"], open_bundle(None))
+    assert method == METHOD["mmp_without_mean"]
+    assert method.settings["projected_mean"] is False
 
 
 def test_mmp_without_mean_omits_only_the_added_mean() -> None:

@@ -42,7 +42,8 @@ def read_methods(requested: Sequence[str], template: Bundle) -> tuple[Method, ..
     """Read methods by name or path.
 
     Args:
-        requested: paths of config or experiment files, or names of files in the bundle's `configs/methods`.
+        requested: paths of config or experiment files, names of files in the bundle's `configs/methods`, or names of
+            methods that the bundle's experiment files list.
         template: the bundle.
 
     Returns:
@@ -52,7 +53,7 @@ def read_methods(requested: Sequence[str], template: Bundle) -> tuple[Method, ..
         OptionError: a file is missing or invalid, or two different methods have the same name.
     """
     methods: list[Method] = []
-    for method in (method for text in requested for method in _methods_of(_file_of(text, template))):
+    for method in (method for text in requested for method in _requested(text, template)):
         if method not in methods:  # two lists can share a method
             methods.append(method)
     names = [method.name for method in methods]
@@ -64,15 +65,19 @@ def read_methods(requested: Sequence[str], template: Bundle) -> tuple[Method, ..
     return tuple(methods)
 
 
-def _file_of(name: str, template: Bundle) -> Path:
-    folder = template.root / METHODS
-    file = folder / f"{name}.json"
-    if file.is_file():
-        return file
-    if Path(name).is_file():
-        return Path(name).resolve()
-    available = ", ".join(sorted(path.stem for path in folder.glob("*.json"))) or "none"
-    raise OptionError(f"No config {name} exists. Provide a file or one of the bundle's methods: {available}.")
+def _requested(name: str, template: Bundle) -> list[Method]:
+    files = {path.stem: path for path in sorted((template.root / METHODS).glob("*.json"))}
+    file = files.get(name) or (Path(name).resolve() if Path(name).is_file() else None)
+    if file is not None:
+        return _methods_of(file)
+    listed = [method for path in files.values() for method in _methods_of(path)]
+    matches = [method for place, method in enumerate(listed) if method.name == name and method not in listed[:place]]
+    if len(matches) > 1:
+        raise OptionError(f"The bundle's lists define {name} differently. Provide the file of one list.")
+    if not matches:
+        available = ", ".join(sorted({*files, *(method.name for method in listed)})) or "none"
+        raise OptionError(f"No config {name} exists. Provide a file or one of the bundle's methods: {available}.")
+    return matches
 
 
 def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = ()) -> list[Method]:
