@@ -35,7 +35,7 @@ WITHOUT_CONTRAST = (
     "outlines of both, and check their entropy."
 )
 
-WITHOUT_IMPORTANCE = "This model has no sequence weights, so the importance of sequences is unknown."
+WITHOUT_IMPORTANCE = "This model has no gate weights, so the importance of sequences is unknown."
 
 
 @dataclass(frozen=True, eq=False)

@@ -247,7 +247,7 @@ def test_real_worker_results_fill_page(built_page, open_tab, tiny_bundle, made_h
         tab = open_tab(client)
         tab.run(made_head)
         titles = tab.page.locator(".panel h2").all_inner_texts()
-        assert {"Volumes", "Regions to review", "Importance of the sequences", "Warnings", "Files"} <= set(titles)
+        assert {"Volumes", "Regions to review", "Gate weights of the sequences", "Warnings", "Files"} <= set(titles)
         assert "expected Dice" in tab.page.locator("[aria-labelledby=trust] thead").inner_text()
         assert "interval" in tab.page.locator("[aria-labelledby=volumes] thead").inner_text()
         tab.until(lambda: "Whole tumour" in tab.readout())

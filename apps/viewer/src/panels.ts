@@ -99,8 +99,8 @@ export function areasPanel(areas: UncertainRegion[] | undefined, goTo: (mm: Mill
 /** Weight of each sequence for each region as bar and number, or a sentence if the model has no weights. */
 export function importancePanel(importance: Importance): HTMLElement {
   if (Object.keys(importance.weights).length === 0) {
-    const unknown = h("p", { class: "hint" }, "This model has no sequence weights, so the importance of sequences is unknown.");
-    return panel("Importance of the sequences", "importance", unknown);
+    const unknown = h("p", { class: "hint" }, "This model has no gate weights, so the importance of sequences is unknown.");
+    return panel("Gate weights of the sequences", "importance", unknown);
   }
   const rows = SEQUENCES.map((sequence) => {
     const weights = importance.weights[sequence] ?? {};
@@ -116,9 +116,10 @@ export function importancePanel(importance: Importance): HTMLElement {
   });
   const head = h("tr", {}, h("td"), ...["Whole", "Core", "Enhancing"].map((name) => h("th", { scope: "col" }, name)));
   return panel(
-    "Importance of the sequences",
+    "Gate weights of the sequences",
     "importance",
     h("table", { class: "importance" }, h("thead", {}, head), h("tbody", {}, ...rows)),
+    h("p", { class: "hint" }, "Weight of each sequence in the mixture, averaged over the brain. It depends mostly on which sequences are available, and little on the case."),
   );
 }
 

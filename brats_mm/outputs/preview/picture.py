@@ -159,9 +159,9 @@ def _draw_scale(canvas: Canvas) -> None:
 def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
     """Draw grouped bars: one group per sequence, one bar per region."""
     left, top, group, row_height = 1264, 80, 66.25, 271
-    canvas.text(left, 32, "Importance of the sequences", size=14)
+    canvas.text(left, 32, "Gate weights of the sequences", size=14)
     if not prediction.importance.known:
-        canvas.text(left, 61, "not available: this model has no sequence weights", size=9)
+        canvas.text(left, 61, "not available: this model has no gate weights", size=9)
         return
     for place, region in enumerate(REGIONS):
         x = 1202 + (0, 119, 226)[place]

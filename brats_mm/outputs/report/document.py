@@ -41,7 +41,7 @@ JOINT_MEANING = (
     "Gate weight of the expert for all sequences together, in regions with suspected tumour. The weights of the "
     "single sequences are shares of the remainder."
 )
-NO_WEIGHTS_MEANING = "This model has no sequence weights, so the importance of sequences is unknown."
+NO_WEIGHTS_MEANING = "This model has no gate weights, so the importance of sequences is unknown."
 
 
 def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:

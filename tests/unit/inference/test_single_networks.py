@@ -96,8 +96,8 @@ def test_results_state_that_importance_is_unknown(case: Case, tmp_path: Path) ->
 
     importance = json.loads((tmp_path / "importance.json").read_text())
     assert importance["weights"] == {}
-    assert "has no sequence weights" in importance["meaning"]
-    assert "has no sequence weights" in (tmp_path / "report.html").read_text()
+    assert "has no gate weights" in importance["meaning"]
+    assert "has no gate weights" in (tmp_path / "report.html").read_text()
     assert {path.name for path in tmp_path.iterdir()} == set(
         supported_outputs(options, prediction).names(case.available)
     )

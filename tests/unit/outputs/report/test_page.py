@@ -113,7 +113,7 @@ def test_leave_one_out_changes_are_next_to_gate_weights(page):
     measured = Importance({}, left_out={Modality.T1CE: fewer, Modality.FLAIR: same})
     message = words_of(page_of(prediction_of(importance=measured)))
     assert re.search(r"Left out .*T1ce −1.3 mL Dice 60 % .*FLAIR 0.0 mL Dice 100 %", message)
-    assert "has no sequence weights." in message
+    assert "has no gate weights." in message
     assert "Left out" not in words_of(page)
 
 
