@@ -63,6 +63,7 @@ def report(affine):
         "uncertain_regions": [area(1, "wt", UNCERTAIN_VOXEL, affine), area(2, "et", CENTRE, affine)],
         "expected_performance": {
             "meaning": "Dice",
+            "sequences": "t1ce+flair",
             "cases": 10,
             "dice": {"wt": {"mean": 0.78}, "tc": {"mean": 0.66}, "et": {"mean": 0.55}},
             "dice_of_all_four": {"wt": {"mean": 0.8}, "tc": {"mean": 0.68}, "et": {"mean": 0.57}},

@@ -158,7 +158,7 @@ def test_keys_are_listed_and_can_be_turned_off(result):
     page = result.page
     page.keyboard.press("?")
     listed = page.inner_text("#help")
-    for words in ("show or hide all overlays", "tool: measure", "Mouse wheel"):
+    for words in ("show or hide all overlays", "tool: measure", "view: 3D", "Mouse wheel"):
         assert words in listed
     page.uncheck("#shortcuts-on")
     page.click("#help >> text=Close")

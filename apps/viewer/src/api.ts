@@ -76,6 +76,8 @@ export interface Trust {
 /** Mean Dice by region on other cases with the same sequences, and with all four. */
 export interface Expectation {
   meaning: string;
+  /** Available sequences, such as "t1ce+flair". */
+  sequences?: string;
   cases: number;
   dice: Record<string, { mean: number }>;
   dice_of_all_four: Record<string, { mean: number }> | null;

@@ -4,7 +4,7 @@ import { certaintyOf, percent } from "./format";
 import { Switch } from "./toolbar";
 import { type Look, type View } from "./viewer";
 
-const VIEW_NAMES: Record<View, string> = { all: "All", axial: "Axial", coronal: "Coronal", sagittal: "Sagittal", "3d": "3D" };
+export const VIEW_NAMES: Record<View, string> = { all: "All", axial: "Axial", coronal: "Coronal", sagittal: "Sagittal", "3d": "3D" };
 
 export function viewSwitch(choose: (view: View) => void): Switch<View> {
   return new Switch("View", VIEW_NAMES, "all", choose);

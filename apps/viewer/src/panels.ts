@@ -147,7 +147,7 @@ export function leftOutPanel(measured: LeaveOneOut | undefined): HTMLElement | n
 /** Scores of the model on other cases with the same sequences. Null without a model card. */
 export function expectationPanel(expected: Expectation | null | undefined): HTMLElement | null {
   if (!expected) return null;
-  const four = expected.dice_of_all_four;
+  const four = diceOfAllFour(expected);
   const rows = REGIONS.map((region) =>
     h(
       "tr",
@@ -164,6 +164,11 @@ export function expectationPanel(expected: Expectation | null | undefined): HTML
     h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows)),
     h("p", { class: "hint" }, `Mean Dice on ${expected.cases} labelled cases that the model had not seen. Other scanners can be worse.`),
   );
+}
+
+/** Dice with all four sequences, to compare with. Null if the case has them all. */
+export function diceOfAllFour(expected: Expectation): Expectation["dice_of_all_four"] {
+  return expected.sequences?.split("+").length === SEQUENCES.length ? null : expected.dice_of_all_four;
 }
 
 function percentOf(dice: { mean: number } | undefined): string {

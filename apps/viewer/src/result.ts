@@ -3,7 +3,7 @@ import type { NVImage } from "@niivue/niivue";
 import { ask, token, type Job } from "./api";
 import { CaseData } from "./case_data";
 import { CorrectionPanel } from "./correction";
-import { choice, entropyControls, segmentationControls, viewSwitch } from "./controls";
+import { choice, entropyControls, segmentationControls, VIEW_NAMES, viewSwitch } from "./controls";
 import { differenceMap, REGION_NAMES, REGIONS, valuesOf, type Region } from "./difference";
 import { fill, h } from "./dom";
 import { caseName, when } from "./format";
@@ -186,7 +186,7 @@ class ResultScreen implements Screen {
         { key: "Escape", what: "clear measurements", run: () => this.clearMeasurements() },
         ...VIEWS.map((view, at) => ({
           key: String(at + 1),
-          what: `view: ${view}`,
+          what: `view: ${VIEW_NAMES[view]}`,
           run: () => {
             views.press(view);
             this.setView(view);

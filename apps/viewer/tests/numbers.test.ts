@@ -3,7 +3,7 @@ import { problemOf } from "../src/api";
 import { thresholdText } from "../src/controls";
 import { bytes, caseName, certaintyOf, inMl, millilitres, place, signedMl } from "../src/format";
 import { EventReader } from "../src/jobs";
-import { kindOf } from "../src/panels";
+import { diceOfAllFour, kindOf } from "../src/panels";
 import { clock, detailOf, shareOf, stageOf } from "../src/progress";
 import type { Job } from "../src/api";
 import { middleOfLabels } from "../src/volumes";
@@ -86,6 +86,12 @@ test("a case is named by what its files share", () => {
   expect(caseName({ t1: "exam.zip", flair: "exam.zip" })).toBe("exam");
   expect(caseName({ t2: "one_t2.mha" })).toBe("one_t2");
   expect(caseName({})).toBe("");
+});
+
+test("the Dice of all four sequences is shown only where it differs", () => {
+  const expected = { meaning: "", cases: 17, dice: {}, dice_of_all_four: { wt: { mean: 0.88 } } };
+  expect(diceOfAllFour({ ...expected, sequences: "t1ce+flair" })).toEqual({ wt: { mean: 0.88 } });
+  expect(diceOfAllFour({ ...expected, sequences: "t1+t1ce+t2+flair" })).toBeNull();
 });
 
 test("results are named, and unknown ones only listed", () => {
