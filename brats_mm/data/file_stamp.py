@@ -1,4 +1,4 @@
-"""Size and modification time of a file, which tell whether it changed since it was last read."""
+"""Size and modification time of a file, which show whether it has changed since it was last read."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -87,7 +87,7 @@ def _grid_sentence(volumes: Mapping[Modality, Volume], together: OneGrid | None,
     if together.moved:
         return (
             f"The {len(volumes)} sequences share a grid. {describe(together.moved)} had another axis order, direction "
-            "or crop, which is undone exactly."
+            "or crop, which was corrected without interpolation."
         )
     return f"The {len(volumes)} sequences share a grid."
 

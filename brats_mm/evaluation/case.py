@@ -42,7 +42,7 @@ class SetPredictor:
     """Function that predicts the subsets of a case, with its description.
 
     Attributes:
-        way: description for the summary.
+        description: how the model is run, for the summary.
         model: identity of the model.
         predict: function from a case and subsets to one prediction per subset, in the same order. A prediction's
             `case.available` is its subset.
@@ -50,7 +50,7 @@ class SetPredictor:
         whole_volume: whether to compare masks everywhere, because predictions may extend beyond the brain.
     """
 
-    way: str
+    description: str
     model: ModelIdentity
     predict: Callable[[Case, Sequence[Availability]], Iterable[Prediction]]
     windows: Mapping[str, Any] = field(default_factory=dict)
@@ -65,8 +65,8 @@ def shared_passes(predictor: Predictor) -> SetPredictor:
         # Release each prediction after use, to free its lazily computed maps.
         return (predictions.pop(subset) for subset in subsets)
 
-    way = "experts run once per case, on the bounding box of all its sequences"
-    return SetPredictor(way, predictor.model, predict, _windows(predictor))
+    description = "experts run once per case, on the bounding box of all its sequences"
+    return SetPredictor(description, predictor.model, predict, _windows(predictor))
 
 
 def _windows(predictor: Predictor) -> dict[str, Any]:

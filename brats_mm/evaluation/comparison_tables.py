@@ -44,7 +44,7 @@ def comparison_latex(document: Mapping[str, Any]) -> str:
     ]
     caption = (
         f"Dice in \\%. A: {a}. B: {b}. {document['cases']} cases, paired. Intervals: bootstrap over cases. p: Wilcoxon "
-        "signed-rank, for single subsets corrected by Holm"
+        "signed-rank test, corrected by Holm's method for single subsets"
     )
     head = "sequences & region & A & B & B $-$ A & interval & p"
     return tabular("llrrrrr", head, ["\n".join(block) for block in (means, sets) if block], caption)

@@ -48,7 +48,7 @@ class Protocol(str, Enum):
     """Cases and scoring of a published row."""
 
     OFFICIAL_2018 = "BraTS 2018, 66 validation cases, official server (closed)"
-    HOLD_OUT_2018 = "BraTS 2018, 'validation set' of an ablation; probably 57 held-out cases of the 285, no ET rule"
+    HOLD_OUT_2018 = "BraTS 2018, 'validation set' of an ablation, probably 57 held-out cases of the 285, no ET rule"
     THREE_FOLD_2018 = "BraTS 2018, three splits 199/29/57"
     FOLD_3_2018 = "BraTS 2018, lists equal to the third of the splits 199/29/57"
     OWN_2018 = "BraTS 2018, the authors' own split"

@@ -110,7 +110,9 @@ def evaluate(
         if not summary.cases:
             checkpoint.discard()
             raise CaseError(_none_usable(len(cases), failed))
-        document = summary.document(model=predictor.model, policy=effective.policy, failed=failed, way=predictor.way)
+        document = summary.document(
+            model=predictor.model, policy=effective.policy, failed=failed, description=predictor.description
+        )
         files = _publish(folder, checkpoint, document, effective)
     finally:
         checkpoint.leave()
@@ -160,7 +162,7 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
     return {
         "software version": __version__,
         "model": predictor.model.document(),
-        "way of prediction": predictor.way,
+        "way of prediction": predictor.description,
         "window settings": dict(predictor.windows),
         "empty-region policy": settings.policy.value,
         "list of tables": [CASES, WEIGHTS, TRUST],

@@ -128,7 +128,7 @@ class Summary:
         return summary
 
     def document(
-        self, *, model: ModelIdentity, policy: EmptyPolicy, failed: Mapping[str, str], way: str
+        self, *, model: ModelIdentity, policy: EmptyPolicy, failed: Mapping[str, str], description: str
     ) -> dict[str, Any]:
         """Return the content of `summary.json`."""
         subsets = [subset for subset in SUBSETS if self._has(subset)]
@@ -138,7 +138,7 @@ class Summary:
             "cases": self.cases,
             "failed": failed,
             "model": model.document(),
-            "way": way,
+            "way": description,
             "empty_policy": {"name": policy.value, "sentence": policy.sentence, "hd95_penalty_mm": PENALTY_MM},
             "definitions": DEFINITIONS,
             "means": {

@@ -22,7 +22,7 @@ def reliability_svg(points: Mapping[Region, Points], means: Mapping[Region, Poin
 
     Args:
         points: expected and true Dice, 0 to 1, of each segmentation.
-        means: mean expected and mean true Dice of each group, by rising expected Dice.
+        means: mean expected and mean true Dice of each group, in order of expected Dice.
     """
     width = MARGIN + len(REGIONS) * (SIDE + GAP)
     height = FOOT + SIDE + 24

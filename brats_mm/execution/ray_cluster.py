@@ -27,7 +27,7 @@ class ActorShare:
 
     Attributes:
         cores: CPU cores reserved by Ray.
-        gpus: GPUs reserved by Ray, also fractions.
+        gpus: GPUs reserved by Ray, which may be a fraction.
     """
 
     cores: float = 2

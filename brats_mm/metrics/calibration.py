@@ -116,7 +116,7 @@ def reliability(probability: Float[np.ndarray, "..."], reference: Bool[np.ndarra
 
 
 def no_reliability() -> Reliability:
-    """Return an empty table, the start of a sum."""
+    """Return an empty table, to which others can be added."""
     return Reliability(np.zeros(_ROWS), np.zeros(_ROWS), np.zeros(_ROWS))
 
 

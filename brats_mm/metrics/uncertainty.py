@@ -107,7 +107,7 @@ def entropy_table(
 
 
 def no_entropy_table() -> EntropyTable:
-    """Return an empty table, the start of a sum."""
+    """Return an empty table, to which others can be added."""
     return EntropyTable(np.zeros((4, BINS + 1)))
 
 

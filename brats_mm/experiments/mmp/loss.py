@@ -22,7 +22,7 @@ def smooth_l1(
 ) -> Float[Tensor, ""]:
     """Return the smooth L1 loss: mean over features, sum over masked modalities, mean over samples.
 
-    With x = projected - real: `x^2 / 2` if |x| < 1, else `|x| - 1/2`. Samples without masked modalities count 0.
+    With x = projected - real: `x^2 / 2` if |x| < 1, else `|x| - 1/2`. Samples without masked modalities count as 0.
     """
     losses = F.smooth_l1_loss(projected.float(), real.float(), reduction="none").flatten(2).mean(dim=2)  # (b m)
     return (losses * masked).sum(dim=1).mean()

@@ -16,7 +16,7 @@ BENT_MM = 0.3
 """Maximum distance of a first voxel from the line through the first and the last slice."""
 MISSING_SHARE = 0.1
 MISSING_RUN = 2
-"""Maximum fraction of missing slices, and most in a row, that are interpolated."""
+"""Maximum fraction of missing slices, and maximum number in a row, to interpolate."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,8 +44,10 @@ def lay_out(slices: Sequence[Slice]) -> Layout:
     """Order slices of one orientation and size, and find their grid."""
     lost = sum(not item.is_placed for item in slices)
     if lost:
-        subject = "no slice states" if lost == len(slices) else f"{lost} of its {len(slices)} slices do not state"
-        fault = f"{subject} its position (Image Position, Image Orientation or Pixel Spacing is missing)"
+        subject = (
+            "no slice states its" if lost == len(slices) else f"{lost} of its {len(slices)} slices do not state their"
+        )
+        fault = f"{subject} position (Image Position, Image Orientation or Pixel Spacing is missing)"
         return Layout(tuple(slices), None, fault=fault)
     distances = distances_of(slices)
     order = np.argsort(distances, kind="stable")

@@ -56,7 +56,7 @@ def coarse_image(volume: Volume) -> CoarseImage:
 
 
 def union(images: Iterable[CoarseImage]) -> Mask:
-    """Return the head: the foreground of any image."""
+    """Return the union of the foregrounds of all images, which is the head."""
     return np.asarray(np.logical_or.reduce([image.inside for image in images]))
 
 
