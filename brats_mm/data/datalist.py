@@ -84,7 +84,7 @@ def find_items(dataset_dir: Path | str) -> list[Item]:
     items = [item for folder in sorted(root.iterdir()) if folder.is_dir() for item in [find_item(folder)] if item]
     if not items:
         raise CaseError(
-            f"{root} holds no case. Each case needs a subfolder of NIfTI files named by sequence, such as "
+            f"{root} contains no case. Each case needs a subfolder of NIfTI files named by sequence, such as "
             f"case-t1ce.nii.gz."
         )
     return items

@@ -66,7 +66,7 @@ def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
     ambiguous = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
     if ambiguous or not candidates:
         raise CaseError(
-            f"{path} lists one file per case, but does not say which sequence each volume is: "
+            f"{path} lists one file per case, but does not state which sequence each volume is: "
             f'{", ".join(ambiguous) or "it has no modality"}. Add, for example, "modality": '
             '{"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
         )
@@ -92,7 +92,8 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
     scheme = scheme_with(parts)
     if scheme is None:
         raise CaseError(
-            f"{path} does not say which label is oedema, which the necrotic or non-enhancing core, and which enhancing "
+            f"{path} does not state which label is oedema, which the necrotic or non-enhancing core, and which "
+            "enhancing "
             'tumour. Add, for example, "labels": {"0": "background", "1": "edema", "2": "non-enhancing", "3": '
             f'"enhancing"}}, in the order of one of {SCHEMES}.'
         )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from brats_mm.data.checked_nifti import load_checked
 from brats_mm.data.file_stamp import FileStamp, file_stamp
-from brats_mm.domain.label_map import whole_labels
+from brats_mm.domain.label_map import integer_labels
 from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, Values, decide_schemes
 from brats_mm.errors import OptionError, VolumeError
 
@@ -38,7 +38,7 @@ def _values_in(stamp: FileStamp) -> Values:
         raise VolumeError(
             f"The label map {path} cannot be read ({error}). Check the name, or copy the file again."
         ) from error
-    return frozenset(whole_labels(stored, path.name).tolist()) - {0}
+    return frozenset(integer_labels(stored, path.name).tolist()) - {0}
 
 
 def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -76,7 +76,7 @@ def with_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) 
 
 
 def named_scheme(name: str) -> LabelScheme:
-    """Return the label scheme with a name.
+    """Return the label scheme with the given name.
 
     Raises:
         OptionError: the scheme is unknown.

@@ -16,7 +16,7 @@ from brats_mm.data.checked_nifti import CheckedNibabelReader
 from brats_mm.data.label_maps import named_scheme
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.domain.background import without_background
-from brats_mm.domain.label_map import regions_from_labels, whole_labels
+from brats_mm.domain.label_map import integer_labels, regions_from_labels
 from brats_mm.domain.label_scheme import decide_schemes, unknown_values
 from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.modality import MODALITIES, Modality
@@ -219,7 +219,7 @@ def region_masks(
         scheme: name of its label scheme. None detects it from the values.
         name: name of the case for error messages.
     """
-    values = whole_labels(torch.as_tensor(labels).numpy(), name)
+    values = integer_labels(torch.as_tensor(labels).numpy(), name)
     label_values = frozenset(np.unique(values).tolist()) - {0}
     try:
         decided = named_scheme(scheme) if scheme else decide_schemes({name: label_values})[name]

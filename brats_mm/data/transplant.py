@@ -56,10 +56,10 @@ class Piece:
     """A tumour with its surroundings, cut from a case.
 
     Attributes:
-        image: (m, h, w, d).
-        label: (3, h, w, d) masks.
+        image: (m, h, w, d) z-scores of the box around the tumour.
+        label: (3, h, w, d) masks of WT, TC, ET in the box.
         weight: (h, w, d), 1 in the tumour, falling to 0 around it, 0 outside the donor's brain.
-        centre: its middle as fractions of the brain's box.
+        centre: centre of the tumour, as fractions of the brain's box.
     """
 
     image: Tensor

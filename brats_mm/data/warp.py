@@ -81,7 +81,7 @@ def offsets(window: Sequence[int]) -> Float[Tensor, "3 h w d"]:
 
 
 def rotation(x: float, y: float, z: float) -> np.ndarray:
-    """Return the matrix of successive rotations about the three axes, in radians."""
+    """Return the (3, 3) matrix of successive rotations about the three axes, by angles in radians."""
     turns = []
     for axis, angle in enumerate((x, y, z)):
         first, second = [other_axis for other_axis in range(3) if other_axis != axis]

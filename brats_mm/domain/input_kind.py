@@ -22,7 +22,8 @@ LARGEST_BRAIN_ML = 2400.0
 LARGEST_SECTION_CM2 = 225.0
 """Larger than the axial section of any brain, but smaller than that of an adult head.
 
-The largest of 124 BraTS brains has 219, and a head with skull has 249. A slab of a head can be smaller than a brain.
+The largest of 124 BraTS brains has 219 cm2, and a head with skull has 249 cm2. A slab of a head can be smaller than a
+brain.
 """
 
 

@@ -55,7 +55,7 @@ def regions_from_labels(
     }
 
 
-def whole_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
+def integer_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
     """Return label values as integers.
 
     Args:

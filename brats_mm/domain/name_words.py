@@ -156,8 +156,7 @@ def _word(text: str, start: int, end: int) -> Word:
 
 
 def without_entities(stem: str) -> str:
-    """Return a BIDS name without its entities: keep the values of `acq-`, `rec-` and `desc-`, and turn `ce-` into a
-    word.
+    """Remove the entities from a BIDS name. Values of `acq-`, `rec-` and `desc-` are kept, and `ce-` becomes a word.
 
     Names without `sub-` or `ses-` are returned unchanged.
     """
@@ -212,8 +211,7 @@ def without_time_points(tokens: Sequence[Word]) -> list[Word]:
 
 
 def may_be_time_point(tokens: Sequence[Word], index: int) -> bool:
-    """Return whether a word such as `post` may mean a time point, because an unknown word follows or a time span
-    precedes it.
+    """Return whether a word such as `post` may mean a time point: an unknown word follows, or a time span precedes.
 
     `T1_post_bestrahlt` and `T1_6mo_post` can be images before contrast. `T1_post_reg` is not a time point.
     """

@@ -54,7 +54,7 @@ def compare(
         out: folder for `comparison.json`, `.md`, `.csv` and `.tex`. None writes nothing.
 
     Raises:
-        OptionError: a folder holds no evaluation, the policies for empty regions differ, or no case is shared.
+        OptionError: a folder contains no evaluation, the policies for empty regions differ, or no case is shared.
     """
     effective = settings or ComparisonSettings()
     summaries = read_summary(first), read_summary(second)

@@ -45,7 +45,8 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
         The content of `summary.json`, with `pooled_from`.
 
     Raises:
-        OptionError: a folder holds no evaluation, a case is in two of them, or their policies for empty regions differ.
+        OptionError: a folder contains no evaluation, a case is in two of them, or their policies for empty regions
+            differ.
         OutputError: the folder already holds an evaluation or cannot be written.
     """
     if (out / CASES).exists() and not overwrite:

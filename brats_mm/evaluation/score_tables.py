@@ -85,7 +85,7 @@ def write_score_tables(
         The files, and the statistics.
 
     Raises:
-        OptionError: a folder holds no evaluation, or a score is unknown.
+        OptionError: a folder contains no evaluation, or a score is unknown.
         OutputError: tables exist or cannot be written.
     """
     names = [STATISTICS, *(f"{score}.tex" for score in scores)]

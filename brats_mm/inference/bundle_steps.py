@@ -135,7 +135,7 @@ class EngineInferer(Inferer):
 
 
 def named_convention(name: str) -> LabelConvention:
-    """Return the label convention with a name.
+    """Return the label convention with the given name.
 
     Args:
         name: `brats2023` or `brats2021`.

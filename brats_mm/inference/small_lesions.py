@@ -1,4 +1,4 @@
-"""Drop small separate components of each region, which are mostly false."""
+"""Drop small separate components of each region, which are mostly false positives."""
 
 import numpy as np
 import torch
@@ -52,9 +52,7 @@ def _mask(logits: Tensor, channels: list[int]) -> Mask:
 
 
 def _small_components(mask: Mask, smallest: float) -> Mask | None:
-    """Return the voxels of components with fewer than `smallest` voxels, except the largest, or None if there are no
-    such voxels.
-    """
+    """Return the voxels of components with fewer than `smallest` voxels, except the largest. None if there are none."""
     if not mask.any():
         return None
     box = bounding_box(mask)

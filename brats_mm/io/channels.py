@@ -85,5 +85,5 @@ def no_order(path: Path, volumes: int) -> CaseError:
     return CaseError(
         f"{path.name} has {volumes} volumes in one file, but their sequences are unknown. Specify them, for example "
         f"--channels flair,t1,t1ce,t2, or --channels {DECATHLON} for the order of the Decathlon's Task01. Or keep the "
-        "dataset's dataset.json beside the file or up to two folders above."
+        "dataset's dataset.json next to the file or up to two folders above."
     )

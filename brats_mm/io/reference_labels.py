@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.label_map import Mask, regions_from_labels, whole_labels
+from brats_mm.domain.label_map import Mask, integer_labels, regions_from_labels
 from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_values
 from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.regions import Region
@@ -68,7 +68,7 @@ def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
             f"The label map {path.name} is on a different grid than the images: {_shown(label_grid)} instead of "
             f"{_shown(grid)}. Resample the label map to the images with nearest-neighbour interpolation."
         )
-    return whole_labels(placed, path.name)
+    return integer_labels(placed, path.name)
 
 
 def _shown(grid: Grid) -> str:

@@ -1,6 +1,4 @@
-"""Fine-tune a bundle on the cases of a plan for a limited time, and evaluate the old and the new version on held-out
-cases.
-"""
+"""Fine-tune a bundle on the cases of a plan, and evaluate the old and the new version on held-out cases."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

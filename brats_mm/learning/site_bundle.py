@@ -21,8 +21,7 @@ _CROSS = "brats_mm.networks.presets.cross_sequence"
 
 
 def plan_of_corrections(store: CorrectionStore, version: str, parent: str) -> TrainingPlan:
-    """Return the plan of a training run on all usable corrections of a store, with files relative to the store's
-    folder.
+    """Plan a training run on all usable corrections of a store, with files relative to the store's folder.
 
     Args:
         store: corrections.

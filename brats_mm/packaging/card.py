@@ -109,7 +109,7 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
         bundle: the bundle whose weights were evaluated.
 
     Raises:
-        InputError: the folder holds no evaluation, or one of other weights.
+        InputError: the folder contains no evaluation, or one of other weights.
         BundleError: the bundle is damaged.
         OutputError: the bundle is not writable.
     """

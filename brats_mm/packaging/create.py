@@ -64,7 +64,7 @@ def create_bundle(
         template: bundle whose `network_def` the weights belong to.
         version: version of the new bundle.
         configs: configs that the training used on top of the template's `train.json`, such as
-            `configs/methods/mmp.json`. Optional if a record beside the checkpoint names the network and voxel size.
+            `configs/methods/mmp.json`. Optional if a record next to the checkpoint names the network and voxel size.
         calibrate_on: labelled cases to fit the correction to. Without cases, the logits are not corrected. Use
             validation cases, because the model overfits its training cases, and test cases must remain unseen.
         fit: the correction to fit. `calibration_choice.calibrate` fits an offset per region, written into the weights.
@@ -133,7 +133,7 @@ def write_bundle(
         metadata: content of `configs/metadata.json`.
         correction: sentence of the model card about the correction of the logits.
         calibration: correction that the weights contain.
-        subsets: correction to write beside the weights.
+        subsets: correction to write next to the weights.
 
     Raises:
         OutputError: the folder cannot be written to.

@@ -36,7 +36,7 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
     Args:
         template: the bundle that was trained.
         configs: configs that the training used on top of `train.json`. Without configs, the settings come from the
-            records beside the checkpoints.
+            records next to the checkpoints.
         checkpoints: the weights. See `training.record`.
 
     Raises:

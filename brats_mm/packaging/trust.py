@@ -47,7 +47,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
             folder.
 
     Raises:
-        OptionError: the folder holds no evaluation with `trust.csv`, one of other weights, or too few cases.
+        OptionError: the folder contains no evaluation with `trust.csv`, one of other weights, or too few cases.
         BundleError: the bundle is damaged.
         OutputError: a file cannot be written.
     """

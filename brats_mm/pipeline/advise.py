@@ -34,7 +34,7 @@ def advise_result(folder: Path) -> dict[str, Any]:
         trust, sequences = report["trust"], "+".join(report["sequences_found"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OptionError(
-            f"{path} holds no advice ({error!r}). Use a folder written by this version of `brats-mm segment`."
+            f"{path} contains no advice ({error!r}). Use a folder written by this version of `brats-mm segment`."
         ) from error
     gains = trust["expected_gains"]
     return _document(sequences, gains, trust["advice"], complete=not report["sequences_missing"])

@@ -28,7 +28,7 @@ class BestModel:
         path: path of the checkpoint, a plain state dict.
         metric: metric to select by, one of `validation_scores.NAMES`. None uses the validator's key metric. A lower
             loss is better.
-        record: record to write beside the checkpoint.
+        record: record to write next to the checkpoint.
 
     Raises:
         OptionError: the metric is unknown.

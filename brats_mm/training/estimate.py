@@ -108,8 +108,7 @@ def estimate(
     on_stage: OnStage | None = None,
     on_case: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Check a plan like a training run, measure the data set, and run two steps and one validation of each training
-    run.
+    """Check a plan, measure its data set, and run two steps and one validation of each training run.
 
     The experts of stage 1 have the same network and window, so only the first one is measured. Nothing is written to
     the plan's output folder.

@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 class Progress:
     """Handler that logs a line per epoch and sets metrics. Attach it to a trainer as its first handler.
 
-    Metrics: `mean_loss`, `images_per_second` (training without validation), `data_wait_share` (0 to 1; if it is high,
-    raise `num_workers` or `cache_rate`) and `learning_rate`.
+    Metrics: `mean_loss`, `images_per_second` (training without validation), `data_wait_share` (0 to 1) and
+    `learning_rate`. If `data_wait_share` is high, raise `num_workers` or `cache_rate`.
 
     Args:
         clock: function that returns seconds.

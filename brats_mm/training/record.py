@@ -1,4 +1,4 @@
-"""Record beside each checkpoint with the settings, data and versions of its training.
+"""Record next to each checkpoint with the settings, data and versions of its training.
 
 A checkpoint `model.pt` has a record `model.pt.json`. `brats-mm bundle create` reads the network and voxel size from it.
 Resumed training runs and warm starts compare their settings with it.
@@ -73,7 +73,7 @@ class TrainingRecord:
         }
 
     def write_beside(self, checkpoint: Path) -> None:
-        """Write the record beside a saved checkpoint."""
+        """Write the record next to a saved checkpoint."""
         path = record_path(checkpoint)
         temporary = path.with_name(f".{path.name}.part")
         temporary.write_text(json.dumps(self.document, indent=2) + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class LastState:
     """Handler that saves the full training state after every epoch. Attach it to a trainer as its last handler.
 
-    The state is written beside the best model as `<name>_last.pt` and holds only tensors and plain containers. A
+    The state is written next to the best model as `<name>_last.pt` and holds only tensors and plain containers. A
     resumed run has the same curve as an uninterrupted one, because random numbers depend only on seed and epoch
     (`EpochSeed`).
 

@@ -95,7 +95,7 @@ def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile
 
 
 def volume_score(record: TrustRecord) -> float:
-    """Return the absolute error of the log volume."""
+    """Return the absolute error of the logarithm of the volume."""
     ratio = (record.reference_ml + VOLUME_OFFSET_ML) / (record.predicted_ml + VOLUME_OFFSET_ML)
     return abs(math.log(ratio))
 

@@ -325,7 +325,7 @@ class ResultScreen implements Screen {
     if (this.readout) this.readout.other = { name, segmentation: second };
     this.readout?.show(this.pane.viewer.crosshair(), "crosshair");
     history.replaceState(null, "", `#job=${encodeURIComponent(this.job.id)}&with=${encodeURIComponent(job.id)}`);
-    announce(`The result ${name} is shown beside the first.`);
+    announce(`The result ${name} is shown next to the first.`);
   }
 
   private showDifference(shown: boolean): void {

@@ -91,7 +91,7 @@ def with_gaps(
 
 
 def having(items: Sequence[Mapping[str, Any]], modality: int) -> list[dict[str, Any]]:
-    """Return the items that have the modality with an index, to train its expert."""
+    """Return the items that have the given modality, to train its expert."""
     return [dict(item) for item in items if _flags(item["available"])[modality]]
 
 

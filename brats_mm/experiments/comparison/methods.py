@@ -1,8 +1,9 @@
 """Read the methods of an experiment from config and experiment files.
 
 A config file defines one method, named after the file. An experiment file lists methods by name under `methods`. Each
-is a config file beside it, entries of a config (merged into the file that their `config` names), or another experiment
-file, whose methods keep their names. Its `settings` apply to every training run, its `expert_settings` to experts only.
+is a config file in the same folder, entries of a config (merged into the file that their `config` names), or another
+experiment file, whose methods keep their names. Its `settings` apply to every training run, its `expert_settings` to
+experts only.
 """
 
 import json

@@ -81,14 +81,14 @@ def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
 
     Raises:
         OptionError: transformers is not installed.
-        BundleError: the folder holds no BERT model.
+        BundleError: the folder contains no BERT model.
     """
     transformers = import_transformers()
     try:
         encoder = transformers.BertModel.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the library raises types of its own and of torch
         raise BundleError(
-            f"{folder} holds no BERT model ({first_line(error)}). Set --bert_folder to a local folder with "
+            f"{folder} contains no BERT model ({first_line(error)}). Set --bert_folder to a local folder with "
             "config.json and weights."
         ) from error
     return TextExpert(encoder, width=int(encoder.config.hidden_size), classes=classes)

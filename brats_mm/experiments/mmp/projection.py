@@ -93,7 +93,7 @@ class Projection(nn.Module):
         aggregated: k, aggregated tokens per modality.
         heads: heads of the cross-attention.
         hidden: hidden features of the MLP, as a multiple of the width.
-        mean: whether the MLP sees the mean m(n) beside s(n).
+        mean: whether the MLP sees the mean m(n) in addition to s(n).
 
     Shapes:
         tokens (b, m, n, d), of which unavailable modalities are ignored. available (b, m) booleans, at least one true

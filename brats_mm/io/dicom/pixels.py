@@ -59,7 +59,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
     """Return the stored values of a file, (frames, rows, columns), before rescaling.
 
     Raises:
-        VolumeError: GDCM cannot decode the file, or it holds no grey values.
+        VolumeError: GDCM cannot decode the file, or it contains no grey values.
     """
     if not stored.is_monochrome:
         raise VolumeError(

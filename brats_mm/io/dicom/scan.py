@@ -171,7 +171,7 @@ def _nothing(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
     reasons = "; ".join(f"{count} of its files: {reason}" for reason, (count, _) in list(ignored.items())[:4])
     contents = f" ({reasons})" if reasons else ", and no other file"
     return (
-        f"{folder} holds no DICOM image{contents}. Provide the folder with the images of the study, "
+        f"{folder} contains no DICOM image{contents}. Provide the folder with the images of the study, "
         "or NIfTI files with --t1, --t1ce, --t2, --flair."
     )
 

@@ -55,7 +55,7 @@ _TYPES = {
 
 
 def parse_metaimage(path: Path) -> Raster:
-    """Parse the header of a MetaImage. Voxels may be in another file only for .mhd, and only beside it.
+    """Parse the header of a MetaImage. Voxels may be in another file only for .mhd, and only in the same folder.
 
     Raises:
         VolumeError: the header is invalid, or describes unusable voxels.

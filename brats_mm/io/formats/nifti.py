@@ -30,7 +30,7 @@ _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
 
 
 def parse_nifti(path: Path, channel: int | None = None) -> Raster:
-    """Read the header of a NIfTI or Analyze file. The second file of a pair must be beside the first.
+    """Read the header of a NIfTI or Analyze file. The second file of a pair must be in the same folder.
 
     Args:
         path: the file.

@@ -78,7 +78,7 @@ _SPATIAL_KINDS = ("domain", "space", "time", "???", "none")
 
 
 def parse_nrrd(path: Path) -> Raster:
-    """Parse the header of an NRRD file. Voxels may be in another file only for .nhdr, and only beside it.
+    """Parse the header of an NRRD file. Voxels may be in another file only for .nhdr, and only in the same folder.
 
     Raises:
         VolumeError: the header is invalid, or describes unusable voxels.

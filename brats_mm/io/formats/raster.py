@@ -173,7 +173,7 @@ def encoding_of(path: Path) -> Encoding:
 
 
 def file_beside(header: Path, name: str) -> Path:
-    """Return the file with a name in the header's folder.
+    """Return the file with the given name in the header's folder.
 
     Raises:
         VolumeError: the name is not a plain file name, or the file is missing or elsewhere.

@@ -97,7 +97,7 @@ def headers_in(folder: Path) -> SourceSeries:
     """Read the headers of the only series in a folder. A name ending in `#2` selects its second volume.
 
     Raises:
-        OptionError: highdicom is not installed, or the folder holds no DICOM series.
+        OptionError: highdicom is not installed, or the folder contains no DICOM series.
         VolumeError: the headers lack attributes that results need.
     """
     require_dicom_out()

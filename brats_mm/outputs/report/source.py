@@ -69,7 +69,7 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
             the others have different grids.
 
     Raises:
-        OptionError: the folder holds no result, or one of another version.
+        OptionError: the folder contains no result, or one of another version.
         VolumeError, GridError: a volume is damaged or on another grid.
     """
     report, importance = _document(folder / "report.json"), _document(folder / "importance.json")

@@ -56,7 +56,7 @@ def test_rejects_two_label_maps(tmp_path: Path) -> None:
 
 
 def test_error_for_folder_without_cases_describes_expected_content(tmp_path: Path) -> None:
-    with pytest.raises(CaseError, match="holds no case"):
+    with pytest.raises(CaseError, match="contains no case"):
         find_items(tmp_path)
     with pytest.raises(CaseError, match="There is no folder"):
         find_items(tmp_path / "absent")

@@ -81,7 +81,7 @@ def test_files_with_too_few_volumes_are_reported_before_training(root: Path) -> 
     [
         ({"modality": {}}, "which sequence each volume is: it has no modality"),
         ({"modality": {"0": "MRI"}}, r"which sequence each volume is: 0 \(MRI\)"),
-        ({"labels": {"1": "tumour"}}, "does not say which label is oedema"),
+        ({"labels": {"1": "tumour"}}, "does not state which label is oedema"),
     ],
 )
 def test_rejects_incomplete_list(changed: dict[str, Any], message: str) -> None:

@@ -74,7 +74,7 @@ def test_label_order_follows_dataset_json(tmp_path: Path, labels: dict[str, Any]
 
 
 def test_rejects_unknown_label_order(tmp_path: Path) -> None:
-    with pytest.raises(CaseError, match="does not say which label is oedema"):
+    with pytest.raises(CaseError, match="does not state which label is oedema"):
         nnunet_items(_raw(tmp_path, labels={"background": 0, "tumour": 1}))
 
 

@@ -47,7 +47,7 @@ def test_advice_for_result_uses_its_report(tmp_path):
 
 def test_rejects_reports_without_advice_and_unknown_sequences(tmp_path):
     (tmp_path / "report.json").write_text("{}")
-    with pytest.raises(OptionError, match="holds no advice"):
+    with pytest.raises(OptionError, match="contains no advice"):
         advise_result(tmp_path)
     with pytest.raises(OptionError, match="neither a result folder nor a subset"):
         parse_subset("t1+t9")

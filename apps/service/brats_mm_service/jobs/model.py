@@ -129,5 +129,5 @@ class Job:
         return any("." not in name for name in self.sequences.values())
 
     def result(self, name: str) -> ResultFile | None:
-        """Return the result with a name, or None."""
+        """Return the result with the given name, or None."""
         return next((file for file in self.results if file.name == name), None)

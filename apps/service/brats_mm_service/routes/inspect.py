@@ -46,7 +46,7 @@ def router(service: Service) -> APIRouter:
                 try:
                     limits = service.settings.uploads
                     form = await receive_form(request, folder, limits, files=(CASE,), texts=("options",))
-                    return await asyncio.to_thread(look_into, form, folder, service.checker)
+                    return await asyncio.to_thread(inspect_upload, form, folder, service.checker)
                 finally:
                     await asyncio.to_thread(queue.files.discard, folder)
         except NoSlot as full:
@@ -78,8 +78,8 @@ _BODY: dict[str, Any] = {
 }
 
 
-def look_into(form: Form, folder: Path, checker: UploadChecker) -> dict[str, Any]:
-    """Return the table of a received zip.
+def inspect_upload(form: Form, folder: Path, checker: UploadChecker) -> dict[str, Any]:
+    """Return the table of `brats-mm inspect` for a received zip.
 
     Raises:
         Problem: there is no zip, or it contains nothing to inspect.

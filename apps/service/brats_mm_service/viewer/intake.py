@@ -138,7 +138,7 @@ class StoredLabel:
     """A checked label map.
 
     Attributes:
-        sent: stored name of the submitted file. `labels.nii.gz` beside it is on the grid of the image.
+        sent: stored name of the submitted file. `labels.nii.gz` in the same folder is on the grid of the image.
         volumes_ml: volume of each compartment.
     """
 
@@ -173,7 +173,7 @@ def store_label(file: ReceivedFile, folder: Path, image: str, value_names: dict[
 
 
 def score_label(folder: Path) -> dict[str, dict[str, float | None]]:
-    """Return the scores of the prediction beside a stored label, by region."""
+    """Return the scores of the prediction in the folder of a stored label, by region."""
     from brats_mm.learning.scores import score_prediction
 
     corrected, predicted = (read_stored(folder / name) for name in (LABELS, PREDICTION))

@@ -156,8 +156,7 @@ def _word(text: str, start: int, end: int) -> Word:
 
 
 def without_entities(stem: str) -> str:
-    """Return a BIDS name without its entities: keep the values of `acq-`, `rec-` and `desc-`, and turn `ce-` into a
-    word.
+    """Remove the entities from a BIDS name. Values of `acq-`, `rec-` and `desc-` are kept, and `ce-` becomes a word.
 
     Names without `sub-` or `ses-` are returned unchanged.
     """

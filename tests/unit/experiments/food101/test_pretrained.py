@@ -56,7 +56,7 @@ def test_bert_is_read_only_from_local_folder(tmp_path):
     transformers.BertModel(transformers.BertConfig(**shape)).save_pretrained(tmp_path / "bert")
     expert = bert_expert(tmp_path / "bert", classes=3).eval()
     assert expert(torch.ones(2, 2, 5, dtype=torch.long)).shape == (2, 3)
-    with pytest.raises(BundleError, match=r"holds no BERT model .* local folder"):
+    with pytest.raises(BundleError, match=r"contains no BERT model .* local folder"):
         bert_expert(tmp_path / "absent", classes=3)
 
 

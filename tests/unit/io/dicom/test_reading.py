@@ -427,7 +427,7 @@ def test_rejects_two_patients_in_one_study(tmp_path: Path) -> None:
 def test_reports_folder_without_dicom(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
 
-    with pytest.raises(CaseError, match="holds no DICOM image"):
+    with pytest.raises(CaseError, match="contains no DICOM image"):
         scan(tmp_path)
 
 
