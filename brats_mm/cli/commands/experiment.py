@@ -76,8 +76,8 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--ray", metavar="ADDRESS", help="train on a Ray cluster: an address, auto, or local for this machine"
     )
-    parser.add_argument("--cores", type=float, default=2, metavar="N", help="CPU cores per training on a cluster")
-    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs per training on a cluster")
+    parser.add_argument("--cores", type=float, default=2, metavar="N", help="CPU cores per training run on a cluster")
+    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs per training run on a cluster")
     add_terminal_options(parser)
 
 
