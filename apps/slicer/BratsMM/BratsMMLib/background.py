@@ -184,5 +184,5 @@ def _corners(data: Array) -> Array:
 
 
 def _all_finite(data: Array) -> bool:
-    """Whether all voxels are finite. NaN propagates through minimum and maximum."""
+    """Return whether all voxels are finite. NaN propagates through minimum and maximum."""
     return bool(np.isfinite(data.min(initial=0.0)) and np.isfinite(data.max(initial=0.0)))
