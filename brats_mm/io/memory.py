@@ -12,6 +12,7 @@ from nibabel.spatialimages import SpatialImage
 
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.data.nifti_units import affine_in_mm
+from brats_mm.data.value_range import scale_extremes
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import CaseError, VolumeError
@@ -110,11 +111,11 @@ def _checked(
         )
     matrix = np.array(affine, np.float64)
     check_affine(matrix, place)
-    voxels, notes = fill_nan_background(np.asarray(data.reshape(shape), np.float32, order="F"))
-    check_voxels(voxels, place)
-    return Volume(
-        voxels, Grid(shape, matrix, sform_code=codes[0], qform_code=codes[-1]), ((note,) if note else ()) + notes
-    )
+    filled, nan_notes = fill_nan_background(np.asarray(data.reshape(shape), np.float32, order="F"))
+    check_voxels(filled, place)
+    voxels, scale_notes = scale_extremes(filled)
+    grid = Grid(shape, matrix, sform_code=codes[0], qform_code=codes[-1])
+    return Volume(voxels, grid, (*((note,) if note else ()), *nan_notes, *scale_notes))
 
 
 def _ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from brats_mm.data.nan_background import fill_nan_background
+from brats_mm.data.value_range import scale_extremes
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import VolumeError
 from brats_mm.io.channels import split_channel
@@ -52,9 +53,10 @@ def read_volume(path: Path) -> Volume:
     if is_folder and holds_dicom(path):
         return read_series_folder(path)
     volume = read_stored(path)
-    data, notes = fill_nan_background(volume.data)
-    check_voxels(data, path)
-    return Volume(data, volume.grid, (*volume.notes, *notes))
+    filled, nan_notes = fill_nan_background(volume.data)
+    check_voxels(filled, path)
+    data, scale_notes = scale_extremes(filled)
+    return Volume(data, volume.grid, (*volume.notes, *nan_notes, *scale_notes))
 
 
 def read_stored(path: Path) -> Volume:
