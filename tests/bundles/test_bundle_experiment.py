@@ -267,6 +267,16 @@ def test_experiment_file_may_include_others(methods: Path, tmp_path: Path) -> No
     assert same.settings == {"window": [8], "seed": 2}
 
 
+def test_variants_of_one_config_have_distinct_titles(cases: Path, methods: Path, tmp_path: Path) -> None:
+    variants = {
+        "methods": {name: {"config": str(methods.parent / "small_mmp.json"), "seed": 1} for name in ("first", "second")}
+    }
+    variants["methods"]["other"] = {"network_def": NETWORKS["simmlm"], "experts_dir": "none"}
+    (tmp_path / "variants.json").write_text(json.dumps(variants))
+    runs = planned(cases, tmp_path / "variants.json", tmp_path / "out").runs
+    assert [run.title for run in runs] == ["MMP (first)", "MMP (second)", "other"]
+
+
 def test_rejects_experiment_file_that_includes_itself(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps({"methods": {"other": "two.json"}}))
     (tmp_path / "two.json").write_text(json.dumps({"methods": {"other": "one.json"}}))

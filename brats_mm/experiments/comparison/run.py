@@ -152,7 +152,16 @@ def plan(
         for method in methods
         for seed in dict.fromkeys(seeds)
     )
-    return Experiment(runs, RunEvaluator(cases, template.root, device), budget, data)
+    return Experiment(_with_distinct_titles(runs), RunEvaluator(cases, template.root, device), budget, data)
+
+
+def _with_distinct_titles(runs: Sequence[ExperimentRun]) -> tuple[ExperimentRun, ...]:
+    """Add the method's name to titles that several methods share, such as variants of one config."""
+    methods = {run.method: run.title for run in runs}
+    titles = list(methods.values())
+    return tuple(
+        replace(run, title=f"{run.title} ({run.method})") if titles.count(run.title) > 1 else run for run in runs
+    )
 
 
 def perform(
