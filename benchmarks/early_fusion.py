@@ -7,28 +7,24 @@ The network reads the whole brain at 1 mm in overlapping windows, without modali
 coarse-to-fine search. The output folder has the format of `brats-mm evaluate`, so `brats-mm compare` reads it.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import machine
 import torch
+from case_list import evaluate_chosen, evaluation_parser
 from torch import Tensor, nn
 
-from brats_mm.domain.availability import SUBSETS
 from brats_mm.evaluation.case import shared_passes
-from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.inference.coarse_to_fine import FINE_OVERLAP, FINE_WINDOW
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
 from brats_mm.inference.single_backend import torch_backend
 from brats_mm.io.bundle import open_bundle
-from brats_mm.io.labelled_cases import labelled_cases
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.single import SingleNetwork
-from brats_mm.pipeline.advise import parse_subset
 from brats_mm.pipeline.network import load_network
 
 
@@ -61,28 +57,10 @@ def early_fusion_predictor(bundle: Path | None = None) -> Predictor:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("dataset", type=Path, metavar="DATALIST", help="JSON list of cases, or folder of case folders")
-    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder of the list's paths")
-    parser.add_argument("--section", default="validation", help="section of the list")
-    parser.add_argument("--cases", nargs="*", default=[], metavar="CASE", help="only these cases")
-    parser.add_argument("--subsets", nargs="*", metavar="SUBSET", help="only these subsets, such as t1ce+flair")
-    parser.add_argument("--bundle", type=Path, help="bundle with a cross-sequence expert (default: the installed one)")
+    parser = evaluation_parser(__doc__)
     parser.add_argument("--resume", action="store_true", help="continue an interrupted evaluation")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the tables")
     options = machine.parse(parser, arguments)
-    cases = labelled_cases(
-        options.dataset, dataset_dir=options.dataset_dir, section=options.section, names=options.cases
-    )
-    subsets = tuple(map(parse_subset, options.subsets)) if options.subsets else SUBSETS
-    settings = EvaluationSettings(subsets=subsets, plots=False, resume=options.resume)
-    evaluate(
-        cases,
-        options.output,
-        shared_passes(early_fusion_predictor(options.bundle)),
-        settings,
-        on_case=lambda done, total, name: print(f"{done} of {total}: {name}", flush=True),
-    )
+    evaluate_chosen(options, shared_passes(early_fusion_predictor(options.bundle)), resume=options.resume)
 
 
 if __name__ == "__main__":
