@@ -19,6 +19,7 @@ from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.subset_calibration import IDENTITY
+from brats_mm.evaluation.summary import CaseEvaluation, VoxelTables
 from brats_mm.evaluation.tables import CaseRow, WeightRow
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
@@ -27,14 +28,13 @@ from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.calibration import Reliability, reliability
 from brats_mm.metrics.case_scores import Reference, Rule, reference_of, score_regions
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.uncertainty import EntropyTable, entropy_table
+from brats_mm.metrics.uncertainty import entropy_table
 from brats_mm.trust.record import TrustRecord, probability_scores, without_correction
 
 MARGIN = 2
 """Margin in voxels around brain and reference for comparing masks. Predictions do not extend further."""
 
 Box = tuple[slice, slice, slice]
-VoxelTables = tuple[Reliability, EntropyTable]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,16 +78,6 @@ def _windows(predictor: Predictor) -> dict[str, Any]:
         "tta_flips": [list(axes) for axes in settings.tta_flips],
         "backend": predictor.backend.name if predictor.backend else "torch",
     }
-
-
-@dataclass(frozen=True)
-class CaseEvaluation:
-    """Results of one case: table rows, and voxel counts by probability and entropy for each subset and region."""
-
-    rows: tuple[CaseRow, ...]
-    weights: tuple[WeightRow, ...]
-    trust: tuple[TrustRecord, ...]
-    tables: Mapping[Availability, Mapping[Region, VoxelTables]]
 
 
 def evaluate_case(

@@ -1,62 +1,41 @@
 """Checkpoint of a running evaluation, so that it can resume after an interruption.
 
-The folder `unfinished` inside the results holds the tables so far, and is removed when the results are complete.
-`plan.json` describes the evaluation. `progress.npz` is replaced atomically after each case. Table rows of an incomplete
-case are truncated on resume.
+The folder `unfinished` inside the results holds one file per finished case, and `plan.json`, which describes the
+evaluation. It is removed when the results are complete.
 """
 
 import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.regions import Region
 from brats_mm.errors import OptionError, OutputError
-from brats_mm.evaluation.tables import CASES
+from brats_mm.evaluation.summary import CaseEvaluation
+from brats_mm.evaluation.tables import CASES, CaseRow, WeightRow
+from brats_mm.metrics.calibration import Reliability
+from brats_mm.metrics.uncertainty import EntropyTable
 from brats_mm.outputs.folder import output_errors
+from brats_mm.trust.record import TrustRecord
 
 FOLDER = "unfinished"
 PLAN = "plan.json"
-PROGRESS = "progress.npz"
-_TEXT = "text"
-
-
-@dataclass(frozen=True)
-class SavedSums:
-    """Sums over cases as plain values and arrays, saved without loss of precision."""
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EvaluationProgress:
-    """Progress of an evaluation.
-
-    Attributes:
-        done: number of finished cases from the start of the list, including failed ones.
-        failed: case name -> reason.
-        table_bytes: file name of a table -> its size after the last finished case.
-        sums: sums over the finished cases.
-    """
-
-    done: int = 0
-    failed: Mapping[str, str] = field(default_factory=dict)
-    table_bytes: Mapping[str, int] = field(default_factory=dict)
-    sums: SavedSums = field(default_factory=SavedSums)
 
 
 class EvaluationCheckpoint:
     """Folder of a running evaluation.
 
     Attributes:
-        folder: path of the folder, where tables are written.
+        folder: path of the folder.
     """
 
     def __init__(self, results: Path) -> None:
@@ -88,13 +67,10 @@ class EvaluationCheckpoint:
             )
 
     def cases_done(self) -> int:
-        """Return the number of finished cases of an interrupted evaluation, or 0 if there is no readable checkpoint."""
-        try:
-            return self._read().done
-        except OptionError:
-            return 0
+        """Return the number of finished cases, including failed ones, of an interrupted evaluation."""
+        return sum(1 for _ in takewhile(Path.exists, map(self._file, count(1))))
 
-    def begin(self, plan: Mapping[str, Any], *, resume: bool) -> EvaluationProgress:
+    def begin(self, plan: Mapping[str, Any], *, resume: bool) -> None:
         """Create the folder, or resume the interrupted evaluation in it.
 
         Args:
@@ -106,28 +82,48 @@ class EvaluationCheckpoint:
             OutputError: the folder cannot be created.
         """
         plan_document = json.loads(json.dumps(plan))
-        if resume and (self.folder / PROGRESS).exists():
+        if resume and self.cases_done():
             self._same_plan(plan_document)
-            return self._read()
+            for _ in self.results():  # report a damaged file now, not after the remaining cases
+                pass
+            return
         self._made = [folder for folder in (self._results, *self._results.parents) if not folder.exists()]
         with output_errors(self._results):
             self._remove()
             self.folder.mkdir(parents=True)
             (self.folder / PLAN).write_text(json.dumps(plan_document, indent=1), encoding="utf-8")
-        return EvaluationProgress()
 
-    def save(self, progress: EvaluationProgress) -> None:
-        """Replace the saved progress atomically."""
-        text = {"done": progress.done, "failed": progress.failed, "table_bytes": progress.table_bytes}
-        content: dict[str, Any] = dict(progress.sums.arrays)
-        content[_TEXT] = np.array(json.dumps({**text, "values": progress.sums.values}))
-        new = self.folder / f"{PROGRESS}.new"
+    def save(self, number: int, name: str, result: CaseEvaluation | str) -> None:
+        """Save the results of a case, or the reason why it failed, atomically.
+
+        Args:
+            number: number of the case, from 1.
+            name: the case's name.
+            result: its results, or the reason.
+        """
+        new = self._file(number).with_suffix(".new")
         with output_errors(self.folder):
             with new.open("wb") as stream:
-                np.savez(stream, **content)
+                np.savez_compressed(stream, **_encoded(name, result))
                 stream.flush()
                 os.fsync(stream.fileno())
-            new.replace(self.folder / PROGRESS)
+            new.replace(self._file(number))
+
+    def results(self) -> Iterator[tuple[str, CaseEvaluation | str]]:
+        """Yield the name of each finished case with its results, or the reason why it failed.
+
+        Raises:
+            OptionError: a file is damaged.
+        """
+        for number in range(1, self.cases_done() + 1):
+            path = self._file(number)
+            try:
+                with np.load(path, allow_pickle=False) as saved:
+                    yield _decoded(saved)
+            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+                raise OptionError(
+                    f"{path} cannot be read ({error}), so the evaluation cannot resume. Restart it with --overwrite."
+                ) from error
 
     def discard(self) -> None:
         """Remove the folder."""
@@ -136,34 +132,19 @@ class EvaluationCheckpoint:
 
     def leave(self) -> None:
         """Remove the folder if no case was finished. Otherwise keep it for a resumed evaluation."""
-        if not (self.folder / PROGRESS).exists():
+        if not self.cases_done():
             shutil.rmtree(self.folder, ignore_errors=True)
             for folder in self._made:
                 with suppress(OSError):  # not empty: it holds the results
                     folder.rmdir()
 
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number}.npz"
+
     def _remove(self) -> None:
         if self.folder.exists():
-            (self.folder / PROGRESS).unlink(missing_ok=True)  # first, so that a partial removal cannot be resumed
+            self._file(1).unlink(missing_ok=True)  # first, so that a partial removal cannot be resumed
             shutil.rmtree(self.folder)
-
-    def _read(self) -> EvaluationProgress:
-        path = self.folder / PROGRESS
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                text = json.loads(str(saved[_TEXT]))
-                arrays = {name: saved[name] for name in saved.files if name != _TEXT}
-            short = [name for name, size in text["table_bytes"].items() if (self.folder / name).stat().st_size < size]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise OptionError(
-                f"{path} cannot be read ({error}), so the evaluation cannot resume. Restart it with --overwrite."
-            ) from error
-        if short:
-            raise OptionError(
-                f"{self.folder / short[0]} has lost rows, so the evaluation cannot resume. Restart it with --overwrite."
-            )
-        sums = SavedSums(text["values"], arrays)
-        return EvaluationProgress(text["done"], text["failed"], text["table_bytes"], sums)
 
     def _same_plan(self, plan: Mapping[str, Any]) -> None:
         try:
@@ -188,3 +169,32 @@ def _then_and_now(then: Any, now: Any) -> str:
         then, now = ({key: record.get(key) for key in differ} for record in (then, now))
     change = f" (then {then}, now {now})"
     return change if len(change) <= 160 else ""
+
+
+def _encoded(name: str, result: CaseEvaluation | str) -> dict[str, Any]:
+    case = CaseEvaluation() if isinstance(result, str) else result
+    tables = [(subset, region, *pair) for subset, regions in case.tables.items() for region, pair in regions.items()]
+    text = {
+        "name": name,
+        "failure": result if isinstance(result, str) else None,
+        **{kind: [asdict(row) for row in getattr(case, kind)] for kind in ("rows", "weights", "trust")},
+        "tables": [(subset_name(subset), region.value) for subset, region, *_ in tables],
+    }
+    return {
+        "text": np.array(json.dumps(text)),
+        "reliability": np.array([list(vars(counts).values()) for _, _, counts, _ in tables]),
+        "entropy": np.array([entropy.voxels for *_, entropy in tables]),
+    }
+
+
+def _decoded(saved: Mapping[str, Any]) -> tuple[str, CaseEvaluation | str]:
+    text = json.loads(str(saved["text"]))
+    if text["failure"] is not None:
+        return text["name"], text["failure"]
+    subsets = {subset_name(subset): subset for subset in SUBSETS}
+    tables: dict[Any, dict[Region, Any]] = {}
+    for (subset, region), counts, entropy in zip(text["tables"], saved["reliability"], saved["entropy"], strict=True):
+        tables.setdefault(subsets[subset], {})[Region(region)] = (Reliability(*counts), EntropyTable(entropy))
+    kinds: dict[str, Any] = {"rows": CaseRow, "weights": WeightRow, "trust": TrustRecord}
+    rows: dict[str, Any] = {name: tuple(kind(**row) for row in text[name]) for name, kind in kinds.items()}
+    return text["name"], CaseEvaluation(**rows, tables=tables)

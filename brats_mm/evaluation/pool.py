@@ -10,7 +10,7 @@ from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError, OutputError
 from brats_mm.evaluation.markdown import markdown_of
-from brats_mm.evaluation.summary import Summary
+from brats_mm.evaluation.summary import CaseEvaluation, Summary
 from brats_mm.evaluation.tables import (
     CASES,
     SUMMARY,
@@ -77,7 +77,8 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
                 for subset in SUBSETS
                 if subset_name(subset) in subsets
             }
-            summary.add_case(scores, [weight for weight in weight_rows if weight.case == case], tables)
+            weights_of_case = tuple(weight for weight in weight_rows if weight.case == case)
+            summary.add_case(CaseEvaluation(tuple(scores), weights_of_case, tables=tables))
             rows += scores
         weights += weight_rows
     document = summary.document(

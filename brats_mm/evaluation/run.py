@@ -1,7 +1,7 @@
 """Evaluate a model on every subset of sequences of every case, in constant memory.
 
-Tables and sums are saved after each case in the folder `unfinished` inside the results. Results appear together when
-all cases are finished. An interrupted evaluation resumes after its last finished case and gives the same results.
+Each case is saved in the folder `unfinished` inside the results. Results appear together when all cases are finished.
+An interrupted evaluation resumes after its last finished case and gives the same results.
 """
 
 import logging
@@ -15,9 +15,9 @@ from brats_mm import __version__
 from brats_mm.domain.availability import SUBSETS, Availability, ordered, subset_name
 from brats_mm.errors import CaseError, InputError
 from brats_mm.evaluation.case import SetPredictor, evaluate_case
-from brats_mm.evaluation.checkpoint import EvaluationCheckpoint, EvaluationProgress
+from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
 from brats_mm.evaluation.markdown import markdown_of
-from brats_mm.evaluation.summary import Summary
+from brats_mm.evaluation.summary import CaseEvaluation, Summary
 from brats_mm.evaluation.tables import (
     CASES,
     SUMMARY,
@@ -104,9 +104,10 @@ def evaluate(
         require_parquet("omit --parquet")
     checkpoint = EvaluationCheckpoint(folder)
     checkpoint.check_no_overwrite(resume=effective.resume, overwrite=effective.overwrite)
-    progress = checkpoint.begin(_plan(cases, predictor, effective), resume=effective.resume)
+    checkpoint.begin(_plan(cases, predictor, effective), resume=effective.resume)
     try:
-        summary, failed = _evaluate_pending(cases, predictor, effective, (checkpoint, progress), on_case)
+        _evaluate_pending(cases, predictor, effective, checkpoint, on_case)
+        summary, failed = _collect(checkpoint)
         if not summary.cases:
             checkpoint.discard()
             raise CaseError(_none_usable(len(cases), failed))
@@ -123,37 +124,39 @@ def _evaluate_pending(
     cases: Sequence[LabelledCase],
     predictor: SetPredictor,
     settings: EvaluationSettings,
-    start: tuple[EvaluationCheckpoint, EvaluationProgress],
+    checkpoint: EvaluationCheckpoint,
     on_case: OnCase | None,
-) -> tuple[Summary, Mapping[str, str]]:
-    """Evaluate the pending cases, and save after each."""
-    checkpoint, before = start
-    summary, failed = Summary.restored(before.sums), dict(before.failed)
-    table_bytes = before.table_bytes
+) -> None:
+    """Evaluate the pending cases, and save each."""
+    before = checkpoint.cases_done()
+    for done, labelled in enumerate(cases[before:], start=before + 1):
+        result: CaseEvaluation | str
+        try:
+            result = evaluate_case(labelled, predictor, settings.subsets, settings.policy)
+        except InputError as error:
+            result = str(error)
+            logger.warning("Case %s failed: %s", labelled.files.name, error)
+        checkpoint.save(done, labelled.files.name, result)
+        if on_case is not None:
+            on_case(done, len(cases), labelled.files.name)
+
+
+def _collect(checkpoint: EvaluationCheckpoint) -> tuple[Summary, Mapping[str, str]]:
+    """Write the tables of all finished cases, and return their summary and the reasons of failed cases by name."""
+    summary, failed = Summary(), dict[str, str]()
     with (
-        RowWriter(checkpoint.folder / CASES, CaseRow, keep=table_bytes.get(CASES)) as table,
-        RowWriter(checkpoint.folder / WEIGHTS, WeightRow, keep=table_bytes.get(WEIGHTS)) as weights,
-        RowWriter(checkpoint.folder / TRUST, TrustRecord, keep=table_bytes.get(TRUST)) as trust,
+        RowWriter(checkpoint.folder / CASES, CaseRow) as table,
+        RowWriter(checkpoint.folder / WEIGHTS, WeightRow) as weights,
+        RowWriter(checkpoint.folder / TRUST, TrustRecord) as trust,
     ):
-        for done, labelled in enumerate(cases[before.done :], start=before.done + 1):
-            try:
-                result = evaluate_case(labelled, predictor, settings.subsets, settings.policy)
-            except InputError as error:
-                failed[labelled.files.name] = str(error)
-                logger.warning("Case %s failed: %s", labelled.files.name, error)
+        for name, result in checkpoint.results():
+            if isinstance(result, str):
+                failed[name] = result
             else:
                 table.write(result.rows)
                 weights.write(result.weights)
                 trust.write(result.trust)
-                summary.add_case(result.rows, result.weights, result.tables)
-            bytes_written = {
-                CASES: table.bytes_written(),
-                WEIGHTS: weights.bytes_written(),
-                TRUST: trust.bytes_written(),
-            }
-            checkpoint.save(EvaluationProgress(done, failed, bytes_written, summary.saved()))
-            if on_case is not None:
-                on_case(done, len(cases), labelled.files.name)
+                summary.add_case(result)
     return summary, failed
 
 

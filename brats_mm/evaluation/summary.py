@@ -2,17 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.evaluation.checkpoint import SavedSums
 from brats_mm.evaluation.tables import NUMBERS, SCORES, CaseRow, WeightRow
 from brats_mm.metrics import calibration, monotonicity
 from brats_mm.metrics.calibration import Reliability, no_reliability
@@ -21,6 +18,7 @@ from brats_mm.metrics.empty import LESION_PENALTY_MM, PENALTY_MM, SMALL_ENHANCIN
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
 from brats_mm.metrics.running import RunningMean
 from brats_mm.metrics.uncertainty import EntropyTable, no_entropy_table
+from brats_mm.trust.record import TrustRecord
 
 SUMMARY_VERSION = 2
 
@@ -51,6 +49,20 @@ DEFINITIONS = {
 }
 
 
+VoxelTables = tuple[Reliability, EntropyTable]
+"""Voxel counts of a region by probability and by entropy."""
+
+
+@dataclass(frozen=True)
+class CaseEvaluation:
+    """Results of one case: table rows, and voxel counts by probability and entropy for each subset and region."""
+
+    rows: tuple[CaseRow, ...] = ()
+    weights: tuple[WeightRow, ...] = ()
+    trust: tuple[TrustRecord, ...] = ()
+    tables: Mapping[Availability, Mapping[Region, VoxelTables]] = field(default_factory=dict)
+
+
 class Summary:
     """Sums over cases. Add each case once, then call `document`."""
 
@@ -62,70 +74,27 @@ class Summary:
         self._reliability: dict[tuple[Availability, Region], Reliability] = defaultdict(no_reliability)
         self._entropy: dict[tuple[Availability, Region], EntropyTable] = defaultdict(no_entropy_table)
 
-    def add_case(
-        self,
-        rows: Sequence[CaseRow],
-        weights: Iterable[WeightRow],
-        tables: Mapping[Availability, Mapping[Region, tuple[Reliability, EntropyTable]]],
-    ) -> None:
+    def add_case(self, case: CaseEvaluation) -> None:
         """Add all rows and voxel tables of one case."""
         self.cases += 1
-        for subset, by_region in tables.items():
+        for subset, by_region in case.tables.items():
             for region, (calibrated, entropy) in by_region.items():
                 self._reliability[subset, region] += calibrated
                 self._entropy[subset, region] += entropy
-        for row in rows:
+        for row in case.rows:
             for name in NUMBERS:
                 self._numbers[row.subset, row.region, row.rule, name].add(getattr(row, name))
-        for weight in weights:
+        for weight in case.weights:
             self._weights[weight.subset, weight.modality, weight.region].add(weight.weight)
         for rule in Rule:
             for region in REGIONS:
-                dice = {row.subset: row.dice for row in rows if (row.rule, row.region) == (rule.value, region.value)}
+                dice = {
+                    row.subset: row.dice for row in case.rows if (row.rule, row.region) == (rule.value, region.value)
+                }
                 dice_by_subset = {
                     subset: dice[subset_name(subset)] for subset in SUBSETS if subset_name(subset) in dice
                 }
                 self._pairs[rule.value, region.value] += tally_pairs(dice_by_subset)
-
-    def saved(self) -> SavedSums:
-        """Return the sums for `restored`, without loss of precision."""
-        return SavedSums(
-            {
-                "cases": self.cases,
-                "numbers": [[*key, *astuple(mean)] for key, mean in self._numbers.items()],
-                "weights": [[*key, *astuple(mean)] for key, mean in self._weights.items()],
-                "pairs": [[*key, *astuple(tally)] for key, tally in self._pairs.items()],
-                "tables": [[subset_name(subset), region.value] for subset, region in self._reliability],
-            },
-            {
-                "reliability": np.stack([np.stack(list(vars(table).values())) for table in self._reliability.values()])
-                if self._reliability
-                else np.zeros(0),
-                "entropy": np.stack([self._entropy[key].voxels for key in self._reliability])
-                if self._reliability
-                else np.zeros(0),
-            },
-        )
-
-    @classmethod
-    def restored(cls, sums: SavedSums) -> "Summary":
-        """Rebuild a summary from saved sums."""
-        summary, values = cls(), sums.values
-        if not values:
-            return summary
-        summary.cases = values["cases"]
-        for subset, region, rule, name, *mean in values["numbers"]:
-            summary._numbers[subset, region, rule, name] = RunningMean(*mean)
-        for subset, modality, region, *mean in values["weights"]:
-            summary._weights[subset, modality, region] = RunningMean(*mean)
-        for rule, region, *tally in values["pairs"]:
-            summary._pairs[rule, region] = PairTally(*tally)
-        subset_of_name = {subset_name(subset): subset for subset in SUBSETS}
-        arrays = sums.arrays["reliability"], sums.arrays["entropy"]
-        for (subset, region), reliability, entropy in zip(values["tables"], *arrays, strict=True):
-            summary._reliability[subset_of_name[subset], Region(region)] = Reliability(*reliability)
-            summary._entropy[subset_of_name[subset], Region(region)] = EntropyTable(entropy)
-        return summary
 
     def document(
         self, *, model: ModelIdentity, policy: EmptyPolicy, failed: Mapping[str, str], description: str

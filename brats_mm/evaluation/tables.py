@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -90,22 +89,17 @@ class RowWriter:
     Args:
         path: the file.
         kind: class of the rows.
-        keep: number of bytes of an existing file to keep. None starts a new file.
     """
 
-    def __init__(self, path: Path, kind: type[Any], *, keep: int | None = None) -> None:
+    def __init__(self, path: Path, kind: type[Any]) -> None:
         self._path = path
         self._columns = [field.name for field in fields(kind)]
-        self._keep = keep
 
     def __enter__(self) -> "RowWriter":
         with output_errors(self._path):
-            if self._keep is not None:
-                os.truncate(self._path, self._keep)
-            self._stream = self._path.open("w" if self._keep is None else "a", encoding="utf-8", newline="")
+            self._stream = self._path.open("w", encoding="utf-8", newline="")
             self._writer = csv.DictWriter(self._stream, self._columns)
-            if self._keep is None:
-                self._writer.writeheader()
+            self._writer.writeheader()
         return self
 
     def write(self, rows: Iterable[Any]) -> None:
@@ -114,13 +108,6 @@ class RowWriter:
             for row in rows:
                 self._writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
             self._stream.flush()
-
-    def bytes_written(self) -> int:
-        """Sync the file to disk and return its size."""
-        with output_errors(self._path):
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-            return self._path.stat().st_size
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -286,7 +286,7 @@ def test_summary_memory_does_not_grow_with_cases(cases):
     for _ in range(3):
         for labelled in labelled_cases(cases):
             result = evaluate_case(labelled, knowing(Modality.T1CE), FEW.subsets, FEW.policy)
-            summary.add_case(result.rows, result.weights, result.tables)
+            summary.add_case(result)
         sizes.append(len(pickle.dumps(summary)))
     assert summary.cases == 6
     assert sizes[2] == pytest.approx(sizes[0], rel=0.01)
@@ -358,13 +358,11 @@ def test_interrupted_evaluation_resumes_to_same_files(three, tmp_path):
 
 
 def killed_in_the_second_case(cases: str, out: str) -> None:
-    """Runs in a separate process. SIGKILL leaves an incomplete row, and nothing is cleaned up."""
+    """Runs in a separate process. SIGKILL leaves an incomplete file, and nothing is cleaned up."""
 
     def stop(name: str, subset: Availability) -> None:
         if name == "three":
-            with (Path(out) / "unfinished" / "cases.csv").open("a") as table:
-                table.write("three,t1,1,wt,ra")
-            (Path(out) / "unfinished" / "progress.npz.new").write_bytes(b"half")
+            (Path(out) / "unfinished" / "2.new").write_bytes(b"half")
             signal.raise_signal(signal.SIGKILL)
 
     evaluate(labelled_cases(Path(cases)), Path(out), unsure(stop), FEW)
@@ -414,7 +412,7 @@ def test_interrupted_evaluation_needs_resume_or_restart(stopped, three):
     with pytest.raises(OptionError, match="another list of cases"):
         evaluate(labelled_cases(three, names=["one", "zwei"]), stopped, unsure(), again)
     assert EvaluationCheckpoint(stopped).cases_done() == 1, "no refusal costs what was done"
-    (stopped / "unfinished" / "progress.npz").write_bytes(b"torn")
+    (stopped / "unfinished" / "1.npz").write_bytes(b"torn")
     with pytest.raises(OptionError, match=r"[Rr]estart .*--overwrite"):
         evaluate(labelled_cases(three), stopped, unsure(), again)
 
