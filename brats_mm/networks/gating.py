@@ -70,8 +70,10 @@ COARSENING = 3
 
 
 class SpatialGate(nn.Module):
-    """Gate values on a grid 8 times as coarse as the image, interpolated trilinearly.
+    """Gate values on a grid 8 times as coarse as the image, interpolated trilinearly. SimMLM uses one per window.
 
+    Which sequence shows a lesion best depends on its location. Oedema beside the ventricles is hard to see in T2 and
+    clear in FLAIR, and a rim enhances in T1ce only. A weight per voxel could follow noise, so the grid is coarse.
     Values are interpolated before the softmax, so weights sum to 1 over the available modalities in every voxel. The
     last convolution starts at zero, so that training begins with the mean of the available experts.
 

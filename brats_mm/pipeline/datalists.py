@@ -91,15 +91,16 @@ def write_datalists(
     existing = [path for path in paths if path.exists() and not overwrite]
     if existing:
         raise OutputError(f"{existing[0]} already exists. Provide another name, or add --overwrite to replace it.")
-    for path, content in zip(paths, lists, strict=True):
-        with output_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     schemes = tuple(dict.fromkeys(item["label_scheme"] for item in items if item.get("label_scheme")))
-    return tuple(
-        WrittenList(path, {section: len(content[section]) for section in SECTIONS}, schemes)
-        for path, content in zip(paths, lists, strict=True)
-    )
+    return tuple(_write(path, content, schemes) for path, content in zip(paths, lists, strict=True))
+
+
+def _write(path: Path, content: dict[str, Any], schemes: tuple[str, ...] = ()) -> WrittenList:
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    counts = {section: len(content[section]) for section in SECTIONS if section in content}
+    return WrittenList(path, counts, schemes)
 
 
 def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
@@ -131,11 +132,7 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
             "training": [entry for entry, number in zip(entries, numbers, strict=True) if number != fold],
             "validation": [entry for entry, number in zip(entries, numbers, strict=True) if number == fold],
         }
-        path = output.with_name(f"{output.stem}_fold{fold}.json")
-        with output_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        datalists.append(WrittenList(path, {section: len(listed) for section, listed in content.items()}))
+        datalists.append(_write(output.with_name(f"{output.stem}_fold{fold}.json"), content))
     return tuple(datalists)
 
 

@@ -54,7 +54,11 @@ class Alignment:
 
 
 def registration_warnings(alignment: Alignment) -> tuple[str, ...]:
-    """Return the reasons to check a registration. Empty if there are none."""
+    """Return the reasons to check a registration. Empty if there are none.
+
+    No single measure proves that a registration is correct. Each threshold separates good registrations from
+    deliberately perturbed ones. `docs/raw_scans.md` has the figures.
+    """
     warnings = []
     if alignment.covered < LEAST_COVERED:
         warnings.append(f"it covers only {alignment.covered:.0%} of the head")

@@ -27,7 +27,12 @@ Scores = npt.NDArray[np.float64]
 
 
 def grouped_quantile(groups: Sequence[Scores], coverage: float) -> float | None:
-    """Return the smallest width with the nominal coverage, or None if there are too few cases.
+    """Return the smallest split-conformal width with the nominal coverage, or None if there are too few cases.
+
+    Scores of one case (its subsets of sequences) depend on each other, so cases are the exchangeable units. Each of K
+    cases shares the mass 1/(K + 1) among its scores, and the remaining mass lies at infinity (Lee, Barber and Willett
+    2023, "Distribution-free inference with hierarchical data"). The quantile covers a random segmentation of a new case
+    with at least the nominal probability, on average over calibration sets.
 
     Args:
         groups: absolute scores of each case. Empty groups are ignored.

@@ -156,10 +156,10 @@ def _listed(items: Iterable[str]) -> str:
 
 
 def geometry_of(source: SourceSeries) -> dict[str, Any]:
-    """Return geometry arguments of a constructor.
+    """Return the geometry arguments of a highdicom constructor.
 
-    If a file also contains frames of another volume, such as a second echo, the position of each slice is given
-    explicitly.
+    There are none if the frames equal those of the source. If a file also contains frames of another volume, such as a
+    second echo, the position of each slice is given explicitly.
     """
     if source.is_whole:
         return {}
