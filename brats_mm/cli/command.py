@@ -1,11 +1,13 @@
-"""Helpers shared by all commands: registration with the parser, exit codes, terminal options."""
+"""Helpers shared by all commands: registration with the parser, exit codes, common options, bundle and service."""
 
 import argparse
 import textwrap
 from collections.abc import Callable
-from typing import TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from brats_mm.cli.output import Console
+from brats_mm.errors import OptionError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run: TypeAlias = Callable[[argparse.Namespace, Console], int]
@@ -63,3 +65,50 @@ def add_terminal_options(parser: argparse.ArgumentParser, document: str = "one J
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add `--json` to a command that always prints its results."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+if TYPE_CHECKING:
+    from brats_mm.io.bundle import Bundle
+
+TRUST = "run a bundle whose configs contain code that is not part of an installed bundle"
+
+
+def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add `--bundle` with its help, and `--trust-bundle`."""
+    parser.add_argument("--bundle", metavar="DIR", help=help)
+    parser.add_argument("--trust-bundle", action="store_true", help=TRUST)
+
+
+def chosen_bundle(options: argparse.Namespace) -> "Bundle":
+    """Return the bundle selected by the options.
+
+    Raises:
+        BundleError: the bundle does not exist, or its configs contain unknown code without --trust-bundle.
+    """
+    from brats_mm.io.bundle import open_bundle
+    from brats_mm.io.bundle_trust import check_configs
+
+    bundle = open_bundle(options.bundle)
+    if not options.trust_bundle:
+        check_configs(bundle)
+    return bundle
+
+
+def add_data_option(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add `--data`, the folder of all service data, with the given help text."""
+    parser.add_argument("--data", type=Path, default=Path("brats-mm-data"), metavar="DIR", help=text)
+
+
+def service_package() -> Any:
+    """Import the service, whose dependencies are optional.
+
+    Raises:
+        OptionError: the dependencies are not installed.
+    """
+    try:
+        from brats_mm_service import server
+    except ImportError as error:
+        raise OptionError(
+            f'The service needs {error.name}, which is not installed. Run: pip install "brats-mm[service]"'
+        ) from error
+    return server

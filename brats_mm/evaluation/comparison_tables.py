@@ -1,15 +1,42 @@
 """Markdown, CSV and LaTeX tables of a comparison of two evaluations."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from brats_mm.domain.availability import describe, subset_name
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.evaluation.latex import escape, row, tabular
 from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
 from brats_mm.outputs.markdown import NOTHING, table
+
+
+def tabular(columns: str, head: str, blocks: Sequence[str], caption: str) -> str:
+    """Return a `tabular` of blocks of rows with rules between them, after its caption as a comment."""
+    body = "\n\\midrule\n".join(blocks)
+    return (
+        f"% {caption}.\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\n"
+        "\\bottomrule\n\\end{tabular}\n"
+    )
+
+
+def row(cells: Sequence[str]) -> str:
+    """Return a row of a table."""
+    return " & ".join(cells) + r" \\"
+
+
+def escape(text: str) -> str:
+    """Escape the characters that LaTeX interprets."""
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+_SPECIAL = {
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+}
+
 
 COLUMNS = ("sequences", "region", "rule", "score", "cases", "a", "b", "difference", "low", "high", "p", "p_holm")
 

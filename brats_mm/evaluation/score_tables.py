@@ -5,8 +5,7 @@ from pathlib import Path
 
 from brats_mm.domain.availability import SUBSETS, describe, subset_name
 from brats_mm.errors import OutputError
-from brats_mm.evaluation.comparison_tables import IN_MILLIMETRES
-from brats_mm.evaluation.latex import escape, row, tabular
+from brats_mm.evaluation.comparison_tables import IN_MILLIMETRES, escape, row, tabular
 from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
 from brats_mm.evaluation.statistics import Statistic, statistics, write_csv
 from brats_mm.evaluation.tables import read_case_rows

@@ -1,5 +1,6 @@
 """Summary of an evaluation, accumulated case by case in constant memory."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,37 @@ from brats_mm.metrics.calibration import Reliability, no_reliability
 from brats_mm.metrics.case_scores import Rule
 from brats_mm.metrics.empty import LESION_PENALTY_MM, PENALTY_MM, SMALL_ENHANCING_VOXELS, EmptyPolicy
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
-from brats_mm.metrics.running import RunningMean
 from brats_mm.metrics.uncertainty import EntropyTable, no_entropy_table
 from brats_mm.trust.record import TrustRecord
+
+
+@dataclass
+class RunningMean:
+    """Mean and standard deviation by Welford's update. NaN values are ignored.
+
+    Attributes:
+        count: number of values.
+        mean: mean of the values. 0 if there are none.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    _spread: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Add one value."""
+        if math.isnan(value):
+            return
+        self.count += 1
+        step = value - self.mean
+        self.mean += step / self.count
+        self._spread += step * (value - self.mean)
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation (n - 1). NaN for fewer than two values."""
+        return math.sqrt(self._spread / (self.count - 1)) if self.count > 1 else math.nan
+
 
 SUMMARY_VERSION = 2
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, subset_name
 from brats_mm.domain.modality import MODALITIES
@@ -16,11 +17,51 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import VOLUME_OFFSET_ML, SequenceGroup, group_of
 from brats_mm.evaluation.tables import WeightRow
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
-from brats_mm.metrics.ranking import auroc, spearman
 from brats_mm.trust.case_dice import Grade, grade_of
 from brats_mm.trust.gains import Gain
 from brats_mm.trust.left_out import LeftOut, LeftOutGain, LeftOutPrediction, predict_left_out
 from brats_mm.trust.record import CaseRecords, TrustRecord, cases_of
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return Spearman's rank correlation over the pairs without NaN. NaN if either side is constant.
+
+    Args:
+        a, b: paired values.
+
+    Returns:
+        Correlation in [-1, 1].
+    """
+    pairs = _valid(a, b)
+    if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
+        return math.nan
+    return float(np.corrcoef(rankdata(pairs[0]), rankdata(pairs[1]))[0, 1])
+
+
+def auroc(score: Sequence[float], positive: Sequence[bool]) -> float:
+    """Return the probability that a positive has a higher score than a negative. Ties count one half.
+
+    NaN if there are no positives or no negatives.
+
+    Args:
+        score: values to rank.
+        positive: whether each value belongs to a positive.
+
+    Returns:
+        Area in [0, 1].
+    """
+    values, labels = _valid(score, [float(label) for label in positive])
+    count = int(labels.sum())
+    if not 0 < count < labels.size:
+        return math.nan
+    above = rankdata(values)[labels == 1].sum() - count * (count + 1) / 2
+    return float(above / (count * (labels.size - count)))
+
+
+def _valid(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
+    pairs = np.array([a, b], np.float64).reshape(2, -1)
+    return np.asarray(pairs[:, ~np.isnan(pairs).any(axis=0)])
+
 
 FAILURE = 0.5
 """A Dice below this counts as a failure."""

@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.bundle import chosen_bundle
+from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options, chosen_bundle
 from brats_mm.cli.options.training import (
     add_training_options,
     chosen_settings,

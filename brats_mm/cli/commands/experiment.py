@@ -3,8 +3,14 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.bundle import add_bundle_options, chosen_bundle
+from brats_mm.cli.command import (
+    EXIT_INTERRUPTED,
+    Commands,
+    add_bundle_options,
+    add_command,
+    add_terminal_options,
+    chosen_bundle,
+)
 from brats_mm.cli.output import Console
 
 

@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from brats_mm.cli.command import Commands, add_command
+from brats_mm.cli.command import Commands, add_command, add_data_option, service_package
 from brats_mm.cli.options.request import add_request_options, model_options
-from brats_mm.cli.options.service import add_data_option, service_package
 from brats_mm.cli.output import Console
 from brats_mm.domain.options import ModelOptions
 from brats_mm.errors import OptionError

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.evaluation.summary import RunningMean
 from brats_mm.metrics.case_scores import Rule, reference_of, score_regions
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
-from brats_mm.metrics.running import RunningMean
 
 
 def cube(side: int) -> np.ndarray:

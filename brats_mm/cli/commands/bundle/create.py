@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.command import Commands, add_command, add_terminal_options
-from brats_mm.cli.options.bundle import add_bundle_options, chosen_bundle
+from brats_mm.cli.command import Commands, add_bundle_options, add_command, add_terminal_options, chosen_bundle
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 

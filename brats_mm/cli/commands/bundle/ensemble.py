@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import Commands, add_command, add_terminal_options
-from brats_mm.cli.options.bundle import TRUST
+from brats_mm.cli.command import TRUST, Commands, add_command, add_terminal_options
 from brats_mm.cli.output import Console
 
 
