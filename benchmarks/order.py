@@ -17,7 +17,7 @@ from case_list import case_parser, chosen_cases
 
 from brats_mm import Segmenter
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
-from brats_mm.domain.prediction import THRESHOLD, Prediction, nested
+from brats_mm.domain.prediction import THRESHOLD, Prediction, nest_probabilities
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
 from brats_mm.inference.predictor import Predictor
@@ -43,7 +43,7 @@ def mixed(predictions: Mapping[Availability, Prediction], subset: Availability, 
             + share * np.mean([predictions[other].probabilities[region] for other in inside], axis=0)
             for region in REGIONS
         ]
-    return dict(zip(REGIONS, nested(*made), strict=True))
+    return dict(zip(REGIONS, nest_probabilities(*made), strict=True))
 
 
 def rows_of(labelled: LabelledCase, predictor: Predictor) -> Iterator[dict[str, Any]]:

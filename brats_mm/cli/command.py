@@ -79,7 +79,7 @@ def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("--trust-bundle", action="store_true", help=TRUST)
 
 
-def chosen_bundle(options: argparse.Namespace) -> "Bundle":
+def selected_bundle(options: argparse.Namespace) -> "Bundle":
     """Return the bundle selected by the options.
 
     Raises:

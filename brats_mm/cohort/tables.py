@@ -10,7 +10,7 @@ from typing import Any
 from brats_mm.cohort.ledger import Failure
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
-from brats_mm.outputs.csv_text import inert, inert_row
+from brats_mm.outputs.csv_text import escape_formula, inert_row
 from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.parquet import write_parquet
 
@@ -130,6 +130,6 @@ def write_failures(folder: Path, failures: Iterator[Failure]) -> Path:
         with aside.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow([field.name for field in fields(Failure)])
-            writer.writerows(map(inert, astuple(failure)) for failure in failures)
+            writer.writerows(map(escape_formula, astuple(failure)) for failure in failures)
         aside.replace(path)
     return path

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from brats_mm.data.checked_nifti import load_checked
-from brats_mm.data.datalist import Item, resolved_item, section_entries
+from brats_mm.data.datalist import Item, resolve_item, section_entries
 from brats_mm.data.file_stamp import FileStamp, file_stamp
 from brats_mm.data.label_maps import named_scheme, read_label_values, with_schemes
 from brats_mm.data.split import patient_of
 from brats_mm.data.transforms import grid_of
 from brats_mm.domain.label_scheme import unknown_values
 from brats_mm.domain.lattice import match_lattice
-from brats_mm.domain.orientation import FRONT_LEAD, front_lead, redirected
+from brats_mm.domain.orientation import FRONT_LEAD, front_lead, set_directions
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
 
@@ -104,7 +104,7 @@ def check_cases(
 def _item_or_fault(entry: Any, root: Path) -> Item | str:
     name = entry if isinstance(entry, str) else entry.get("name", "a case")
     try:
-        return dict(resolved_item(entry, root))
+        return dict(resolve_item(entry, root))
     except (InputError, KeyError, ValueError) as error:
         return f"{name}: {error}"
 
@@ -226,7 +226,9 @@ def _image_faults(item: Item, path: str, image: Any, brains: list[Volume]) -> It
             yield f"{part} is zero everywhere. Remove the sequence from the list"
         elif not brains:
             try:
-                grid = grid_of(image) if "orientation" not in item else redirected(grid_of(image), item["orientation"])
+                grid = (
+                    grid_of(image) if "orientation" not in item else set_directions(grid_of(image), item["orientation"])
+                )
             except GridError as error:
                 yield f"{part}: {error}"
             else:

@@ -148,7 +148,7 @@ def training_items(
         OptionError: the section or the label scheme is unknown.
     """
     root, path = Path(dataset_dir).expanduser(), Path(datalist).expanduser()
-    items = [resolved_item(entry, root) for entry in section_entries(path, section)]
+    items = [resolve_item(entry, root) for entry in section_entries(path, section)]
     unlabelled = [item["name"] for item in items if "label" not in item]
     if unlabelled:
         raise CaseError(
@@ -176,7 +176,7 @@ def _other_labelled(path: Path, root: Path, section: str) -> list[Item]:
     for other_section in SECTIONS:
         with suppress(CaseError):
             entries = list(section_entries(path, other_section)) if other_section != section else []
-            items += [item for item in (resolved_item(entry, root) for entry in entries) if "label" in item]
+            items += [item for item in (resolve_item(entry, root) for entry in entries) if "label" in item]
     return items
 
 
@@ -197,7 +197,7 @@ def inference_items(
     """
     root = Path(dataset_dir).expanduser()
     if datalist is not None:
-        return [resolved_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
+        return [resolve_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not folders:
         raise CaseError(f"{root} has no case folders. Set --dataset_dir to a folder with one subfolder for each case.")
@@ -228,7 +228,7 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
     raise CaseError(f"The list {path} has no section {section}. It has {', '.join(content) or 'no sections'}.")
 
 
-def resolved_item(entry: str | Mapping[str, Any], root: Path) -> Item:
+def resolve_item(entry: str | Mapping[str, Any], root: Path) -> Item:
     """Return an item with absolute paths from the name of a case or an entry of a list.
 
     Args:

@@ -20,7 +20,7 @@ from brats_mm.domain.label_map import integer_labels, regions_from_labels
 from brats_mm.domain.label_scheme import decide_schemes, unknown_values
 from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.orientation import redirected
+from brats_mm.domain.orientation import set_directions
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import resample, resample_signal, resampled_side
 from brats_mm.domain.volume import Grid
@@ -38,7 +38,7 @@ class LoadSequencesd(Transform):
 
     Adds `image` (m, h, w, d) with one channel per modality, zero if missing, `available` (m,) booleans, and `label`
     (1, h, w, d) with the values of the label map, if any. The item's `orientation`, if any, replaces the directions in
-    the headers of the case's files (see `domain.orientation.redirected`).
+    the headers of the case's files (see `domain.orientation.set_directions`).
 
     Args:
         modalities: modalities of the channels, in order. All four, or one for an expert.
@@ -111,7 +111,7 @@ def _corrected(volume: MetaTensor, codes: str | None, name: str) -> Tensor:
         affine: Tensor = volume.affine
         return affine
     try:
-        return torch.from_numpy(redirected(grid_of(volume), codes).affine)
+        return torch.from_numpy(set_directions(grid_of(volume), codes).affine)
     except GridError as error:
         raise GridError(f"The case {name} of the list: {error}") from error
 

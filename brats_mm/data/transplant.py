@@ -117,7 +117,7 @@ def with_tumour_of(
         return dict(case)
     image, label = torch.as_tensor(case["image"]), torch.as_tensor(case["label"])
     for _ in range(TRIES):
-        candidate = mirrored(piece) if rng.rand() < 0.5 else piece
+        candidate = mirror(piece) if rng.rand() < 0.5 else piece
         middle = (candidate.centre + rng.normal(0, SHIFT, 3)) * np.array(image.shape[1:])
         placed = _set_in(image, label, candidate, [round(float(at)) for at in middle])
         if placed is not None:
@@ -144,11 +144,11 @@ def cut_tumour(donor: Mapping[Hashable, Any]) -> Piece | None:
         centre.append((low + high) / 2 / tumour.shape[axis])
     i, j, k = box
     inside = image[:, i, j, k]
-    weight = feathered(tumour[i, j, k]) * (inside != 0).any(dim=0)
+    weight = feather(tumour[i, j, k]) * (inside != 0).any(dim=0)
     return Piece(inside, label[:, i, j, k], weight, np.array(centre))
 
 
-def feathered(tumour: Shaped[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
+def feather(tumour: Shaped[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
     """Return weights that are 1 in a tumour and fall to 0 over `FEATHER` voxels around it."""
     soft = tumour[None, None].float()
     for _ in range(FEATHER // 2):
@@ -159,7 +159,7 @@ def feathered(tumour: Shaped[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
     return soft[0, 0].clamp(0, 1)
 
 
-def mirrored(piece: Piece) -> Piece:
+def mirror(piece: Piece) -> Piece:
     """Mirror a tumour to the other hemisphere. The first axis runs from left to right."""
     centre = piece.centre.copy()
     centre[0] = 1 - centre[0]

@@ -57,15 +57,15 @@ class RandWarpd(RandomizableTransform):
         image, label = torch.as_tensor(data["image"]), torch.as_tensor(data["label"])
         turned, bent = self.R.rand() < self.affine_prob, self.R.rand() < self.elastic_prob
         if not (turned or bent):
-            return {**data, "image": middle(image, self.window), "label": middle(label, self.window)}
+            return {**data, "image": crop_centre(image, self.window), "label": crop_centre(label, self.window)}
         places = offsets(self.window)
         if bent:
             places = places + torch.from_numpy(displacement(draw_coefficients(self.R, self.window), self.window))
         if turned:
             places = torch.einsum("ij,jhwd->ihwd", self._affine(), places)
         brain = (image != 0).any(dim=0, keepdim=True)
-        nearest = sampled(torch.cat([label.float(), brain.float()]), places, mode="nearest")
-        warped = sampled(image.float(), places, mode="bilinear") * nearest[-1:]
+        nearest = sample_at(torch.cat([label.float(), brain.float()]), places, mode="nearest")
+        warped = sample_at(image.float(), places, mode="bilinear") * nearest[-1:]
         return {**data, "image": warped.to(image.dtype), "label": nearest[:-1].to(label.dtype)}
 
     def _affine(self) -> Tensor:
@@ -121,7 +121,7 @@ def spline_weights(side: int, count: int) -> np.ndarray:
     return np.asarray(np.where(distance < 1, near, far), np.float32)
 
 
-def sampled(
+def sample_at(
     volume: Float[Tensor, "c a b e"], places: Float[Tensor, "3 h w d"], *, mode: str
 ) -> Float[Tensor, "c h w d"]:
     """Sample a volume at offsets from its centre in voxels. Zero outside the volume.
@@ -136,7 +136,7 @@ def sampled(
     return F.grid_sample(volume[None], grid, mode=mode, padding_mode="zeros", align_corners=True)[0]
 
 
-def middle(volume: Shaped[Tensor, "c a b e"], window: Sequence[int]) -> Shaped[Tensor, "c h w d"]:
+def crop_centre(volume: Shaped[Tensor, "c a b e"], window: Sequence[int]) -> Shaped[Tensor, "c h w d"]:
     """Crop the centre of a volume. Zero-pads volumes smaller than the window.
 
     Args:

@@ -18,7 +18,7 @@ MASK_SHARE = 0.5
 """Fraction of the foreground at the largest value from which an image of 0 to 1 looks like a mask."""
 
 
-def content_doubts(modality: Modality, volume: Volume) -> list[str]:
+def content_warnings(modality: Modality, volume: Volume) -> list[str]:
     """Return warnings about an image that does not look like a scanned MR sequence.
 
     Args:
@@ -39,7 +39,7 @@ def content_doubts(modality: Modality, volume: Volume) -> list[str]:
     return [f"{modality.label} {doubt}." for doubt in warnings]
 
 
-def copies(volumes: Mapping[Modality, Volume]) -> list[str]:
+def copy_warnings(volumes: Mapping[Modality, Volume]) -> list[str]:
     """Return warnings about pairs of sequences that are one image except for scale and offset.
 
     Args:

@@ -13,7 +13,7 @@ LETTERS = ("LR", "PA", "IS")
 """Letters of the negative and the positive direction of each patient axis."""
 
 
-def redirected(grid: Grid, codes: str) -> Grid:
+def set_directions(grid: Grid, codes: str) -> Grid:
     """Return the grid with other axis directions over the same box.
 
     Args:

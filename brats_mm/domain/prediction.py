@@ -298,11 +298,11 @@ class Prediction:
 
     @cached_property
     def _nested(self) -> dict[Region, npt.NDArray[np.float32]]:
-        wt, tc, et = nested(*(self.probabilities[region] for region in REGIONS))
+        wt, tc, et = nest_probabilities(*(self.probabilities[region] for region in REGIONS))
         return {Region.WT: wt, Region.TC: tc, Region.ET: et}
 
 
-def nested(wt: Array, tc: Array, et: Array) -> tuple[Array, Array, Array]:
+def nest_probabilities(wt: Array, tc: Array, et: Array) -> tuple[Array, Array, Array]:
     """Make probabilities nest like the label map, so that a region is at least as likely as the regions inside it."""
     core = np.maximum(tc, et)
     return np.maximum(wt, core), core, et

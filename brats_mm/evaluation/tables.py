@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
 from brats_mm.errors import OptionError
-from brats_mm.outputs.csv_text import inert, original
+from brats_mm.outputs.csv_text import escape_formula, unescape_formula
 from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.parquet import GROUP_ROWS, write_parquet
 from brats_mm.trust.record import TrustRecord
@@ -202,12 +202,12 @@ def write_document(path: Path, content: Mapping[str, Any]) -> None:
 def _cell(value: str | int | float) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
-    return str(inert(value))
+    return str(escape_formula(value))
 
 
 def _parsed(text: str, kind: Any) -> str | int | float:
     if kind in (str, "str"):
-        return original(text)
+        return unescape_formula(text)
     if kind in (int, "int"):
         return int(text)
     return float(text) if text else math.nan

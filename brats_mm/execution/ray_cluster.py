@@ -47,7 +47,7 @@ def require_ray() -> None:
 
 
 @contextmanager
-def joined(address: str) -> Iterator[None]:
+def connect(address: str) -> Iterator[None]:
     """Connect to a cluster. An existing connection is reused and not closed.
 
     Args:

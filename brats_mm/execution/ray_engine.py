@@ -16,7 +16,7 @@ from typing import Any, Generic
 
 from brats_mm.errors import BratsMMError, ResourceError, first_line
 from brats_mm.execution.crashes import STARTS, start_or_exit
-from brats_mm.execution.ray_cluster import ActorShare, compute_on, joined, require_ray, start_actor
+from brats_mm.execution.ray_cluster import ActorShare, compute_on, connect, require_ray, start_actor
 from brats_mm.execution.tasks import HELD, Finished, MakeRunner, R, Result, Runner, T, Task, Waiting
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class RayEngine(Generic[T, R]):
         self._cluster = ExitStack()
 
     def __enter__(self) -> "RayEngine[T, R]":
-        self._cluster.enter_context(joined(self._address))
+        self._cluster.enter_context(connect(self._address))
         self._places = [self._start(slot) for slot in range(self._count)]
         return self
 

@@ -121,7 +121,7 @@ def mix(
         Logits (s, b, c, h, w, d) and gate weights (s, b, m, c), in the order of `subsets`.
     """
     contributions = {}
-    for modality in needed(subsets):
+    for modality in required_experts(subsets):
         contributions[modality] = backend.contribution(modality, image[:, modality.channel : modality.channel + 1])
         on_expert()
     logits, weights = [], []
@@ -139,7 +139,7 @@ def mix(
     return torch.stack(logits), torch.stack(weights)
 
 
-def needed(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
+def required_experts(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
     """Return the experts that must run for these sets."""
     return ordered(frozenset().union(*subsets))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from brats_mm.domain.availability import Availability, flags, ordered
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.inference.backend import ExpertBackend, TorchBackend, flip_spatial, needed
+from brats_mm.inference.backend import ExpertBackend, TorchBackend, flip_spatial, required_experts
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.windows import STRIDE, WindowGrid, cover, plan_windows
 from brats_mm.networks.case_gate import thumbnail
@@ -315,7 +315,7 @@ def run_stages(
     image = F.pad(model_input.image.to(backend.device, non_blocking=True), windows.padding)
     x, y, z = model_input.brain.shape
     brain = model_input.brain.to(backend.device)
-    modalities = needed(subsets)
+    modalities = required_experts(subsets)
     count = PassCounter(len(modalities) * len(windows.places) + EXPECTED_FINE_WINDOWS * len(subsets), on_pass)
     contributions = {
         modality: logits[:, :x, :y, :z]

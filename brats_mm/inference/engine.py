@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from brats_mm.domain.availability import Availability
-from brats_mm.inference.backend import flip_spatial, needed
+from brats_mm.inference.backend import flip_spatial, required_experts
 from brats_mm.inference.coarse_to_fine import LATTICE, CrossSequenceBackend, PassCounter, modality_shares, run_stages
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.single_backend import AnyBackend, predict_windows
@@ -166,7 +166,7 @@ def _blend(
     image = F.pad(model_input.image.to(device, non_blocking=True), windows.padding)
     importance, coverage = windows.importance.to(device), windows.coverage.to(device).clamp(min=1e-12)
     batches = list(_batches(windows, settings.batch))
-    count = PassCounter(len(batches) * len(settings.tta_flips) * len(needed(subsets)), on_window)
+    count = PassCounter(len(batches) * len(settings.tta_flips) * len(required_experts(subsets)), on_window)
     blend: _Blend | None = None
     for batch in batches:
         patches = torch.stack([image[(slice(None), *place)] for place, _ in batch])

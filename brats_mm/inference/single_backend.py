@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from brats_mm.domain.availability import Availability, flags
-from brats_mm.inference.backend import Backend, TorchBackend, mix, needed
+from brats_mm.inference.backend import Backend, TorchBackend, mix, required_experts
 from brats_mm.inference.coarse_to_fine import CrossSequenceBackend, TorchCrossSequenceBackend
 from brats_mm.inference.onednn import with_onednn
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
@@ -86,6 +86,6 @@ def predict_windows(
         assert isinstance(backend, Backend), "a cross-sequence backend runs coarse to fine"
         return mix(backend, image, subsets, on_expert)
     logits = backend.logits(image, subsets)
-    for _ in needed(subsets):
+    for _ in required_experts(subsets):
         on_expert()
     return logits, logits.new_zeros((len(subsets), image.shape[0], 0, logits.shape[2]))

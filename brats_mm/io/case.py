@@ -10,7 +10,7 @@ import numpy as np
 from brats_mm.domain.atlas import atlas_warnings
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, CaseFiles, Scans
-from brats_mm.domain.content_doubts import content_doubts, copies
+from brats_mm.domain.content_doubts import content_warnings, copy_warnings
 from brats_mm.domain.input_kind import looks_stripped
 from brats_mm.domain.lattice import GRID_TOLERANCE, OneGrid, unify_grids
 from brats_mm.domain.modality import Modality
@@ -186,8 +186,8 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
                 f"{modality.label} does not look skull-stripped: {evidence}. "
                 "The model was trained on skull-stripped images, so results will be poor."
             )
-        warnings += content_doubts(modality, volume)
-    return (*warnings, *_atlas_warnings(volumes), *copies(together.volumes))
+        warnings += content_warnings(modality, volume)
+    return (*warnings, *_atlas_warnings(volumes), *copy_warnings(together.volumes))
 
 
 def _atlas_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:

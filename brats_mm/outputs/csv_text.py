@@ -6,21 +6,21 @@ from typing import Any
 _STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def inert(value: Any) -> Any:
+def escape_formula(value: Any) -> Any:
     """Prepend an apostrophe to text that a spreadsheet would run as a formula. Other values are unchanged.
 
-    >>> inert("=1+1"), inert("case_1"), inert(-1.5)
+    >>> escape_formula("=1+1"), escape_formula("case_1"), escape_formula(-1.5)
     ("'=1+1", 'case_1', -1.5)
     """
     is_formula = isinstance(value, str) and value.lstrip(" '").startswith(_STARTS)
     return f"'{value}" if is_formula else value
 
 
-def original(text: str) -> str:
-    """Invert `inert`."""
+def unescape_formula(text: str) -> str:
+    """Invert `escape_formula`."""
     return text[1:] if text.startswith("'") and text[1:].lstrip(" '").startswith(_STARTS) else text
 
 
 def inert_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with all text escaped by `inert`."""
-    return {name: inert(value) for name, value in row.items()}
+    """Return a row with all text escaped by `escape_formula`."""
+    return {name: escape_formula(value) for name, value in row.items()}

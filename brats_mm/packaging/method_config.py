@@ -8,7 +8,7 @@ from typing import Any
 from brats_mm.errors import BundleError, OptionError, first_line
 from brats_mm.io.bundle import Bundle
 from brats_mm.pipeline.network import inference_config
-from brats_mm.training.record import Record, differing, read_record
+from brats_mm.training.record import Record, describe_differences, read_record
 
 METHODS = "configs/methods"
 
@@ -52,7 +52,7 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
         merged = recorded
     merged = {**merged, **{name: _resolved(merged.get(name, inference.get(name)), merged) for name in NAMES}}
     for path, record in records.items():
-        differences = differing(_recorded_settings(record), merged, NAMES)
+        differences = describe_differences(_recorded_settings(record), merged, NAMES)
         if differences:
             raise BundleError(
                 f"{path} was trained with other settings: {'; '.join(differences)}. Omit --config, or use checkpoints "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.data.datalist import SECTIONS as SECTION_KEYS
-from brats_mm.data.datalist import Item, find_item, find_items, make_datalist, resolved_item, section_entries
+from brats_mm.data.datalist import Item, find_item, find_items, make_datalist, resolve_item, section_entries
 from brats_mm.data.decathlon import DESCRIPTION, is_decathlon
 from brats_mm.data.label_maps import with_schemes
 from brats_mm.data.nnunet_raw import is_nnunet_raw, nnunet_items
@@ -178,9 +178,7 @@ def _items(root: Path) -> list[Item]:
 def _decathlon_items(root: Path) -> list[Item]:
     content = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
     sections = [name for name in ("training", "testing") if any(content.get(key) for key in SECTION_KEYS[name])]
-    return [
-        resolved_item(entry, root) for section in sections for entry in section_entries(root / DESCRIPTION, section)
-    ]
+    return [resolve_item(entry, root) for section in sections for entry in section_entries(root / DESCRIPTION, section)]
 
 
 def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, Any]]:

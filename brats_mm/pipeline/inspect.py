@@ -16,7 +16,7 @@ from brats_mm.io.dicom.series import Series
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_grid
 from brats_mm.pipeline.dicom_study import SeriesOverrides, grids_agree, study_warnings
-from brats_mm.pipeline.load import is_dicom_folder, opened, refuse_bids
+from brats_mm.pipeline.load import is_dicom_folder, open_input, refuse_bids
 
 DIGITS = 3
 
@@ -39,7 +39,7 @@ def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[
     choices = overrides or SeriesOverrides()
     if is_four_dimensional(path):
         return _inspect_files(path, choices.bids)
-    with opened(path) as folder:
+    with open_input(path) as folder:
         if is_dicom_folder(folder):
             refuse_bids(choices.bids)
             return _inspect_dicom(scan(folder), choices)

@@ -92,7 +92,7 @@ def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Mod
     if is_four_dimensional(path):
         _refuse_series(request)
         return read_scans(recognise(path, selection=request.bids)), {}, frozenset()
-    with opened(path) as folder:
+    with open_input(path) as folder:
         if not is_dicom_folder(folder):
             _refuse_series(request)
             return read_scans(recognise(folder, selection=request.bids)), {}, frozenset()
@@ -141,7 +141,7 @@ def refuse_bids(selection: BidsFilter) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Path]:
+def open_input(path: Path) -> Iterator[Path]:
     """Yield the folder for a path: the folder itself, that of a DICOMDIR, or the temporary content of a zip.
 
     Args:

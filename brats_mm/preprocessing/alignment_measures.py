@@ -11,7 +11,7 @@ from brats_mm.domain.label_map import Mask
 from brats_mm.domain.resample import resample
 from brats_mm.domain.volume import Array, Volume
 from brats_mm.preprocessing.head import coarse, head_mask
-from brats_mm.preprocessing.itk_volume import upright
+from brats_mm.preprocessing.itk_volume import orthogonal_volume
 
 LARGEST_ROTATION_DEG = 30.0
 LARGEST_SHIFT_MM = 60.0
@@ -133,7 +133,7 @@ class Side:
 
 def side_of(volume: Volume) -> Side:
     """Prepare a volume for registration or measurement."""
-    volume = upright(volume)
+    volume = orthogonal_volume(volume)
     low, high = np.percentile(volume.data[::2, ::2, ::2], (0.1, 99.5))
     clipped = Volume(np.clip(volume.data, low, max(high, low + 1e-6)).astype(np.float32), volume.grid)
     small = coarse(clipped)

@@ -75,7 +75,7 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
     return Brain(_solid(native > level), agreement, level)
 
 
-def volume_doubts(mask: Mask, grid: Grid) -> tuple[str, ...]:
+def volume_warnings(mask: Mask, grid: Grid) -> tuple[str, ...]:
     """Return reasons why a brain's volume is implausible. Empty if it is plausible."""
     volume_ml = np.count_nonzero(mask) * grid.voxel_ml
     if LEAST_ML <= volume_ml <= MOST_ML:
@@ -83,7 +83,7 @@ def volume_doubts(mask: Mask, grid: Grid) -> tuple[str, ...]:
     return (f"it has {volume_ml:.0f} mL, but {LEAST_ML:.0f} to {MOST_ML:.0f} mL are usual",)
 
 
-def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
+def brain_warnings(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
     """Return reasons to check an extracted brain. Empty if there are none.
 
     Args:
@@ -91,7 +91,7 @@ def brain_doubts(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
         grid: its grid.
         agreement: lowest Dice between single sequences and all sequences.
     """
-    doubts = list(volume_doubts(mask, grid))
+    doubts = list(volume_warnings(mask, grid))
     if agreement < LEAST_AGREEMENT:
         doubts.append(f"the brain masks of single sequences agree only with a Dice of {agreement:.2f}")
     return tuple(doubts)

@@ -50,7 +50,7 @@ def resample_onto(volume: Volume, grid: Grid, transform: sitk.Transform) -> Volu
     return Volume(data_of(resampler.Execute(voxels)), grid)
 
 
-def upright(volume: Volume) -> Volume:
+def orthogonal_volume(volume: Volume) -> Volume:
     """Return an orthogonal volume. A sheared volume is resampled at its finest voxel size."""
     if volume.grid.shear_deg <= LARGEST_SHEAR_DEG:
         return volume

@@ -15,7 +15,7 @@ import numpy as np
 from brats_mm.domain.availability import Availability, describe, ordered
 from brats_mm.domain.background import LEAST_TOLERANCE, OUTLIER_FACTOR, limit_outliers, without_background
 from brats_mm.domain.case import Case, Scans
-from brats_mm.domain.content_doubts import content_doubts, copies
+from brats_mm.domain.content_doubts import content_warnings, copy_warnings
 from brats_mm.domain.input_kind import Recognition
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.lattice import match_lattice
@@ -35,7 +35,7 @@ from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError
 from brats_mm.preprocessing.alignment_measures import side_of
 from brats_mm.preprocessing.bias import n4_bias_correction
-from brats_mm.preprocessing.brain import brain_doubts, extract_brain, volume_doubts
+from brats_mm.preprocessing.brain import brain_warnings, extract_brain, volume_warnings
 from brats_mm.preprocessing.brain_mask import mask_on_grid
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.registration import STILL_MM, STILL_STRIPPED_MM, Matrix, Registered, keep_in_place, register
@@ -133,8 +133,8 @@ def _masked_case(
 ) -> Case:
     """Return the registered volumes, 0 outside the brain, with all warnings about them."""
     images = {m: Volume(np.where(brain, volume.data, 0), volume.grid) for m, volume in registered.items()}
-    contents = [doubt for m in ordered(registered) for doubt in content_doubts(m, scans.volumes[m])]
-    warnings = (*scans.warnings, *contents, *copies(images), *preparation.warnings)
+    contents = [doubt for m in ordered(registered) for doubt in content_warnings(m, scans.volumes[m])]
+    warnings = (*scans.warnings, *contents, *copy_warnings(images), *preparation.warnings)
     return Case(scans.name, images, grid, warnings, scans.files, preparation)
 
 
@@ -290,7 +290,7 @@ def _given_brain(
         brain = mask_on_grid(mask, grid, matrices.get(owner, np.eye(4)) if owner else np.eye(4))
         quality["method"] = f"mask given, in the space of {owner.label}" if owner else "mask given, in patient space"
         quality["volume_ml"] = round(np.count_nonzero(brain) * grid.voxel_ml, 1)
-    return _checked_brain(brain, volume_doubts(brain, grid), log)
+    return _checked_brain(brain, volume_warnings(brain, grid), log)
 
 
 def _on_same_voxels(mask: Grid, image: Grid) -> bool:
@@ -310,7 +310,7 @@ def _outlined_brain(
         ]
         mask = np.logical_or.reduce(outlines)
         quality["volume_ml"] = round(np.count_nonzero(mask) * grid.voxel_ml, 1)
-    return _checked_brain(mask, volume_doubts(mask, grid), log)
+    return _checked_brain(mask, volume_warnings(mask, grid), log)
 
 
 def _found_brain(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log) -> Mask:
@@ -322,7 +322,7 @@ def _found_brain(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log
         quality["level_logit"] = brain.level
         quality["least_agreement"] = round(brain.agreement, 4)
         quality["volume_ml"] = round(np.count_nonzero(brain.mask) * grid.voxel_ml, 1)
-    doubts = list(brain_doubts(brain.mask, grid, brain.agreement))
+    doubts = list(brain_warnings(brain.mask, grid, brain.agreement))
     if tissue_ml < LEAST_HEAD_ML:
         doubts.append(
             f"the scans show {tissue_ml / 1000:.1f} L of tissue, less than a whole head. If the skull was removed "

@@ -88,7 +88,7 @@ class TrainingRecord:
         former = read_record(checkpoint)
         if former is None:
             return
-        differences = differing(former["settings"], self.document["settings"], FIXED)
+        differences = describe_differences(former["settings"], self.document["settings"], FIXED)
         if differences:
             raise TrainingError(
                 f"{checkpoint} was trained with other settings: {'; '.join(differences)}. Resume with the earlier "
@@ -147,7 +147,7 @@ def refuse_other_spacing(checkpoint: Path, spacing_mm: float | int | None) -> No
         )
 
 
-def differing(former: Mapping[str, Any], current: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+def describe_differences(former: Mapping[str, Any], current: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     """Describe the settings that differ, with both values. Settings recorded on only one side are skipped."""
     return [
         f"{name} was {_shown(former[name])} and is now {_shown(current[name])}"

@@ -110,14 +110,14 @@ def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict
     places = {"dataset_dir": str(plan.dataset_dir), "output_dir": str(plan.output_dir)}
     settings = {**places, **plan.settings}
     if plan.stage in ("all", "experts"):
-        for modality in chosen(plan.modalities):
+        for modality in parse_modalities(plan.modalities):
             files = [str(path) for path in (*training_configs(configs, "pretrain_expert"), *over)]
             yield f"expert of {modality.label}", files, {**settings, "modality": modality.value}
     if plan.stage in ("all", "mixture"):
         yield "mixture", [str(path) for path in (*training_configs(configs, "train"), *over)], settings
 
 
-def chosen(modality: str | Sequence[str]) -> tuple[Modality, ...]:
+def parse_modalities(modality: str | Sequence[str]) -> tuple[Modality, ...]:
     """Parse `all`, one name or several names into modalities.
 
     Raises:

@@ -60,7 +60,7 @@ class ValidationScores:
 
     def _finish(self, engine: Any) -> None:
         dice, views, losses = self.scores.get_buffer()
-        engine.state.metrics.update(summarised(dice, views.bool(), losses))
+        engine.state.metrics.update(summarise_scores(dice, views.bool(), losses))
 
 
 def dice_of(pred: Bool[Tensor, "v c h w d"], target: Bool[Tensor, "v c h w d"]) -> Float[Tensor, "v c"]:
@@ -70,7 +70,7 @@ def dice_of(pred: Bool[Tensor, "v c h w d"], target: Bool[Tensor, "v c h w d"]) 
     return torch.where(size > 0, 2 * both / size.clamp(min=1), torch.ones_like(size)).float()
 
 
-def summarised(
+def summarise_scores(
     dice: Float[Tensor, "v c"], views: Bool[Tensor, "v m"], losses: Float[Tensor, "v 1"]
 ) -> dict[str, float]:
     """Compute the metrics over all views of a validation. Groups without views are omitted."""

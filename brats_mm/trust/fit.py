@@ -99,7 +99,7 @@ def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile
     )
 
 
-def volume_score(record: TrustRecord) -> float:
+def log_volume_error(record: TrustRecord) -> float:
     """Return the absolute error of the logarithm of the volume."""
     ratio = (record.reference_ml + VOLUME_OFFSET_ML) / (record.predicted_ml + VOLUME_OFFSET_ML)
     return abs(math.log(ratio))
@@ -180,7 +180,7 @@ def _volume_widths(
             scores = [
                 np.array(
                     [
-                        volume_score(record) / volume_scale(left_out.get((name, subset, region)))
+                        log_volume_error(record) / volume_scale(left_out.get((name, subset, region)))
                         for (subset, of), record in case.items()
                         if of is region and group_of(subset) is group
                     ],

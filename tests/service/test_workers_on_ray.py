@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from brats_mm.errors import OptionError
-from brats_mm.execution.ray_cluster import ActorShare, joined
+from brats_mm.execution.ray_cluster import ActorShare, connect
 from brats_mm_service.app import create_app
 from brats_mm_service.settings import RaySettings
 from tests.fakes.ray_cluster import second_node, small_cluster
@@ -24,12 +24,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 @pytest.fixture(scope="module")
 def cluster():
-    with small_cluster() as result, joined(result.address):
+    with small_cluster() as result, connect(result.address):
         yield result
 
 
 def test_missing_cluster_error_names_command():
-    with pytest.raises(OptionError, match=r"There is no Ray cluster at '127\.0\.0\.1:1'"), joined("127.0.0.1:1"):
+    with pytest.raises(OptionError, match=r"There is no Ray cluster at '127\.0\.0\.1:1'"), connect("127.0.0.1:1"):
         pass
 
 

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import uvicorn
 
-from brats_mm.execution.ray_cluster import joined
+from brats_mm.execution.ray_cluster import connect
 from brats_mm_service.app import create_app
 from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.connections import server_config
@@ -27,7 +27,7 @@ def serve(settings: Settings, *, verbose: bool) -> None:
         database.close()
     with ExitStack() as cluster:
         if settings.ray is not None:
-            cluster.enter_context(joined(settings.ray.address))
+            cluster.enter_context(connect(settings.ray.address))
         _run(settings)
 
 

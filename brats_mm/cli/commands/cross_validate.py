@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options, chosen_bundle
+from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options, selected_bundle
 from brats_mm.cli.options.training import (
     add_training_options,
-    chosen_settings,
+    parse_settings,
     show_log,
     show_settings,
     training_output,
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         options.datalist,
         options.labels,
         tuple(options.config),
-        chosen_settings(options),
+        parse_settings(options),
         options.device,
         options.split,
     )
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     with training_output(options):
         try:
             result = cross_validate(
-                chosen_bundle(options),
+                selected_bundle(options),
                 plan,
                 on_stage=lambda name, resolved, changed: show_settings(console, name, resolved, changed),
                 on_step=console.say,

@@ -9,7 +9,7 @@ from brats_mm.cli.command import (
     add_bundle_options,
     add_command,
     add_terminal_options,
-    chosen_bundle,
+    selected_bundle,
 )
 from brats_mm.cli.output import Console
 
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     from brats_mm.experiments.comparison.methods import read_methods
 
-    template = chosen_bundle(options)
+    template = selected_bundle(options)
     methods = read_methods(options.methods, template)
     if options.parquet:
         from brats_mm.outputs.parquet import require_parquet

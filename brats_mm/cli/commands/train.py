@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options, chosen_bundle
+from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options, selected_bundle
 from brats_mm.cli.options.training import (
     add_training_options,
-    chosen_settings,
+    parse_settings,
     show_log,
     show_settings,
     training_output,
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     from brats_mm.training.two_stages import Plan, train
 
-    settings = chosen_settings(options)
+    settings = parse_settings(options)
     if options.datalist is not None:
         settings["datalist"] = str(options.datalist)
     if options.fold is not None:
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     show_log(options)
     estimated: dict[str, Any] = {}
     with training_output(options):
-        bundle = chosen_bundle(options)
+        bundle = selected_bundle(options)
         try:
             if options.estimate:
                 from brats_mm.training.estimate import estimate

@@ -34,7 +34,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
-def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
+def parse_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return the settings after `--set`.
 
     Raises:

@@ -90,7 +90,7 @@ def with_gaps(
     return result
 
 
-def having(items: Sequence[Mapping[str, Any]], modality: int) -> list[dict[str, Any]]:
+def items_with(items: Sequence[Mapping[str, Any]], modality: int) -> list[dict[str, Any]]:
     """Return the items that have the given modality, to train its expert."""
     return [dict(item) for item in items if _flags(item["available"])[modality]]
 

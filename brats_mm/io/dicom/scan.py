@@ -8,7 +8,7 @@ from pathlib import Path
 
 from brats_mm.errors import CaseError, InputError
 from brats_mm.io.dicom.header import NotAnImage, is_dicom, read_header
-from brats_mm.io.dicom.series import Series, labelled, series_of
+from brats_mm.io.dicom.series import Series, label_series, series_of
 from brats_mm.io.dicom.slices import FileHeader
 
 MOST_FILES = 100_000
@@ -152,7 +152,7 @@ def _study(uid: str, label: str, headers: Sequence[FileHeader], doubled: Counter
         series += series_of(members, notes)
     series.sort(key=lambda item: (_number(item), item.identity.series_uid, item.part))
     patients = len({header.identity.patient for header in headers})
-    return Study(uid, label, patients, labelled(series))
+    return Study(uid, label, patients, label_series(series))
 
 
 def _number(series: Series) -> int:

@@ -81,7 +81,7 @@ class Series:
 
 
 def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple[Series, ...]:
-    """Return the volumes of one series with their verdicts. `labelled` adds labels.
+    """Return the volumes of one series with their verdicts. `label_series` adds labels.
 
     Args:
         headers: headers of its files.
@@ -133,7 +133,7 @@ def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
     )
 
 
-def labelled(series: Sequence[Series]) -> tuple[Series, ...]:
+def label_series(series: Sequence[Series]) -> tuple[Series, ...]:
     """Label each series with the shortest ending of its UID that no other series has."""
     uids = {item.identity.series_uid for item in series}
     length = SHORTEST_LABEL

@@ -8,13 +8,13 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LARGEST_OFFSET, LONGEST_HEADER, Encoding, Raster, damaged
+from brats_mm.io.formats.raster import LARGEST_OFFSET, LONGEST_HEADER, Encoding, Raster, damaged_header
 from brats_mm.io.formats.text_header import (
     Fields,
     bad_field,
     check_characters,
     checked_grid,
-    given_twice,
+    duplicate_field,
     read_text,
     without_end,
 )
@@ -63,7 +63,7 @@ def parse_metaimage(path: Path) -> Raster:
     """
     fields, end = _fields(read_text(path), path)
     if not {"NDims", "DimSize", "ElementType", "ElementDataFile"} <= set(fields.values):
-        raise damaged(path)
+        raise damaged_header(path)
     if fields.values.get("ObjectType", "Image") != "Image":
         fields.refuse("ObjectType")
     grid = _grid(fields)
@@ -87,15 +87,15 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
     while "ElementDataFile" not in fields:
         line, newline, _ = start[end:].partition(b"\n")
         if not newline and not _may_end_here(line, start, path):
-            raise without_end(path, start) if len(start) == LONGEST_HEADER and keys else damaged(path)
+            raise without_end(path, start) if len(start) == LONGEST_HEADER and keys else damaged_header(path)
         end += len(line) + len(newline)
         match = _LINE.fullmatch(line.decode("latin-1").removesuffix("\r"))
         if match is None:
-            raise damaged(path) if not keys else bad_field(path, "a line", line.decode("latin-1"))
+            raise damaged_header(path) if not keys else bad_field(path, "a line", line.decode("latin-1"))
         check_characters(line + newline, path)
         key, value = match[1], match[2].strip()
         if key in keys:
-            raise given_twice(path, key)
+            raise duplicate_field(path, key)
         keys.add(key)
         if _EXACT.get(key.lower(), key) != key:
             raise bad_field(path, "a line", line.decode("latin-1"))

@@ -7,7 +7,7 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import Raster, damaged, encoding_of, read_start
+from brats_mm.io.formats.raster import Raster, damaged_header, encoding_of, read_start
 from brats_mm.io.volume_checks import check_affine, spatial_shape
 
 SUFFIXES = (".mgz", ".mgh")
@@ -29,10 +29,10 @@ def parse_mgh(path: Path) -> Raster:
     """
     block = read_start(path, _HEADER_BYTES)
     if len(block) < _HEADER_BYTES:
-        raise damaged(path)
+        raise damaged_header(path)
     version, *sizes, kind, _, good = _FIELDS.unpack_from(block)[:8]
     if version != 1:
-        raise damaged(path)
+        raise damaged_header(path)
     shape = spatial_shape(sizes, path)
     if kind not in _TYPES:
         raise VolumeError(

@@ -8,14 +8,14 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LARGEST_OFFSET, Encoding, Raster, damaged
+from brats_mm.io.formats.raster import LARGEST_OFFSET, Encoding, Raster, damaged_header
 from brats_mm.io.formats.text_header import (
     SCANNER,
     Fields,
     bad_field,
     check_characters,
     checked_grid,
-    given_twice,
+    duplicate_field,
     numbers,
     read_text,
     without_end,
@@ -88,7 +88,7 @@ def parse_nrrd(path: Path) -> Raster:
     fields, end = _fields(start, path)
     for name in ("dimension", "sizes", "type", "encoding"):
         if name not in fields:
-            raise damaged(path)
+            raise damaged_header(path)
     encoding = _ENCODINGS.get(fields["encoding"].lower())
     if encoding is None:
         raise VolumeError(
@@ -108,7 +108,7 @@ def parse_nrrd(path: Path) -> Raster:
 def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
     """Return the fields by lower-case name, and the end of the header."""
     if not _MAGIC.match(start):
-        raise damaged(path)
+        raise damaged_header(path)
     blank = re.search(rb"\r?\n\r?\n", start)
     detached = path.name.lower().endswith(_DETACHED)
     if blank is None and not (detached and len(start) < 2**16):
@@ -117,7 +117,7 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
     check_characters(head, path)
     lines = head.decode("latin-1").replace("\r\n", "\n").rstrip("\r\n").split("\n")
     if not _MAGIC.fullmatch(lines[0].encode("latin-1")):
-        raise damaged(path)
+        raise damaged_header(path)
     fields: dict[str, str] = {}
     for line in lines[1:]:
         if line.startswith("#"):
@@ -129,7 +129,7 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
         if not colon or name not in _FIELDS or not value.startswith(" "):
             raise bad_field(path, "a line", line)
         if name in fields:
-            raise given_twice(path, name)
+            raise duplicate_field(path, name)
         fields[name] = value.strip()
     return Fields(path, fields), end
 
@@ -141,11 +141,11 @@ def _place(fields: Fields, start: bytes, end: int) -> tuple[Path, int]:
         fields.refuse("line skip")
     if "data file" not in fields:
         if end >= len(start) and path.name.lower().endswith(_DETACHED):
-            raise damaged(path)
+            raise damaged_header(path)
         return path, end
     beside = fields.file_beside("data file", _DETACHED)
     if start[end:].strip():
-        raise damaged(path)
+        raise damaged_header(path)
     return beside, 0
 
 

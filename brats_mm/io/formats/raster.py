@@ -87,7 +87,7 @@ class Raster:
         return self.grid.voxels * self.dtype.itemsize
 
 
-def damaged(path: Path) -> VolumeError:
+def damaged_header(path: Path) -> VolumeError:
     """Return the error for an invalid header."""
     return VolumeError(
         f"{path.name} cannot be read: it is damaged, truncated or not a {path.suffix} file. Copy or convert it again."
@@ -376,7 +376,7 @@ def _text_voxels(stream: io.BufferedIOBase, raster: Raster) -> npt.NDArray[Any]:
     try:
         return np.array(tokens, np.bytes_).astype(raster.dtype)
     except (ValueError, OverflowError) as error:
-        raise damaged(raster.path) from error
+        raise damaged_header(raster.path) from error
 
 
 def _shape(raster: Raster) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LONGEST_HEADER, damaged, file_beside, open_file
+from brats_mm.io.formats.raster import LONGEST_HEADER, damaged_header, file_beside, open_file
 from brats_mm.io.volume_checks import check_affine
 
 SCANNER = 1
@@ -41,7 +41,7 @@ def check_characters(header: bytes, path: Path) -> None:
 def without_end(path: Path, start: bytes) -> VolumeError:
     """Return the error for a header that does not end within `start`."""
     if len(start) < LONGEST_HEADER:
-        return damaged(path)
+        return damaged_header(path)
     message = (
         f"The header of {path.name} is longer than {LONGEST_HEADER // 1024} KiB. Convert the volume to .nii.gz, "
         "without extra header fields."
@@ -56,7 +56,7 @@ def bad_field(path: Path, name: str, value: str) -> VolumeError:
     )
 
 
-def given_twice(path: Path, name: str) -> VolumeError:
+def duplicate_field(path: Path, name: str) -> VolumeError:
     """Return the error for a field that the header has twice."""
     return VolumeError(f"The header of {path.name} has {name!r} twice. Convert the volume again.")
 

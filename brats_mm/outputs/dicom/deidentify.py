@@ -27,7 +27,7 @@ _KEPT = (
 _at_once = threading.Lock()
 
 
-def deidentified(source: SourceSeries) -> SourceSeries:
+def deidentify_series(source: SourceSeries) -> SourceSeries:
     """Return a copy of a series without the patient's identity, under a new pseudonym.
 
     Raises:

@@ -8,7 +8,7 @@ import numpy as np
 from brats_mm.domain.availability import Availability
 from brats_mm.domain.entropy import binary_entropy, compartment_entropy
 from brats_mm.domain.label_map import Labels, labels_from_regions, regions_from_labels
-from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction, nested
+from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction, nest_probabilities
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.preprocessing.regridding import on_grid
@@ -61,7 +61,7 @@ def findings_on(prediction: Prediction, grid: Grid) -> Findings:
     }
     wt, tc, et = (np.clip(probabilities[region], 0, 1) for region in REGIONS)
     labels = labels_from_regions(wt >= THRESHOLD, tc >= THRESHOLD, et >= THRESHOLD, CONVENTION)
-    entropy = np.asarray(compartment_entropy(*nested(wt, tc, et)), np.float32)
+    entropy = np.asarray(compartment_entropy(*nest_probabilities(wt, tc, et)), np.float32)
     parts = {compartment: labels == CONVENTION.value_of(compartment) for compartment in Compartment}
     masks = regions_from_labels(labels, CONVENTION)
     trust = assess(prediction)

@@ -151,9 +151,9 @@ def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) 
         key = _key(prediction, findings, source, output)
         provenance = Provenance(key, deidentified=output.deidentify, software=__version__)
         if output.deidentify:
-            from brats_mm.outputs.dicom.deidentify import deidentified
+            from brats_mm.outputs.dicom.deidentify import deidentify_series
 
-            source = deidentified(source)
+            source = deidentify_series(source)
         segmentation = make_segmentation(findings, source, provenance)
         objects = {
             SEGMENTATION: segmentation,

@@ -89,13 +89,13 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", isal_zlib.crc32(name + data))
 
 
-def enlarged(values: npt.NDArray[np.generic], rows: int, columns: int) -> Picture:
+def resize_slice(values: npt.NDArray[np.generic], rows: int, columns: int) -> Picture:
     """Resize a slice to rows and columns by linear interpolation."""
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     return np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR), np.float32)
 
 
-def tinted(picture: Picture, colour: Picture | Colour, opacity: Picture) -> Picture:
+def tint(picture: Picture, colour: Picture | Colour, opacity: Picture) -> Picture:
     """Blend a colour over an image (rows, columns, 3) with an opacity from 0 to 1."""
     share = opacity[..., None]
     return np.asarray(picture * (1 - share) + np.asarray(colour, np.float32) * share, np.float32)
@@ -107,12 +107,12 @@ def with_region(picture: Picture, mask: npt.NDArray[np.bool_], colour: Colour, *
     A dark border keeps the outline visible on bright images and colours.
     """
     rows, columns = picture.shape[:2]
-    inside = enlarged(mask, rows, columns)
+    inside = resize_slice(mask, rows, columns)
     across, along = np.gradient(inside)
     steepness = np.maximum(np.hypot(across, along), 1e-3)
     beyond_px = (inside - 0.5) / steepness
     fill = np.clip(beyond_px + 0.5, 0, 1) * opacity
     line = np.clip(_LINE_HALF_PX + 0.5 - np.abs(beyond_px), 0, 1)
     casing = np.clip(_LINE_HALF_PX + _CASING_PX + 0.5 - np.abs(beyond_px), 0, 1) * _CASING_OPACITY
-    cased = tinted(tinted(picture, colour, fill), _CASING, casing)
-    return tinted(cased, colour, line)
+    cased = tint(tint(picture, colour, fill), _CASING, casing)
+    return tint(cased, colour, line)

@@ -16,12 +16,12 @@ from brats_mm.domain.display import entropy_colours, format_ml
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS, compartment_entropy
 from brats_mm.domain.grey_window import grey_window
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.prediction import Prediction, nested
+from brats_mm.domain.prediction import Prediction, nest_probabilities
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
 from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, with_region
 from brats_mm.outputs.preview.planes import Slice, choose_slices, to_ras
-from brats_mm.outputs.preview.slices import in_colour, in_grey, with_entropy
+from brats_mm.outputs.preview.slices import grey_to_rgb, render_grey, with_entropy
 from brats_mm.trust.assess import assess
 
 WIDTH_PX, HEIGHT_PX = 1600, 1000
@@ -112,11 +112,11 @@ def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
 
 def _grey(pictures: _Pictures, cut: Slice) -> Picture:
     """Render the slice in grey, fitted into a panel."""
-    return in_grey(cut.of(pictures.background), pictures.window, aspect=cut.aspect, fit=_PANEL_PX)
+    return render_grey(cut.of(pictures.background), pictures.window, aspect=cut.aspect, fit=_PANEL_PX)
 
 
 def _labelled(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
-    picture = in_colour(np.clip(grey, 0, 255))
+    picture = grey_to_rgb(np.clip(grey, 0, 255))
     labels = cut.of(pictures.labels)
     for compartment, style in SEGMENT_STYLES.items():
         mask = np.asarray(labels == LabelConvention.BRATS2023.value_of(compartment))
@@ -127,7 +127,7 @@ def _labelled(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
 
 def _unsure(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
     wt, tc, et = (np.asarray(cut.of(probability), np.float32) for probability in pictures.probabilities)
-    return with_entropy(grey, compartment_entropy(*nested(wt, tc, et)))
+    return with_entropy(grey, compartment_entropy(*nest_probabilities(wt, tc, et)))
 
 
 def _letter(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[int, ...]) -> None:

@@ -124,10 +124,10 @@ def _places(source: ReportSource, drawing: Drawing) -> list[UncertainPlace]:
 def _heading(source: ReportSource, drawing: Drawing, area: Mapping[str, Any]) -> Heading:
     axes = {cut.plane.value: cut.input_axis for cut in drawing.slices}
     slices = tuple(_column(source, plane, axis, area["voxel"][axis]) for plane, axis in axes.items())
-    return Heading(in_letters(area["position_mm_ras"]), slices)
+    return Heading(format_position(area["position_mm_ras"]), slices)
 
 
-def in_letters(position_mm_ras: Sequence[float]) -> str:
+def format_position(position_mm_ras: Sequence[float]) -> str:
     """Format a position like 3D Slicer: `R 12.0, P 3.5, S 40.2 mm`."""
     letters = zip("RAS", "LPI", position_mm_ras, strict=True)
     return ", ".join(f"{above if mm >= 0 else below} {abs(mm):.1f}" for above, below, mm in letters) + " mm"

@@ -25,7 +25,7 @@ from brats_mm.outputs.preview.planes import (
     slice_through,
     to_ras,
 )
-from brats_mm.outputs.preview.slices import in_colour, in_grey, with_entropy
+from brats_mm.outputs.preview.slices import grey_to_rgb, render_grey, with_entropy
 from brats_mm.outputs.report.source import ReportSource
 
 OUTLINES: dict[Region, Colour] = {
@@ -137,12 +137,14 @@ class Drawing:
     def _grey(self, cut: Slice, name: str, around: tuple[int, int] | None) -> Picture:
         fit = _PANEL_PX if around is None else _CLOSE_PX
         if name:
-            return in_grey(self._cut(cut, self._images[name], around), self._windows[name], aspect=cut.aspect, fit=fit)
+            return render_grey(
+                self._cut(cut, self._images[name], around), self._windows[name], aspect=cut.aspect, fit=fit
+            )
         ground = np.asarray(self._cut(cut, self._entropy, around) > _GROUND_NATS, np.float32)
-        return in_grey(ground, (0.0, 3.2), aspect=cut.aspect, fit=fit)
+        return render_grey(ground, (0.0, 3.2), aspect=cut.aspect, fit=fit)
 
     def _outlined(self, cut: Slice, name: str, around: tuple[int, int] | None = None) -> Drawn:
-        picture = self._with_outlines(in_colour(np.clip(self._grey(cut, name, around), 0, 255)), cut, around)
+        picture = self._with_outlines(grey_to_rgb(np.clip(self._grey(cut, name, around), 0, 255)), cut, around)
         text = f"outlines of the tumour regions on {name}" if name else "outlines of the tumour regions"
         return self._drawn(picture, cut, f"slice with {text}")
 

@@ -6,7 +6,7 @@ import torch
 
 from brats_mm.data.augment import random_windows
 from brats_mm.data.transforms import CropCandidatesd
-from brats_mm.data.transplant import RandTransplantTumourd, cut_tumour, feathered, with_tumour_of
+from brats_mm.data.transplant import RandTransplantTumourd, cut_tumour, feather, with_tumour_of
 from brats_mm.errors import OptionError
 
 SIDE = 48
@@ -107,7 +107,7 @@ def test_windows_may_be_centred_on_new_tumour() -> None:
 def test_border_is_soft_and_tumour_complete() -> None:
     tumour = torch.zeros(20, 20, 20, dtype=torch.bool)
     tumour[8:12, 8:12, 8:12] = True
-    weight = feathered(tumour)
+    weight = feather(tumour)
 
     assert bool((weight[tumour] == 1).all())
     assert 0 < float(weight[5, 10, 10]) < 1

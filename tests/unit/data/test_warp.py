@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from brats_mm.data.warp import (
     STRENGTH,
     RandWarpd,
+    crop_centre,
     displacement,
     draw_coefficients,
     intervals,
-    middle,
     offsets,
     rotation,
-    sampled,
+    sample_at,
     spline_weights,
 )
 
@@ -59,8 +59,8 @@ def test_quarter_turn_maps_first_axis_to_second() -> None:
 
 def test_sampling_at_voxel_centres_returns_volume() -> None:
     volume = torch.rand(2, 5, 6, 7, generator=torch.Generator().manual_seed(1))
-    assert torch.allclose(sampled(volume, offsets((5, 6, 7)), mode="bilinear"), volume, atol=1e-5)
-    assert torch.equal(sampled(volume, offsets((5, 6, 7)) + 20, mode="bilinear"), torch.zeros(2, 5, 6, 7))
+    assert torch.allclose(sample_at(volume, offsets((5, 6, 7)), mode="bilinear"), volume, atol=1e-5)
+    assert torch.equal(sample_at(volume, offsets((5, 6, 7)) + 20, mode="bilinear"), torch.zeros(2, 5, 6, 7))
 
 
 def test_identity_crops_or_pads_around_centre() -> None:
@@ -68,7 +68,7 @@ def test_identity_crops_or_pads_around_centre() -> None:
     result = RandWarpd(WINDOW, affine_prob=0.0, elastic_prob=0.0)(item)
 
     assert torch.equal(result["image"], item["image"][:, 4:28, 4:36, 4:28])
-    assert torch.equal(middle(torch.ones(1, 2, 2, 2), (4, 2, 3))[0].sum(dim=(1, 2)), torch.tensor([0.0, 4, 4, 0]))
+    assert torch.equal(crop_centre(torch.ones(1, 2, 2, 2), (4, 2, 3))[0].sum(dim=(1, 2)), torch.tensor([0.0, 4, 4, 0]))
 
 
 @pytest.mark.parametrize(("affine", "elastic"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.domain.orientation import redirected
+from brats_mm.domain.orientation import set_directions
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import GridError
 
@@ -12,17 +12,17 @@ LPS = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 def test_front_and_back_are_exchanged_in_same_box():
     grid = Grid((240, 240, 155), LPS)
-    fixed = redirected(grid, "LAS")
+    fixed = set_directions(grid, "LAS")
     assert fixed.affine.tolist() == [[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     assert sorted(map(tuple, fixed.corners_mm())) == sorted(map(tuple, grid.corners_mm()))
 
 
 def test_orientation_of_header_changes_nothing():
     grid = Grid((240, 240, 155), LPS)
-    assert np.array_equal(redirected(grid, "LPS").affine, LPS)
+    assert np.array_equal(set_directions(grid, "LPS").affine, LPS)
 
 
 @pytest.mark.parametrize("codes", ["PLS", "LP", "LPX", ""])
 def test_rejects_other_axes_with_both_values(codes):
     with pytest.raises(GridError, match="LPS"):
-        redirected(Grid((240, 240, 155), LPS), codes)
+        set_directions(Grid((240, 240, 155), LPS), codes)

@@ -6,22 +6,22 @@ import pytest
 
 from brats_mm.evaluation.tables import CaseRow, RowWriter, read_rows
 from brats_mm.experiments.comparison.tables import SetRow, write_table
-from brats_mm.outputs.csv_text import inert, original
+from brats_mm.outputs.csv_text import escape_formula, unescape_formula
 
 FORMULAS = ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "'=1", "＝1+1", "＠x"]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_formula_text_is_escaped_and_unescaped(text):
-    assert inert(text) == f"'{text}"
-    assert original(inert(text)) == text
+    assert escape_formula(text) == f"'{text}"
+    assert unescape_formula(escape_formula(text)) == text
 
 
 @pytest.mark.parametrize("value", ["case-1", "t1+t1ce", "", "a=1", "'quoted'", "patient's", -1.5, 3, None, True])
 def test_other_values_are_unchanged(value):
-    assert inert(value) is value
+    assert escape_formula(value) is value
     if isinstance(value, str):
-        assert original(value) == value
+        assert unescape_formula(value) == value
 
 
 def test_evaluation_tables_escape_names_and_read_them_back(tmp_path):

@@ -15,7 +15,7 @@ from brats_mm.io.dicom.scan import one_study, scan
 from brats_mm.io.zip import ZipError
 from brats_mm.pipeline.dicom_study import SeriesOverrides, choose_series, grids_agree, read_chosen
 from brats_mm.pipeline.inspect import inspect_input
-from brats_mm.pipeline.load import is_dicom_folder, opened
+from brats_mm.pipeline.load import is_dicom_folder, open_input
 from tests.fakes.dicom_series import TYPICAL, SeriesFacts, make_slices, with_number, write_series
 
 SHAPE = (8, 8, 10)
@@ -179,7 +179,7 @@ def test_zip_of_dicom_files_is_a_study(tmp_path: Path) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(study.rglob("*.dcm")):
             archive.write(path, path.relative_to(tmp_path))
-    with opened(packed) as folder:
+    with open_input(packed) as folder:
         assert is_dicom_folder(folder)
         assert set(choose_series(folder).choice.chosen) == set(MODALITIES)
     assert not folder.exists()
@@ -199,7 +199,7 @@ def test_rejects_zip_with_path_outside_its_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("../evil.dcm", b"x")
 
-    with pytest.raises(ZipError, match="paths outside its folder"), opened(packed):
+    with pytest.raises(ZipError, match="paths outside its folder"), open_input(packed):
         pass
     assert not (tmp_path.parent / "evil.dcm").exists()
 
@@ -208,7 +208,7 @@ def test_rejects_zip_with_path_outside_its_folder(tmp_path: Path) -> None:
 def test_rejects_path_that_is_no_case(tmp_path: Path, name: str, match: str) -> None:
     (tmp_path / "a.txt").write_text("text")
 
-    with pytest.raises(InputError, match=match), opened(tmp_path / name):
+    with pytest.raises(InputError, match=match), open_input(tmp_path / name):
         pass
 
 

@@ -7,7 +7,7 @@ from benchmarks.skull import Margin, Tissue, add_skull
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid
-from brats_mm.preprocessing.brain import _level, brain_doubts, extract_brain
+from brats_mm.preprocessing.brain import _level, brain_warnings, extract_brain
 from brats_mm.preprocessing.brain_network import WEIGHTS, BrainNetwork
 from brats_mm.preprocessing.head import head_mask
 
@@ -52,10 +52,10 @@ def test_warns_of_impossible_brain_size_or_low_agreement():
     grid = Grid((10, 10, 10), np.diag([10.0, 10.0, 10.0, 1.0]))
     mask = np.zeros(grid.shape, bool)
     mask[:, :, :5] = True
-    assert "it has 500 mL" in brain_doubts(mask, grid, 0.95)[0]
+    assert "it has 500 mL" in brain_warnings(mask, grid, 0.95)[0]
     mask[:] = True
-    assert brain_doubts(mask, grid, 0.95) == ()
-    assert "agree only with a Dice of 0.50" in brain_doubts(mask, grid, 0.5)[0]
+    assert brain_warnings(mask, grid, 0.95) == ()
+    assert "agree only with a Dice of 0.50" in brain_warnings(mask, grid, 0.5)[0]
 
 
 @pytest.mark.parametrize("radius", [10, 14, 18])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.preprocessing.itk_volume import data_of, matrix_of, resample_onto, to_itk, transform_of, upright
+from brats_mm.preprocessing.itk_volume import data_of, matrix_of, orthogonal_volume, resample_onto, to_itk, transform_of
 
 OBLIQUE = np.array([[-0.9, 0.1, 0.3, 12.0], [0.09, 0.89, -1.5, -30.0], [0.06, 0.24, 5.2, 7.0], [0, 0, 0, 1.0]])
 
@@ -85,7 +85,7 @@ def test_resampling_to_and_from_sheared_grid_keeps_patient_positions(name):
 @pytest.mark.parametrize("name", GRIDS)
 def test_removing_shear_keeps_patient_positions(name):
     volume = ball(around_ball(GRIDS[name], (60, 64, 20)))
-    result = upright(volume)
+    result = orthogonal_volume(volume)
     assert volume.grid.shear_deg > 1
     assert result.grid.shear_deg < 1e-6
     np.testing.assert_allclose(centre_mm(result), BALL_MM, atol=0.1)
@@ -100,4 +100,4 @@ def test_oblique_orthogonal_axes_are_unchanged():
     affine[:3, :3] = turn * [0.9, 0.9, 5.5]
     volume = Volume(ramp(), Grid((6, 7, 8), affine))
     assert volume.grid.shear_deg < 1e-6
-    assert upright(volume) is volume
+    assert orthogonal_volume(volume) is volume

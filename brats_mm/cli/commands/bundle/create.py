@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.command import Commands, add_bundle_options, add_command, add_terminal_options, chosen_bundle
+from brats_mm.cli.command import Commands, add_bundle_options, add_command, add_terminal_options, selected_bundle
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise OptionError(
             "--per-subset and --calibrate-confidence need labelled cases. Provide their list with --calibrate."
         )
-    template = chosen_bundle(options)
+    template = selected_bundle(options)
     cases = labelled_cases(datalist, dataset_dir=options.dataset_dir, section=options.section) if datalist else ()
     from brats_mm.packaging.create import create_bundle
     from brats_mm.trust.calibration import calibrate_confidence, calibrate_subsets

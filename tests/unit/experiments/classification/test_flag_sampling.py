@@ -10,7 +10,7 @@ from brats_mm.experiments.classification.flag_sampling import (
     EveryFlagsd,
     RandPairOfFlagsd,
     flag_subsets,
-    having,
+    items_with,
     nested_flags,
     with_gaps,
 )
@@ -59,8 +59,8 @@ def items(count, available=BOTH):
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.3, 0.5])
 def test_gaps_keep_modality_shares_of_paper(share):
     kept = with_gaps(items(200), {"image": 1.0, "audio": share}, seed=1)
-    assert len(having(kept, 1)) == round(200 * share)
-    assert len(having(kept, 0)) == 200
+    assert len(items_with(kept, 1)) == round(200 * share)
+    assert len(items_with(kept, 0)) == 200
 
 
 def test_gaps_repeat_with_seed_and_keep_one_modality_per_sample():

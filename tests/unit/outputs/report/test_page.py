@@ -22,7 +22,7 @@ from brats_mm.domain.volume import Grid, Volume
 from brats_mm.outputs.preview.canvas import with_region
 from brats_mm.outputs.preview.planes import Plane, place_on_slice, slice_through, to_ras
 from brats_mm.outputs.report.document import importance_of, report_of
-from brats_mm.outputs.report.page import in_letters, render_page
+from brats_mm.outputs.report.page import format_position, render_page
 from brats_mm.outputs.report.pictures import OUTLINES
 from brats_mm.outputs.report.source import source_of
 from brats_mm.trust.case_dice import Grade, outline_advice
@@ -228,7 +228,7 @@ def test_case_without_tumour_and_figures_has_page():
 
 
 def test_positions_use_notation_of_3d_slicer():
-    assert in_letters([12.04, -3.5, 0.0]) == "R 12.0, P 3.5, S 0.0 mm"
+    assert format_position([12.04, -3.5, 0.0]) == "R 12.0, P 3.5, S 0.0 mm"
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PSR", "IAL"])
