@@ -21,7 +21,7 @@ _OURS = "An internal error occurred ({kind}). Please report it. Other cases are 
 
 @dataclass(frozen=True, eq=False)
 class SegmentRunner:
-    """Runner that segments tasks with a loaded model. Reads the next case and writes the last one meanwhile.
+    """Runner that segments tasks with a loaded model. Meanwhile, it reads the next case and writes the previous one.
 
     Attributes:
         segmenter: the loaded model.

@@ -26,7 +26,7 @@ def patient_of(name: str) -> str:
 
 
 def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
-    """Return the case names of a random fraction of the patients, at least one patient and not all.
+    """Return the case names of a random fraction of the patients: at least one patient, but not all.
 
     Args:
         names: case names.

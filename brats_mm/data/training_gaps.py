@@ -14,7 +14,7 @@ from brats_mm.errors import OptionError
 
 
 def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, seed: int = 0) -> list[Item]:
-    """Return cases of which some lack sequences.
+    """Return the cases with sequences removed from some of them.
 
     With one seed, the cases that keep a sequence at a small fraction also keep it at every larger one, so results at
     several fractions are comparable. A case that would lose all its sequences keeps one of them.

@@ -40,7 +40,7 @@ def content_warnings(modality: Modality, volume: Volume) -> list[str]:
 
 
 def copy_warnings(volumes: Mapping[Modality, Volume]) -> list[str]:
-    """Return warnings about pairs of sequences that are one image except for scale and offset.
+    """Return warnings about pairs of sequences that are the same image except for scale and offset.
 
     Args:
         volumes: sequences on one grid.

@@ -1,4 +1,4 @@
-"""The four MR sequences and their one order."""
+"""The four MR sequences and their order."""
 
 from enum import Enum
 

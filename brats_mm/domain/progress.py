@@ -63,7 +63,7 @@ class ProgressMeter:
         self._report(stage, 0.0, step)
 
     def on_raw_step(self, step: str, planned: int) -> None:
-        """Report the start of a preprocessing step of raw scans, of which `planned` are expected."""
+        """Report the start of one of `planned` preprocessing steps of raw scans."""
         self._ends = _RAW_ENDS
         self._report(Stage.PREPROCESSING, min(1.0, self._steps / max(1, planned)), step)
         self._steps += 1

@@ -70,7 +70,7 @@ def part_with_signal(volume: Array) -> Part:
 
 
 def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
-    """Return the smallest box that holds a mask, or one voxel for an empty mask."""
+    """Return the smallest box that contains a mask, or one voxel for an empty mask."""
     sides = []
     for axis in range(3):
         inside = np.flatnonzero(mask.any(axis=tuple(other_axis for other_axis in range(3) if other_axis != axis)))

@@ -52,7 +52,7 @@ class Reading:
 
     @property
     def modality(self) -> Modality | None:
-        """The sequence, if the name states exactly one in words."""
+        """The sequence, if the name contains words for exactly one."""
         clear = len(self.modalities) == 1 and not (self.is_label or self.is_other or self.doubt)
         return self.modalities[0] if clear else None
 

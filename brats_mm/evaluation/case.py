@@ -1,4 +1,4 @@
-"""Score one case for each of its subsets of sequences.
+"""Score one case with each of its subsets of sequences.
 
 `shared_passes` runs each expert once per case and mixes all 15 subsets, on the bounding box of all sequences. Running
 the network for each subset, on its own bounding box, only differs if the sequences have different brain masks.
@@ -83,7 +83,7 @@ def _windows(predictor: Predictor) -> dict[str, Any]:
 def evaluate_case(
     labelled: LabelledCase, predictor: SetPredictor, requested: Sequence[Availability], policy: EmptyPolicy
 ) -> CaseEvaluation:
-    """Score one case with each requested subset whose sequences it has.
+    """Score one case with each requested subset whose sequences are all available.
 
     Args:
         labelled: case with its reference.

@@ -13,7 +13,7 @@ _PATIENCE_S = 1.0
 
 @dataclass(frozen=True)
 class Task:
-    """A task for a worker, to which it is pickled.
+    """A task for a worker. It must be picklable.
 
     Attributes:
         alone: whether no other task may run in its worker, because this task or its neighbour has crashed one.
@@ -91,7 +91,7 @@ class Engine(Protocol[T, R]):
 
 @runtime_checkable
 class Runner(Protocol):
-    """Runner with a loaded model, which computes tasks in a worker one after the other."""
+    """Runner with a loaded model, which computes the tasks of a worker one after another."""
 
     def run(self, tasks: Iterable[Any]) -> Iterator[Any]:
         """Yield results in any order. None among the tasks means that no task is available at the moment."""

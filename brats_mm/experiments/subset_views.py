@@ -21,7 +21,7 @@ def draw_each(rng: np.random.RandomState, available: Availability, drop_prob: fl
 
 
 def draw_one_dropped(rng: np.random.RandomState, available: Availability) -> Availability:
-    """Drop nothing or one modality, all with equal probability. Never drop the last one."""
+    """Drop at most one modality, with equal probability for each choice. Never drop the last one."""
     choices = [available, *(available - {modality} for modality in ordered(available) if len(available) > 1)]
     return choices[int(rng.randint(len(choices)))]
 

@@ -43,7 +43,8 @@ FINE_MARGIN = 16
 """Margin in voxels of the windows of the cross-sequence expert around the voxels that they cover."""
 
 EXPECTED_FINE_WINDOWS = 8
-"""Expected number of windows of the cross-sequence expert, for the progress until they are known. Usually 1 to 13."""
+"""Expected number of windows of the cross-sequence expert, usually 1 to 13. Progress uses it until the number is known.
+"""
 
 LATTICE = 2
 """Number of image voxels per voxel of the modality experts' lattice, along each side."""

@@ -220,7 +220,7 @@ def _zeros(
 
 
 def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
-    """Return the brain with filled cavities and a margin of one voxel, which limits predictions.
+    """Return the mask to limit predictions to: the brain with filled cavities and a margin of one voxel.
 
     Fluid and cysts can be exactly zero in the only available sequence, so cavities belong to the brain.
     """

@@ -160,7 +160,7 @@ def _blended(
 def clip_window(
     window: tuple[int, int, int], box: Sequence[int], multiple: int = MULTIPLE, stride: int = STRIDE
 ) -> tuple[int, int, int]:
-    """Clip a window to the rounded-up box, and keep its coarsest feature map larger than one voxel.
+    """Clip a window to the box, rounded up to `multiple`. Its coarsest feature map stays larger than one voxel.
 
     Args:
         window: sides of the window in voxels.

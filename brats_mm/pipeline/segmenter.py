@@ -143,7 +143,7 @@ def _check_used(options: Mapping[str, Any]) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return a device by name. `auto` is the GPU if there is one.
+    """Return the device with the given name. `auto` selects the GPU if there is one.
 
     Args:
         name: `auto`, `cpu`, `cuda` or `cuda:N`.

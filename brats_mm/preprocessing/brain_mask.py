@@ -28,7 +28,7 @@ def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | Non
 
 
 def binary_mask(volume: Volume) -> Volume:
-    """Binarise a mask to 0 and 1, whatever value it has for the brain.
+    """Binarise a mask to 0 and 1, for any positive value of the brain.
 
     Raises:
         CaseError: the mask is empty.

@@ -1,4 +1,4 @@
-"""Estimate memory and duration of a training from one measured step and one validated case."""
+"""Estimate memory and duration of training from one measured step and one validated case."""
 
 import math
 import tempfile

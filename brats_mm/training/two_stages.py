@@ -70,7 +70,7 @@ def train(bundle: Bundle, plan: Plan, *, on_stage: OnStage | None = None, only_c
 
 
 def with_workflow(files: Sequence[str], settings: Mapping[str, Any], use: Callable[[Any], T]) -> T:
-    """Use MONAI's workflow of one training after its checks, and release its data at the end.
+    """Check one training run, apply a function to its MONAI workflow, and release its data at the end.
 
     Args:
         files: configs to merge.

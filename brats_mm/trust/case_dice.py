@@ -93,7 +93,7 @@ def outline_advice(grade: Grade, interval: tuple[float, float] | None = None) ->
 
 
 def reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, ...]:
-    """Return one sentence for each region with the grade unreliable.
+    """Return one sentence for each region that is graded unreliable.
 
     Args:
         expected: region -> expected Dice, 0 to 1. None if nothing was segmented.

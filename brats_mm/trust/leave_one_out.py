@@ -19,7 +19,7 @@ MEANING = (
 def left_out_changes(
     prediction: Prediction, without: Mapping[Modality, Prediction]
 ) -> dict[Modality, dict[Region, LeftOutChange]]:
-    """Compare a prediction with those that lack one of its sequences.
+    """Compare a prediction with predictions that lack one of its sequences each.
 
     Args:
         prediction: prediction from all sequences of the case.

@@ -25,7 +25,7 @@ class JsonLines(logging.Formatter):
 
 
 class StandardError(logging.Handler):
-    """Log to the current standard error, because the original one may be closed before the last thread logs."""
+    """Log to the current standard error, because the original stream may be closed before the last thread logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, or drop it if the stream is closed."""

@@ -40,7 +40,7 @@ class TrainingResult:
 
 
 class Trainer:
-    """Performs training runs in a worker, one after the other. Each resumes earlier work."""
+    """Perform training runs in a worker, one after another. Each resumes earlier work."""
 
     def __init__(self, slot: int) -> None:
         """Do nothing, because no model is needed."""

@@ -63,7 +63,7 @@ class ModalityBank:
         self.weights = torch.ones(modalities)
 
     def update(self, ratios: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
-        """Update with a batch's ratios, NaN for modalities without one, and return the weights."""
+        """Update the bank with the ratios of a batch (NaN for absent modalities), and return the weights."""
         momentum = self.settings.momentum
         averaged = momentum * self.ratios + (1 - momentum) * ratios
         self.ratios = torch.where(self.ratios.isnan(), ratios, torch.where(ratios.isnan(), self.ratios, averaged))

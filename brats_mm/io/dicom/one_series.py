@@ -1,4 +1,4 @@
-"""Read a folder that holds one DICOM series as a volume."""
+"""Read a folder that contains one DICOM series as a volume."""
 
 from pathlib import Path
 

@@ -211,7 +211,7 @@ def one_study(scanned: Scan, label: str | None = None) -> Study:
 
 
 def fits(uid: str, label: str) -> bool:
-    """Return whether a UID equals, begins with or ends with the text."""
+    """Return whether a UID equals, begins with or ends with `label`."""
     label = label.strip().lstrip("….")
     return bool(label) and (uid == label or uid.startswith(label) or uid.endswith(label))
 

@@ -27,7 +27,7 @@ def number(dataset: Any, keyword: str) -> float | None:
 
 
 def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
-    """Return numbers, or an empty list if any of them is not finite."""
+    """Return the numbers of an attribute, or an empty tuple if any of them is not finite."""
     value = _value(dataset, keyword)
     if value is None:
         return ()

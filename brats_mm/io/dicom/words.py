@@ -34,7 +34,9 @@ class Words:
 
 
 def read_words(*texts: str) -> Words:
-    """Interpret the texts of a series, most reliable first. Later texts are used only if earlier ones say nothing."""
+    """Interpret the texts of a series, most reliable first. A text is used only if earlier ones contain no relevant
+    word.
+    """
     readings = [_read(text) for text in texts if text.strip()]
     weighted = next((reading for reading in readings if reading.weighting), Words(None))
     first = next((reading for reading in readings if reading.contrast is not None), Words(None))

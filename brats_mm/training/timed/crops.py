@@ -187,7 +187,7 @@ def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: 
 
 
 def low_resolution(volume: Tensor, rng: Rng) -> Tensor:
-    """Downsample and upsample again, along all axes or, to simulate thick slices, along one axis."""
+    """Downsample a volume and upsample it again, along all axes or along one (thick slices)."""
     factors = np.ones(3)
     if rng.random() < 0.5:
         factors[int(rng.integers(3))] = rng.uniform(0.2, 0.6)

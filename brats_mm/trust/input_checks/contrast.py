@@ -84,7 +84,7 @@ def _mean(values: Features) -> float:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Most likely assignment of contrasts to a case's images, other than the given one.
+    """Most likely alternative assignment of contrasts to the images of a case.
 
     Attributes:
         contrasts: given sequence -> its more likely contrast.

@@ -20,7 +20,7 @@ _LARGEST = 1 << 20
 
 
 class OidcIssuer:
-    """An issuer and its keys, which is the only network address that authentication contacts."""
+    """An OpenID Connect issuer and its keys. Authentication contacts no other network address."""
 
     def __init__(self, settings: OidcSettings) -> None:
         self.name = settings.issuer.rstrip("/")

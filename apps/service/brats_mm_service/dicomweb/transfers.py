@@ -115,7 +115,8 @@ class Transfers:
             )
 
     def new_stable(self, studies: list[tuple[str, int]]) -> list[str]:
-        """Return studies that are new since polling began and unchanged since the last poll, each once.
+        """Return studies that are new since polling began and unchanged since the last poll. Each study is returned
+        once.
 
         Studies found by the first poll count as known.
         """

@@ -1,4 +1,4 @@
-"""Files of jobs: one folder per job, results published atomically, real deletion.
+"""Files of jobs. Each job has a folder, and results are published atomically.
 
 incoming/<random>/    an upload in progress
 jobs/<id>/upload/     the sequences of an accepted job

@@ -1,4 +1,4 @@
-"""Plain frozen data of a job, without patient data."""
+"""Frozen dataclasses of a job, without patient data."""
 
 import re
 from collections.abc import Mapping

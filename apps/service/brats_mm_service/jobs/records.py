@@ -1,4 +1,4 @@
-"""Records of jobs. Each transition is allowed by `states` and runs in one transaction."""
+"""Records of jobs. `states` defines the allowed transitions, and each runs in one transaction."""
 
 import json
 import sqlite3

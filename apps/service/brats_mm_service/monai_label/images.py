@@ -152,7 +152,7 @@ class ViewerImages:
             self.service.predictions.note(caller.name, image, job)
 
     def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
-        """Return the next case on the server without the caller's final label, or nothing if none is left.
+        """Return the next case on the server without a final label of the caller, or an empty object if there is none.
 
         Raises:
             Problem: the strategy is unknown.

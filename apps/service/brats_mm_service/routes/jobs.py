@@ -111,7 +111,7 @@ def own_view(service: Service, job_id: str, caller: Caller) -> JobView:
     """Return a job of the caller.
 
     Raises:
-        Problem: the job does not exist or belongs to another caller, which are not distinguished.
+        Problem: the job does not exist or belongs to another caller. Both get the same response.
     """
     view = service.queue.view(job_id)
     if view is None or view.job.owner != caller.name:
@@ -205,7 +205,7 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
 
 
 def too_many(service: Service, why: str) -> Problem:
-    """Return a problem with status 429 and the time after which to retry."""
+    """Return a problem with status 429 and the seconds to wait before retrying."""
     seconds = str(int(min(600, max(5, service.queue.typical_s))))
     return Problem("too-many", f"{why} Try again in {seconds} s.", {"Retry-After": seconds})
 

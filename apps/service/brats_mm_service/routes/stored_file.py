@@ -1,4 +1,4 @@
-"""Serve files that another request can delete meanwhile."""
+"""Serve files that another request may delete at the same time."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ from brats_mm_service.problems import Problem
 
 
 class StoredFile(FileResponse):
-    """A file that is opened before the response starts.
+    """Response with a file that is opened before the response starts.
 
     If it is deleted before it is opened, the response is a 404. If it is deleted afterwards, it is still served
     completely.

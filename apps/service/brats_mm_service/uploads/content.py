@@ -16,7 +16,7 @@ _HEAD = 1024
 
 
 class Content(Enum):
-    """Kinds of file, with the suffix under which they are stored."""
+    """Kind of a file. The value is the suffix of the stored file."""
 
     NIFTI = ".nii"
     NIFTI_GZIP = ".nii.gz"

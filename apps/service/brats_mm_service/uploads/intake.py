@@ -82,7 +82,7 @@ def sort_upload(
 
 
 def shortened(upload: SortedUpload) -> SortedUpload:
-    """Return an upload with few and short remarks, because they are stored and listed with its job.
+    """Limit the number and length of an upload's notes, because they are stored and listed with its job.
 
     A zip can hold 50,000 files that no job uses, and a reason can quote an option of 64 KiB.
     """

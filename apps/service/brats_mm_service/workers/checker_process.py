@@ -1,4 +1,4 @@
-"""Process that reads untrusted uploads: one fork per upload, confined to its folders, limited in memory and time.
+"""Process that reads untrusted uploads, with one fork per upload. Forks are confined and limited in memory and time.
 
 It receives one socket per upload over its standard input, which is also a socket. A fork reads a request from it and
 responds, both as JSON documents. A fork that dies sends no response. The process ends with the service.
