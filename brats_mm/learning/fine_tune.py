@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -20,6 +21,7 @@ from brats_mm.learning.scores import mean_dice, mean_scores, score_prediction
 from brats_mm.learning.versions import BUNDLE, REPORT
 from brats_mm.losses.tumour import dice_and_bce
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.registered import write_image
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segmenter import Segmenter, choose_device
@@ -66,9 +68,17 @@ def fine_tune(plan: TrainingPlan, folder: Path, options: ModelOptions, output: P
     Raises:
         BundleError: the bundle cannot be used.
         InputError: a case cannot be used.
+        OutputError: the disk is full.
         TrainingError: the loss or a weight is not finite.
     """
     parent = open_bundle(options.bundle)
+    with output_errors(output):
+        return _fine_tune(parent, plan, folder, options, output, watch)
+
+
+def _fine_tune(
+    parent: Bundle, plan: TrainingPlan, folder: Path, options: ModelOptions, output: Path, watch: Watch
+) -> dict[str, Any]:
     network, identity = load_network(parent, trusted=options.trust_bundle)
     scratch = output.parent / f"{output.name}-training"
     output.mkdir(mode=0o700)
@@ -129,7 +139,9 @@ def write_version(
         place.write_bytes(path.read_bytes())
     bundle = Bundle(folder)
     bundle.weights.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(weights, bundle.weights)
+    packed = BytesIO()  # on a full disk, torch raises an error of its own
+    torch.save(weights, packed)
+    bundle.weights.write_bytes(packed.getbuffer())
     digest = sha256_of(bundle.weights)
     (folder / HASHES).write_text(f"{digest}  {Path(WEIGHTS).name}\n", encoding="utf-8")
     metadata = parent.metadata()

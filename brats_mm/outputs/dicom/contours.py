@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from brats_mm.domain.label_map import Mask
 
@@ -33,27 +34,44 @@ def outlines(mask: Mask) -> Iterator[Points]:
 
 
 def _joined(rings: Sequence[Points]) -> Points:
-    """Join the holes to the outer ring, the nearest first."""
-    outline, holes = rings[0], list(rings[1:])
-    while holes:
-        nearest = [_nearest(outline, hole) for hole in holes]
-        nearest_hole = min(range(len(holes)), key=lambda index: nearest[index][0])
-        _, at, of_hole = nearest[nearest_hole]
-        hole = np.roll(holes.pop(nearest_hole), -of_hole, axis=0)
+    """Join the holes to the outer ring, the nearest first.
+
+    Noise can give an area hundreds of holes, so distances are updated by each joined hole and not computed again.
+    """
+    outline, holes = rings[0], rings[1:]
+    if not holes:
+        return outline
+    points, owner = np.concatenate(holes), np.repeat(np.arange(len(holes)), [len(hole) for hole in holes])
+    first = np.searchsorted(owner, np.arange(len(holes)))
+    distances, nearest = _nearest(outline, points)
+    is_open = np.ones(len(points), bool)
+    for _ in holes:
+        chosen = int(np.flatnonzero(is_open)[distances[is_open].argmin()])
+        number = owner[chosen]
+        hole = np.roll(holes[number], first[number] - chosen, axis=0)
+        at = int(np.flatnonzero((outline == nearest[chosen]).all(axis=1))[0])
         outline = np.concatenate([outline[: at + 1], hole, hole[:1], outline[at:]])
+        is_open[owner == number] = False
+        others = np.flatnonzero(is_open)
+        closer, ends = _nearest(hole, points[others])
+        improved = closer < distances[others]
+        distances[others[improved]], nearest[others[improved]] = closer[improved], ends[improved]
     return outline
 
 
-def _nearest(outline: Points, hole: Points) -> tuple[float, int, int]:
-    """Return the smallest distance between points of two rings, and the indices of the points.
+def _nearest(ring: Points, points: Points) -> tuple[npt.NDArray[np.float64], Points]:
+    """Return the distance of each point to the points of a ring, and the nearest of them.
 
-    One of the points lies between two columns and the other between two rows. Their connection misses all voxel
-    centres, so no reader has to decide whether a centre on it is inside.
+    One end of each connection lies between two columns and the other between two rows. It misses all voxel centres, so
+    no reader has to decide whether a centre on it is inside.
     """
-    distances = np.linalg.norm(outline[:, None] - hole[None], axis=-1)
-    distances[_between_columns(outline)[:, None] == _between_columns(hole)[None]] = np.inf
-    at, of_hole = np.unravel_index(int(distances.argmin()), distances.shape)
-    return float(distances[at, of_hole]), int(at), int(of_hole)
+    distances, ends = np.full(len(points), np.inf), np.tile(ring[0], (len(points), 1))
+    for side in (False, True):
+        of_ring, of_points = ring[_between_columns(ring) == side], _between_columns(points) != side
+        if len(of_ring) and of_points.any():
+            distances[of_points], at = cKDTree(of_ring).query(points[of_points])
+            ends[of_points] = of_ring[at]
+    return distances, ends
 
 
 def _between_columns(points: Points) -> npt.NDArray[np.bool_]:

@@ -45,11 +45,12 @@ def make_structure_set(findings: Findings, source: SourceSeries, provenance: Pro
         provenance: source of the UIDs.
     """
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian
+    from pydicom.uid import UID, ImplicitVRLittleEndian
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # With explicit VR, a contour of more than 64 KiB would have an unknown VR.
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UID(_RT_STRUCTURE_SET)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = UID(provenance.uid(_TITLE, "instance"))
     for keyword in _COPIED:

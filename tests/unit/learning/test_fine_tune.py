@@ -1,5 +1,6 @@
 """A short fine-tuning of a tiny bundle gives a new version with held-out scores, and can be cancelled."""
 
+import errno
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ import torch
 
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.options import ModelOptions
-from brats_mm.errors import Cancelled, CaseError, OptionError, TrainingError
+from brats_mm.errors import Cancelled, CaseError, OptionError, OutputError, TrainingError
 from brats_mm.io.bundle import Bundle, checked_hash
 from brats_mm.learning.corrections import Role
 from brats_mm.learning.fine_tune import Watch, _train, fine_tune, mixture_step, write_version
@@ -105,6 +106,26 @@ def test_infinite_loss_leaves_no_bundle(plan, tiny_bundle, tmp_path, monkeypatch
         fine_tune(read_plan(plan), plan, options, tmp_path / "attempt-1", watch())
     assert not list((tmp_path / "attempt-1").iterdir())
     assert not (tmp_path / "attempt-1-training").exists()
+
+
+def test_full_disk_is_an_error_with_a_remedy(plan, tiny_bundle, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("brats_mm.learning.fine_tune.pack_cases", full)
+    options = ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
+    with pytest.raises(OutputError, match=r"attempt-1: the disk is full\. Free some space"):
+        fine_tune(read_plan(plan), plan, options, tmp_path / "attempt-1", watch())
+    assert not (tmp_path / "attempt-1-training").exists()
+
+
+def test_full_disk_while_weights_are_written_is_an_error_of_the_disk(tiny_bundle, tmp_path):
+    parent, folder = Bundle(tiny_bundle), tmp_path / "bundle"
+    state = torch.load(parent.weights, weights_only=True)
+    (folder / "models").mkdir(parents=True)
+    (folder / "models" / "model.pt").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        write_version(parent, folder, state, "1.0+site.1", {})
 
 
 def test_weights_that_are_not_finite_are_not_written(tiny_bundle, tmp_path):

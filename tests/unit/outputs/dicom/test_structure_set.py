@@ -1,5 +1,6 @@
 """RT Structure Sets: contours hold exactly the voxels of the segmentation, on the slices of the source."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -187,3 +188,27 @@ def test_random_masks_round_trip_exactly():
         mask = np.random.default_rng(seed).random((17, 13)) < 0.55
         result = [drawn(one, mask.shape) for one in outlines(mask)]
         np.testing.assert_array_equal(np.logical_xor.reduce(result), mask)
+
+
+def test_area_with_hundreds_of_holes_takes_seconds():
+    """Time that grows with the square of holes and with points would be minutes a slice."""
+    mask = np.random.default_rng(0).random((128, 128)) > 0.05
+    start = time.process_time()
+    result = list(outlines(mask))
+    took_s = time.process_time() - start
+    np.testing.assert_array_equal(np.logical_xor.reduce([drawn(one, mask.shape) for one in result]), mask)
+    assert took_s < 15
+
+
+def test_contour_of_more_than_64_kib_keeps_its_type(tmp_path):
+    """Explicit VR gives the length of decimal strings in 16 bits."""
+    source = made_source(tmp_path, AFFINES["axial"])
+    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    result = make_structure_set(findings, source, Provenance("k"))
+    contour = result.ROIContourSequence[0].ContourSequence[0]
+    contour.ContourData = ["-123.456"] * 9000
+    result.save_as(tmp_path / "structures.dcm", enforce_file_format=True)
+    read = pydicom.dcmread(tmp_path / "structures.dcm")
+    element = read.ROIContourSequence[0].ContourSequence[0]["ContourData"]
+    assert read.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2"
+    assert (element.VR, len(element.value)) == ("DS", 9000)
