@@ -1,7 +1,6 @@
 """NaN as background: masking tools leave it around the brain when they divide by a mask."""
 
 import numpy as np
-from scipy import ndimage
 
 from brats_mm.domain.volume import Array
 
@@ -27,6 +26,8 @@ def fill_nan_background(data: Array) -> tuple[Array, tuple[str, ...]]:
     missing = np.isnan(data)
     if missing.all():
         return data, ()
+    from scipy import ndimage  # takes a third of a second, and most images have no NaN
+
     parts, count = ndimage.label(missing, np.ones((3, 3, 3), np.uint8))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     outside = np.unique(np.concatenate([np.unique(parts[face]) for face in _FACES]))

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import secrets
 import sqlite3
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -23,8 +25,10 @@ RECORDS = (
     "start_next", "finish", "fail", "get", "cancel", "requeue", "in_states", "waiting", "add", "check_room", "by_key",
     "ids", "trainings", "has_segmentations", "counts", "page", "delete", "expire",
 )  # fmt: skip
-ALWAYS_CALLED = ("start_next", "get", "finish", "fail", "add", "check_room", "ids", "trainings")
-"""Calls that every job, submission or sweep makes."""
+RARELY_CALLED = ("cancel", "requeue", "delete", "expire", "has_segmentations")
+"""Calls that no job, request or sweep of this test makes. Other tests cause them: those below, and for the last one
+`test_training_pauses`.
+"""
 WRITES = ("publish", "adopt", "clear_attempts", "clear_attempt", "drop_upload", "remove", "incoming")
 
 
@@ -67,13 +71,14 @@ def jobs_through(tmp_path, made_head, outage, behaviour=None, *, is_called=True)
         latest = end + LONGEST_S
         while time.monotonic() < end or (is_called and not outage.failed):
             assert time.monotonic() < latest, "nothing has called it"
-            sent = client.post("/v1/jobs", files=files)
+            sent = client.post("/v1/jobs", files=files, headers={"Idempotency-Key": secrets.token_hex(8)})
             if sent.status_code == 202:
                 accepted.append(sent.json()["id"])
             else:
                 assert sent.status_code in (429, 500, 507), sent.text
                 assert sent.json()["detail"].endswith(".")
-            client.delete("/v1/jobs/unknown")
+            for method, path in (("DELETE", "/v1/jobs/unknown"), ("GET", "/v1/jobs"), ("GET", "/metrics")):
+                assert client.request(method, path).status_code in (200, 404, 500, 507)
             time.sleep(0.2)
         outage.on = False
         with stopwatch(children=True) as watch:
@@ -89,7 +94,7 @@ def jobs_through(tmp_path, made_head, outage, behaviour=None, *, is_called=True)
 def test_every_accepted_job_ends_after_record_outage(tmp_path, made_head, monkeypatch, name):
     behaviour = {"steps": 3, "pause_s": 0.2, "fail": "bad-volume"} if name == "fail" else None
     outage = Outage(monkeypatch, JobRecords, name, locked)
-    is_called = name in ALWAYS_CALLED
+    is_called = name not in RARELY_CALLED
     seconds, states = jobs_through(tmp_path, made_head, outage, behaviour, is_called=is_called)
     print(f"{name}: {outage.failed} calls failed, {len(states)} jobs ended within {seconds:.1f} s")  # noqa: T201
     assert set(states) <= {"done", "failed"}
@@ -108,7 +113,7 @@ def test_failure_after_write_loses_no_job(tmp_path, made_head, monkeypatch, name
 @pytest.mark.parametrize("name", WRITES)
 def test_every_accepted_job_ends_after_full_disk(tmp_path, made_head, monkeypatch, name):
     outage = Outage(monkeypatch, JobFiles, name, full)
-    is_called = name in ("publish", "adopt", "incoming", "drop_upload")
+    is_called = name in ("publish", "adopt", "incoming", "clear_attempts", "drop_upload")
     seconds, states = jobs_through(tmp_path, made_head, outage, is_called=is_called)
     print(f"{name}: {outage.failed} writes failed, {len(states)} jobs ended within {seconds:.1f} s")  # noqa: T201
     assert set(states) <= {"done", "failed"}
@@ -170,6 +175,33 @@ def test_lost_job_is_requeued_after_outage(tmp_path, made_head, monkeypatch):
         job = ended(client, waiting)
     assert lost.id == waiting
     assert job["state"] == "done"
+
+
+def test_results_expire_after_outage(tmp_path, made_head, monkeypatch):
+    outage = Outage(monkeypatch, JobRecords, "expire", locked)
+    settings = small_settings(tmp_path)
+    settings = replace(settings, retention=replace(settings.retention, result_s=0.0))
+    outage.on = True
+    with serving(settings) as client:
+        job = client.post("/v1/jobs", files=two_files(made_head)).json()["id"]
+        until(lambda: outage.failed)
+        assert client.get(f"/v1/jobs/{job}").json()["state"] == "done"
+        outage.on = False
+        until(lambda: client.get(f"/v1/jobs/{job}").json()["state"] == "expired")
+        until(lambda: not (tmp_path / "jobs" / job).exists())
+
+
+def test_damaged_result_fails_its_job_after_outage(tmp_path, made_head, monkeypatch):
+    outage = Outage(monkeypatch, JobRecords, "spoil", locked)
+    with serving(small_settings(tmp_path)) as client:
+        job = ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])["id"]
+        (tmp_path / "jobs" / job / "result" / "report.json").write_text("{}")
+        outage.on = True
+        assert client.get(f"/v1/jobs/{job}/results/report.json").status_code == 500
+        outage.on = False
+        assert client.get(f"/v1/jobs/{job}/results/report.json").status_code == 410
+        assert client.get(f"/v1/jobs/{job}").json()["state"] == "failed"
+        assert outage.failed == 1
 
 
 def test_waits_for_lock_of_other_program(tmp_path, made_head):

@@ -68,6 +68,21 @@ def test_training_pauses_while_segmentation_waits_or_runs(queue, tmp_path):
     assert worker.heard == ["pause", "resume"]
 
 
+def test_training_goes_on_while_records_cannot_be_read(queue, tmp_path, monkeypatch):
+    trainer, worker = supervisor(queue, tmp_path), Listener()
+    submit(queue, "segment")
+
+    def locked():
+        raise sqlite3.OperationalError("database is locked")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(queue.records, "has_segmentations", locked)
+        trainer._tick(worker)
+        assert worker.heard == []
+    trainer._tick(worker)
+    assert worker.heard == ["pause"]
+
+
 def test_training_does_not_pause_when_it_may_run_in_parallel(queue, tmp_path):
     trainer, worker = supervisor(queue, tmp_path, beside=True), Listener()
     submit(queue, "segment")

@@ -9,6 +9,7 @@ from brats_mm.cli.command import Commands, add_command, add_json_option
 from brats_mm.cli.options.request import add_request_options, add_sequence_options, request_options, sequence_options
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import Modality
+from brats_mm.pipeline.check import check_input
 from brats_mm.pipeline.request import BidsFilter, SegmentRequest, make_request
 
 _LONGEST = 34
@@ -36,6 +37,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run the command. Exit code 2 if segment would reject the input."""
+    check_input(options.path)  # before the imports below, which take a second
     from brats_mm.pipeline.dicom_study import SeriesOverrides
     from brats_mm.pipeline.inspect import inspect_input
 

@@ -219,11 +219,12 @@ def test_help_wraps_to_terminal_except_commands(capsys, monkeypatch, command):
     assert [line for line in lines if line.startswith(f"  brats-mm {command} ")]
 
 
-def test_help_and_info_import_nothing_heavy():
-    """Neither torch nor, for help, numpy is imported."""
+def test_help_missing_input_and_info_import_nothing_heavy():
+    """Neither torch nor, for help and a mistake in a path, numpy is imported."""
     code = (
         "import sys\nfrom brats_mm.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert main(['inspect', 'missing']) == main(['segment', 'missing', '-o', 'out']) == 2\n"
         "heavy = {'torch', 'monai', 'numpy', 'nibabel', 'SimpleITK', 'matplotlib', 'scipy'} & set(sys.modules)\n"
         "main(['info'])\n"
         "sys.exit(f'loaded {heavy}' if heavy or 'torch' in sys.modules else 0)\n"
