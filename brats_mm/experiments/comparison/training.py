@@ -16,6 +16,7 @@ from typing import Any
 
 from brats_mm.errors import OptionError, TrainingError
 from brats_mm.experiments.comparison.methods import Settings
+from brats_mm.io.running_bundle import METADATA
 from brats_mm.outputs.folder import output_errors
 
 logger = logging.getLogger(__name__)
@@ -181,7 +182,10 @@ def train_here(config: Path) -> None:
     """Run a config like MONAI's command line, but in this process. If the process ends, the training ends too."""
     from monai.bundle import ConfigWorkflow
 
-    workflow = ConfigWorkflow(str(config), workflow_type="train", logging_file=False)
+    bundle = Path(json.loads(config.read_text(encoding="utf-8"))["bundle_root"])
+    # The config is outside of its bundle. Without the metadata file, MONAI logs an error.
+    metadata = str(bundle / METADATA)
+    workflow = ConfigWorkflow(str(config), meta_file=metadata, workflow_type="train", logging_file=False)
     try:
         workflow.initialize()
         workflow.run()
