@@ -17,6 +17,7 @@ from brats_mm.io.channels import channel_case, no_order
 from brats_mm.io.formats.nifti import pair_name
 from brats_mm.io.naming import Recognised, described_channels, recognise
 from brats_mm.io.suffixes import MOST_VOLUMES, PAIR_SUFFIXES, image_stem, image_suffix, known_format, unreadable_reason
+from brats_mm.io.unfetched import FETCH, is_unfetched
 from brats_mm.io.volume import volumes_in
 
 _SHOWN_FILES = 12
@@ -325,6 +326,8 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
     several = [name for name in ignored if image_suffix(name) and (volumes_in(folder / name) or 1) > 1]
     if several:
         hint = f"{_listed(several)} has several volumes in one file: split it into one file per sequence."
+    elif unfetched := [name for name in list(ignored)[:_SHOWN_FILES] if is_unfetched(folder / name)]:
+        hint = f"{unfetched[0]} is a broken link or a pointer to a file that was not fetched. {FETCH}"
     elif any(name.lower().endswith((".dcm", ".ima")) for name in ignored):
         hint = "Its DICOM files do not form a study. See brats-mm inspect."
     elif is_bids(folder):

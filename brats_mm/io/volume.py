@@ -85,10 +85,21 @@ def read_grid(path: Path) -> Grid:
     Raises:
         VolumeError: as for `read_volume`, except for faults of voxels.
     """
+    return read_header(path)[0]
+
+
+def read_header(path: Path) -> tuple[Grid, tuple[str, ...]]:
+    """Read the grid like `read_grid`, with notes and warnings about the header.
+
+    Raises:
+        VolumeError: as for `read_volume`, except for faults of voxels.
+    """
     with reading_errors(path):
         if not path.is_dir() or not holds_dicom(path):
-            return _parse(path).grid
-    return read_series_folder(path).grid
+            raster = _parse(path)
+            return raster.grid, (*header_warnings(raster.grid), *raster.notes)
+    volume = read_series_folder(path)
+    return volume.grid, volume.notes
 
 
 def check_volume(path: Path, *, one_file: bool = False) -> None:

@@ -168,7 +168,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     if any(unicodedata.category(letter).startswith("C") for letter in name):
         raise _bad(problem="has entries with control characters in their names. Create it again with plain names")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise _bad(problem="holds links or devices. Pack the files themselves")
+        raise _bad(problem="holds links or devices. Fetch linked files, and pack the files themselves")
     if entry.flag_bits & 0x1:
         raise _bad(problem="is encrypted. Send it unencrypted over an encrypted connection")
     if entry.compress_type not in _METHODS:

@@ -76,7 +76,7 @@ def read_chosen(study: ChosenStudy) -> Scans:
     """
     series = study.choice.chosen
     volumes = {modality: read_series(series[modality]) for modality in ordered(series)}
-    return Scans("study", volumes, study_warnings(study.choice), study.files)
+    return Scans("study", volumes, (*study.scan.warnings, *study_warnings(study.choice)), study.files)
 
 
 def study_warnings(choice: Choice) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brats_mm.domain.atlas import atlas_warnings
 from brats_mm.domain.lattice import share_lattice
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.options import BidsFilter
@@ -14,7 +15,7 @@ from brats_mm.io.dicom.choice import Choice, choose
 from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
 from brats_mm.io.dicom.series import Series
 from brats_mm.io.recognise import recognise
-from brats_mm.io.volume import read_grid
+from brats_mm.io.volume import read_header
 from brats_mm.pipeline.dicom_study import SeriesOverrides, grids_agree, study_warnings
 from brats_mm.pipeline.load import is_dicom_folder, open_input, refuse_bids
 
@@ -57,6 +58,7 @@ def _inspect_dicom(scan: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
         "kind": "DICOM",
         "patients": scan.patients,
         "studies": studies,
+        "notes": list(scan.warnings),
         "problems": problems + [problem for study in studies for problem in study.pop("problems")],
         "ignored": scan.ignored_in_words(),
     }
@@ -124,19 +126,22 @@ def _series(one: Series, used_as: Modality | None, choice: Choice) -> dict[str, 
 def _inspect_files(folder: Path, selection: BidsFilter) -> dict[str, Any]:
     files = recognise(folder, selection=selection)
     grids: dict[Modality, Grid] = {}
+    notes = list(files.notes)
     problems = []
     for modality, path in files.paths.items():
         try:
-            grids[modality] = read_grid(Path(path))
+            grids[modality], warnings = read_header(Path(path))
         except InputError as error:  # noqa: PERF203 (all faults are reported at once)
             problems.append(str(error))
+        else:
+            notes += [f"{modality.label}: {warning}." for warning in warnings]
     agree = not grids or share_lattice(list(grids.values()))
     return {
         "kind": "volume files",
         "files": {modality.value: Path(path).name for modality, path in files.paths.items()},
         "missing": [modality.value for modality in MODALITIES if modality in files.missing],
         "geometry": _geometry(grids, agree=agree),
-        "notes": list(files.notes),
+        "notes": [*notes, *atlas_warnings(grids)],
         "problems": problems,
         "ignored": dict(files.ignored),
     }

@@ -48,6 +48,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if inspection["kind"] == "DICOM":
         for study in inspection["studies"]:
             _print_study(study, console)
+        for note in inspection["notes"]:
+            console.result(f"note     {note}")
     else:
         for name, file in inspection["files"].items():
             console.result(f"found    {Modality(name).label}: {file}")

@@ -1,5 +1,6 @@
 """Read a folder that contains one DICOM series as a volume."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from brats_mm.domain.volume import Volume
@@ -21,7 +22,8 @@ def read_series_folder(folder: Path) -> Volume:
         VolumeError: the folder does not hold exactly one volume, or it cannot be used.
     """
     try:
-        series = one_study(scan(folder)).series
+        scanned = scan(folder)
+        series = one_study(scanned).series
     except CaseError as error:
         raise VolumeError(str(error)) from error
     _, _, part = folder.name.partition("#")
@@ -32,7 +34,8 @@ def read_series_folder(folder: Path) -> Volume:
             f"{folder.name} holds {len(series)} DICOM series or volumes, but a sequence needs exactly one. "
             "Provide the study folder as the input, and select the series with --t1, --t1ce, --t2, --flair."
         )
-    return read_series(series[0])
+    volume = read_series(series[0])
+    return replace(volume, notes=(*volume.notes, *(warning.rstrip(".") for warning in scanned.warnings)))
 
 
 def read_series(series: Series) -> Volume:

@@ -10,9 +10,11 @@ from brats_mm.errors import CaseError, InputError
 from brats_mm.io.dicom.header import NotAnImage, is_dicom, read_header
 from brats_mm.io.dicom.series import Series, label_series, series_of
 from brats_mm.io.dicom.slices import FileHeader
+from brats_mm.io.unfetched import FETCH, is_broken_link, is_unfetched
 
 MOST_FILES = 100_000
 _LOOKED_AT = 500
+_UNFETCHED = "a broken link or a pointer to a file that was not fetched"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,15 @@ class Scan:
     studies: tuple[Study, ...]
     patients: int
     ignored: dict[str, tuple[int, str]]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about missing files. Series may lack their slices."""
+        count = self.ignored.get(_UNFETCHED, (0, ""))[0]
+        if not count:
+            return ()
+        were = "1 file of the folder was" if count == 1 else f"{count} files of the folder were"
+        return (f"{were} not fetched, so series may lack slices. {FETCH}",)
 
     def ignored_in_words(self) -> dict[str, str]:
         """Return the reason for each group of ignored files, which is named like `name` or `name and 3 more`."""
@@ -107,7 +118,7 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         for name in sorted(names):
             path = Path(place) / name
-            if not name.startswith(".") and path.is_file():
+            if not name.startswith(".") and (path.is_file() or is_broken_link(path)):
                 yield path
 
 
@@ -120,9 +131,10 @@ def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]
             raise CaseError(f"{folder} holds more than {MOST_FILES:,} files. Provide the folder of one study.")
         try:
             headers.append(read_header(path))
-        except NotAnImage as reason:
-            passed_over[str(reason)] += 1
-            examples.setdefault(str(reason), path.name)  # folder names often contain patient names
+        except NotAnImage as error:
+            reason = _UNFETCHED if is_unfetched(path) else str(error)
+            passed_over[reason] += 1
+            examples.setdefault(reason, path.name)  # folder names often contain patient names
     return headers, {reason: (count, examples[reason]) for reason, count in passed_over.items()}
 
 

@@ -21,11 +21,10 @@ from nibabel.volumeutils import apply_read_scaling
 
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.errors import VolumeError
+from brats_mm.io.unfetched import FETCH, LONGEST_POINTER, is_broken_link, is_pointer
 
 LONGEST_HEADER = 2**16
 """Maximum size of a text header in bytes."""
-
-FETCH = "Fetch the file, for example with `datalad get`, `git annex get` or `git lfs pull`."
 
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST_OFFSET = 2**26
@@ -33,7 +32,6 @@ _LARGEST_RATIO = 1100
 """Maximum compression ratio of Deflate. A smaller file cannot hold the voxels of its header."""
 _MOST_BEHIND = 2**26
 _CHUNK = 1 << 20
-_LONGEST_POINTER = 2**15
 _ZLIB_OR_GZIP = 47
 
 
@@ -144,14 +142,13 @@ def check_fetched(path: Path) -> None:
         VolumeError: the content of the file is not on this machine.
         OSError: the file cannot be opened.
     """
-    if path.is_symlink() and not path.exists():
+    if is_broken_link(path):
         raise VolumeError(f"{path.name} is a broken link. {FETCH}")
     with open_file(path) as stream:
-        start = stream.read(_LONGEST_POINTER + 1)
+        start = stream.read(LONGEST_POINTER + 1)
     if not start:
         raise VolumeError(f"{path.name} is empty (0 bytes). Copy it again, or omit the sequence if it is missing.")
-    is_pointer = b"annex/objects/" in start[:1024] or start.startswith(b"version https://git-lfs.github.com/")
-    if is_pointer and len(start) <= _LONGEST_POINTER:
+    if is_pointer(start):
         raise VolumeError(f"{path.name} is a pointer to a file that was not fetched. {FETCH}")
 
 

@@ -1,0 +1,29 @@
+"""Placeholders for files that are not on this machine: broken links, and pointers of git-annex and Git LFS."""
+
+from pathlib import Path
+
+FETCH = "Fetch the file, for example with `datalad get`, `git annex get` or `git lfs pull`."
+
+LONGEST_POINTER = 2**15
+
+
+def is_broken_link(path: Path) -> bool:
+    """Whether a path is a link to a file that does not exist."""
+    return path.is_symlink() and not path.exists()
+
+
+def is_pointer(start: bytes) -> bool:
+    """Whether a file is a pointer, by its first `LONGEST_POINTER` + 1 bytes."""
+    is_known = b"annex/objects/" in start[:1024] or start.startswith(b"version https://git-lfs.github.com/")
+    return is_known and len(start) <= LONGEST_POINTER
+
+
+def is_unfetched(path: Path) -> bool:
+    """Whether a path is a broken link or a pointer. False for files that cannot be opened."""
+    if is_broken_link(path):
+        return True
+    try:
+        with path.open("rb") as stream:
+            return is_pointer(stream.read(LONGEST_POINTER + 1))
+    except OSError:
+        return False
