@@ -27,7 +27,7 @@ def score_table(statistics: Iterable[Statistic], score: str, *, rule: str = "raw
 
     Args:
         statistics: statistics of the evaluations.
-        score: score to show. Shares are in percent.
+        score: score to show. Scores from 0 to 1 are shown in percent.
         rule: rule for small enhancing tumours, `raw` or `et500`.
     """
     by_key = {

@@ -95,9 +95,7 @@ def start_actor(kind: Callable[..., object], share: ActorShare, *arguments: obje
 
 
 def compute_on(threads: int) -> None:
-    """Set the number of compute threads of an actor. Call it before importing numerical libraries. Ray's default is
-    one.
-    """
+    """Set the number of compute threads of an actor, before it imports numerical libraries. Ray's default is 1."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
 

@@ -28,7 +28,7 @@ def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | Non
 
 
 def binary_mask(volume: Volume) -> Volume:
-    """Binarise a mask to 0 and 1, for any positive value of the brain.
+    """Binarise a mask: values above 0.5 become 1, and all others 0.
 
     Raises:
         CaseError: the mask is empty.

@@ -26,7 +26,7 @@ class RegionTrust:
 
     Attributes:
         estimate: Dice estimated from the probabilities. None if nothing was segmented.
-        expected_dice: the estimate after calibration on labelled cases. Equal to it if the model has no profile.
+        expected_dice: calibrated estimate. Equal to `estimate` if the model has no profile.
         dice_interval: interval of the Dice. None if the model has no profile.
         grade: traffic light of the expected Dice. None if nothing was segmented.
         volume_interval_ml: interval of the true volume, at most the volume of the brain. None if the model has no

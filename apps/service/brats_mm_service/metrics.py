@@ -38,5 +38,5 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """Return the metrics in Prometheus' format."""
+        """Return the metrics in the Prometheus text format."""
         return generate_latest(self.registry)

@@ -79,7 +79,7 @@ class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
         kind: one of `TITLES`.
         detail: one or two sentences for the user.
         headers: response headers.
-        extra: further members of the body.
+        extra: additional members of the body.
     """
 
     kind: str

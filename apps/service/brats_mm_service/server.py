@@ -14,7 +14,7 @@ from brats_mm_service.settings import Settings, check_settings
 
 
 def serve(settings: Settings, *, verbose: bool) -> None:
-    """Listen until a signal arrives.
+    """Run the service until a signal arrives.
 
     Raises:
         OptionError: the settings are invalid, the address is in use, or the cluster does not exist.

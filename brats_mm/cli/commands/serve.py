@@ -63,7 +63,9 @@ def _add_callers(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--first-token", type=Path, metavar="FILE", help="create a token if there is none, and write it to this file"
     )
-    group.add_argument("--allow-host", nargs="*", default=[], metavar="NAME", help="further host names of this service")
+    group.add_argument(
+        "--allow-host", nargs="*", default=[], metavar="NAME", help="additional host names of this service"
+    )
     group.add_argument("--allow-origin", nargs="*", default=[], metavar="ORIGIN", help="allowed web origins (CORS)")
     group.add_argument("--oidc-issuer", metavar="URL", help="accept access tokens of this OpenID Connect issuer")
     group.add_argument("--oidc-audience", metavar="NAME", help="required audience of those tokens")
@@ -85,7 +87,7 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
 def _add_learning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("learning", "Fine-tune on the labels that viewers submit.")
     group.add_argument(
-        "--train-minutes", type=float, default=20.0, metavar="MIN", help="training time of a request without one"
+        "--train-minutes", type=float, default=20.0, metavar="MIN", help="training time of requests that do not set one"
     )
     group.add_argument("--max-train-minutes", type=float, default=240.0, metavar="MIN", help="longest training time")
     group.add_argument("--train-beside", action="store_true", help="train while segmentations run")

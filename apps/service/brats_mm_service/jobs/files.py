@@ -62,7 +62,7 @@ class JobFiles:
         return self.root / "jobs" / job_id / "study.zip"
 
     def adopt(self, incoming: Path, job_id: str) -> None:
-        """Turn a received upload into the upload of a job, durably."""
+        """Move a received upload to the folder of its job, durably."""
         folder = self.root / "jobs" / job_id
         folder.mkdir(mode=0o700)
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sync") as pool:
@@ -72,7 +72,7 @@ class JobFiles:
         sync(folder.parent)
 
     def publish(self, job_id: str, number: int) -> tuple[ResultFile, ...]:
-        """Turn the output of an attempt into the result atomically, and return its files."""
+        """Publish the output of an attempt as the result, atomically, and return its files."""
         attempt, result = self.attempt(job_id, number), self.result(job_id)
         if result.is_dir() and not attempt.is_dir():
             return manifest(result)  # published earlier, but its record could not be written

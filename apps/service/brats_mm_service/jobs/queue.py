@@ -41,7 +41,7 @@ class JobView:
 
 
 class JobQueue:
-    """Accept, show, cancel and expire jobs, and hand them to the supervisors."""
+    """Accept, show, cancel and expire jobs, and pass them to the supervisors."""
 
     def __init__(
         self, records: JobRecords, files: JobFiles, limits: QueueLimits, retention: Retention, metrics: Metrics
