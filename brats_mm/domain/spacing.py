@@ -7,5 +7,5 @@ MAX_SPACING_MM = 50.0
 
 
 def is_plausible_spacing(spacing_mm: Iterable[float]) -> bool:
-    """Whether all spacings are between the limits. NaN is not."""
+    """Return whether all spacings are between the limits. NaN is not."""
     return all(MIN_SPACING_MM <= value <= MAX_SPACING_MM for value in spacing_mm)

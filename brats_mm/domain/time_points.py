@@ -38,7 +38,7 @@ def time_points(name: str) -> dict[str, str]:
 
 
 def differ_in_time(names: Iterable[str]) -> bool:
-    """Whether file names state different time points of one kind. Names without a time point agree with all."""
+    """Return whether file names state different time points of one kind. Names without a time point agree with all."""
     stated: dict[str, set[str]] = {}
     for name in names:
         for kind, value in time_points(name).items():

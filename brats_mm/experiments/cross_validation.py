@@ -41,7 +41,7 @@ class CrossValidation:
         configs: see `two_stages.Plan`.
         settings: see `two_stages.Plan`.
         device: device of the evaluation.
-        split: nnU-Net's `splits_final.json`, whose folds are used. Excludes `datalist`.
+        split: nnU-Net's `splits_final.json`, whose folds are used. It cannot be combined with `datalist`.
     """
 
     dataset: Path

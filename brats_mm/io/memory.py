@@ -71,7 +71,7 @@ def volume_of(image: Any, name: str) -> Volume:
 
 
 def is_channel_image(image: Any) -> bool:
-    """Whether an in-memory image is one tensor with an affine and four axes, such as MONAI's `MetaTensor`."""
+    """Return whether an in-memory image is one tensor with an affine and four axes, such as MONAI's `MetaTensor`."""
     return hasattr(image, "affine") and hasattr(image, "detach") and len(image.shape) == 4
 
 

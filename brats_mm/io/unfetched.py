@@ -8,18 +8,18 @@ LONGEST_POINTER = 2**15
 
 
 def is_broken_link(path: Path) -> bool:
-    """Whether a path is a link to a file that does not exist."""
+    """Return whether a path is a link to a file that does not exist."""
     return path.is_symlink() and not path.exists()
 
 
 def is_pointer(start: bytes) -> bool:
-    """Whether a file is a pointer, by its first `LONGEST_POINTER` + 1 bytes."""
+    """Return whether a file is a pointer, by its first `LONGEST_POINTER` + 1 bytes."""
     is_known = b"annex/objects/" in start[:1024] or start.startswith(b"version https://git-lfs.github.com/")
     return is_known and len(start) <= LONGEST_POINTER
 
 
 def is_unfetched(path: Path) -> bool:
-    """Whether a path is a broken link or a pointer. False for files that cannot be opened."""
+    """Return whether a path is a broken link or a pointer. False for files that cannot be opened."""
     if is_broken_link(path):
         return True
     try:

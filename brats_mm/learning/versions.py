@@ -1,7 +1,7 @@
 """Versions of a site's model: bundles in addition to the installed one, one of which is active.
 
-<root>/<version>/      a bundle, with `training.json`: its training cases and held-out scores <root>/active.json     the
-active and previously active versions
+<root>/<version>/      a bundle, with `training.json`: its training cases and held-out scores
+<root>/active.json     the active and previously active versions
 
 A bundle appears complete or not at all. Only `activate` and `roll_back` change the active version.
 """

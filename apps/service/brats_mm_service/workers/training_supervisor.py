@@ -51,7 +51,7 @@ class TrainingSupervisor(Supervisor):
         super().__init__(queue, settings, lambda: spawn(self._bundle), self._end, self._refuse_all)
 
     def start(self) -> None:
-        """Start the thread, which runs trainings, after removing what an earlier run left."""
+        """Remove leftovers of an earlier run, and start the thread."""
         self.discard_unfinished()
         super().start()
 
