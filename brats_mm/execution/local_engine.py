@@ -16,9 +16,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic
 
 from brats_mm.errors import ResourceError
-from brats_mm.execution.crashes import STARTS, describe_exit
 from brats_mm.execution.local_worker import Ready, Unable, work
-from brats_mm.execution.tasks import HELD, Finished, MakeRunner, R, T, Waiting
+from brats_mm.execution.tasks import HELD, STARTS, Finished, MakeRunner, R, T, Waiting, describe_exit
 
 
 @dataclass(eq=False)

@@ -15,9 +15,20 @@ from queue import SimpleQueue
 from typing import Any, Generic
 
 from brats_mm.errors import BratsMMError, ResourceError, first_line
-from brats_mm.execution.crashes import STARTS, start_or_exit
 from brats_mm.execution.ray_cluster import ActorShare, compute_on, connect, require_ray, start_actor
-from brats_mm.execution.tasks import HELD, Finished, MakeRunner, R, Result, Runner, T, Task, Waiting
+from brats_mm.execution.tasks import (
+    HELD,
+    STARTS,
+    Finished,
+    MakeRunner,
+    R,
+    Result,
+    Runner,
+    T,
+    Task,
+    Waiting,
+    start_or_exit,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from brats_mm.domain.availability import ALL_AVAILABLE, flags
 from brats_mm.domain.modality import Modality
@@ -18,10 +21,36 @@ from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import open_bundle
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase
-from brats_mm.metrics.complexity import multiply_accumulates
 from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segmenter import Segmenter
+
+
+def multiply_accumulates(network: nn.Module, image: Float[Tensor, "b m h w d"], available: Sequence[bool]) -> int:
+    """Count the multiply-accumulates of one forward pass.
+
+    Covers convolutions, linear layers and attention. Normalisation, activations and the weighted sum are excluded, as
+    in the papers, which call multiply-accumulates FLOPS.
+
+    Args:
+        network: network in evaluation mode.
+        image: input.
+        available: availability of each channel's modality.
+    """
+    rows = torch.tensor([list(available)]).expand(image.shape[0], -1)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(image, rows)
+    return int(counter.get_total_flops()) // 2
+
+
+def parameters(network: nn.Module) -> int:
+    """Count a network's parameters.
+
+    Args:
+        network: any module. Frozen parameters count too.
+    """
+    return sum(parameter.numel() for parameter in network.parameters())
+
 
 BUNDLE, EVALUATION, RESULT = "bundle", "evaluation", "result.json"
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from brats_mm.execution.crashes import describe_exit
-from brats_mm.execution.tasks import HELD, Finished, Task, Waiting, run_tasks
+from brats_mm.execution.tasks import HELD, Finished, Task, Waiting, describe_exit, run_tasks
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from brats_mm.metrics.complexity import multiply_accumulates, parameters
+from brats_mm.experiments.comparison.evaluation import multiply_accumulates, parameters
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import UniformGate
 

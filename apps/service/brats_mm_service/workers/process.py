@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brats_mm.execution.crashes import describe_exit
+from brats_mm.execution.tasks import describe_exit
 from brats_mm_service.logs import log
 from brats_mm_service.settings import WorkerSettings
 from brats_mm_service.workers.process_memory import resident_bytes

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from brats_mm.execution.crashes import start_or_exit
 from brats_mm.execution.ray_cluster import ActorShare, compute_on, start_actor
+from brats_mm.execution.tasks import start_or_exit
 from brats_mm_service.logs import log
 from brats_mm_service.settings import Settings
 from brats_mm_service.workers.inference import Commands, Outlet, work

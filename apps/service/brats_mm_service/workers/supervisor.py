@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from brats_mm.execution.crashes import STARTS
+from brats_mm.execution.tasks import STARTS
 from brats_mm.pipeline.request import to_json
 from brats_mm_service.jobs.model import Job, Progress
 from brats_mm_service.jobs.queue import JobQueue
