@@ -31,7 +31,7 @@ KEPT_MAPS = 8
 """Maximum number of maps kept for the postprocessing of their sample."""
 
 AVAILABLE = "available"
-"""Key of the (m,) booleans of an image."""
+"""Metadata key of an image's availability, (m,) booleans."""
 
 
 @dataclass(frozen=True, eq=False)

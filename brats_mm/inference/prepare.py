@@ -1,6 +1,6 @@
 """Convert a case to the model's input, and the model's output back to the input grid.
 
-The model grid has axes in the order and direction of RAS and the voxel size of the training, and contains the box
+The model grid has axes in the order and direction of RAS and the voxel size of the trained model, and contains the box
 around the brain. Axes are permuted and flipped exactly. Volumes are resampled only if their spacing differs. An oblique
 volume keeps its rotation, so the network sees it like a tilted head.
 """

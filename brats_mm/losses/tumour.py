@@ -12,7 +12,7 @@ DICE_EPS = 1.0
 
 
 def dice_and_bce(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean of soft Dice loss and binary cross-entropy.
+    """Return the mean of soft Dice loss and binary cross-entropy.
 
     The Dice term skips regions that are empty in a crop, where its gradient vanishes. Cross-entropy covers them.
 

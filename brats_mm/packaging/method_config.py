@@ -56,7 +56,7 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
         if differences:
             raise BundleError(
                 f"{path} was trained with other settings: {'; '.join(differences)}. Omit --config, or use checkpoints "
-                "of one training only."
+                "of a single training run."
             )
     for key in NAMES:
         inference[key] = merged[key]

@@ -35,7 +35,7 @@ class Division:
         folds: number of lists for cross-validation. 0 makes one list.
         files: published lists of names (see `data.split.read_names`) for training, validation and optionally testing,
             or nnU-Net's `splits_final.json`, which makes one list per fold.
-        seed: seed of the random share or folds.
+        seed: seed of the random split or folds.
     """
 
     validation: tuple[str, ...] = ()

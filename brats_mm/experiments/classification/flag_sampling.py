@@ -75,7 +75,7 @@ def with_gaps(
     invalid = {name: share for name, share in shares.items() if not 0 <= share <= 1}
     if invalid:
         listed = ", ".join(f"{name} {share}" for name, share in invalid.items())
-        raise OptionError(f"The shares of samples that keep a modality are {listed}. Each must be from 0 to 1.")
+        raise OptionError(f"The fractions of samples that keep a modality are {listed}. Each must be from 0 to 1.")
     rng = np.random.RandomState(seed)
     table = np.zeros((len(items), len(shares)), dtype=bool)
     for column, share in enumerate(shares.values()):
