@@ -88,7 +88,8 @@ def sequences_of_channels(image: Any) -> Mapping[Modality, ArrayImage]:
     data = _array(image)
     if len(data) != len(MODALITIES):
         raise CaseError(
-            f"The image in memory has the shape {tuple(data.shape)}. Give an array of (4, h, w, d) with the channels "
+            f"The image in memory has the shape {tuple(data.shape)}. Provide an array of (4, h, w, d) with the "
+            "channels "
             "T1, T1ce, T2 and FLAIR, with zeros for a missing sequence, or a mapping from sequence to image."
         )
     present = {modality: ArrayImage(data[modality.channel], image.affine) for modality in MODALITIES}
