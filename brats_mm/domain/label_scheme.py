@@ -145,8 +145,10 @@ def _undecided(names: Sequence[str], values: Values) -> str:
 
 def _doubt(values: Iterable[int]) -> str:
     label_values = set(values)
-    if label_values == {1}:
+    if len(label_values) == 1:
         return "only one label, like a mask of the whole tumour"
+    if unknown := sorted(label_values - {1, 2, 3, 4}):
+        return f"and no scheme has the label {unknown[0]}"
     if {3, 4} <= label_values:
         return "and the meaning of 3 and 4 depends on the scheme"
     if 4 in label_values:

@@ -1,5 +1,6 @@
 """Find the sequences of a case by file name in a folder, or use the files given by the user."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,12 @@ from brats_mm.io.naming import Recognised, described_channels, recognise
 from brats_mm.io.suffixes import MOST_VOLUMES, PAIR_SUFFIXES, image_stem, image_suffix, known_format, unreadable_reason
 from brats_mm.io.unfetched import FETCH, is_unfetched
 from brats_mm.io.volume import volumes_in
+
+_RESULT = re.compile(
+    r"segmentation\.(nii\.gz|seg\.nrrd)|entropy(_(wt|tc|et))?\.nii\.gz|(probability|mask)_(wt|tc|et)\.nii\.gz|"
+    r"(registered|image|importance)_\w+\.nii\.gz"
+)
+"""Files that a run writes beside its `report.json`. They are no images, and no part of the names of a case."""
 
 _SHOWN_FILES = 12
 _SHOWN_REASONS = 4
@@ -219,10 +226,13 @@ def _images(folder: Path) -> tuple[list[Path], dict[str, str]]:
     """Return the image files of a folder, and the reason for each ignored file by name."""
     images: list[Path] = []
     passed_over: dict[str, str] = {}
+    has_results = (folder / "report.json").is_file()
     for path in _entries(folder):
         if path.is_dir():
             continue
-        if path.name.startswith("."):
+        if has_results and _RESULT.fullmatch(path.name):
+            passed_over[path.name] = "it is a result of an earlier run"
+        elif path.name.startswith("."):
             passed_over[path.name] = "it is a hidden file"
         elif (reason := _unusable(path)) is not None:
             passed_over[path.name] = reason

@@ -67,6 +67,8 @@ def test_other_names_with_labels_one_to_three_are_brats2023() -> None:
         ({"one": {1, 2, 4}}, "4 is enhancing tumour, the resection cavity or oedema, depending on the scheme"),
         ({"one": {1, 2, 4}, "two": {1, 2, 3}}, "the meaning of 3 and 4 depends on the scheme"),
         ({"one": {1}, "two": {1}}, "contain 1, only one label, like a mask of the whole tumour"),
+        ({"one": {255}}, "contain 255, only one label, like a mask of the whole tumour"),
+        ({"one": {1, 2, 5}}, "contain 1, 2, 5, and no scheme has the label 5"),
         ({"BraTS-PED-00001-000": {1, 2, 3}}, "3 is enhancing tumour or the cystic component, depending on the scheme"),
         ({"BraTS2021_00000": {1, 2, 3, 4}}, "Select their label scheme"),
     ],

@@ -272,3 +272,24 @@ def test_prefers_original_to_annotated_copy(tmp_path):
     }
     assert case.ignored == {"T1_annotated.nii.gz": "its name marks a copy ('annotated') of T1.nii.gz"}
     assert case.notes == ("FLAIR: the only file is marked as a copy ('mpr')",)
+
+
+def test_results_beside_images_are_ignored(tmp_path):
+    """A run may write into the folder of its input. The next run finds the same sequences."""
+    images = ("c_t1.nii.gz", "c_flair.nii.gz")
+    results = ("segmentation.nii.gz", "segmentation.seg.nrrd", "entropy.nii.gz", "entropy_wt.nii.gz", "mask_wt.nii.gz")
+    for name in (*images, *results, "registered_flair.nii.gz", "report.json"):
+        (tmp_path / name).touch()
+
+    files = find_case(tmp_path)
+
+    assert {m.value: path.rpartition("/")[2] for m, path in files.paths.items()} == dict(
+        zip(("t1", "flair"), images, strict=True)
+    )
+    assert files.ignored["registered_flair.nii.gz"] == "it is a result of an earlier run"
+
+
+def test_registered_image_without_report_is_an_image(tmp_path):
+    (tmp_path / "registered_flair.nii.gz").touch()
+
+    assert [m.value for m in find_case(tmp_path).paths] == ["flair"]
