@@ -94,7 +94,7 @@ class DicomwebClient:
 
         Raises:
             DicomwebRefused: the archive refuses the objects.
-                DicomwebUnreachable: the archive does not respond.
+            DicomwebUnreachable: the archive does not respond.
         """
         with _told():
             response = self._client.store_instances(list(objects), study_instance_uid=study_uid)
