@@ -164,11 +164,12 @@ def _stored_shape(header: Any) -> tuple[int, ...]:
 
 def _voxel_type(header: Any, path: Path) -> np.dtype[Any]:
     try:
-        return np.dtype(header.get_data_dtype())
+        voxel_type: np.dtype[Any] = np.dtype(header.get_data_dtype())
     except (HeaderDataError, KeyError) as error:
         raise VolumeError(
             f"{path.name} has the unsupported voxel type ({int(header['datatype'])}). Convert it to integers or floats."
         ) from error
+    return voxel_type
 
 
 def _channel_shape(shape: tuple[int, ...], channel: int, path: Path) -> tuple[int, ...]:

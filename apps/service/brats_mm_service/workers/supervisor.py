@@ -153,7 +153,7 @@ class Supervisor:
         finally:
             self._queue.release(job)
 
-    def _computed(self, worker: Worker, job: Job) -> Callable[[], None]:
+    def _computed(self, worker: Worker, job: Job) -> Callable[[], object]:
         """Have the worker compute a job, and return a function that records its end."""
         try:
             self._queue.files.clear_attempts(job.id)  # left by a disconnected worker
@@ -164,7 +164,7 @@ class Supervisor:
             self._drop()  # it may still compute the job, and its events must not reach the next one
             raise
 
-    def _settle(self, job: Job, settle: Callable[[], None]) -> None:
+    def _settle(self, job: Job, settle: Callable[[], object]) -> None:
         """Record the end of a job. Retries until the records and the disk can be written."""
         wait_s = _RETRY_S
         while True:
@@ -180,12 +180,12 @@ class Supervisor:
                 return  # the next start settles it
             wait_s = min(2 * wait_s, _LONGEST_RETRY_S)
 
-    def _not_stored(self, job: Job, error: OSError) -> Callable[[], None]:
+    def _not_stored(self, job: Job, error: OSError) -> Callable[[], object]:
         log("supervisor_error", level="error", job=job.id, error=type(error).__name__, code=error.errno)
         detail = f"The result cannot be stored: {error.strerror}. Free some disk space."
         return partial(self._queue.fail, job, "disk-full", detail)
 
-    def _compute(self, worker: Worker, job: Job) -> Callable[[], None]:
+    def _compute(self, worker: Worker, job: Job) -> Callable[[], object]:
         """Follow the worker's events until the job has ended, and return a function that records its end."""
         queue, files = self._queue, self._queue.files
         worker.send(
@@ -239,7 +239,7 @@ class Supervisor:
         except sqlite3.Error:  # unknown for now, so the worker continues
             return False
 
-    def _answered(self, job: Job, message: dict[str, Any]) -> Callable[[], None]:
+    def _answered(self, job: Job, message: dict[str, Any]) -> Callable[[], object]:
         if message["event"] == "done":
             return lambda: self._finish(job, message["seconds"])
         if message["kind"] == "internal":
@@ -254,7 +254,7 @@ class Supervisor:
             return f"no heartbeat for {self._settings.silent_s:g} s"
         return None
 
-    def _lost(self, worker: Worker, job: Job, how: str) -> Callable[[], None]:
+    def _lost(self, worker: Worker, job: Job, how: str) -> Callable[[], object]:
         if worker.retry_on_crash:
             often = _LOST.format(attempts=job.attempts, how=how)
             return lambda: self._queue.retry(job, "worker-crash", often)
