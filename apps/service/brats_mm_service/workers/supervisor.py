@@ -241,7 +241,11 @@ class Supervisor:
 
     def _answered(self, job: Job, message: dict[str, Any]) -> Callable[[], object]:
         if message["event"] == "done":
-            return lambda: self._finish(job, message["seconds"])
+
+            def publish() -> None:
+                self._finish(job, message["seconds"])
+
+            return publish
         if message["kind"] == "internal":
             log("job_error", level="error", job=job.id, error=message.get("error"), trace=message.get("trace"))
         return lambda: self._queue.fail(job, message["kind"], job.in_callers_names(message["detail"]))
