@@ -177,7 +177,7 @@ def test_rejects_too_few_cases_and_limits_held_out_cases():
 
 @pytest.mark.parametrize("settings", [FineTuning(minutes=0), FineTuning(minutes=31), FineTuning(side=72)])
 def test_rejects_settings_out_of_range(settings):
-    with pytest.raises(OptionError, match="Give"):
+    with pytest.raises(OptionError, match="Use"):
         check_settings(settings, 30)
 
 
