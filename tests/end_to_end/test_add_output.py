@@ -65,7 +65,7 @@ def follow(clone):
     insert(results, "if dicom is not None:", call, before=True)
     (clone / "tests" / "unit" / "outputs" / "test_npz.py").write_text(test, encoding="utf-8")
     request = clone / "tests" / "unit" / "pipeline" / "test_request.py"
-    found, replacement = re.search(r"replace\s+`([^`]+)` by `([^`]+)`", page).groups()
+    found, replacement = re.search(r"[Rr]eplace\s+`([^`]+)` with\s+`([^`]+)`", page).groups()
     text = request.read_text(encoding="utf-8")
     assert text.count(found) == 1
     assert f"def {re.search(r'`(test_http_[a-z_]+)`', page)[1]}(" in text
