@@ -10,6 +10,9 @@ LEVEL_DECAY = 0.5
 DICE_EPS = 1.0
 """Voxels added to numerator and denominator of Dice."""
 
+TUMOUR_EPS = 200.0
+"""Voxels added to a tumour's volume, so that the cross-entropy inside a small tumour counts less."""
+
 
 def dice_and_bce(logits: Tensor, target: Tensor) -> Tensor:
     """Return the mean of soft Dice loss and binary cross-entropy.
@@ -28,6 +31,26 @@ def dice_and_bce(logits: Tensor, target: Tensor) -> Tensor:
     dice = 1 - (2 * overlap + DICE_EPS) / (total + DICE_EPS)
     present = (target.flatten(2).amax(dim=2) > 0).float()
     return bce + (dice * present).sum() / present.sum().clamp(min=1)
+
+
+def bce_inside_tumour(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean binary cross-entropy of the inner regions over the voxels of the whole tumour, per crop.
+
+    Mean cross-entropy over a crop hardly penalises an enhancing tumour predicted where the reference has none, because
+    most voxels are background and the Dice term skips empty regions. This term weighs that error as much as a missed
+    enhancing tumour.
+
+    Args:
+        logits: (b, c, h, w, d) with the whole tumour first.
+        target: (b, c, h, w, d), 0 or 1.
+
+    Returns:
+        (b,) losses, 0 for crops without tumour.
+    """
+    inside = target[:, :1]
+    bce = F.binary_cross_entropy_with_logits(logits[:, 1:].float(), target[:, 1:], reduction="none")
+    summed = (bce * inside).flatten(2).sum(dim=2)
+    return (summed / (inside.flatten(2).sum(dim=2) + TUMOUR_EPS)).mean(dim=1)
 
 
 def level_loss(levels: list[Tensor], target: Tensor, *, depth: int = 3) -> Tensor:

@@ -59,6 +59,29 @@ def add(commands: Commands) -> None:
         help="weight of the distillation from the view with all sequences to the drawn view (default: 0, off)",
     )
     parser.add_argument(
+        "--inside-weight",
+        type=float,
+        default=0.0,
+        metavar="WEIGHT",
+        help="weight of the cross-entropy of TC and ET inside the tumour in views with T1ce, which penalises false "
+        "enhancement (default: 0, off)",
+    )
+    parser.add_argument(
+        "--enhancement-boost",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="factor of the frequency of cases with a core and less than 5 mL of enhancing tumour, in views with T1ce "
+        "(default: 1)",
+    )
+    parser.add_argument(
+        "--intensity-changes",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="factor of the probabilities of intensity augmentation, 0 to 1 (default: 1)",
+    )
+    parser.add_argument(
         "--pretrain-minutes",
         type=float,
         default=0.0,
@@ -104,6 +127,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
             experts=options.experts,
             joint_shares=tuple(options.joint_shares),
             distillation=options.distill,
+            inside_weight=options.inside_weight,
+            enhancement_boost=options.enhancement_boost,
+            intensity_changes=options.intensity_changes,
             pretrain_minutes=options.pretrain_minutes,
         ),
         unlabelled=unlabelled,
@@ -141,5 +167,11 @@ def _check_additions(options: argparse.Namespace) -> None:
         message = f"--distill is {options.distill:g} and --pretrain-minutes is {options.pretrain_minutes:g}. "
         message += "Both must be 0 or positive."
         raise OptionError(message)
+    if options.inside_weight < 0:
+        raise OptionError(f"--inside-weight is {options.inside_weight:g}. Use 0 or a positive number.")
+    if options.enhancement_boost < 1:
+        raise OptionError(f"--enhancement-boost is {options.enhancement_boost:g}. Use a number of at least 1.")
+    if not 0 <= options.intensity_changes <= 1:
+        raise OptionError(f"--intensity-changes is {options.intensity_changes:g}. Use a number from 0 to 1.")
     if options.pretrain_section and options.pretrain_minutes == 0:
         raise OptionError("--pretrain-section needs --pretrain-minutes. Add it, or omit --pretrain-section.")

@@ -1,7 +1,7 @@
 """Draw augmented crops from packed cases, with tensor operations that take a small fraction of a step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,22 @@ class CropSettings:
     low_resolution_prob: float = 0.2
     bias_prob: float = 0.3
     slice_scaling_prob: float = 0.15
+
+    def scale_intensity_changes(self, factor: float) -> "CropSettings":
+        """Return the settings with all probabilities of intensity changes times a factor, 0 to 1."""
+        return replace(self, **{name: factor * getattr(self, name) for name in INTENSITY_CHANGES})
+
+
+INTENSITY_CHANGES = (
+    "contrast_prob",
+    "gamma_prob",
+    "noise_prob",
+    "blur_prob",
+    "low_resolution_prob",
+    "bias_prob",
+    "slice_scaling_prob",
+)
+"""Settings of the changes of intensity."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,14 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from brats_mm.domain.modality import Modality
 from brats_mm.errors import TrainingError
 from brats_mm.execution.malloc_tuning import tune_malloc
 from brats_mm.losses.distillation import subset_distillation
-from brats_mm.losses.tumour import level_loss
+from brats_mm.losses.tumour import bce_inside_tumour, level_loss
 from brats_mm.networks.mixing import available_by_content
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
 from brats_mm.training.timed.packing import PackedCase
+from brats_mm.training.timed.sampling import has_little_enhancement
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class LoopSettings:
         save_minutes: minutes between checkpoints.
         full_share: probability of showing a complete case with all its sequences.
         single_share: probability of showing it with one sequence.
+        enhancement_boost: factor of the frequency of cases with little enhancement among views with T1ce, at least 1.
     """
 
     minutes: float
@@ -57,6 +60,7 @@ class LoopSettings:
     save_minutes: float = 4.0
     full_share: float = 0.3
     single_share: float = 0.15
+    enhancement_boost: float = 1.0
     seed: int = 1
     workers: int = 1
     precision: torch.dtype | None = torch.bfloat16
@@ -126,7 +130,10 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         if settings.workers:  # a confined process may have no access to shared memory
             self.share.share_memory_()  # type: ignore[no-untyped-call]
         self._cases, self._crops, self._settings, self._seed = cases, crops, settings, seed
-        self._weights = np.asarray(weights, np.float64) / float(np.sum(weights))
+        boost = settings.enhancement_boost
+        self._boosts = np.array([boost if has_little_enhancement(case) else 1.0 for case in cases])
+        frequencies = np.asarray(weights, np.float64) * self._boosts
+        self._frequencies = frequencies / frequencies.sum()
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         worker = get_worker_info()
@@ -139,14 +146,23 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         drawn: list[Crop] = []
         views: list[Tensor] = []
         for _ in range(self._settings.batch):
-            case = self._cases[int(rng.choice(len(self._cases), p=self._weights))]
+            case, view = self._draw_view(rng)
             drawn.append(draw_crop(case, crops, rng))
-            views.append(draw_subset(drawn[-1].available, self._settings, rng))
+            views.append(view)
         return (
             torch.stack([crop.image for crop in drawn]),
             torch.stack([crop.target for crop in drawn]),
             torch.stack(views),
         )
+
+    def _draw_view(self, rng: np.random.Generator) -> tuple[PackedCase, Tensor]:
+        """Draw a case and a subset of its sequences. Rejection keeps the boost from acting on views without T1ce."""
+        while True:
+            index = int(rng.choice(len(self._cases), p=self._frequencies))
+            case = self._cases[index]
+            view = draw_subset(torch.from_numpy(case.available), self._settings, rng)
+            if bool(view[Modality.T1CE.channel]) or rng.random() < 1 / self._boosts[index]:
+                return case, view
 
 
 Step = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
@@ -166,25 +182,28 @@ def cross_sequence_step(network: nn.Module, image: Tensor, target: Tensor, avail
     return level_loss(levels, target)
 
 
-def distilling_step(weight: float) -> Step:
-    """Return a step in which the view with all sequences of a crop teaches the drawn view.
-
-    The loss is that of `cross_sequence_step` plus `weight` times `subset_distillation`. The teacher is the network
-    itself, without gradient, so a step costs one more forward pass.
+def extended_step(*, inside_weight: float = 0.0, distillation: float = 0.0) -> Step:
+    """Return `cross_sequence_step` with further terms.
 
     Args:
-        weight: weight of the divergence.
+        inside_weight: weight of `bce_inside_tumour` of crops that show T1ce. Without T1ce, enhancement is hardly
+            visible, and the term would only suppress it.
+        distillation: weight of `subset_distillation`, in which the view with all sequences of a crop teaches the drawn
+            view. The teacher is the network itself, without gradient, so a step costs one more forward pass.
     """
 
     def step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
         levels = network.forward_levels_available(image, available)  # type: ignore[operator]
         loss = level_loss(levels, target)
+        if inside_weight > 0:
+            inside = bce_inside_tumour(levels[0], target) * available[:, Modality.T1CE.channel]
+            loss = loss + inside_weight * inside.mean()
         more = available | available_by_content(image)
-        if torch.equal(more, available):
+        if distillation <= 0 or torch.equal(more, available):
             return loss
         with torch.no_grad():
             teacher = network(image, more)
-        return loss + weight * subset_distillation(levels[0], teacher, available, more)
+        return loss + distillation * subset_distillation(levels[0], teacher, available, more)
 
     return step
 

@@ -17,7 +17,7 @@ from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.timed.assembly import assemble, observed_gate_values, subvoxel_experts, window_gate_values
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.experts import ExpertEnsemble, expert_step
-from brats_mm.training.timed.loop import LoopSettings, cross_sequence_step, distilling_step, train
+from brats_mm.training.timed.loop import LoopSettings, extended_step, train
 from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 from brats_mm.training.timed.pretraining import Reconstruction, expert_state, reconstruction_step
 
@@ -49,6 +49,9 @@ class TimedTraining:
         joint_shares: weight of the cross-sequence expert for WT, TC, ET, each in (0, 1). Not used if the gate of
             `initial` is kept.
         distillation: weight of the divergence of a view from the view with all sequences. 0 disables it.
+        inside_weight: weight of the cross-entropy inside the tumour. 0 disables it.
+        enhancement_boost: factor of the frequency of cases with a core but little enhancement among views with T1ce.
+        intensity_changes: factor of the probabilities of intensity changes, 0 to 1.
         pretrain_minutes: minutes of masked reconstruction before the training, summed over all runs. 0 skips it.
     """
 
@@ -61,6 +64,9 @@ class TimedTraining:
     experts: Path | None = None
     joint_shares: tuple[float, ...] = (0.8, 0.7, 0.8)
     distillation: float = 0.0
+    inside_weight: float = 0.0
+    enhancement_boost: float = 1.0
+    intensity_changes: float = 1.0
     pretrain_minutes: float = 0.0
 
 
@@ -134,8 +140,16 @@ def _pretrain(network: CrossSequenceExpert, cases: Sequence[PackedCase], folder:
 def _train_cross_expert(
     network: CrossSequenceExpert, cases: Sequence[PackedCase], folder: Path, options: TimedTraining
 ) -> Path:
-    step = distilling_step(options.distillation) if options.distillation > 0 else cross_sequence_step
-    return train(network, cases, [1.0] * len(cases), folder, _loop_settings(options), step=step, device=_device())
+    return train(
+        network,
+        cases,
+        [1.0] * len(cases),
+        folder,
+        replace(_loop_settings(options), enhancement_boost=options.enhancement_boost),
+        crops=CropSettings().scale_intensity_changes(options.intensity_changes),
+        step=extended_step(inside_weight=options.inside_weight, distillation=options.distillation),
+        device=_device(),
+    )
 
 
 def _loop_settings(options: TimedTraining) -> LoopSettings:

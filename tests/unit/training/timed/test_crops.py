@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from brats_mm.training.timed.crops import CropSettings, draw_centre, draw_crop, plain_crop, scale_slices
+from brats_mm.training.timed.crops import (
+    INTENSITY_CHANGES,
+    CropSettings,
+    draw_centre,
+    draw_crop,
+    plain_crop,
+    scale_slices,
+)
 from brats_mm.training.timed.loop import LoopSettings, draw_subset, learning_rate_at, side_at
 from brats_mm.training.timed.packing import PackedCase
 
@@ -103,3 +110,13 @@ def test_learning_rate_rises_then_falls_to_zero_and_crops_grow():
     assert learning_rate_at(0.5, settings) == pytest.approx(0.001)
     assert learning_rate_at(1.0, settings) == pytest.approx(0.0, abs=1e-12)
     assert [side_at(share, ((0.0, 80), (0.5, 96))) for share in (0.0, 0.49, 0.5, 1.0)] == [80, 80, 96, 96]
+
+
+def test_intensity_changes_are_scaled_and_shape_changes_are_not():
+    settings = CropSettings(affine_prob=0.4, contrast_prob=0.5, noise_prob=0.2).scale_intensity_changes(0.5)
+    assert (settings.affine_prob, settings.contrast_prob, settings.noise_prob) == (0.4, 0.25, 0.1)
+
+
+def test_every_other_probability_is_an_intensity_change():
+    others = {name for name in vars(CropSettings()) if name.endswith("_prob")} - set(INTENSITY_CHANGES)
+    assert others == {"affine_prob"}
