@@ -10,10 +10,11 @@ from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import BidsFilter
-from brats_mm.domain.sequence_names import common_prefix, modalities_in_name, name_tokens
+from brats_mm.domain.sequence_names import modalities_in_name
 from brats_mm.domain.time_points import differ_in_time
 from brats_mm.errors import CaseError
 from brats_mm.io.bids import is_bids, one_session, reason_against, session_in, several_sessions
+from brats_mm.io.case_name import common_name
 from brats_mm.io.channels import channel_case, no_order
 from brats_mm.io.formats.nifti import pair_name
 from brats_mm.io.naming import Recognised, described_channels, recognise
@@ -199,7 +200,7 @@ def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> Ca
                 "for each sequence, and omit missing sequences."
             )
     return CaseFiles(
-        name or _common_name(list(paths.values())), {modality: str(paths[modality]) for modality in ordered(paths)}
+        name or common_name(list(paths.values())), {modality: str(paths[modality]) for modality in ordered(paths)}
     )
 
 
@@ -381,24 +382,3 @@ def _or_listed(names: list[str]) -> str:
 
 def _shown(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
-
-
-def _common_name(paths: list[Path]) -> str:
-    """Return the common part of the names without words for sequences, or else the folder's name."""
-    stems = [image_stem(path.name) for path in paths]
-    shared = stems[0]
-    if len(stems) > 1:
-        tokens = [name_tokens(stem) for stem in stems]
-        shared = _first_tokens(stems[0], common_prefix(tokens))
-    elif (tail_words := name_tokens(shared)) and modalities_in_name(tail_words[-1]):
-        shared = _first_tokens(shared, len(tail_words) - 1)
-    return shared or paths[0].resolve().parent.name or "case"
-
-
-def _first_tokens(stem: str, count: int) -> str:
-    """Return a name up to the end of its first `count` tokens, as spelled."""
-    end, position = 0, 0
-    for token in name_tokens(stem)[:count]:
-        position = stem.lower().index(token, position) + len(token)
-        end = position
-    return stem[:end]
