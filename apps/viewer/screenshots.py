@@ -29,7 +29,7 @@ def main() -> None:
     """Read the command line and take every picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", help="a running service")
-    parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("folder", type=Path, help="folder for the pictures")
     parser.add_argument("images", type=Path, nargs="+", help="the sequences of one case")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

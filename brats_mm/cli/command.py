@@ -74,7 +74,12 @@ TRUST = "run a bundle whose configs contain code that is not part of an installe
 
 
 def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:
-    """Add `--bundle` with its help, and `--trust-bundle`."""
+    """Add `--bundle` and `--trust-bundle`.
+
+    Args:
+        parser: parser to add them to.
+        help: help text of `--bundle`.
+    """
     parser.add_argument("--bundle", metavar="DIR", help=help)
     parser.add_argument("--trust-bundle", action="store_true", help=TRUST)
 

@@ -13,7 +13,7 @@ class Modality(str, Enum):
 
     @property
     def label(self) -> str:
-        """The usual spelling."""
+        """Name for display, such as `T1ce`."""
         return _LABELS[self]
 
     @property

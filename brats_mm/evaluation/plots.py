@@ -72,7 +72,12 @@ def draw_by_number(axes: Axes, document: Mapping[str, Any]) -> None:
 
 
 def draw_reliability(axes: Axes, document: Mapping[str, Any]) -> None:
-    """Draw the reliability diagram, pooled over cases and subsets."""
+    """Draw the reliability diagram of each region, pooled over cases and subsets.
+
+    Args:
+        axes: axes to draw on.
+        document: the evaluation, as in its JSON file.
+    """
     axes.plot([0, 1], [0, 1], ":", color="grey", label="perfect")
     for region in REGIONS:
         calibration = document["calibration"][region.value]
@@ -84,7 +89,7 @@ def draw_reliability(axes: Axes, document: Mapping[str, Any]) -> None:
     axes.set_xlabel("mean predicted probability")
     axes.set_ylabel("observed frequency")
     axes.legend(loc="upper left")
-    axes.set_title("Voxels of the brain boxes, all subsets")
+    axes.set_title("Voxels inside each case's brain box, all subsets")
 
 
 def draw_filtered(axes: Axes, document: Mapping[str, Any]) -> None:

@@ -55,8 +55,8 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
     policies = sorted({summary["empty_policy"]["name"] for summary in summaries})
     if len(policies) != 1:
         raise OptionError(
-            f"The folds use different policies for empty regions ({', '.join(policies)}). Evaluate them with the same "
-            "policy."
+            f"The folds use different policies for empty regions ({', '.join(policies)}). Evaluate all folds "
+            "again with the same --empty."
         )
     summary, rows, weights = Summary(), list[CaseRow](), list[WeightRow]()
     places: dict[str, Path] = {}

@@ -5,10 +5,10 @@ from torch import Tensor
 
 
 def logit_divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the Kullback-Leibler divergence of a student's regions from a teacher's, in nats.
+    """Return the Kullback-Leibler divergence D(teacher || student) of the regions, in nats.
 
-    Each logit is a Bernoulli distribution. The teacher gets no gradient. The divergence is computed from logits, so
-    that large values stay finite.
+    Each logit defines a Bernoulli distribution. The teacher gets no gradient. The divergence is computed from logits,
+    so that large values stay finite.
 
     Args:
         student: logits (b, c, h, w, d).

@@ -44,7 +44,7 @@ def count_logits(probability: Array, truth: Mask) -> LogitCounts:
 
 
 def dice_by_threshold(counts: LogitCounts) -> Curve:
-    """Return the Dice at each threshold of `LOGIT_EDGES`. It is 1 if reference and prediction are empty.
+    """Return the Dice at each threshold of `LOGIT_EDGES`. It is 1 if reference and prediction are both empty.
 
     Args:
         counts: histogram of one case.

@@ -32,9 +32,13 @@ def advise_result(folder: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         trust, sequences = report["trust"], "+".join(report["sequences_found"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         raise OptionError(
-            f"{path} contains no advice ({error!r}). Use a folder written by this version of `brats-mm segment`."
+            f"{path} cannot be read ({error.strerror}). Use a folder written by `brats-mm segment`."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise OptionError(
+            f"{path} is not a report with advice. Use a folder written by this version of `brats-mm segment`."
         ) from error
     gains = trust["expected_gains"]
     return _document(sequences, gains, trust["advice"], complete=not report["sequences_missing"])

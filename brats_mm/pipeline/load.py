@@ -177,8 +177,8 @@ def _headers_of(study: ChosenStudy, request: SegmentRequest) -> "Mapping[Modalit
         return {}
     if request.outputs.dicom_reference is not None:
         raise OptionError(
-            "A DICOM reference was given, but the input is already DICOM. Set the sequence that defines the output "
-            "grid with --reference, for example --reference t1ce."
+            "A DICOM reference was given, but the input is already DICOM. Use --dicom instead of --dicom-reference. To "
+            "choose the sequence that defines the output grid, add --reference, for example --reference t1ce."
         )
     from brats_mm.outputs.dicom.results import headers_of
 

@@ -22,10 +22,10 @@ def add(commands: Commands) -> None:
         run,
         help="train several methods at one budget and compare them",
         description="Train methods with several seeds at one budget, evaluate each over the 15 subsets of sequences, "
-        "and compare Dice, calibration, counter-intuitive rate, size, operations and time with paired tests. "
-        "A method is one of the bundle's methods (simmlm, ume_mma, momke, mmp and its baselines, early_fusion, or the "
-        "lists papers, mmp_ablations and ladder), a config file to merge into the bundle's train.json, or an "
-        "experiment file that lists several methods. Run the same command again to resume a stopped experiment.",
+        "and compare them. The table lists Dice, calibration, counter-intuitive rate, size, operations and time. "
+        "Paired tests compare Dice. A method is the name of a method or list of the bundle, such as simmlm or papers, "
+        "a config file to merge into the bundle's train.json, or an experiment file that lists several methods. "
+        "Run the same command again to resume a stopped experiment.",
         epilog="examples:\n"
         "  brats-mm experiment papers --dataset-dir CASES --datalist CASES/datalist.json -o experiment --minutes 60\n"
         "  brats-mm experiment ladder my_method.json --dataset-dir CASES --datalist CASES/datalist.json -o experiment "

@@ -71,8 +71,8 @@ def add(commands: Commands) -> None:
         type=float,
         default=1.0,
         metavar="FACTOR",
-        help="factor of the frequency of cases with a core and less than 5 mL of enhancing tumour, in views with T1ce "
-        "(default: 1)",
+        help="how many times as often to draw cases with a tumour core and less than 5 mL of enhancing tumour, in "
+        "views with T1ce, at least 1 (default: 1)",
     )
     parser.add_argument(
         "--intensity-changes",

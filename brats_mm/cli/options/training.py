@@ -28,7 +28,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="NAME",
-        help="configs to merge into the bundle's, such as paper, mmp or a file",
+        help="configs to merge into the bundle's train.json: names such as paper or mmp, or files",
     )
     add_bundle_options(parser, "bundle to take the configs from (default: the installed one)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

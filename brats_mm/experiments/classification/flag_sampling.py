@@ -24,7 +24,11 @@ def flag_subsets(available: Flags) -> tuple[Flags, ...]:
 
 @lru_cache
 def nested_flags(available: Flags) -> tuple[tuple[Flags, Flags], ...]:
-    """Return all nested pairs (more, fewer) of subsets."""
+    """Return all pairs (more, fewer) of non-empty subsets in which `more` strictly contains `fewer`.
+
+    Args:
+        available: modalities to choose from.
+    """
     subsets = flag_subsets(available)
     pairs = [(more, fewer) for more in subsets for fewer in subsets if more != fewer]
     return tuple(pair for pair in pairs if all(one >= two for one, two in zip(*pair, strict=True)))

@@ -61,7 +61,11 @@ class SourceSeries:
         return np.ascontiguousarray(data.transpose(2, 1, 0)[list(self.places)])
 
     def one_slice(self, index: int) -> "SourceSeries":
-        """Return the series with a single one of its slices."""
+        """Return the series with only one of its slices.
+
+        Args:
+            index: position of the slice in `slices`.
+        """
         images = self.images if self.is_multiframe else (self.images[index],)
         return replace(self, images=images, slices=(self.slices[index],), places=(self.places[index],))
 

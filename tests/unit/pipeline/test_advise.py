@@ -46,8 +46,10 @@ def test_advice_for_result_uses_its_report(tmp_path):
 
 
 def test_rejects_reports_without_advice_and_unknown_sequences(tmp_path):
+    with pytest.raises(OptionError, match=r"report\.json cannot be read \(No such file or directory\)"):
+        advise_result(tmp_path)
     (tmp_path / "report.json").write_text("{}")
-    with pytest.raises(OptionError, match="contains no advice"):
+    with pytest.raises(OptionError, match="is not a report with advice"):
         advise_result(tmp_path)
     with pytest.raises(OptionError, match="neither a result folder nor a subset"):
         parse_subset("t1+t9")

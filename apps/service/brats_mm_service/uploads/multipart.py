@@ -270,10 +270,15 @@ async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> Async
 def _unknown_part(part: _Part, files: Collection[str], texts: Collection[str]) -> Problem:
     if part.filename is None and part.name in files:
         return Problem(
-            "bad-request", f"The part {part.name!r} must be a file, for example from `curl -F {part.name}=@FILE`."
+            "bad-request",
+            f"The part {part.name!r} was sent as text, but must be a file. Send it as a file, for example with "
+            f"`curl -F {part.name}=@FILE`.",
         )
     if part.filename is not None and part.name in texts:
-        return Problem("bad-request", f"The part {part.name!r} must be text, not a file.")
+        return Problem(
+            "bad-request",
+            f"The part {part.name!r} was sent as a file, but must be text. Send it without a file name.",
+        )
     fields_text = ", ".join([*files, *texts])
     return Problem("bad-request", f"Unknown part {part.name[:80]!r}. Use {fields_text}.")
 
