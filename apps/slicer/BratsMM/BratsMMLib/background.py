@@ -129,6 +129,10 @@ def foreground_of(data: Array, background: Background | None = None) -> Mask:
 
     Around a blurred background, splines overshoot to the other side: where foreground is brighter, darker voxels are
     background at any distance, and vice versa.
+
+    Args:
+        data: grey values, any shape.
+        background: its background. None detects it.
     """
     rule = background or find_background(data)
     value = np.float32(rule.value)
@@ -145,6 +149,10 @@ def foreground_of(data: Array, background: Background | None = None) -> Mask:
 
 def without_background(data: Array, background: Background | None = None) -> Array:
     """Return the image with a background of exactly 0 and without outliers. Other voxels keep their difference from it.
+
+    Args:
+        data: grey values, any shape.
+        background: its background. None detects it.
 
     Returns:
         `data` itself if its background is already exactly 0.

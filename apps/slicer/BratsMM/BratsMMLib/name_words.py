@@ -211,8 +211,7 @@ def without_time_points(tokens: Sequence[Word]) -> list[Word]:
 
 
 def may_be_time_point(tokens: Sequence[Word], index: int) -> bool:
-    """Return whether a word such as `post` may mean a time point, because an unknown word follows or a time span
-    precedes it.
+    """Return whether a word such as `post` may mean a time point: an unknown word follows, or a time span precedes.
 
     `T1_post_bestrahlt` and `T1_6mo_post` can be images before contrast. `T1_post_reg` is not a time point.
     """
