@@ -131,7 +131,7 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
             self.share.share_memory_()  # type: ignore[no-untyped-call]
         self._cases, self._crops, self._settings, self._seed = cases, crops, settings, seed
         boost = settings.enhancement_boost
-        self._boosts = np.array([boost if has_little_enhancement(case) else 1.0 for case in cases])
+        self._boosts = np.array([boost if boost > 1 and has_little_enhancement(case) else 1.0 for case in cases])
         frequencies = np.asarray(weights, np.float64) * self._boosts
         self._frequencies = frequencies / frequencies.sum()
 
@@ -198,8 +198,10 @@ def extended_step(*, inside_weight: float = 0.0, distillation: float = 0.0) -> S
         if inside_weight > 0:
             inside = bce_inside_tumour(levels[0], target) * available[:, Modality.T1CE.channel]
             loss = loss + inside_weight * inside.mean()
+        if distillation <= 0:
+            return loss
         more = available | available_by_content(image)
-        if distillation <= 0 or torch.equal(more, available):
+        if torch.equal(more, available):
             return loss
         with torch.no_grad():
             teacher = network(image, more)
