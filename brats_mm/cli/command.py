@@ -36,7 +36,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 def add_command(
     commands: Commands, name: str, run: Run, *, help: str, description: str, epilog: str
 ) -> argparse.ArgumentParser:
-    """Add a command to the parser.
+    """Add a command to the parser of `brats-mm`.
 
     Args:
         commands: subparsers to add to.

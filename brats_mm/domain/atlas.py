@@ -1,4 +1,4 @@
-"""Images in the space of an atlas, in which volumes are not those of the patient."""
+"""Detect images in atlas space, where volumes differ from those of the patient."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,17 +12,17 @@ _SPACES = {3: "Talairach", 4: "MNI 152"}
 """Spaces of atlases by their NIfTI code. Images of BraTS are registered rigidly, with other codes."""
 
 _ADVICE = (
-    "so volumes in mL are those of the head in this space, not of the patient. Rigid registration, as to SRI24 in "
-    "BraTS, keeps them"
+    "so volumes in mL are those of the warped head, not of the patient. A rigid registration, such as to SRI24 in "
+    "BraTS, preserves volumes"
 )
 
 _IN_NAME = re.compile(r"(?<![a-z0-9])(mni(?:152)?(?:nlin\w*|lin)?|talairach)(?![a-z])", re.IGNORECASE)
 
 
 def atlas_notes(files: Iterable[Path]) -> tuple[str, ...]:
-    """Return a note if a file name states the space of an atlas that changes the size of the head."""
+    """Return a note if a file name states an atlas space that changes the size of the head."""
     named = [path.name for path in files if _IN_NAME.search(path.name)]
-    return (f"{named[0]} is in the space of an atlas by its name, {_ADVICE}",) if named else ()
+    return (f"{named[0]} is in atlas space according to its name, {_ADVICE}",) if named else ()
 
 
 def atlas_warnings(grids: Mapping[Modality, Grid]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Background voxels of an image: one definition for inference, training, pictures and scenes.
 
-Skull-stripped images mark "no brain here" with one value, 0 in BraTS data. Then every other voxel is foreground,
-however dark. Resampling with splines, float arithmetic and noise blur that value. Then a tolerance relative to the
-intensity range separates background from foreground.
+Outside the brain, skull-stripped images have one value, 0 in BraTS data. Every other voxel is then foreground, however
+dark. Spline resampling, float arithmetic and noise blur that value. A tolerance relative to the intensity range then
+separates background from foreground.
 
 The web page has the same rules in `apps/viewer/src/background.ts` and reads the same constants from `display.json`.
 """

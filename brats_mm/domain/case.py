@@ -61,7 +61,7 @@ class Case:
         grid: grid of the input and of all outputs.
         warnings: warnings about the input for readers of the results.
         files: source files, if any.
-        preparation: how the input was recognised and preprocessed, if it was checked.
+        preparation: recognised kind and preprocessing of the input, if it was checked.
     """
 
     name: str

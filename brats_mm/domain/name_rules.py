@@ -57,7 +57,7 @@ class NameReading:
         kind: the kind of another image, such as `ADC map`, or empty.
         kind_word: the word that names the kind.
         doubt: another possible meaning of the name, such as `a real part`, or empty.
-        copy: the word that marks a worse copy, such as `annotated` or `reformat`, or empty.
+        copy: the word that marks a derived copy, such as `annotated` or `reformat`, or empty.
         number: the channel number (`0000`) that identifies the sequence if no words do.
     """
 
@@ -105,7 +105,7 @@ def read_names(names: Sequence[tuple[str, str]], folder: str = "") -> list[NameR
 
 
 def _read_shared(words: Sequence[Word]) -> NameReading:
-    """Read a common prefix. One with a number is that of a case, so that it names no kind of image."""
+    """Read a common prefix. A prefix with a number identifies a case, so it names no kind of image."""
     reading = _read(words)
     return replace(reading, kind="") if any(word.text.isdigit() for word in words) else reading
 
@@ -199,7 +199,7 @@ def _weighting(texts: Sequence[str]) -> tuple[set[str], str]:
 
 @dataclass(frozen=True)
 class _Contrast:
-    """Words about contrast: those for it, those against it, and whether a weak one can mean a time point."""
+    """Words for and against contrast, and whether a weak one may mean a time point."""
 
     after: tuple[str, ...] = ()
     before: tuple[str, ...] = ()

@@ -62,7 +62,7 @@ def front_lead(inside: Mask, step_mm: tuple[float, float, float]) -> float | Non
 
     Args:
         inside: skull-stripped brain, with axes in the order and direction of RAS.
-        step_mm: distance of voxels along each axis.
+        step_mm: voxel spacing along each axis.
 
     Returns:
         The share, or None if the volume or height of the mask is not that of a brain.

@@ -254,7 +254,7 @@ class Prediction:
         return np.count_nonzero(self.mask(region)) * self.case.grid.voxel_ml
 
     def volume_range_ml(self, region: Region | str) -> tuple[float, float]:
-        """Return the range of a volume in millilitres, at probabilities of at least 0.75 and at least 0.25.
+        """Return the volumes in millilitres at probability thresholds of 0.75 and 0.25.
 
         `volume_ml` lies within the range. It is not a confidence interval: it depends on the calibration and does not
         cover confident errors.

@@ -49,11 +49,11 @@ class ProgressMeter:
     """Meter that turns the events of a segmentation into a fraction that never falls.
 
     Args:
-        tell: called at each progress.
+        on_progress: called with each update.
     """
 
-    def __init__(self, tell: OnProgress) -> None:
-        self._tell = tell
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
         self._fraction = 0.0
         self._ends = _PREPARED_ENDS
         self._steps = 0
@@ -80,4 +80,4 @@ class ProgressMeter:
         stages = list(Stage)
         start = 0.0 if stage is stages[0] else self._ends[stages[stages.index(stage) - 1]]
         self._fraction = max(self._fraction, start + (self._ends[stage] - start) * part)
-        self._tell(SegmentProgress(stage, self._fraction, step, done, total))
+        self._on_progress(SegmentProgress(stage, self._fraction, step, done, total))

@@ -33,7 +33,7 @@ class Reading:
         kind: the kind of another image or result, such as `ADC map`, or empty.
         kind_word: the word that names the kind.
         doubt: another possible meaning of the name, such as `a real part`, or empty.
-        copy: the word that marks a worse copy of a series, such as `annotated`, or empty.
+        copy: the word that marks a derived copy of a series, such as `annotated`, or empty.
         number: the channel number (`0000`) that identifies the sequence if no words do.
     """
 

@@ -16,7 +16,7 @@ VOLUME_OFFSET_ML = 1.0
 
 
 class SequenceGroup(str, Enum):
-    """Subsets of sequences that show the same tissue, so that their errors are alike."""
+    """Subsets of sequences that show the same tissue and therefore have similar errors."""
 
     CONTRAST_AND_FLUID = "contrast+fluid"
     CONTRAST = "contrast"
@@ -114,7 +114,7 @@ class GainModel:
     Attributes:
         dice: subset -> region -> mean Dice of the labelled cases.
         log_enhancing: subset -> mean of log(1 + mL of enhancing tumour).
-        terms: region -> added sequence -> term of the case. Missing entries count as no term.
+        terms: region -> added sequence -> term of the case. A missing entry means no term.
     """
 
     dice: Mapping[Availability, Mapping[Region, float]]

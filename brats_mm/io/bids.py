@@ -25,7 +25,7 @@ class BidsSession:
 
 
 def reason_against(name: str, selection: BidsFilter) -> str | None:
-    """Return why a filter does not select an image, as a clause, or None if it does.
+    """Return the reason why a filter rejects an image, as a clause, or None if it selects the image.
 
     Args:
         name: file name with BIDS entities.
@@ -44,7 +44,7 @@ def reason_against(name: str, selection: BidsFilter) -> str | None:
 
 
 def session_in(name: str) -> str | None:
-    """Return participant and session in a file name, such as `sub-01_ses-pre`. None if it is no BIDS name."""
+    """Return participant and session of a file name, such as `sub-01_ses-pre`, or None if it is not a BIDS name."""
     participant, session = _label(name, "sub"), _label(name, "ses")
     if participant is None:
         return None

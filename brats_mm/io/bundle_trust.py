@@ -52,7 +52,7 @@ def known_network(config: Mapping[str, Any], name: str = "network_def") -> dict[
 
 
 def _check_defined_there(target: str) -> None:
-    """Check that a target is defined at its path, not only imported there."""
+    """Check that a target is defined in the module of its path, not imported from another one."""
     module, _, name = target.rpartition(".")
     try:
         value = getattr(import_module(module), name)

@@ -53,7 +53,7 @@ def find_bids_case(dataset: Path, selection: BidsFilter) -> CaseFiles:
 
 
 def _session_of_images(folder: Path, selection: BidsFilter) -> str | None:
-    """Return the session of images with BIDS names in a folder and its subfolders. None if no name is one of BIDS.
+    """Return the session of the BIDS images in a folder and its subfolders, or None without BIDS names.
 
     Raises:
         CaseError: the filter selects no session or several.

@@ -29,8 +29,7 @@ def recognise(
 
     Raises:
         CaseError: no sequence was found, or names are ambiguous.
-        OptionError: the mapping names an unknown sequence, or the filter selects from something else than a BIDS
-            dataset.
+        OptionError: the mapping names an unknown sequence, or the filter is set, but the source is not a BIDS dataset.
     """
     if selection is not None and not selection.is_empty:
         if not isinstance(source, Path | str) or not Path(source).is_dir():

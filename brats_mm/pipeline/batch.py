@@ -1,7 +1,7 @@
-"""Segment many cases in one process, reading the next case and writing the last one while the network computes.
+"""Segment many cases in one process, and read and write other cases while the network computes.
 
-One case is computed while a few are read ahead and a few wait to be written, so memory does not grow with their number.
-A failed case is reported as an outcome, and the other cases continue.
+A few cases are read ahead and a few wait to be written, so memory does not grow with the number of cases. A failed case
+yields an outcome with its error, and the other cases continue.
 """
 
 import logging
@@ -47,11 +47,11 @@ class CaseOutcome:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Amount of overlap.
+    """Number of cases in progress beside the one that is computed.
 
     Attributes:
-        ahead: number of cases to read ahead.
-        writers: number of cases to write in parallel. The same number may wait.
+        ahead: cases to read ahead.
+        writers: cases to write in parallel. The same number may wait.
     """
 
     ahead: int = 1

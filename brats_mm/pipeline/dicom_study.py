@@ -16,7 +16,7 @@ from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
 
 @dataclass(frozen=True)
 class SeriesOverrides:
-    """The user's choice of series or images.
+    """Series or images selected by the user.
 
     Attributes:
         series: series by sequence: a UID, its start or end, a label, or `none`.
@@ -56,7 +56,7 @@ def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> Cho
 
     Args:
         folder: folder of DICOM files.
-        overrides: the user's choice of study and series. None chooses automatically.
+        overrides: study and series selected by the user. None chooses automatically.
 
     Raises:
         CaseError: there is no DICOM image, there are several studies or patients, or the choice is ambiguous.

@@ -27,7 +27,7 @@ def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[
 
     Args:
         path: folder or zip of one case.
-        overrides: the user's choice of series or images. None chooses automatically.
+        overrides: series or images selected by the user. None chooses automatically.
 
     Returns:
         Plain values: `kind`, the series or files, the choice with reasons, `geometry`, `problems` that would stop

@@ -27,7 +27,7 @@ WIDTH = 1100
 T1, T1CE, T2, FLAIR = Modality.T1, Modality.T1CE, Modality.T2, Modality.FLAIR
 SUBSETS: tuple[tuple[Availability, str], ...] = (
     (frozenset({T1, T1CE, T2, FLAIR}), "All four sequences."),
-    (frozenset({T1CE, FLAIR}), "The two that most protocols have. The core and the oedema are both visible."),
+    (frozenset({T1CE, FLAIR}), "Most protocols have these two. Both the core and the oedema are visible."),
     (frozenset({T2, FLAIR}), "Without T1ce, enhancing tumour is hardly visible. Compare the entropy inside the core."),
     (frozenset({T1CE}), "T1ce alone shows the core, and little of the oedema."),
     (frozenset({FLAIR}), "FLAIR alone shows the whole tumour, and little of its parts."),

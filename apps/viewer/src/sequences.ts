@@ -128,7 +128,7 @@ export function readNames(names: FileName[], folder: string): Reading[] {
   });
 }
 
-/** Read a common prefix. One with a number is that of a case, so that it names no kind of image. */
+/** Read a common prefix. A prefix with a number identifies a case, so it names no kind of image. */
 function readShared(words: Word[]): NameReading {
   const reading = read(words);
   return words.some((word) => /^[0-9]+$/.test(word.text)) ? { ...reading, kind: "" } : reading;

@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm advise` and return its exit code."""
     from brats_mm.io.bundle import open_bundle
     from brats_mm.pipeline.advise import advise_result, advise_subset, parse_subset
 

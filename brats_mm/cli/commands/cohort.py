@@ -33,15 +33,15 @@ def add(commands: Commands) -> None:
         run,
         help="segment many cases, on this machine or a cluster",
         description="Segment many cases. Provide a CSV or Parquet table with one row per case, a BIDS dataset, or a "
-        "folder with one subfolder per case. Run the same command again to resume after a stop. A failed case does "
-        "not stop the others.\n" + NOT_FOR_DIAGNOSIS,
+        "folder with one subfolder per case. To resume an interrupted run, run the same command again. A failed case "
+        "does not stop the others.\n" + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm cohort CASES -o results\n"
         "  brats-mm cohort cases.csv -o results --workers 4 --layout bids\n"
         "  brats-mm cohort BIDS -o results --session pre --acquisition mprage\n"
         "  brats-mm cohort cases.parquet -o results --ray auto --workers 40",
     )
     parser.add_argument("manifest", nargs="?", metavar="MANIFEST", help="table, BIDS dataset or folder of case folders")
-    parser.add_argument("-i", "--input", metavar="MANIFEST", help="the same, as an option")
+    parser.add_argument("-i", "--input", metavar="MANIFEST", help="the input, given as an option")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
     _add_engine(parser)
     _add_results(parser)
@@ -75,7 +75,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command. Exit code 2 if a case failed."""
+    """Run `brats-mm cohort` and return its exit code: 2 if a case failed."""
     request = request_from(options)
     from brats_mm.cohort.manifest import open_manifest
     from brats_mm.cohort.model import SegmentCases

@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm compare` and return its exit code."""
     from brats_mm.evaluation.compare import compare
     from brats_mm.evaluation.comparison_tables import comparison_markdown
 

@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm cross-validate` and return its exit code."""
     from brats_mm.experiments.cross_validation import CrossValidation, cross_validate
 
     plan = CrossValidation(

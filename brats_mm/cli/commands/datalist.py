@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="text files with the names of training, validation and testing cases, or nnU-Net's splits_final.json",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of a random split, of folds and of --keep")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for the split, the folds and --keep")
     parser.add_argument(
         "--labels", metavar="SCHEME", help=f"label scheme of the cases (default: detect), one of {SCHEMES}"
     )
@@ -60,7 +60,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm datalist` and return its exit code."""
     from brats_mm.data.training_gaps import parse_shares
     from brats_mm.pipeline.datalists import Division, write_datalists
 

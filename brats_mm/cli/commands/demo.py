@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm demo` and return its exit code."""
     from brats_mm.domain.availability import ALL_AVAILABLE, describe
 
     dropped = frozenset(Modality(name) for name in options.drop)

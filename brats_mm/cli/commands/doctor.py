@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command. Exit code 1 if a check fails."""
+    """Run `brats-mm doctor` and return its exit code: 1 if a check fails."""
     from brats_mm.pipeline.doctor import examine
 
     checks = (*examine(options.bundle, trusted=options.trust_bundle), *_service_checks(options.data))

@@ -37,7 +37,7 @@ def add(commands: Commands) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder that the paths of the list are relative to",
+        help="folder that the list's paths are relative to",
     )
     parser.add_argument(
         "--datalist",
@@ -88,7 +88,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm experiment` and return its exit code."""
     from brats_mm.experiments.comparison.methods import read_methods
 
     template = selected_bundle(options)

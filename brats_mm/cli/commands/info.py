@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm info` and return its exit code."""
     from brats_mm.pipeline.info import describe_installation
 
     installation = describe_installation(options.bundle)

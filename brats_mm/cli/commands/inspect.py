@@ -1,4 +1,4 @@
-"""`brats-mm inspect`: show the parts of a folder or zip that would be segmented."""
+"""`brats-mm inspect`: show which series or files of a folder or zip segment would use."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
         commands,
         "inspect",
         run,
-        help="show which parts of a folder or zip segment would use",
+        help="show which series or files segment would use",
         description=(
             "Show the series of a DICOM study or the volume files of a case: their assignment to T1, T1ce, T2 and "
             "FLAIR, with reasons and confidence. Reads only names and headers."
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command. Exit code 2 if segment would reject the input."""
+    """Run `brats-mm inspect` and return its exit code: 2 if segment would reject the input."""
     check_input(options.path)  # before the imports below, which take a second
     from brats_mm.pipeline.dicom_study import SeriesOverrides
     from brats_mm.pipeline.inspect import inspect_input

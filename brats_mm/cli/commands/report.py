@@ -26,9 +26,9 @@ def add(commands: Commands) -> None:
         "--case",
         type=Path,
         metavar="CASE",
-        help="the segmented case, prepared or raw, to show its images on the page",
+        help="the segmented case, prepared or raw, whose images to show on the page",
     )
-    parser.add_argument("--name", metavar="NAME", help="name of the case to show on the page (default: none)")
+    parser.add_argument("--name", metavar="NAME", help="case name to print on the page (default: no name)")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="page to write (default: RESULT_DIR/report.html)"
     )
@@ -37,7 +37,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm report` and return its exit code."""
     from brats_mm.pipeline.report import write_report
 
     page = write_report(

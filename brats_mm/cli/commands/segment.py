@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "case", nargs="?", metavar="CASE", help="folder or zip of one case, DICOM study, BIDS dataset, or 4-D file"
     )
-    parser.add_argument("-i", "--input", metavar="CASE", help="the same, as an option")
+    parser.add_argument("-i", "--input", metavar="CASE", help="the input, given as an option")
     add_sequence_options(parser, "FILE", "{sequence} volume, or series of the study")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for the results")
     parser.add_argument(
@@ -82,7 +82,7 @@ def _channels(options: argparse.Namespace) -> "CaseFiles | None":
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm segment` and return its exit code."""
     request = request_from(options)
     check(request)  # before the imports below, which take seconds
     from brats_mm.pipeline.segment import segment

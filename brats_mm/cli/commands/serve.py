@@ -110,7 +110,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm serve` and return its exit code."""
     if not 0 <= options.port < 2**16:
         raise OptionError(f"--port is {options.port}. It must be 0 to 65535.")
     service = service_package()

@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm tables` and return its exit code."""
     from brats_mm.evaluation.pool import pool
     from brats_mm.evaluation.score_tables import write_score_tables
     from brats_mm.evaluation.tables import plain_document

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm token` and return its exit code."""
     service_package()
     from brats_mm_service.auth.tokens import DEFAULT_SCOPES, Tokens
     from brats_mm_service.service import open_database

@@ -55,7 +55,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm train` and return its exit code."""
     from brats_mm.training.two_stages import Plan, train
 
     settings = parse_settings(options)

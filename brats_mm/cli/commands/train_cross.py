@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
         "--dataset-dir",
         type=Path,
         metavar="DIR",
-        help="folder of the list's relative paths (default: folder of the list)",
+        help="folder that the list's paths are relative to (default: folder of the list)",
     )
     parser.add_argument("--section", nargs="+", default=["training"], metavar="NAME", help="sections to train on")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all runs of the command")
@@ -71,7 +71,7 @@ def add(commands: Commands) -> None:
         type=float,
         default=1.0,
         metavar="FACTOR",
-        help="how many times as often to draw cases with a tumour core and less than 5 mL of enhancing tumour, in "
+        help="draw cases with a tumour core and less than 5 mL of enhancing tumour this many times as often, in "
         "views with T1ce, at least 1 (default: 1)",
     )
     parser.add_argument(
@@ -102,7 +102,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm train-cross` and return its exit code."""
     _check(options)
     _check_additions(options)
     from brats_mm.data.datalist import inference_items, training_items

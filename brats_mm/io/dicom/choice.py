@@ -1,4 +1,4 @@
-"""Choose the series of a study for T1, T1ce, T2 and FLAIR. The user decides between equally good series."""
+"""Choose the series of a study for T1, T1ce, T2 and FLAIR. Leave the choice between equally good series to the user."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -177,7 +177,7 @@ def _begun_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str
 
 
 def _rank(series: Series) -> tuple[float, ...]:
-    """Return the sort key of a series among its kind, with the most important criterion first. See `_MERITS`."""
+    """Return the sort key of a series among its kind, most important criterion first. See `_MERITS`."""
     facts = series.facts
     thin = max(facts.spacing_mm) <= THIN_MM
     return (
@@ -275,7 +275,7 @@ def _is_other_part(sibling: Series, series: Series) -> bool:
 def _hints(
     study: Study, selected: Mapping[Modality, Series], ties: Mapping[Modality, tuple[Series, ...]]
 ) -> tuple[str, ...]:
-    """Suggest series that the user can select for missing sequences."""
+    """Return suggestions of series that the user can select for missing sequences."""
     hints = []
     for modality in MODALITIES:
         if modality in selected or modality in ties:

@@ -56,7 +56,7 @@ def _read_slices(slices: Sequence[Slice], name: str) -> Array:
 
 
 def decode(path: Path, stored: Stored, name: str) -> Array:
-    """Return the stored values of a file, (frames, rows, columns), before rescaling.
+    """Return the stored values of a file before rescaling, (frames, rows, columns).
 
     Raises:
         VolumeError: GDCM cannot decode the file, or it contains no grey values.

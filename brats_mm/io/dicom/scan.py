@@ -58,7 +58,7 @@ class Scan:
         return (f"{were} not fetched, so series may lack slices. {FETCH}",)
 
     def ignored_in_words(self) -> dict[str, str]:
-        """Return the reason for each group of ignored files, which is named like `name` or `name and 3 more`."""
+        """Return the reason for each group of ignored files. A group is named `name` or `name and 3 more`."""
         return {
             (name if count == 1 else f"{name} and {count - 1} more"): reason
             for reason, (count, name) in self.ignored.items()

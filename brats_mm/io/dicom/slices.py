@@ -1,4 +1,4 @@
-"""Data of a DICOM header: slices with their geometry and storage, the identity of a file, its acquisition."""
+"""Data classes of a DICOM header: slices with geometry and storage, identity, and acquisition."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

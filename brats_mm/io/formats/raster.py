@@ -60,7 +60,7 @@ class Raster:
         before, behind: bytes of the other volumes of a four-dimensional file, before and behind this one.
         stored_bytes: bytes of the compressed voxels. None if they extend to the end of the file.
         slope, intercept: grey value = slope x stored + intercept.
-        is_exact: whether nothing may follow the last voxel.
+        is_exact: whether the file must end after the last voxel.
         notes: repairs of the header, without the file name.
     """
 

@@ -43,7 +43,7 @@ def without_end(path: Path, start: bytes) -> VolumeError:
     if len(start) < LONGEST_HEADER:
         return damaged_header(path)
     message = (
-        f"The header of {path.name} is longer than {LONGEST_HEADER // 1024} KiB. Convert the volume to .nii.gz, "
+        f"The header of {path.name} is longer than {LONGEST_HEADER // 1024} KiB. Convert the volume to .nii.gz "
         "without extra header fields."
     )
     return VolumeError(message)

@@ -43,7 +43,7 @@ class Reading:
         contrast: True after contrast, False before, None if unstated.
         is_label: whether the name marks a label map.
         is_other: whether the name marks another kind of image or a result.
-        copy: the word that marks a worse copy, such as `annotated`, or empty.
+        copy: the word that marks a derived copy, such as `annotated`, or empty.
         doubt: what the name may mean other than a sequence, such as `a real part`, or empty.
         number: the channel number that identifies the sequence if no words do.
     """

@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
         run,
         help="update a bundle's model card from an evaluation",
         description="Write the figures of an evaluation into the tables of a bundle's model card and into "
-        "docs/expected_dice.json, which reports quote. The evaluation must be of the bundle's weights.",
+        "docs/expected_dice.json, which reports quote. The evaluation must use the bundle's weights.",
         epilog="example:\n  brats-mm evaluate datalist.json --dataset-dir CASES -o evaluation\n"
         "  brats-mm bundle card evaluation --bundle bundles/brats_mm_segmentation",
     )
@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm bundle card` and return its exit code."""
     from brats_mm.io.bundle import open_bundle
     from brats_mm.packaging.card import update_card
 

@@ -58,14 +58,14 @@ def add(commands: Commands) -> None:
         "--dataset-dir",
         type=Path,
         metavar="DIR",
-        help="folder of the list's relative paths (default: folder of the list)",
+        help="folder that the list's paths are relative to (default: folder of the list)",
     )
     parser.add_argument("--section", default="validation", help="section of the list")
     add_terminal_options(parser)
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm bundle create` and return its exit code."""
     from brats_mm.io.labelled_cases import labelled_cases
 
     datalist = options.calibrate

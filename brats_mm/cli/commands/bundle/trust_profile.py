@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm bundle trust-profile` and return its exit code."""
     from brats_mm.evaluation.trust_markdown import trust_blocks
     from brats_mm.io.bundle import open_bundle
     from brats_mm.packaging.trust import update_trust

@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run the command."""
+    """Run `brats-mm bundle zip` and return its exit code."""
     from brats_mm.io.bundle import open_bundle
     from brats_mm.packaging.zip import zip_bundle
 
