@@ -1,10 +1,10 @@
-"""Options of a segmentation, shared by command line, Python, cohort and HTTP.
+"""Options of a segmentation, shared by command line, Python, cohort and HTTP, and how dataclasses offer their fields.
 
 The metadata of each field describes how it is offered. Imports nothing heavy, because `brats-mm --help` reads it.
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +43,8 @@ class Offer:
         flags: flag -> help, for an option whose values have flags instead of one option with a value.
         excludes: options that share this word cannot be combined.
         http: whether a request to the service may set it.
+        name: name for users. Defaults to that of the field.
+        unit: factor from the value that users give, such as 3600 for hours, to that of the field.
     """
 
     help: str
@@ -52,13 +54,16 @@ class Offer:
     flags: Mapping[str, str] = field(default_factory=dict)
     excludes: str = ""
     http: bool = True
+    name: str = ""
+    unit: float | int = 1
 
 
 @dataclass(frozen=True)
 class Option:
-    """A field of an options class: its name, type and default, and how it is offered."""
+    """A field of an options class: its name for users and in the class, type and default, and how it is offered."""
 
     name: str
+    field: str
     kind: Any
     default: Any
     offer: Offer
@@ -69,14 +74,22 @@ def option(default: T, help: str, **how: Any) -> T:
     return field(default=default, metadata={"offer": Offer(help, **how)})
 
 
+def required_option(help: str, **how: Any) -> Any:
+    """Return a field like `option` without a default."""
+    return field(metadata={"offer": Offer(help, **how)})
+
+
 @cache
 def options_of(kind: type) -> tuple[Option, ...]:
     """Return the options of a dataclass, in the order of its fields."""
-    return tuple(
-        Option(field.name, field.type, {} if field.default is MISSING else field.default, field.metadata["offer"])
-        for field in fields(kind)
-        if "offer" in field.metadata
-    )
+    offered = [(one, one.metadata["offer"]) for one in fields(kind) if "offer" in one.metadata]
+    return tuple(Option(offer.name or one.name, one.name, one.type, _default(one), offer) for one, offer in offered)
+
+
+def _default(one: "Field[Any]") -> Any:
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return None if one.default is MISSING else one.default
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from brats_mm.domain.options import option
 from brats_mm.errors import OptionError, first_line
 from brats_mm.execution.telemetry import switch_off
+
+WORKERS = "workers"
+"""Heading of the options about workers."""
 
 _NO_CLOUD = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1,localhost"}
 """Environment without proxies. A new cluster queries its cloud provider over HTTP, and an unreachable proxy blocks it.
@@ -23,15 +27,12 @@ _NO_CLOUD = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1,localhos
 
 @dataclass(frozen=True)
 class ActorShare:
-    """Resources of an actor.
+    """Resources that Ray reserves for an actor."""
 
-    Attributes:
-        cores: CPU cores reserved by Ray.
-        gpus: GPUs reserved by Ray, which may be a fraction.
-    """
-
-    cores: float = 2
-    gpus: float = 0
+    cores: float = option(2, "CPU cores per worker on the cluster", group=WORKERS, name="ray_cores", metavar="N")
+    gpus: float = option(
+        0, "GPUs per worker on the cluster, which may be a fraction", group=WORKERS, name="ray_gpus", metavar="N"
+    )
 
     @property
     def threads(self) -> int:

@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from brats_mm.domain.options import ModelOptions
+from brats_mm.domain.options import ModelOptions, option, required_option
 from brats_mm.errors import OptionError
-from brats_mm.execution.ray_cluster import ActorShare
+from brats_mm.execution.ray_cluster import WORKERS, ActorShare
 from brats_mm.pipeline.request import options_to_json
 
 MIB = 2**20
 GIB = 2**30
+
+_LIMITS, _PACS, _ACCESS, _LEARNING = "limits", "PACS", "access", "learning"
+
+
+def _gib(name: str, default: int, help: str) -> int:
+    return option(default, help, group=_LIMITS, name=name, unit=GIB, metavar="GIB")
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,6 @@ class UploadLimits:
     """Limits of one request.
 
     Attributes:
-        file_bytes: maximum size of a file, as sent.
-        total_bytes: maximum size of a request body.
         unpacked_bytes: maximum total size of the unpacked files of a zip.
         zip_entries: maximum number of entries in a zip.
         parts: maximum number of parts in a multipart body.
@@ -30,13 +34,13 @@ class UploadLimits:
         total_s: maximum time for the whole body.
         at_once: maximum number of concurrent uploads.
         at_once_per_caller: maximum number of concurrent uploads per caller, if callers have tokens.
-        free_bytes: disk space that must remain free.
         check_bytes: maximum memory for checking one upload.
         check_s: maximum time for checking one upload.
     """
 
-    file_bytes: int = 512 * MIB
-    total_bytes: int = 2 * GIB
+    file_bytes: int = _gib("max_file_gib", 512 * MIB, "largest uploaded file")
+    total_bytes: int = _gib("max_upload_gib", 2 * GIB, "largest request")
+    free_bytes: int = _gib("min_free_gib", GIB, "disk space to keep free")
     unpacked_bytes: int = 4 * GIB
     zip_entries: int = 20_000
     parts: int = 16
@@ -45,7 +49,6 @@ class UploadLimits:
     total_s: float = 900.0
     at_once: int = 8
     at_once_per_caller: int = 3
-    free_bytes: int = GIB
     check_bytes: int = 256 * MIB
     check_s: float = 120.0
 
@@ -55,16 +58,14 @@ class QueueLimits:
     """Limits of waiting jobs and attempts.
 
     Attributes:
-        queued: total number of waiting jobs.
-        queued_per_caller: waiting jobs per caller.
         attempts: starts of one job if the service or a cluster machine was lost during it.
         kept_bytes_per_caller: disk space of one caller's uploads, results and images.
         streams: concurrent event streams.
         streams_per_caller: concurrent event streams per caller, if callers have tokens.
     """
 
-    queued: int = 100
-    queued_per_caller: int = 50
+    queued: int = option(100, "maximum number of waiting jobs", group=_LIMITS, name="max_queued", metavar="N")
+    queued_per_caller: int = option(50, "maximum per caller", group=_LIMITS, name="max_queued_per_caller", metavar="N")
     attempts: int = 3
     kept_bytes_per_caller: int = 64 * GIB
     streams: int = 200
@@ -77,16 +78,14 @@ class WorkerSettings:
 
     Attributes:
         model: model to run, and its settings.
-        memory_bytes: limit of the resident memory, at which the process is stopped.
-        job_s: time limit of a job.
         start_s: time limit for loading the model.
         silent_s: time without a heartbeat after which the process counts as hung.
         cancel_s: time for a cancelled job to stop before its process is stopped.
     """
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    memory_bytes: int = 16 * GIB
-    job_s: float = 3600.0
+    memory_bytes: int = _gib("memory_gib", 16 * GIB, "memory limit of the worker")
+    job_s: float = option(3600.0, "time limit of a job", group=_LIMITS, name="job_minutes", unit=60, metavar="MIN")
     start_s: float = 300.0
     silent_s: float = 120.0
     cancel_s: float = 1.0
@@ -103,13 +102,13 @@ class RaySettings:
     """A Ray cluster for the workers, instead of one process on this machine.
 
     Attributes:
-        address: auto, local or HOST:PORT.
-        workers: number of workers.
         share: resources of each worker.
     """
 
-    address: str = "auto"
-    workers: int = 1
+    address: str = required_option(
+        "run workers on a Ray cluster: an address, auto, or local", group=WORKERS, name="ray", metavar="ADDRESS"
+    )
+    workers: int = option(1, "number of workers on the cluster", group=WORKERS, metavar="N")
     share: ActorShare = field(default_factory=ActorShare)
 
 
@@ -118,13 +117,20 @@ class Retention:
     """Retention times.
 
     Attributes:
-        result_s: results, after the job ended.
-        record_s: record of a job without files.
         sweep_s: interval of the clean-up.
     """
 
-    result_s: float = 24 * 3600.0
-    record_s: float = 7 * 24 * 3600.0
+    result_s: float = option(
+        24 * 3600.0, "delete results after this time", group=_LIMITS, name="keep_hours", unit=3600, metavar="H"
+    )
+    record_s: float = option(
+        7 * 86400.0,
+        "delete job records after this time",
+        group=_LIMITS,
+        name="keep_records_days",
+        unit=86400,
+        metavar="D",
+    )
     sweep_s: float = 30.0
 
 
@@ -133,14 +139,16 @@ class OidcSettings:
     """An OpenID Connect issuer whose access tokens are accepted.
 
     Attributes:
-        issuer: its URL, as in the `iss` of tokens.
-        audience: required `aud` of tokens.
         jwks: URL of its keys. Defaults to that of its discovery document.
         caller_claim: claim with the caller's name.
     """
 
-    issuer: str
-    audience: str
+    issuer: str = required_option(
+        "accept access tokens of this OpenID Connect issuer", group=_ACCESS, name="oidc_issuer", metavar="URL"
+    )
+    audience: str = required_option(
+        "required audience of those tokens", group=_ACCESS, name="oidc_audience", metavar="NAME"
+    )
     jwks: str | None = None
     caller_claim: str = "sub"
 
@@ -171,21 +179,24 @@ class DicomwebSettings:
     """A DICOMweb server to fetch studies from and store results in. No other address is contacted.
 
     Attributes:
-        url: its DICOMweb root.
-        token_file: file with a bearer token, or with a whole header (`Name: value`).
-        verify: verify its certificate.
-        ca_file: CA certificates, if those of the system do not suffice.
-        poll_s: interval for polling new studies. None disables polling.
         attempts: attempts per step.
         retry_s: delay before the second attempt, doubled for each further attempt.
         timeout_s: timeout of a response.
     """
 
-    url: str
-    token_file: Path | None = None
-    verify: bool = True
-    ca_file: Path | None = None
-    poll_s: float | None = None
+    url: str = required_option(
+        "DICOMweb root, the only address that the service contacts", group=_PACS, name="dicomweb_url", metavar="URL"
+    )
+    token_file: Path | None = option(
+        None, "bearer token, or header `Name: value`", group=_PACS, name="dicomweb_token_file", metavar="FILE"
+    )
+    ca_file: Path | None = option(
+        None, "CA certificates for the archive", group=_PACS, name="dicomweb_ca", metavar="FILE"
+    )
+    verify: bool = option(default=True, help="verify the archive's certificate", group=_PACS, name="dicomweb_no_verify")
+    poll_s: float | None = option(
+        None, "segment new studies, polling at this interval", group=_PACS, name="dicomweb_poll", metavar="SECONDS"
+    )
     attempts: int = 6
     retry_s: float = 2.0
     timeout_s: float = 30.0
@@ -217,18 +228,18 @@ class LearningSettings:
     """Learning from corrected labels.
 
     Attributes:
-        minutes: default training time.
-        longest_minutes: longest training time of a request.
         job_s: time limit of a training run with its preparation, evaluation and pauses.
-        beside: whether a training run may run while segmentations run. By default it pauses.
-        replay: folder of labelled cases to mix into each training run, one subfolder per case.
     """
 
-    minutes: float = 20.0
-    longest_minutes: float = 240.0
+    minutes: float = option(
+        20.0, "training time of requests that do not set one", group=_LEARNING, name="train_minutes", metavar="MIN"
+    )
+    longest_minutes: float = option(
+        240.0, "longest training time", group=_LEARNING, name="max_train_minutes", metavar="MIN"
+    )
+    beside: bool = option(default=False, help="train while segmentations run", group=_LEARNING, name="train_beside")
+    replay: Path | None = option(None, "labelled cases to mix into each training", group=_LEARNING, metavar="DIR")
     job_s: float = 12 * 3600.0
-    beside: bool = False
-    replay: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -237,23 +248,22 @@ class Settings:
 
     Attributes:
         data: folder for records and files.
-        datastore: folder of cases that viewers can open, read-only.
-        host, port: address to listen on.
-        allowed_hosts: host names of the service besides the loopback names.
-        allowed_origins: web origins that may call it from a browser.
-        require_tokens: require tokens on loopback too.
         dicomweb: DICOMweb server, if any.
         ray: cluster for the workers, if any.
         learning: training on corrected labels.
     """
 
     data: Path
-    host: str = "127.0.0.1"
-    port: int = 8000
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-    require_tokens: bool = False
-    datastore: Path | None = None
+    datastore: Path | None = option(None, "folder of cases that viewers may open (read-only)", metavar="DIR")
+    host: str = option("127.0.0.1", "address to listen on", metavar="ADDRESS")
+    port: int = option(8000, "port to listen on", metavar="N")
+    require_tokens: bool = option(default=False, help="require tokens on this machine too", group=_ACCESS)
+    allowed_hosts: tuple[str, ...] = option(
+        (), "additional host names of this service", group=_ACCESS, name="allow_host", metavar="NAME"
+    )
+    allowed_origins: tuple[str, ...] = option(
+        (), "allowed web origins (CORS)", group=_ACCESS, name="allow_origin", metavar="ORIGIN"
+    )
     oidc: OidcSettings | None = None
     dicomweb: DicomwebSettings | None = None
     uploads: UploadLimits = field(default_factory=UploadLimits)
@@ -263,6 +273,10 @@ class Settings:
     retention: Retention = field(default_factory=Retention)
     ray: RaySettings | None = None
     learning: LearningSettings = field(default_factory=LearningSettings)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 1 << 16:
+            raise OptionError(f"--port is {self.port}. It must be 0 to 65535.")
 
     @property
     def worker_count(self) -> int:
@@ -291,8 +305,6 @@ def check_settings(settings: Settings, *, has_tokens: bool) -> None:
     Raises:
         OptionError: tokens are required but missing, or an option has an invalid value.
     """
-    if not 0 <= settings.port < 1 << 16:
-        raise OptionError(f"--port is {settings.port}. It must be between 0 and 65535.")
     if "*" in settings.allowed_origins and not settings.needs_tokens:
         raise OptionError(
             "--allow-origin '*' without tokens would allow any web page to read every job. List the origins, or add "

@@ -8,7 +8,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, EXIT_OK, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.request import add_request_options, request_options
+from brats_mm.cli.options.generate import add_options
+from brats_mm.cli.options.request import request_options
 from brats_mm.cli.output import Console
 from brats_mm.cohort.records import Layout
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
@@ -45,7 +46,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
     _add_engine(parser)
     _add_results(parser)
-    add_request_options(parser, *SECTIONS.values(), without=_OF_ONE_CASE)
+    add_options(parser, *SECTIONS.values(), without=_OF_ONE_CASE)
     add_terminal_options(parser)
 
 

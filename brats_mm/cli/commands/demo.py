@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from brats_mm.cli.command import EXIT_OK, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.request import add_request_options, load_segmenter, model_options
+from brats_mm.cli.options.generate import add_options
+from brats_mm.cli.options.request import load_segmenter, model_options
 from brats_mm.cli.output import Console
 from brats_mm.cli.result import print_result
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
@@ -34,7 +35,7 @@ def add(commands: Commands) -> None:
         help="sequences to drop: any of t1 t1ce t2 flair, but not all",
     )
     parser.add_argument("--seed", type=int, default=7, help="random seed of the head")
-    add_request_options(parser, ModelOptions)
+    add_options(parser, ModelOptions)
     add_terminal_options(parser, "the report as one JSON document")
 
 

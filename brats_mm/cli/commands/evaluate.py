@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options
-from brats_mm.cli.options.request import add_request_options, load_segmenter, model_options
+from brats_mm.cli.options.generate import add_options
+from brats_mm.cli.options.request import load_segmenter, model_options
 from brats_mm.cli.output import Console
 from brats_mm.domain.label_scheme import SCHEMES
 from brats_mm.domain.options import ModelOptions
@@ -67,7 +68,7 @@ def add(commands: Commands) -> None:
         help=f"label scheme of these label maps, one of {SCHEMES}",
     )
     parser.add_argument("--no-plots", action="store_true", help="draw no plots")
-    add_request_options(parser, ModelOptions)
+    add_options(parser, ModelOptions)
     add_terminal_options(parser)
 
 

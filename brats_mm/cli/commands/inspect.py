@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.cli.command import Commands, add_command, add_json_option
-from brats_mm.cli.options.request import add_request_options, add_sequence_options, request_options, sequence_options
+from brats_mm.cli.options.generate import add_options
+from brats_mm.cli.options.request import add_sequence_options, request_options, sequence_options
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import Modality
 from brats_mm.pipeline.check import check_input
@@ -31,7 +32,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("path", type=Path, metavar="PATH", help="folder or zip of DICOM or volume files")
     add_sequence_options(parser, "SERIES", "DICOM series to use as {sequence}, or none")
-    add_request_options(parser, SegmentRequest, BidsFilter, without=("series",))
+    add_options(parser, SegmentRequest, BidsFilter, without=("series",))
     add_json_option(parser)
 
 

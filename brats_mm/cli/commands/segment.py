@@ -4,8 +4,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INPUT, EXIT_OK, Commands, add_command, add_terminal_options
+from brats_mm.cli.options.generate import add_options
 from brats_mm.cli.options.request import (
-    add_request_options,
     add_sequence_options,
     load_segmenter,
     print_loaded,
@@ -51,7 +51,7 @@ def add(commands: Commands) -> None:
         metavar="ORDER",
         help="sequences of a 4-D file, such as flair,t1,t1ce,t2, or decathlon (default: from its dataset.json)",
     )
-    add_request_options(parser, SegmentRequest, *SECTIONS.values(), without=("series",))
+    add_options(parser, SegmentRequest, *SECTIONS.values(), without=("series",))
     add_terminal_options(parser, "the report as one JSON document")
 
 

@@ -1,0 +1,118 @@
+"""Generate command-line options from dataclasses whose fields are offered with `domain.options.option`."""
+
+import argparse
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+from brats_mm.domain.options import Option, options_of
+
+Kind = TypeVar("Kind")
+
+_GROUPS = {
+    "raw scans": "Raw scans (different grids, thick slices, with skull) are detected, registered, resampled to 1 mm "
+    "and skull-stripped. Results are on the grid of one of the scans. Input prepared like BraTS data is used "
+    "unchanged.",
+    "DICOM results": "Write a DICOM Segmentation, a Parametric Map of the entropy and a Structured Report of the "
+    "volumes, on the slices of the reference series. Needs DICOM input or --dicom-reference.",
+    "BIDS dataset": "Select from a BIDS dataset by labels, with or without their entity.",
+    "workers": "One process on this machine, or workers on a cluster.",
+    "PACS": "Fetch studies from a DICOMweb archive and store results in it.",
+    "learning": "Fine-tune on the labels that viewers submit.",
+}
+
+
+def add_options(parser: argparse.ArgumentParser, *kinds: type, without: tuple[str, ...] = ()) -> None:
+    """Add the options of dataclasses to a parser, in their groups.
+
+    Args:
+        parser: parser of a command.
+        kinds: classes such as `OutputOptions`.
+        without: options that the command does not offer.
+    """
+    places: dict[str, Any] = {"": parser}
+    for option in (option for kind in kinds for option in options_of(kind) if option.name not in without):
+        group = option.offer.group
+        if group not in places:
+            places[group] = parser.add_argument_group(group, _GROUPS.get(group))
+        place = places[group]
+        exclusive = option.offer.excludes
+        if exclusive and exclusive not in places:
+            places[exclusive] = place.add_mutually_exclusive_group()
+        _add(places[exclusive] if exclusive else place, option)
+
+
+def options_from(arguments: argparse.Namespace, kind: type[Kind], **values: Any) -> Kind:
+    """Return a dataclass from the parsed options of `add_options`.
+
+    Args:
+        arguments: parsed options of the command.
+        kind: class to build.
+        values: fields that are not options of the command.
+
+    Raises:
+        OptionError: an option has an invalid value.
+    """
+    offered = {
+        option.field: _in_field(getattr(arguments, option.name), option)
+        for option in options_of(kind)
+        if hasattr(arguments, option.name)
+    }
+    return kind(**offered, **values)
+
+
+def _in_field(value: Any, option: Option) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return value if option.offer.unit == 1 else option.kind(value * option.offer.unit)
+
+
+def _add(place: Any, option: Option) -> None:
+    offer, flag = option.offer, f"--{option.name.replace('_', '-')}"
+    if offer.flags:
+        exclusive = place.add_mutually_exclusive_group()
+        for name, text in offer.flags.items():
+            exclusive.add_argument(
+                f"--{name}",
+                dest=option.name,
+                action="store_const",
+                const=name,
+                default=option.default,
+                help=_literal(text),
+            )
+    elif option.kind is bool and option.default:
+        place.add_argument(
+            flag if offer.name else f"--no-{flag[2:]}",
+            dest=option.name,
+            action="store_false",
+            help=_literal(f"do not {offer.help}"),
+        )
+    elif option.kind is bool:
+        place.add_argument(flag, action="store_true", help=_literal(offer.help))
+    elif get_origin(option.kind) is tuple:
+        place.add_argument(flag, nargs="+", default=option.default, metavar=offer.metavar, help=_literal(offer.help))
+    else:
+        is_enum = isinstance(option.default, Enum)
+        choices = [member.value for member in type(option.default)] if is_enum else offer.choices or None
+        place.add_argument(
+            flag,
+            type=float if offer.unit != 1 else _type_of(option),
+            default=option.default.value if is_enum else _in_unit(option.default, offer.unit),
+            choices=choices,
+            metavar=offer.metavar,
+            help=_literal(offer.help),
+        )
+
+
+def _type_of(option: Option) -> type:
+    kinds = get_args(option.kind) or (option.kind,)
+    return next((kind for kind in kinds if kind in (int, float, Path)), str)
+
+
+def _in_unit(default: Any, unit: float | int) -> Any:
+    return default if unit == 1 or default is None else default / unit
+
+
+def _literal(text: str) -> str:
+    """Escape percent signs, which argparse would format."""
+    return text.replace("%", "%%")
