@@ -145,8 +145,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="JSON file for the figures")
     options = machine.parse(parser)
     results: dict[str, Any] = {"machine": options.machine}
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         results["planning"] = planning(folder, options.planned, writes=True)
         results["resuming"] = planning(folder, options.planned, writes=True)
         results["long_manifest"] = planning(folder, options.lines, writes=False)

@@ -37,13 +37,13 @@ def segment(backend: TorchCrossSequenceBackend, image: Tensor, batch: int, windo
     experts = [backend.contribution(m, moved[:, m.channel : m.channel + 1])[0] for m in MODALITIES]
     mixture = sum(share[:, None, None, None] * logits for share, logits in zip(shares, experts, strict=True))
     assert isinstance(mixture, Tensor)
-    places = plan_windows(torch.ones(image.shape[1:], dtype=torch.bool), window, 0.5).places
-    for first in range(0, len(places), batch):
-        part = places[first : first + batch]
-        stacked = torch.cat([moved[(slice(None), slice(None), *place)] for place in part])
+    positions = plan_windows(torch.ones(image.shape[1:], dtype=torch.bool), window, 0.5).positions
+    for first in range(0, len(positions), batch):
+        part = positions[first : first + batch]
+        stacked = torch.cat([moved[(slice(None), slice(None), *position)] for position in part])
         joint = backend.joint_contribution(stacked, available.expand(len(part), -1))
-        for place, logits in zip(part, joint, strict=True):
-            mixture[(slice(None), *place)] += weights[-1][:, None, None, None] * logits
+        for position, logits in zip(part, joint, strict=True):
+            mixture[(slice(None), *position)] += weights[-1][:, None, None, None] * logits
     labels = (mixture > 0).sum(dim=0).to(torch.uint8)
     return labels.cpu()
 

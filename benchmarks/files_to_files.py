@@ -84,7 +84,7 @@ def in_new_process(case: Path, names: tuple[str, ...], backend: str, rounds: int
 
 def median_of(row: dict[str, Any], stage: str) -> float:
     """Return the median of a stage without the first round, if there are several."""
-    return statistics.median(one[stage] for one in row["rounds"][1:] or row["rounds"])
+    return statistics.median(timing[stage] for timing in row["rounds"][1:] or row["rounds"])
 
 
 def table(rows: list[dict[str, Any]]) -> str:

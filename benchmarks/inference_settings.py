@@ -155,7 +155,7 @@ def _truth(folder: Path, case: Case) -> Any:
     from brats_mm.io.labelled_cases import labelled_cases
     from brats_mm.io.reference_labels import read_reference
 
-    matching = [one for one in labelled_cases(folder.parent) if one.files.name == folder.name]
+    matching = [labelled for labelled in labelled_cases(folder.parent) if labelled.files.name == folder.name]
     return read_reference(matching[0].label, case.grid, matching[0].scheme) if matching else None
 
 

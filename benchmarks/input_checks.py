@@ -77,7 +77,7 @@ def measures_of(volumes: Volumes) -> Measures:
 
 def mean_brain_of(measured: Sequence[Measures]) -> Array:
     """Mean of the heads, made symmetric because left and right are not told apart."""
-    mean = np.mean([one.head for one in measured], axis=0)
+    mean = np.mean([item.head for item in measured], axis=0)
     return np.asarray((mean + mean[::-1]) / 2, np.float32)
 
 
@@ -118,17 +118,17 @@ def exchange_leads(features: npt.NDArray[np.float64]) -> tuple[float, ...]:
 
 def fit(cases: Sequence[LabelledCase], turned: Sequence[str]) -> Reference:
     measured = {labelled.files.name: measures_of(read_case(labelled.files).volumes) for labelled in cases}
-    upright = [one for name, one in measured.items() if name not in turned]
+    upright = [item for name, item in measured.items() if name not in turned]
     mean = mean_brain_of(upright)
-    shapes = [shape_of(one.inside, mean) for one in upright]
-    features = np.stack([one.features for one in upright])
+    shapes = [shape_of(item.inside, mean) for item in upright]
+    features = np.stack([item.features for item in upright])
     return Reference(
         mean,
         fit_contrast(features),
         min(shape.likeness for shape in shapes) - 0.02,
         max(shape.lead for shape in shapes) + 0.02,
         exchange_leads(features),
-        max(share for one in measured.values() for share in one.flat) * 1.25,
+        max(share for item in measured.values() for share in item.flat) * 1.25,
     )
 
 
@@ -213,8 +213,10 @@ def no_brain(name: str, change: Callable[[Array, Array, np.random.Generator], Ar
 
     def make(case: Case, masks: Masks, rng: np.random.Generator) -> Volumes:
         shape = case.grid.shape
-        places = np.stack(np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in shape), indexing="ij"))
-        return {m: replace_data(v, change(v.data, places, rng)) for m, v in case.volumes.items()}
+        positions = np.stack(
+            np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in shape), indexing="ij")
+        )
+        return {m: replace_data(v, change(v.data, positions, rng)) for m, v in case.volumes.items()}
 
     return Fault(name, Check.SHAPE, make)
 
@@ -223,7 +225,7 @@ def noise(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     return np.abs(rng.normal(100, 25, shape)).astype(np.float32) + 1
 
 
-def in_blocks(data: Array, places: Array, rng: np.random.Generator) -> Array:
+def in_blocks(data: Array, positions: Array, rng: np.random.Generator) -> Array:
     """Shuffle cubes of 20 voxels."""
     sides = [side // 20 for side in data.shape]
     x, y, z = (20 * side for side in sides)
@@ -296,7 +298,7 @@ def row(name: str, case: Case, expected: Check | None, volumes: Volumes) -> Row:
     begun = time.process_time()
     findings = check_inputs(volumes)
     seconds = time.process_time() - begun
-    warned = tuple(dict.fromkeys(one.check.value for one in findings if one.warning is not None))
+    warned = tuple(dict.fromkeys(item.check.value for item in findings if item.warning is not None))
     return Row(name, case.name, None if expected is None else expected.value, warned, seconds)
 
 
@@ -328,10 +330,10 @@ def rows_of(labelled: LabelledCase) -> Iterator[Row]:
 def detection_table(rows: Sequence[Row]) -> str:
     lines = ["| simulated fault | check | found | warned of something else |", "|---|---|---:|---:|"]
     for name in dict.fromkeys(fault.name for fault in FAULTS):
-        own = [one for one in rows if one.name == name]
+        own = [item for item in rows if item.name == name]
         expected = own[0].expected
-        hits = sum(expected in one.warned for one in own)
-        others = sum(bool(one.warned) and expected not in one.warned for one in own)
+        hits = sum(expected in item.warned for item in own)
+        others = sum(bool(item.warned) and expected not in item.warned for item in own)
         found = f"{hits} of {len(own)}" if expected else "-"
         lines.append(f"| {name} | {expected or 'none can'} | {found} | {others} |")
     return "\n".join(lines)
@@ -346,26 +348,26 @@ def alarm_table(rows: Sequence[Row], turned: Sequence[str]) -> str:
         for head in heads:
             names = {"all four sequences": full, "all 15 subsets": "as it is, "}.get(head, f"harmless: {head}")
             own = [
-                one
-                for one in rows
-                if one.name.startswith(names) and (check not in (Check.TURN, Check.FRONT) or one.case not in turned)
+                item
+                for item in rows
+                if item.name.startswith(names) and (check not in (Check.TURN, Check.FRONT) or item.case not in turned)
             ]
-            cells.append(f"{sum(check.value in one.warned for one in own)} of {len(own)}")
+            cells.append(f"{sum(check.value in item.warned for item in own)} of {len(own)}")
         lines.append(f"| {check.value} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def page_block(rows: Sequence[Row], turned: Sequence[str]) -> str:
-    untouched = [one for one in rows if one.name == f"as it is, {subset_name(FULL)}"]
-    known = [one for one in untouched if one.case in turned]
-    named = sum(Check.TURN.value in one.warned for one in known)
-    seconds = float(np.median([one.seconds for one in untouched]))
+    untouched = [item for item in rows if item.name == f"as it is, {subset_name(FULL)}"]
+    known = [item for item in untouched if item.case in turned]
+    named = sum(Check.TURN.value in item.warned for item in known)
+    seconds = float(np.median([item.seconds for item in untouched]))
     said = (
         f"{len(untouched)} validation cases. The header of {len(known)} of them exchanges front and back, as pictures "
         f"show. The check finds {named} of {len(known)}. They are not in the first table, and are no false alarms. "
         f"The checks take {seconds:.2f} s of one processor core for four sequences (median)."
     )
-    usable = [one for one in rows if one.case not in turned]
+    usable = [item for item in rows if item.case not in turned]
     return "\n\n".join([said, detection_table(usable), alarm_table(rows, turned)])
 
 
@@ -423,7 +425,7 @@ def front_block(heads: Mapping[str, Mask], turned: Sequence[str]) -> str:
         "|---|---:|---:|---:|",
     ]
     for name, told in rows:
-        counts = (sum(one[0] for one in told), sum(one[1] for one in told), sum(any(one) for one in told))
+        counts = (sum(item[0] for item in told), sum(item[1] for item in told), sum(any(item) for item in told))
         lines.append(f"| {name} | " + " | ".join(f"{count} of {len(told)}" for count in counts) + " |")
     return "\n".join(lines)
 
@@ -452,7 +454,7 @@ def main() -> None:
     section = "training" if options.step == "fit" else "validation"
     cases = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=section)
     if options.step == "fit":
-        reference = fit([one for one in cases if len(one.files.paths) == len(MODALITIES)], options.turned)
+        reference = fit([item for item in cases if len(item.files.paths) == len(MODALITIES)], options.turned)
         save_reference(reference, REFERENCE_FILE)
         print(reference)
         return
@@ -461,7 +463,7 @@ def main() -> None:
         rows += rows_of(labelled)
         print(labelled.files.name, len(rows), flush=True)
         options.output.write_text(
-            json.dumps({"machine": options.machine, "rows": [asdict(one) for one in rows]}, indent=1)
+            json.dumps({"machine": options.machine, "rows": [asdict(item) for item in rows]}, indent=1)
         )
     block = page_block(rows, options.turned)
     if options.page is not None:

@@ -50,8 +50,8 @@ def measured(options: argparse.Namespace, share: float) -> Path:
     if not listed.is_file():
         words = ("--keep", f"{options.keep}={share:g}", "--seed", str(options.seed))
         subprocess.run([*BRATS_MM, "datalist", options.cases, "-o", listed, *words], check=True)
-    places = ("--dataset-dir", options.cases, "--datalist", listed, "-o", folder, "--minutes", str(options.minutes))
-    subprocess.run([*BRATS_MM, "experiment", *options.methods, *places], check=True)
+    arguments = ("--dataset-dir", options.cases, "--datalist", listed, "-o", folder, "--minutes", str(options.minutes))
+    subprocess.run([*BRATS_MM, "experiment", *options.methods, *arguments], check=True)
     return folder / "sets.csv"
 
 

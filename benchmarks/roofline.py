@@ -32,9 +32,9 @@ WINDOWS = {"flair": (1, 1, 160, 192, 160), "cross": (1, 4, 96, 96, 96)}
 def roof(precision: str, repeat: int) -> float:
     """Return the GFLOP/s of a large matrix product."""
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    one, other = (torch.randn(SIDE, SIDE).to(kind) for _ in range(2))
-    one @ other
-    return 2 * SIDE**3 / min(_seconds(lambda: one @ other, repeat)) / 1e9
+    layer, other = (torch.randn(SIDE, SIDE).to(kind) for _ in range(2))
+    layer @ other
+    return 2 * SIDE**3 / min(_seconds(lambda: layer @ other, repeat)) / 1e9
 
 
 def flops_by_layer(network: nn.Module, *inputs: Tensor) -> dict[str, int]:
@@ -62,15 +62,15 @@ def openvino_layers(request: Any) -> list[dict[str, Any]]:
     """Return the layers of the last inference with their kernel and time, slowest first."""
     layers = [
         {
-            "layer": one.node_name,
-            "kind": one.node_type,
-            "kernel": one.exec_type,
-            "ms": one.real_time.total_seconds() * 1e3,
+            "layer": layer.node_name,
+            "kind": layer.node_type,
+            "kernel": layer.exec_type,
+            "ms": layer.real_time.total_seconds() * 1e3,
         }
-        for one in request.profiling_info
-        if one.real_time.total_seconds() > 0
+        for layer in request.profiling_info
+        if layer.real_time.total_seconds() > 0
     ]
-    return sorted(layers, key=lambda one: -one["ms"])
+    return sorted(layers, key=lambda layer: -layer["ms"])
 
 
 def openvino_pass(
@@ -80,7 +80,7 @@ def openvino_pass(
     from brats_mm.inference.openvino_backend import CPU, OpenVinoCrossSequenceBackend
 
     backend = OpenVinoCrossSequenceBackend(network)
-    arrays = [one.float().numpy() for one in inputs]
+    arrays = [layer.float().numpy() for layer in inputs]
     plain = backend._compiled(expert).create_infer_request()
     plain.infer(arrays)
     seconds = _seconds(lambda: plain.infer(arrays, share_inputs=True), repeat)
@@ -150,17 +150,17 @@ def table(rows: list[dict[str, Any]], slowest: int = 12) -> str:
     ]
     for row in rows:
         if row["layers"]:
-            whole = sum(one["ms"] for one in row["layers"])
+            whole = sum(layer["ms"] for layer in row["layers"])
             kinds: dict[str, float] = {}
-            for one in row["layers"]:
-                kinds[one["kind"]] = kinds.get(one["kind"], 0) + one["ms"]
+            for layer in row["layers"]:
+                kinds[layer["kind"]] = kinds.get(layer["kind"], 0) + layer["ms"]
             lines += ["", f"{row['backend']}, {row['expert']}: time by kind of layer, then the slowest layers", ""]
             lines += ["| layer | kernel | ms | share |", "|---|---|---:|---:|"]
-            for kind, ms in sorted(kinds.items(), key=lambda one: -one[1])[:6]:
+            for kind, ms in sorted(kinds.items(), key=lambda layer: -layer[1])[:6]:
                 lines.append(f"| all {kind} | | {ms:.1f} | {100 * ms / whole:.0f} % |")
-            for one in row["layers"][:slowest]:
-                name = f"{one['kind']} {one['layer']}"
-                lines.append(f"| {name} | {one['kernel']} | {one['ms']:.1f} | {100 * one['ms'] / whole:.0f} % |")
+            for layer in row["layers"][:slowest]:
+                name = f"{layer['kind']} {layer['layer']}"
+                lines.append(f"| {name} | {layer['kernel']} | {layer['ms']:.1f} | {100 * layer['ms'] / whole:.0f} % |")
     return "\n".join(lines)
 
 

@@ -50,10 +50,10 @@ for _ in sys.stdin:
 def main() -> None:
     """Measure and print."""
     options = _options()
-    with tempfile.TemporaryDirectory() as place:
-        case = options.case or _made_head(Path(place) / "head")
+    with tempfile.TemporaryDirectory() as temporary:
+        case = options.case or _made_head(Path(temporary) / "head")
         with _Engine(options.bundle, case) as engine:
-            figures = asyncio.run(_service(options, case, Path(place) / "data", engine))
+            figures = asyncio.run(_service(options, case, Path(temporary) / "data", engine))
     for name, value in figures.items():
         print(f"{name:24}{value:12.3f}" if isinstance(value, float) else f"{name:24}{value:>12}")
     if options.json is not None:

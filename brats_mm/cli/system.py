@@ -121,11 +121,11 @@ def explanation(error: BaseException) -> tuple[str, int] | None:
         return message, EXIT_FAULT
     if not isinstance(error, OSError):
         return None
-    place = f"{error.filename}" if error.filename else "A file"
+    subject = f"{error.filename}" if error.filename else "A file"
     if error.errno in _FULL:
-        return f"{place} could not be accessed: {error.strerror}. Free space, or use another disk.", EXIT_FAULT
+        return f"{subject} could not be accessed: {error.strerror}. Free space, or use another disk.", EXIT_FAULT
     if error.errno in _REFUSED:
-        return f"{place} could not be accessed: {error.strerror}. Check the path and its permissions.", EXIT_INPUT
+        return f"{subject} could not be accessed: {error.strerror}. Check the path and its permissions.", EXIT_INPUT
     return None
 
 

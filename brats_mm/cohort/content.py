@@ -47,8 +47,8 @@ def files_of(case: CohortCase) -> Iterator[tuple[str, Path]]:
     top = Path(case.folder)
     if not top.is_dir():
         raise FileNotFoundError(top)
-    for place, folders, files in os.walk(top):
+    for parent, folders, files in os.walk(top):
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         for file in sorted(file for file in files if not file.startswith(".")):
-            file_path = Path(place, file)
+            file_path = Path(parent, file)
             yield file_path.relative_to(top).as_posix(), file_path

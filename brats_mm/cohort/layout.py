@@ -50,11 +50,11 @@ def work_folder(folder: Path, case: str, layout: Layout) -> Path:
         case: name of the case.
         layout: layout of the results.
     """
-    place = folder / (CASES if layout is Layout.PLAIN else _WORK) / case
-    if place.is_dir():
-        for leftover in place.glob(".brats-mm-*"):
+    target = folder / (CASES if layout is Layout.PLAIN else _WORK) / case
+    if target.is_dir():
+        for leftover in target.glob(".brats-mm-*"):
             shutil.rmtree(leftover, ignore_errors=True)
-    return place
+    return target
 
 
 def publish(folder: Path, case: str, layout: Layout) -> Path:
@@ -70,12 +70,12 @@ def publish(folder: Path, case: str, layout: Layout) -> Path:
     """
     if layout is Layout.PLAIN:
         return Path(CASES, case)
-    place, work = folder / bids_folder(case), folder / _WORK / case
-    with output_errors(place):
-        place.mkdir(parents=True, exist_ok=True)
+    target, work = folder / bids_folder(case), folder / _WORK / case
+    with output_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
         # The report is moved last, so that its presence means complete results.
         for file in sorted((path for path in work.iterdir() if path.is_file()), key=lambda path: path.name == _REPORT):
-            file.replace(place / bids_file(case, file.name))
+            file.replace(target / bids_file(case, file.name))
         shutil.rmtree(work)
     return bids_folder(case)
 
@@ -114,5 +114,5 @@ def _size(path: Path) -> int | None:
 
 def has_results(folder: Path, case: str, layout: Layout) -> bool:
     """Return whether a case has a report that is not empty. The report is written last."""
-    place = Path(CASES, case, _REPORT) if layout is Layout.PLAIN else bids_folder(case) / bids_file(case, _REPORT)
-    return bool(_size(folder / place))
+    target = Path(CASES, case, _REPORT) if layout is Layout.PLAIN else bids_folder(case) / bids_file(case, _REPORT)
+    return bool(_size(folder / target))

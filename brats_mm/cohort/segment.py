@@ -51,10 +51,10 @@ class SegmentRunner:
             return _failed(name, content, outcome.error or RuntimeError())
         try:
             importance = json.loads((work / "importance.json").read_text("utf-8"))
-            place = publish(Path(task.output), name, self.layout)
+            location = publish(Path(task.output), name, self.layout)
         except OutputError as error:
             return _failed(name, content, error)
-        row = row_of(name, place.as_posix(), outcome.report, importance)
+        row = row_of(name, location.as_posix(), outcome.report, importance)
         return TaskResult(name, CaseState.DONE, content, row)
 
 

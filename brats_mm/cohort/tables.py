@@ -54,15 +54,15 @@ COLUMNS: Mapping[str, type] = {
 """Columns of the results table. Cells without a value, such as the entropy inside an empty region, are empty."""
 
 
-def row_of(case: str, place: str, report: Mapping[str, Any], importance: Mapping[str, Any]) -> dict[str, Any]:
+def row_of(case: str, location: str, report: Mapping[str, Any], importance: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table row of a case.
 
     Args:
         case: name of the case.
-        place: location of its results, relative to the cohort's folder.
+        location: location of its results, relative to the cohort's folder.
         report, importance: content of `report.json` and `importance.json`.
     """
-    row: dict[str, Any] = {"case": case, "sequences": "+".join(report["sequences_found"]), "results": place}
+    row: dict[str, Any] = {"case": case, "sequences": "+".join(report["sequences_found"]), "results": location}
     for name, region in report["regions"].items():
         high, low = sorted(region["volume_range_ml"], reverse=True)
         row |= {f"volume_{name}_ml": region["volume_ml"], f"volume_{name}_low_ml": low, f"volume_{name}_high_ml": high}

@@ -154,11 +154,11 @@ def _warn_of_exchanged_fronts(names: Sequence[str]) -> None:
 
 
 def _listed_twice(listed: Sequence[Checked]) -> Iterator[str]:
-    places: dict[str, list[str]] = {}
+    sections_by_name: dict[str, list[str]] = {}
     for section, item in listed:
         if not isinstance(item, str):
-            places.setdefault(item["name"], []).append(section)
-    for name, sections in places.items():
+            sections_by_name.setdefault(item["name"], []).append(section)
+    for name, sections in sections_by_name.items():
         if len(sections) > 1:
             yield f"{name}: the list names it {len(sections)} times ({', '.join(sections)})"
 
@@ -218,7 +218,7 @@ def _image_faults(item: Item, path: str, image: Any, brains: list[Volume]) -> It
     except (OSError, EOFError, ValueError) as error:
         yield f"{name} is truncated or damaged ({error})"
         return
-    parts = {modality: voxels[..., place] for modality, place in volumes.items()} or {name: voxels}
+    parts = {modality: voxels[..., index] for modality, index in volumes.items()} or {name: voxels}
     for part, values in parts.items():
         if not bool(np.isfinite(values).all()):
             yield f"{part} has NaN or infinite voxels"

@@ -69,8 +69,8 @@ def fingerprint(items: Sequence[Item], *, on_case: Callable[[int, int], None] | 
     """
     facts: list[CaseFacts] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        for one in pool.map(case_facts, items):
-            facts.append(one)
+        for case in pool.map(case_facts, items):
+            facts.append(case)
             if on_case is not None:
                 on_case(len(facts), len(items))
     return summarise(facts)
@@ -124,6 +124,6 @@ def _volumes(values: Sequence[float]) -> dict[str, Any]:
 
 def _intensities(values: Sequence[tuple[float, ...]]) -> dict[str, Any]:
     return {
-        f"p{share:g}": _spread([percentiles[place] for percentiles in values])
-        for place, share in enumerate(PERCENTILES)
+        f"p{share:g}": _spread([percentiles[index] for percentiles in values])
+        for index, share in enumerate(PERCENTILES)
     }

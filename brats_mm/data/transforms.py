@@ -50,9 +50,9 @@ class LoadSequencesd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         files: Mapping[str, str] = data["image"]
         read = lru_cache(self._volume)  # sequences may share a file
-        places: Mapping[str, int] = data.get("volumes", {})
+        indices: Mapping[str, int] = data.get("volumes", {})
         volumes = {
-            modality: _clean(_one_of(read(files[modality.value]), places.get(modality.value), files[modality.value]))
+            modality: _clean(_one_of(read(files[modality.value]), indices.get(modality.value), files[modality.value]))
             for modality in self.modalities
             if modality.value in files
         }
@@ -123,14 +123,14 @@ def _clean(volume: MetaTensor) -> MetaTensor:
     return volume if clean is data else MetaTensor(torch.from_numpy(clean)[None], meta=volume.meta)
 
 
-def _one_of(volumes: MetaTensor, place: int | None, path: str) -> MetaTensor:
+def _one_of(volumes: MetaTensor, index: int | None, path: str) -> MetaTensor:
     """Return the volume (1, h, w, d) at an index of the fourth axis, or the only volume of the file."""
-    if volumes.ndim != 4 or not (volumes.shape[0] == 1 if place is None else place < volumes.shape[0]):
-        problem = "a sequence is one three-dimensional volume" if place is None else f"there is no volume {place}"
+    if volumes.ndim != 4 or not (volumes.shape[0] == 1 if index is None else index < volumes.shape[0]):
+        problem = "a sequence is one three-dimensional volume" if index is None else f"there is no volume {index}"
         raise VolumeError(f"{path} has the shape {tuple(volumes.shape[1:])} and {volumes.shape[0]} volumes. {problem}.")
-    if place is None:
+    if index is None:
         return volumes
-    volume = MetaTensor(torch.as_tensor(volumes)[place : place + 1].clone(), affine=volumes.affine)
+    volume = MetaTensor(torch.as_tensor(volumes)[index : index + 1].clone(), affine=volumes.affine)
     volume.meta["file"] = path
     return volume
 

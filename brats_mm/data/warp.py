@@ -58,14 +58,14 @@ class RandWarpd(RandomizableTransform):
         turned, bent = self.R.rand() < self.affine_prob, self.R.rand() < self.elastic_prob
         if not (turned or bent):
             return {**data, "image": crop_centre(image, self.window), "label": crop_centre(label, self.window)}
-        places = offsets(self.window)
+        positions = offsets(self.window)
         if bent:
-            places = places + torch.from_numpy(displacement(draw_coefficients(self.R, self.window), self.window))
+            positions = positions + torch.from_numpy(displacement(draw_coefficients(self.R, self.window), self.window))
         if turned:
-            places = torch.einsum("ij,jhwd->ihwd", self._affine(), places)
+            positions = torch.einsum("ij,jhwd->ihwd", self._affine(), positions)
         brain = (image != 0).any(dim=0, keepdim=True)
-        nearest = sample_at(torch.cat([label.float(), brain.float()]), places, mode="nearest")
-        warped = sample_at(image.float(), places, mode="bilinear") * nearest[-1:]
+        nearest = sample_at(torch.cat([label.float(), brain.float()]), positions, mode="nearest")
+        warped = sample_at(image.float(), positions, mode="bilinear") * nearest[-1:]
         return {**data, "image": warped.to(image.dtype), "label": nearest[:-1].to(label.dtype)}
 
     def _affine(self) -> Tensor:
@@ -115,14 +115,14 @@ def displacement(coefficients: np.ndarray, window: Sequence[int]) -> np.ndarray:
 
 def spline_weights(side: int, count: int) -> np.ndarray:
     """Return (side, count + 3) weights of cubic B-splines with `count` intervals per side. Rows sum to 1."""
-    place = np.arange(side)[:, None] * (count / max(side - 1, 1))
-    distance = np.abs(place - (np.arange(count + 3)[None] - 1))
+    position = np.arange(side)[:, None] * (count / max(side - 1, 1))
+    distance = np.abs(position - (np.arange(count + 3)[None] - 1))
     near, far = 2 / 3 - distance**2 + distance**3 / 2, np.clip(2 - distance, 0, None) ** 3 / 6
     return np.asarray(np.where(distance < 1, near, far), np.float32)
 
 
 def sample_at(
-    volume: Float[Tensor, "c a b e"], places: Float[Tensor, "3 h w d"], *, mode: str
+    volume: Float[Tensor, "c a b e"], positions: Float[Tensor, "3 h w d"], *, mode: str
 ) -> Float[Tensor, "c h w d"]:
     """Sample a volume at offsets from its centre in voxels. Zero outside the volume.
 
@@ -132,7 +132,7 @@ def sample_at(
         mode: interpolation of `torch.nn.functional.grid_sample`, `bilinear` or `nearest`.
     """
     half = torch.tensor([max(side - 1, 1) / 2 for side in volume.shape[1:]])
-    grid = (places / half[:, None, None, None]).flip(0).permute(1, 2, 3, 0)[None]
+    grid = (positions / half[:, None, None, None]).flip(0).permute(1, 2, 3, 0)[None]
     return F.grid_sample(volume[None], grid, mode=mode, padding_mode="zeros", align_corners=True)[0]
 
 

@@ -80,14 +80,14 @@ class Kind:
 def _kinds(key: str) -> tuple[Kind, ...]:
     return tuple(
         Kind(
-            one["name"],
-            frozenset(one["words"].split()),
-            tuple(re.compile(pattern) for pattern in one["patterns"]),
-            frozenset(one.get("image_types", "").split()),
-            bool(one.get("names_only")),
-            bool(one.get("as_prefix")),
+            entry["name"],
+            frozenset(entry["words"].split()),
+            tuple(re.compile(pattern) for pattern in entry["patterns"]),
+            frozenset(entry.get("image_types", "").split()),
+            bool(entry.get("names_only")),
+            bool(entry.get("as_prefix")),
         )
-        for one in VOCABULARY[key]
+        for entry in VOCABULARY[key]
     )
 
 

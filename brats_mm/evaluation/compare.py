@@ -225,15 +225,15 @@ def _tally(scores: Scores, case: str, region: str) -> PairTally:
 
 
 def _columns(
-    a: Scores, b: Scores, cases: Sequence[str], places: Sequence[tuple[str, str, str]], name: str
+    a: Scores, b: Scores, cases: Sequence[str], keys: Sequence[tuple[str, str, str]], name: str
 ) -> tuple[Values, Values]:
     """Average each case's scores over the columns that both evaluations have, or NaN without any."""
     pairs = np.full((len(cases), 2), np.nan)
     for index, case in enumerate(cases):
         both = [
-            (getattr(a[(case, *place)], name), getattr(b[(case, *place)], name))
-            for place in places
-            if (case, *place) in a and (case, *place) in b
+            (getattr(a[(case, *key)], name), getattr(b[(case, *key)], name))
+            for key in keys
+            if (case, *key) in a and (case, *key) in b
         ]
         scored = np.array([pair for pair in both if not np.isnan(pair).any()], np.float64)
         if scored.size:

@@ -49,12 +49,12 @@ def write_comparison_csv(path: Path, document: Mapping[str, Any]) -> None:
         for rule, regions in document["means"].items():
             for region in REGIONS:
                 for score, comparison in regions[region.value].items():
-                    place = {"sequences": "all_sets", "region": region.value, "rule": rule, "score": score}
-                    writer.writerow({**place, **_plain(comparison)})
+                    row = {"sequences": "all_sets", "region": region.value, "rule": rule, "score": score}
+                    writer.writerow({**row, **_plain(comparison)})
         for subset, regions in document["sets"].items():
             for region, comparison in regions.items():
-                place = {"sequences": subset, "region": region, "rule": "raw", "score": "dice"}
-                writer.writerow({**place, **_plain(comparison)})
+                row = {"sequences": subset, "region": region, "rule": "raw", "score": "dice"}
+                writer.writerow({**row, **_plain(comparison)})
 
 
 def comparison_latex(document: Mapping[str, Any]) -> str:

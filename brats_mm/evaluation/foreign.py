@@ -55,6 +55,6 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
 
 
 def _map_of(folder: Path, case: Case, subset: Availability) -> Path | None:
-    places = [folder / subset_name(subset)] + ([folder] if subset == case.available else [])
-    files = (place / f"{case.name}{suffix}" for place in places for suffix in SUFFIXES)
+    folders = [folder / subset_name(subset)] + ([folder] if subset == case.available else [])
+    files = (parent / f"{case.name}{suffix}" for parent in folders for suffix in SUFFIXES)
     return next((file for file in files if file.is_file()), None)

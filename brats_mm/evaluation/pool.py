@@ -59,18 +59,19 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
             "again with the same --empty."
         )
     summary, rows, weights = Summary(), list[CaseRow](), list[WeightRow]()
-    places: dict[str, Path] = {}
+    folder_of_case: dict[str, Path] = {}
     for folder in folders:
         by_case: dict[str, list[CaseRow]] = {}
         for row in read_case_rows(folder):
             by_case.setdefault(row.case, []).append(row)
         weight_rows = list(read_rows(folder / WEIGHTS, WeightRow))
         for case, scores in by_case.items():
-            if case in places:
+            if case in folder_of_case:
                 raise OptionError(
-                    f"The case {case} is in {places[case]} and in {folder}. Pool evaluations of different cases."
+                    f"The case {case} is in {folder_of_case[case]} and in {folder}. "
+                    "Pool evaluations of different cases."
                 )
-            places[case] = folder
+            folder_of_case[case] = folder
             subsets = {row.subset for row in scores}
             tables = {
                 subset: {region: (no_reliability(), no_entropy_table()) for region in REGIONS}

@@ -71,7 +71,7 @@ class TaskActor:
 
 
 @dataclass(eq=False)
-class _Place(Generic[T]):
+class _RemoteWorker(Generic[T]):
     """An actor or its replacement.
 
     Attributes:
@@ -103,22 +103,22 @@ class RayEngine(Generic[T, R]):
         self.width = workers * HELD
         self._make_runner, self._address, self._count = make_runner, address, workers
         self._share = ActorShare(cores, gpus)
-        self._places: list[_Place[T]] = []
+        self._workers: list[_RemoteWorker[T]] = []
         self._waiting: Waiting[T] = Waiting()
         self._failed_starts = 0
         self._cluster = ExitStack()
 
     def __enter__(self) -> "RayEngine[T, R]":
         self._cluster.enter_context(connect(self._address))
-        self._places = [self._start(slot) for slot in range(self._count)]
+        self._workers = [self._start(slot) for slot in range(self._count)]
         return self
 
     def __exit__(self, *_: object) -> None:
         import ray
 
-        for place in self._places:
-            ray.kill(place.actor)
-        self._places = []
+        for worker in self._workers:
+            ray.kill(worker.actor)
+        self._workers = []
         self._cluster.close()
 
     def submit(self, task: T) -> None:
@@ -135,7 +135,7 @@ class RayEngine(Generic[T, R]):
         """
         import ray
 
-        coming = {reference: place for place in self._places for reference in _answers(place)}
+        coming = {reference: worker for worker in self._workers for reference in _answers(worker)}
         if not coming:
             return []
         first, pending = ray.wait(list(coming), num_returns=1, timeout=timeout_s)
@@ -146,32 +146,32 @@ class RayEngine(Generic[T, R]):
         self._hand_out()
         return finished
 
-    def _start(self, slot: int) -> _Place[T]:
+    def _start(self, slot: int) -> _RemoteWorker[T]:
         actor = start_actor(TaskActor, self._share, self._make_runner, slot, self._share.threads, calls=HELD)
-        return _Place(slot, actor, actor.fault.remote())
+        return _RemoteWorker(slot, actor, actor.fault.remote())
 
-    def _answered(self, place: _Place[T], reference: Any) -> list[Finished[T, R]]:
+    def _answered(self, worker: _RemoteWorker[T], reference: Any) -> list[Finished[T, R]]:
         import ray
         from ray.exceptions import RayError
 
-        if place not in self._places:  # replaced because of an earlier reply
+        if worker not in self._workers:  # replaced because of an earlier reply
             return []
         try:
             response = ray.get(reference)
         except RayError as error:
-            return self._replaced(place, error)
-        if reference is place.hello:
+            return self._replaced(worker, error)
+        if reference is worker.hello:
             if response is not None:
                 raise response
-            place.hello, self._failed_starts = None, 0
+            worker.hello, self._failed_starts = None, 0
             return []
-        return [Finished[T, R](place.held.pop(reference), response)]
+        return [Finished[T, R](worker.held.pop(reference), response)]
 
-    def _replaced(self, place: _Place[T], error: Exception) -> list[Finished[T, R]]:
+    def _replaced(self, worker: _RemoteWorker[T], error: Exception) -> list[Finished[T, R]]:
         """Replace a dead actor. Its tasks are lost."""
         import ray
 
-        if place.hello is not None:
+        if worker.hello is not None:
             self._failed_starts += 1
         if self._failed_starts >= STARTS:
             raise ResourceError(
@@ -179,20 +179,20 @@ class RayEngine(Generic[T, R]):
                 "of brats-mm on every machine, or give each worker more memory."
             ) from error
         how = type(error).__name__
-        logger.warning("Worker %d on the cluster died (%s). Starting another.", place.slot, how)
-        ray.kill(place.actor)  # its remaining tasks must not run later
-        self._places[self._places.index(place)] = self._start(place.slot)
-        return [Finished[T, R](task, None, how) for task in place.held.values()]
+        logger.warning("Worker %d on the cluster died (%s). Starting another.", worker.slot, how)
+        ray.kill(worker.actor)  # its remaining tasks must not run later
+        self._workers[self._workers.index(worker)] = self._start(worker.slot)
+        return [Finished[T, R](task, None, how) for task in worker.held.values()]
 
     def _hand_out(self) -> None:
         """Send waiting tasks to ready actors with room."""
         while assignment := self._waiting.assign(
-            [None if place.hello is not None else place.held.values() for place in self._places]
+            [None if worker.hello is not None else worker.held.values() for worker in self._workers]
         ):
             index, task = assignment
-            place = self._places[index]
-            place.held[place.actor.run.remote(task)] = task
+            worker = self._workers[index]
+            worker.held[worker.actor.run.remote(task)] = task
 
 
-def _answers(place: _Place[Any]) -> list[Any]:
-    return [*place.held, *([] if place.hello is None else [place.hello])]
+def _answers(worker: _RemoteWorker[Any]) -> list[Any]:
+    return [*worker.held, *([] if worker.hello is None else [worker.hello])]

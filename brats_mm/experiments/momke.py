@@ -37,8 +37,8 @@ class MoMKE(SingleNetwork):
     def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         required = views.any(dim=0)
         mixed = [self._mixed(name, image, channel, required) for channel, name in enumerate(self.routers)]
-        like = next(one for one in mixed if one is not None)
-        features = torch.stack([torch.zeros_like(like) if one is None else one for one in mixed], dim=1)  # (b m f ...)
+        zeros = torch.zeros_like(next(values for values in mixed if values is not None))
+        features = torch.stack([zeros if values is None else values for values in mixed], dim=1)  # (b m f ...)
         return torch.cat(
             [self.head(features.masked_fill(~view[:, :, None, None, None, None], 0.0).flatten(1, 2)) for view in views]
         )

@@ -101,9 +101,9 @@ class EngineInferer(Inferer):
 
     def taken(self, logits: Float[Tensor, "c h w d"]) -> LogitMap:
         """Remove and return the stored map of these logits, or else return a map with only the logits."""
-        for place, logit_map in enumerate(self._maps):
+        for index, logit_map in enumerate(self._maps):
             if logit_map.logits.shape == logits.shape and torch.equal(logit_map.logits.float().cpu(), logits):
-                del self._maps[place]
+                del self._maps[index]
                 return logit_map
         window = self.settings.window
         return LogitMap(logits, logits.new_zeros((0, len(logits))), None, window, 0)

@@ -129,15 +129,15 @@ def coarse_logits(
     importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
     for modality in modalities:
         channel = image[modality.channel : modality.channel + 1]
-        for place in windows.places:
-            patch = channel[(slice(None), *place)][None]
+        for position in windows.positions:
+            patch = channel[(slice(None), *position)][None]
             logits = _flipped(partial(backend.contribution, modality), patch, tta_flips)[0]
             count()
-            if len(windows.places) == 1 and logits.shape[1:] == image.shape[1:]:
+            if len(windows.positions) == 1 and logits.shape[1:] == image.shape[1:]:
                 maps[modality] = logits
             else:
                 total = maps.setdefault(modality, logits.new_zeros((logits.shape[0], *image.shape[1:])))
-                total[(slice(None), *place)] += logits * (importance / coverage[place])
+                total[(slice(None), *position)] += logits * (importance / coverage[position])
     return maps
 
 
@@ -223,25 +223,25 @@ def add_joint(
     padded = F.pad(part, windows.padding)
     total: Tensor | None = None
     importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
-    count.total += len(windows.places) - EXPECTED_FINE_WINDOWS
-    for place in windows.places:
-        patch = padded[(slice(None), *place)][None]
+    count.total += len(windows.positions) - EXPECTED_FINE_WINDOWS
+    for position in windows.positions:
+        patch = padded[(slice(None), *position)][None]
         logits = _flipped(lambda x: backend.joint_contribution(x, available[None]), patch, tta_flips)[0]
         count()
         total = logits.new_zeros((logits.shape[0], *padded.shape[1:])) if total is None else total
-        total[(slice(None), *place)] += logits * (importance / coverage[place])
+        total[(slice(None), *position)] += logits * (importance / coverage[position])
     assert total is not None, "a box has a window"
     joint = total[:, : part.shape[1], : part.shape[2], : part.shape[3]]
     share = weight.to(joint.dtype)[:, None, None, None] * presence.to(joint.dtype)
     mixture[(slice(None), *inside)].mul_(1 - share).add_(share * joint)
-    return len(windows.places)
+    return len(windows.positions)
 
 
 def fine_windows(voxels: Bool[Tensor, "h w d"]) -> WindowGrid:
     """Place the windows of the cross-sequence expert: a regular grid, or fewer windows if these cover the voxels."""
     scan = plan_windows(voxels, FINE_WINDOW, FINE_OVERLAP)
     fewer = cover(voxels, FINE_WINDOW, FINE_MARGIN)
-    return fewer if len(fewer.places) < len(scan.places) else scan
+    return fewer if len(fewer.positions) < len(scan.positions) else scan
 
 
 def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, "h w d"]:
@@ -317,7 +317,7 @@ def run_stages(
     x, y, z = model_input.brain.shape
     brain = model_input.brain.to(backend.device)
     modalities = required_experts(subsets)
-    count = PassCounter(len(modalities) * len(windows.places) + EXPECTED_FINE_WINDOWS * len(subsets), on_pass)
+    count = PassCounter(len(modalities) * len(windows.positions) + EXPECTED_FINE_WINDOWS * len(subsets), on_pass)
     contributions = {
         modality: logits[:, :x, :y, :z]
         for modality, logits in coarse_logits(image, windows, backend, modalities, tta_flips, count).items()
@@ -328,7 +328,7 @@ def run_stages(
         weights = backend.case_weights(small, available)[0].float()
         mixture = mix_modalities(contributions, subset, weights)
         ran = add_joint(mixture, image[:, :x, :y, :z], brain, subset, weights[-1], backend, tta_flips, count)
-        yield subset, mixture, weights, windows, len(windows.places) + ran
+        yield subset, mixture, weights, windows, len(windows.positions) + ran
 
 
 def modality_shares(weights: Float[Tensor, "e c"]) -> Float[Tensor, "m c"]:

@@ -125,7 +125,7 @@ def run_windows(
             weights[index] / weights[index].sum(dim=0, keepdim=True),
             None if maps is None else maps[index],
             windows.window,
-            len(windows.places),
+            len(windows.positions),
         )
         for index, subset in enumerate(subsets)
     }
@@ -169,17 +169,17 @@ def _blend(
     count = PassCounter(len(batches) * len(settings.tta_flips) * len(required_experts(subsets)), on_window)
     blend: _Blend | None = None
     for batch in batches:
-        patches = torch.stack([image[(slice(None), *place)] for place, _ in batch])
+        patches = torch.stack([image[(slice(None), *position)] for position, _ in batch])
         logits, weights = _predict_flipped(
             backend, patches, subsets, settings.tta_flips, count
         )  # (s b c h w d), (s b m c)
         blend = blend or _zeros(logits, weights, coverage, settings)
-        for index, (place, brain_share) in enumerate(batch):
-            share = importance / coverage[place]
-            blend.logits[(..., *place)] += logits[:, index] * share
+        for index, (position, brain_share) in enumerate(batch):
+            share = importance / coverage[position]
+            blend.logits[(..., *position)] += logits[:, index] * share
             blend.weights.add_(weights[:, index], alpha=brain_share)
             if blend.weight_maps is not None:
-                blend.weight_maps[(..., *place)] += weights[:, index][..., None, None, None] * share
+                blend.weight_maps[(..., *position)] += weights[:, index][..., None, None, None] * share
     assert blend is not None, "a box around brain has a window with brain"
     return blend
 
@@ -202,7 +202,7 @@ def _predict_flipped(
 
 
 def _batches(windows: WindowGrid, size: int) -> Iterator[list[tuple[tuple[slice, slice, slice], float]]]:
-    pairs = iter(zip(windows.places, windows.brain_shares, strict=True))
+    pairs = iter(zip(windows.positions, windows.brain_shares, strict=True))
     while batch := list(itertools.islice(pairs, size)):
         yield batch
 

@@ -32,7 +32,7 @@ SMALLEST_SHARE = 1e-3
 BLOCK = 8
 """Side in voxels of the blocks by which `cover` places windows."""
 
-Place = tuple[slice, slice, slice]
+Position = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class WindowGrid:
     Attributes:
         window: window sides in voxels.
         padding: padding of the box to at least one window, for `torch.nn.functional.pad`.
-        places: position of each window in the padded box.
+        positions: position of each window in the padded box.
         importance: (h, w, d) importance within a window.
         coverage: sum of the importance of all windows over the padded box.
         brain_shares: fraction of the brain for each window. They sum to 1.
@@ -50,7 +50,7 @@ class WindowGrid:
 
     window: tuple[int, int, int]
     padding: tuple[int, ...]
-    places: tuple[Place, ...]
+    positions: tuple[Position, ...]
     importance: Float[Tensor, "h w d"]
     coverage: Float[Tensor, "x y z"]
     brain_shares: tuple[float, ...]
@@ -80,12 +80,12 @@ def plan_windows(
     padding = tuple(amount for room in reversed(rooms) for amount in (0, room))
     padded = F.pad(brain, padding)
     starts = [_starts(size, side, overlap) for size, side in zip(padded.shape, window, strict=True)]
-    places = [
+    positions = [
         (slice(x, x + window[0]), slice(y, y + window[1]), slice(z, z + window[2]))
         for x, y, z in itertools.product(*starts)
     ]
-    places = [place for place in places if bool(padded[place].any())]
-    return _blended(window, padding, places, padded)
+    positions = [position for position in positions if bool(padded[position].any())]
+    return _blended(window, padding, positions, padded)
 
 
 def cover(
@@ -111,7 +111,7 @@ def cover(
         min(blocks, max(1, (side - 2 * margin) // BLOCK)) if side < size else blocks
         for side, size, blocks in zip(window, padded.shape, uncovered.shape, strict=True)
     ]
-    places: list[Place] = []
+    positions: list[Position] = []
     while bool(uncovered.any()):
         best = int(F.avg_pool3d(uncovered[None, None], core, 1).argmax())
         counts = [blocks - side + 1 for blocks, side in zip(uncovered.shape, core, strict=True)]
@@ -123,7 +123,7 @@ def cover(
             min(max(0, first * BLOCK + int(centre) - side // 2), size - side)
             for first, centre, side, size in zip(corner, middle, window, padded.shape, strict=True)
         ]
-        places.append(
+        positions.append(
             (
                 slice(starts[0], starts[0] + window[0]),
                 slice(starts[1], starts[1] + window[1]),
@@ -131,14 +131,14 @@ def cover(
             )
         )
         uncovered[block] = 0
-        uncovered[_blocks_inside(places[-1], padded.shape, margin)] = 0
-    return _blended(window, padding, places, padded)
+        uncovered[_blocks_inside(positions[-1], padded.shape, margin)] = 0
+    return _blended(window, padding, positions, padded)
 
 
-def _blocks_inside(place: Place, shape: Sequence[int], margin: int) -> tuple[slice, ...]:
+def _blocks_inside(position: Position, shape: Sequence[int], margin: int) -> tuple[slice, ...]:
     """Return the blocks of a window that lie at least `margin` from its faces inside the box."""
     inside = []
-    for side, size in zip(place, shape, strict=True):
+    for side, size in zip(position, shape, strict=True):
         first = -(-(side.start + margin) // BLOCK) if side.start > 0 else 0
         last = (side.stop - margin) // BLOCK if side.stop < size else -(-size // BLOCK)
         inside.append(slice(first, max(first, last)))
@@ -146,15 +146,15 @@ def _blocks_inside(place: Place, shape: Sequence[int], margin: int) -> tuple[sli
 
 
 def _blended(
-    window: tuple[int, int, int], padding: tuple[int, ...], places: Sequence[Place], padded: Bool[Tensor, "x y z"]
+    window: tuple[int, int, int], padding: tuple[int, ...], positions: Sequence[Position], padded: Bool[Tensor, "x y z"]
 ) -> WindowGrid:
-    importance = gaussian(window) if len(places) > 1 else torch.ones(window)
+    importance = gaussian(window) if len(positions) > 1 else torch.ones(window)
     coverage = torch.zeros(padded.shape)
-    for place in places:
-        coverage[place] += importance
+    for position in positions:
+        coverage[position] += importance
     voxels = int(padded.sum())
-    shares = tuple(float((importance / coverage[place])[padded[place]].sum()) / voxels for place in places)
-    return WindowGrid(window, padding, tuple(places), importance, coverage, shares)
+    shares = tuple(float((importance / coverage[position])[padded[position]].sum()) / voxels for position in positions)
+    return WindowGrid(window, padding, tuple(positions), importance, coverage, shares)
 
 
 def clip_window(

@@ -78,11 +78,11 @@ def default_bundle() -> Path:
         BundleError: neither exists.
     """
     package = Path(__file__).resolve().parents[1]
-    places = [package / "bundles" / DEFAULT_BUNDLE, package.parent / "bundles" / DEFAULT_BUNDLE]
-    for place in places:
-        if (place / "configs" / "metadata.json").is_file():
-            return place
-    looked = " and ".join(str(place) for place in places)
+    candidates = [package / "bundles" / DEFAULT_BUNDLE, package.parent / "bundles" / DEFAULT_BUNDLE]
+    for candidate in candidates:
+        if (candidate / "configs" / "metadata.json").is_file():
+            return candidate
+    looked = " and ".join(str(candidate) for candidate in candidates)
     raise BundleError(f"The model bundle {DEFAULT_BUNDLE} is not installed (searched {looked}). Reinstall brats-mm.")
 
 

@@ -58,7 +58,7 @@ def _session_of_images(folder: Path, selection: BidsFilter) -> str | None:
     Raises:
         CaseError: the filter selects no session or several.
     """
-    names = [path.name for place in (folder, *_below(folder)) for path in _images(place)[0]]
+    names = [path.name for subfolder in (folder, *_below(folder)) for path in _images(subfolder)[0]]
     every = sorted({session for name in names if (session := session_in(name)) is not None})
     if not every:
         return None

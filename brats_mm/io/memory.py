@@ -46,24 +46,24 @@ def volume_of(image: Any, name: str) -> Volume:
     Raises:
         VolumeError: the type of the image is not supported, or its voxels or geometry cannot be used.
     """
-    place = Path(name)
+    label = Path(name)
     if isinstance(image, Volume):
         return image
     if isinstance(image, sitk.Image):
-        check_spacing(image.GetSpacing()[:3], place)
-        return _checked(sitk.GetArrayViewFromImage(image).T, _ras_affine(image), place, SCANNER)
+        check_spacing(image.GetSpacing()[:3], label)
+        return _checked(sitk.GetArrayViewFromImage(image).T, _ras_affine(image), label, SCANNER)
     if isinstance(image, SpatialImage):
         header: Any = image.header
         codes = [int(header[code]) if code in header else SCANNER for code in ("sform_code", "qform_code")]
         affine, note = affine_in_mm(image.affine, header)
-        return _checked(np.asanyarray(image.dataobj), affine, place, *codes, note=note)
+        return _checked(np.asanyarray(image.dataobj), affine, label, *codes, note=note)
     if isinstance(image, ArrayImage):
         image = (image.data, image.affine)
     elif hasattr(image, "affine"):  # a MetaTensor
         affine, note = affine_in_mm(_array(image.affine), getattr(image, "meta", {}))
-        return _checked(_array(image), _array(affine), place, SCANNER, note=note)
+        return _checked(_array(image), _array(affine), label, SCANNER, note=note)
     if isinstance(image, tuple) and len(image) == 2:
-        return _checked(_array(image[0]), _array(image[1]), place, SCANNER)
+        return _checked(_array(image[0]), _array(image[1]), label, SCANNER)
     raise VolumeError(
         f"{name} is a {type(image).__name__}, which has no known geometry. Provide a file, a nibabel or SimpleITK "
         "image, a MetaTensor, or a pair (array, affine)."
@@ -93,27 +93,27 @@ def sequences_of_channels(image: Any) -> Mapping[Modality, ArrayImage]:
             "T1, T1ce, T2 and FLAIR, with zeros for a missing sequence, or a mapping from sequence to image."
         )
     present = {modality: ArrayImage(data[modality.channel], image.affine) for modality in MODALITIES}
-    present = {modality: one for modality, one in present.items() if np.any(np.nan_to_num(one.data))}
+    present = {modality: image for modality, image in present.items() if np.any(np.nan_to_num(image.data))}
     if not present:
         raise CaseError("All four channels of the image in memory are empty. Fill at least one sequence.")
     return present
 
 
 def _checked(
-    data: npt.NDArray[Any], affine: npt.NDArray[Any], place: Path, *codes: int, note: str | None = None
+    data: npt.NDArray[Any], affine: npt.NDArray[Any], label: Path, *codes: int, note: str | None = None
 ) -> Volume:
     if data.ndim > 3 and data.shape[0] == 1:  # the channel axis of MONAI
         data = data[0]
-    shape = spatial_shape(data.shape, place)
+    shape = spatial_shape(data.shape, label)
     if data.dtype.kind not in "iufb" or affine.shape != (4, 4):
         raise VolumeError(
-            f"{place} must have one grey value per voxel and a (4, 4) affine, but has the type {data.dtype} and the "
+            f"{label} must have one grey value per voxel and a (4, 4) affine, but has the type {data.dtype} and the "
             f"affine shape {affine.shape}."
         )
     matrix = np.array(affine, np.float64)
-    check_affine(matrix, place)
+    check_affine(matrix, label)
     filled, nan_notes = fill_nan_background(np.asarray(data.reshape(shape), np.float32, order="F"))
-    check_voxels(filled, place)
+    check_voxels(filled, label)
     voxels, scale_notes = scale_extremes(filled)
     grid = Grid(shape, matrix, sform_code=codes[0], qform_code=codes[-1])
     return Volume(voxels, grid, (*((note,) if note else ()), *nan_notes, *scale_notes))

@@ -116,10 +116,10 @@ def _channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
 
 def described_channels(folder: Path) -> tuple[dict[str, Modality], str]:
     """Return the sequence of each channel by the `dataset.json` in a folder or up to two above, and its source."""
-    for place in (folder, *folder.resolve().parents[:2]):
-        names = _dataset_names(place / "dataset.json")
+    for parent in (folder, *folder.resolve().parents[:2]):
+        names = _dataset_names(parent / "dataset.json")
         if names:
-            return names, f"{place.name}/dataset.json"
+            return names, f"{parent.name}/dataset.json"
     return {}, ""
 
 

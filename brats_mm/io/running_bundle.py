@@ -29,15 +29,15 @@ def bundle_folder() -> str:
         BundleError: neither folder is a bundle.
     """
     workflow = running_workflow()
-    places = [Path.cwd()]
+    candidates = [Path.cwd()]
     if workflow is not None:
         configs = Path(workflow.config_root_path).resolve()
-        places.insert(0, configs.parent if configs.name == "configs" else configs)
-    for place in places:
-        if (place / METADATA).is_file():
-            return str(place)
+        candidates.insert(0, configs.parent if configs.name == "configs" else configs)
+    for candidate in candidates:
+        if (candidate / METADATA).is_file():
+            return str(candidate)
     raise BundleError(
-        f"The config is not part of a bundle: {' and '.join(map(str, places))} have no {METADATA.as_posix()}. "
+        f"The config is not part of a bundle: {' and '.join(map(str, candidates))} have no {METADATA.as_posix()}. "
         "Provide the folder of the bundle with --bundle_root."
     )
 

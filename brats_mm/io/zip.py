@@ -200,14 +200,14 @@ def _shared_folders(names: list[PurePosixPath]) -> int:
 def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
     """Return the output path of a volume: below `folder`, at most one level deep, with safe characters."""
     below = [_harmless(part) for part in name.parts[shared:]]
-    place = folder / below[0] if len(below) == 1 else folder / _harmless("_".join(below[:-1])) / below[-1]
-    if place.exists():
+    target = folder / below[0] if len(below) == 1 else folder / _harmless("_".join(below[:-1])) / below[-1]
+    if target.exists():
         raise _bad(problem="holds two files with the same name. Create it again with one file per sequence")
     try:
-        place.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(exist_ok=True)
     except FileExistsError as error:
         raise _bad(problem="holds a file and a folder with the same name. Create it again with plain names") from error
-    return place
+    return target
 
 
 def _side_by_side(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
@@ -228,17 +228,17 @@ def _harmless(part: str) -> str:
 def _write_all(
     opened: zipfile.ZipFile,
     entries: list[zipfile.ZipInfo],
-    place: Callable[[zipfile.ZipInfo], Path],
+    target_of: Callable[[zipfile.ZipInfo], Path],
     limits: ZipLimits,
 ) -> None:
     remaining = limits.unpacked_bytes
     for entry in entries:
-        remaining -= _write(opened, entry, place(entry), min(remaining, limits.file_bytes))
+        remaining -= _write(opened, entry, target_of(entry), min(remaining, limits.file_bytes))
 
 
-def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path, most: int) -> int:
+def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, most: int) -> int:
     written = 0
-    with opened.open(entry) as source, place.open("xb") as target:
+    with opened.open(entry) as source, path.open("xb") as target:
         while chunk := source.read(_CHUNK):
             written += len(chunk)
             if written > most:

@@ -99,8 +99,8 @@ def _fine_tune(
     bundle = write_version(parent, output / BUNDLE, network.cpu().state_dict(), plan.version, report)
     report["weights_sha256"] = sha256_of(bundle.weights)
     report["held_out"] = _compare(plan, folder, options, bundle, watch)
-    for place in (output / REPORT, output / BUNDLE / REPORT):
-        place.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    for target in (output / REPORT, output / BUNDLE / REPORT):
+        target.write_text(json.dumps(report, indent=2), encoding="utf-8")
     return report
 
 
@@ -134,9 +134,9 @@ def write_version(
         name = path.relative_to(parent.root).as_posix()
         if name in (WEIGHTS, HASHES, REPORT, *FITTED_FILES) or name.startswith("models/model."):
             continue
-        place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(path.read_bytes())
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
     bundle = Bundle(folder)
     bundle.weights.parent.mkdir(parents=True, exist_ok=True)
     packed = BytesIO()  # on a full disk, torch raises an error of its own

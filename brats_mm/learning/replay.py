@@ -33,8 +33,8 @@ def replay_cases(folder: Path, most: int) -> list[ReplayCase]:
     Raises:
         CaseError: there is no labelled case.
     """
-    places = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    cases = [case for case in map(_case, places) if case is not None]
+    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    cases = [case for case in map(_case, folders) if case is not None]
     if not cases:
         raise CaseError(f"{folder} has no labelled case to replay. Provide a folder with one subfolder for each case.")
     step = max(1.0, len(cases) / most)

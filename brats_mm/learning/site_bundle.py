@@ -33,9 +33,9 @@ def plan_of_corrections(store: CorrectionStore, version: str, parent: str) -> Tr
     """
     cases = []
     for correction in choose_cases(store.all()):
-        place = store.folder(correction).relative_to(store.root).as_posix()
-        sequences = {sequence: f"{place}/{name}" for sequence, name in correction.sequences.items()}
-        cases.append(PlannedCase(correction.id, correction.role.value, sequences, f"{place}/{LABELS}"))
+        relative = store.folder(correction).relative_to(store.root).as_posix()
+        sequences = {sequence: f"{relative}/{name}" for sequence, name in correction.sequences.items()}
+        cases.append(PlannedCase(correction.id, correction.role.value, sequences, f"{relative}/{LABELS}"))
     return TrainingPlan(version, parent, FineTuning(), tuple(cases))
 
 

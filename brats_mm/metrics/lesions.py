@@ -93,12 +93,12 @@ def reference_lesions(
     for index, box in enumerate(find_objects(groups, number), start=1):
         mask = inner[box] & (groups[box] == index)
         reach = groups[box] == index
-        place = tuple(
+        lesion_box = tuple(
             slice(side.start + offset.start, side.stop + offset.start) for side, offset in zip(box, outer, strict=True)
         )
         scored = bool(mask.sum() * voxel_mm3 > SMALLEST_MM3)
-        corner = tuple(side.start for side in place)
-        lesions.append(Lesion(place, mask, reach, scored, _surface_in(corner, mask, spacing_mm)))
+        corner = tuple(side.start for side in lesion_box)
+        lesions.append(Lesion(lesion_box, mask, reach, scored, _surface_in(corner, mask, spacing_mm)))
     return tuple(lesions)
 
 

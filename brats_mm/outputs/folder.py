@@ -66,9 +66,9 @@ class OutputFolder:
         """Return the path to write `name` (a relative path) to. It moves to `self.path / name` at the end."""
         if self._aside is None:
             raise RuntimeError("Call staged() inside the `with` block.")
-        place = self._aside / "new" / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return place
+        path = self._aside / "new" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def __enter__(self) -> "OutputFolder":
         try:

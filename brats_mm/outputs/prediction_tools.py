@@ -62,16 +62,16 @@ class Tools:
         """
         outputs = _output_options(options)
         _check_computed(prediction, outputs)
-        place = Path(folder)
-        present = [name for name in outputs.names(prediction.case.available) if (place / name).exists()]
+        target = Path(folder)
+        present = [name for name in outputs.names(prediction.case.available) if (target / name).exists()]
         if present and not outputs.overwrite:
             raise OutputError(
-                f"The folder {place} already holds {', '.join(present[:3])}{' and more' if len(present) > 3 else ''}. "
+                f"The folder {target} already holds {', '.join(present[:3])}{' and more' if len(present) > 3 else ''}. "
                 "Choose another folder, or pass overwrite=True."
             )
-        with OutputFolder(place) as out:
+        with OutputFolder(target) as out:
             report = write_results(prediction, out, outputs, seconds=prediction.run.seconds)
-        return tuple(place / name for name in written_names(outputs, prediction, report))
+        return tuple(target / name for name in written_names(outputs, prediction, report))
 
     def to_nibabel(self, prediction: Prediction, content: str, labels: LabelConvention) -> nib.Nifti1Image:
         """Return a volume as a nibabel image on the grid of the input, with its sform and qform."""

@@ -72,8 +72,8 @@ def write_intermediates(prepared: Prepared, out: OutputFolder) -> None:
     """
     grid = prepared.case.grid
     for modality in ordered(prepared.registered):
-        place = out.staged(f"{INTERMEDIATE_FOLDER}/{modality.value}_registered.nii.gz")
-        write_image(place, prepared.registered[modality], f"{modality.label} registered to the reference, 1 mm")
+        path = out.staged(f"{INTERMEDIATE_FOLDER}/{modality.value}_registered.nii.gz")
+        write_image(path, prepared.registered[modality], f"{modality.label} registered to the reference, 1 mm")
     write_labels(out.staged(f"{INTERMEDIATE_FOLDER}/brain_mask.nii.gz"), prepared.brain.data.astype(np.uint8), grid)
     for modality, matrix in prepared.transforms.items():
         _write_transform(out.staged(f"{INTERMEDIATE_FOLDER}/{_transform_name(modality)}"), matrix)

@@ -87,12 +87,12 @@ def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
         )
 
 
-def _is_missing(place: Any) -> bool:
+def _is_missing(source: Any) -> bool:
     """Return whether a path does not exist. False for broken links and unreadable paths, which the reader explains."""
-    if not isinstance(place, str | Path):
+    if not isinstance(source, str | Path):
         return False
     try:
-        path, _ = split_channel(Path(place))
+        path, _ = split_channel(Path(source))
         return not path.exists() and not path.is_symlink()
     except OSError:
         return False

@@ -39,13 +39,13 @@ def examine(bundle: str | None = None, folder: Path | None = None, *, trusted: b
         folder: data folder of the service, whose records are checked if it exists. None skips this check.
         trusted: run any code that the bundle's config refers to.
     """
-    place = folder or Path.cwd()
+    checked_folder = folder or Path.cwd()
     steps: tuple[tuple[str, Callable[[], Check]], ...] = (
         ("GPU", _gpu),
         ("backend", _backend),
         ("memory", _memory),
-        ("disk", lambda: _disk(place)),
-        ("writing", lambda: _writing(place)),
+        ("disk", lambda: _disk(checked_folder)),
+        ("writing", lambda: _writing(checked_folder)),
         ("versions", _versions),
         ("convolution", _convolution),
         ("weights", lambda: _weights(bundle)),

@@ -77,7 +77,7 @@ def _study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:
     choice = choose(study, overrides.series)
     ties = choice.ties or {}
     problems = [
-        f"{modality.label} could be {' or '.join(one.title for one in equal)}. Select one, for example "
+        f"{modality.label} could be {' or '.join(series.title for series in equal)}. Select one, for example "
         f"--{modality.value} {equal[0].label}."
         for modality, equal in ties.items()
     ]
@@ -88,9 +88,9 @@ def _study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:
     use = {id(series): modality for modality, series in choice.chosen.items()}
     return {
         "study": study.label,
-        "series": [_series(one, use.get(id(one)), choice) for one in study.series],
+        "series": [_series(series, use.get(id(series)), choice) for series in study.series],
         "chosen": {modality.value: series.label for modality, series in choice.chosen.items()},
-        "ambiguous": {modality.value: [one.label for one in equal] for modality, equal in ties.items()},
+        "ambiguous": {modality.value: [series.label for series in equal] for modality, equal in ties.items()},
         "missing": [
             modality.value for modality in MODALITIES if modality not in choice.chosen and modality not in ties
         ],
@@ -100,12 +100,12 @@ def _study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:
     }
 
 
-def _series(one: Series, used_as: Modality | None, choice: Choice) -> dict[str, Any]:
-    facts, verdict = one.facts, one.verdict
-    why = choice.reasons[used_as] if used_as else choice.passed_over.get(one.label, "")
+def _series(series: Series, used_as: Modality | None, choice: Choice) -> dict[str, Any]:
+    facts, verdict = series.facts, series.verdict
+    why = choice.reasons[used_as] if used_as else choice.passed_over.get(series.label, "")
     return {
-        "series": one.label,
-        "number": one.identity.series_number,
+        "series": series.label,
+        "number": series.identity.series_number,
         "description": facts.description,
         "used_as": used_as.value if used_as else None,
         "why": why,
@@ -116,9 +116,9 @@ def _series(one: Series, used_as: Modality | None, choice: Choice) -> dict[str, 
         "slices": facts.slices,
         "orientation": facts.orientation,
         "spacing_mm": [round(value, DIGITS) for value in facts.spacing_mm],
-        "shape": list(one.grid.shape) if one.grid else None,
-        "is_complete": one.is_complete,
-        "remarks": list(one.remarks),
+        "shape": list(series.grid.shape) if series.grid else None,
+        "is_complete": series.is_complete,
+        "remarks": list(series.remarks),
         "timing": {"te_ms": facts.echo_ms, "tr_ms": facts.repetition_ms, "ti_ms": facts.inversion_ms},
     }
 

@@ -105,20 +105,20 @@ def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Mod
 def _read_mapping(
     source: Mapping[Any, Any], request: SegmentRequest
 ) -> "tuple[Scans, Mapping[Modality, SourceSeries], Availability]":
-    images = {name: one for name, one in source.items() if not isinstance(one, str | Path)}
-    places = {name: f"{getattr(name, 'value', name)} (in memory)" for name in images}
-    files = recognise({**source, **places})
-    by_place = {Path(places[name]): image for name, image in images.items()}
+    images = {name: image for name, image in source.items() if not isinstance(image, str | Path)}
+    labels = {name: f"{getattr(name, 'value', name)} (in memory)" for name in images}
+    files = recognise({**source, **labels})
+    image_of_label = {Path(labels[name]): image for name, image in images.items()}
 
     def read(path: Path) -> Volume:
-        return volume_of(by_place[path], path.name) if path in by_place else read_volume(path)
+        return volume_of(image_of_label[path], path.name) if path in image_of_label else read_volume(path)
 
     return read_scans(files, read=read), {} if images else _headers_in(files.paths, request), _folders_in(files)
 
 
 def _folders_in(files: CaseFiles) -> Availability:
     """Return the sequences that are folders of a DICOM series each."""
-    return frozenset(modality for modality, place in files.paths.items() if Path(place).is_dir())
+    return frozenset(modality for modality, path in files.paths.items() if Path(path).is_dir())
 
 
 def _refuse_series(request: SegmentRequest) -> None:
@@ -155,8 +155,8 @@ def open_input(path: Path) -> Iterator[Path]:
     if path.is_dir():
         yield path
     elif is_zip(path):
-        with tempfile.TemporaryDirectory(prefix="brats-mm-") as place:
-            yield unpack(path, Path(place) / "unpacked").folder
+        with tempfile.TemporaryDirectory(prefix="brats-mm-") as temporary:
+            yield unpack(path, Path(temporary) / "unpacked").folder
     elif path.name.upper() == "DICOMDIR":
         yield path.parent
     else:
@@ -185,9 +185,9 @@ def _headers_of(study: ChosenStudy, request: SegmentRequest) -> "Mapping[Modalit
     return headers_of(study.choice)
 
 
-def _headers_in(places: Mapping[Modality, str], request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
+def _headers_in(paths: Mapping[Modality, str], request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
     """Return the headers of sequences that are folders with one series each, or none for volume files."""
-    folders = {modality: Path(place) for modality, place in places.items()}
+    folders = {modality: Path(path) for modality, path in paths.items()}
     if not request.outputs.dicom or not all(folder.is_dir() for folder in folders.values()):
         return {}
     from brats_mm.outputs.dicom.results import headers_in

@@ -83,7 +83,7 @@ class SegmentRequest:
 
 
 FIELDS: Mapping[str, tuple[str, Option]] = {
-    one.name: (section, one) for section, kind in SECTIONS.items() for one in options_of(kind)
+    option.name: (section, option) for section, kind in SECTIONS.items() for option in options_of(kind)
 }
 """Section and option by name, for every option of a request. Names are unique across sections."""
 
@@ -139,7 +139,7 @@ def to_json(request: SegmentRequest) -> dict[str, Any]:
 
 def options_to_json(options: Any) -> dict[str, Any]:
     """Return the fields of an options class as plain JSON values."""
-    return {one.name: _plain(getattr(options, one.name)) for one in fields(options)}
+    return {item.name: _plain(getattr(options, item.name)) for item in fields(options)}
 
 
 def from_json(document: Mapping[str, Any], template: SegmentRequest | None = None) -> SegmentRequest:
@@ -204,7 +204,7 @@ def _value(name: str, kind: Any, value: Any) -> Any:
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
     texts = (value,) if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         raise OptionError(f"The option {name} is {value!r}. It must be a list of strings.")
     return tuple(texts)
 

@@ -64,12 +64,14 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
     box = _head_box(small)
     logits = {modality: _logits(data, box) for modality, data in small.items()}
     has_signal = {modality: data != 0 for modality, data in small.items()}
-    weight = np.maximum(sum(one.astype(np.float32) for one in has_signal.values()), 1)
+    weight = np.maximum(sum(signal.astype(np.float32) for signal in has_signal.values()), 1)
     together = np.asarray(sum(np.where(has_signal[m], logits[m], 0) for m in logits) / weight, np.float32)
     together[~np.logical_or.reduce(list(has_signal.values()))] = _FAR
     level = _level(together, small)
     consensus = _solid(together > level)
-    agreement = min(_dice(_solid(one > level) & has_signal[m], consensus & has_signal[m]) for m, one in logits.items())
+    agreement = min(
+        _dice(_solid(values > level) & has_signal[m], consensus & has_signal[m]) for m, values in logits.items()
+    )
     together[~ndimage.binary_dilation(consensus, iterations=1)] = _FAR
     native = resample(np.ascontiguousarray(_unras(together, world, flips)), grid.shape)
     return Brain(_solid(native > level), agreement, level)

@@ -100,9 +100,9 @@ def prepare_scans(
     working = working_grid(native)
     log = _Log(on_step or (lambda _: None))
     registrations = _register_all(volumes, reference, recognition.stripped, options.grid_tolerance, log)
-    left_out = {m for m, one in registrations.items() if one.alignment.covered < LEAST_USABLE}
+    left_out = {m for m, result in registrations.items() if result.alignment.covered < LEAST_USABLE}
     used = {m: volume for m, volume in volumes.items() if m not in left_out}
-    matrices = {m: one.matrix for m, one in registrations.items() if m not in left_out}
+    matrices = {m: result.matrix for m, result in registrations.items() if m not in left_out}
     registered = _resampled(used, working, matrices, log)
     if options.n4:
         registered = _evened(registered, log)
@@ -161,12 +161,12 @@ def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:
         return resample_signal(data, reference.shape)
 
     maps = prediction.importance.maps
-    gates = {m: {r: back(one) for r, one in regions.items()} for m, regions in (maps or {}).items()}
+    gates = {m: {r: back(weights) for r, weights in regions.items()} for m, regions in (maps or {}).items()}
     volumes = {m: Volume(signal_back(v.data), reference) for m, v in case.volumes.items()}
     return replace(
         prediction,
         case=replace(case, volumes=volumes, grid=reference),
-        probabilities={r: np.clip(back(one), 0, 1) for r, one in prediction.probabilities.items()},
+        probabilities={r: np.clip(back(probability), 0, 1) for r, probability in prediction.probabilities.items()},
         importance=replace(prediction.importance, maps=None if maps is None else gates),
     )
 
@@ -238,24 +238,24 @@ def _note_registration(
 ) -> None:
     """Wait for a registration, and record its measures and warnings."""
     with log.step(f"register_{modality.value}", f"registering {modality.label} to {reference.label}") as quality:
-        one = running.result()
-        quality.update(_rounded(asdict(one.alignment)))
-        quality["trusted"] = not one.doubts
-    if one.alignment.covered < LEAST_USABLE:
+        result = running.result()
+        quality.update(_rounded(asdict(result.alignment)))
+        quality["trusted"] = not result.doubts
+    if result.alignment.covered < LEAST_USABLE:
         log.warn(f"{modality.label} does not overlap the head in {reference.label}, and was left out.")
-    elif one.doubts:
-        log.warn(_doubted(modality, reference, one))
-    if {modality, reference} <= stripped and not np.array_equal(one.matrix, np.eye(4)):
+    elif result.doubts:
+        log.warn(_doubted(modality, reference, result))
+    if {modality, reference} <= stripped and not np.array_equal(result.matrix, np.eye(4)):
         log.warn(
             f"{modality.label} and {reference.label} are skull-stripped but have different grids, and "
-            f"{modality.label} was moved by {one.alignment.shift_mm:.1f} mm to fit. If they were already "
+            f"{modality.label} was moved by {result.alignment.shift_mm:.1f} mm to fit. If they were already "
             "co-registered, resample them to one grid and use --prepared."
         )
 
 
-def _doubted(modality: Modality, reference: Modality, one: Registered) -> str:
+def _doubted(modality: Modality, reference: Modality, result: Registered) -> str:
     return (
-        f"{modality.label} may not be registered to {reference.label}: {', and '.join(one.doubts)}. Check it with "
+        f"{modality.label} may not be registered to {reference.label}: {', and '.join(result.doubts)}. Check it with "
         "--keep-intermediate. If it is misplaced, omit it or register it manually."
     )
 

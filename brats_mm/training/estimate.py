@@ -150,7 +150,7 @@ def estimate(
             **asdict(measured[stage]),
             "hours": hours_of(amount, measured[stage]),
         }
-    document["hours"] = sum(one["hours"] for one in document["trainings"].values())
+    document["hours"] = sum(training["hours"] for training in document["trainings"].values())
     return document
 
 

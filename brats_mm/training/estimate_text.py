@@ -46,15 +46,16 @@ def _device_line(device: Mapping[str, Any]) -> str:
 
 def _training_lines(document: Mapping[str, Any]) -> list[str]:
     lines = []
-    for name, one in document["trainings"].items():
-        side = " x ".join(str(side) for side in one["window"])
+    for name, training in document["trainings"].items():
+        side = " x ".join(str(side) for side in training["window"])
         lines += [
-            f"{name[0].upper()}{name[1:]}: about {_hours(one['hours'])} for {one['epochs']} epochs of "
-            f"{one['steps_per_epoch']} steps.",
-            f"  one step, {one['batch_size']} windows of {side}: {one['step_s']:.2f} s, and {one['draw_s']:.2f} s to "
-            f"draw the windows. Peak memory {_gb(one['peak_bytes'])}.",
-            f"  validation: {one['validation_s']:.2f} s per case. Peak memory {_gb(one['validation_peak_bytes'])}.",
-            f"  preparation: {one['prepare_s']:.2f} s per case (once).",
+            f"{name[0].upper()}{name[1:]}: about {_hours(training['hours'])} for {training['epochs']} epochs of "
+            f"{training['steps_per_epoch']} steps.",
+            f"  one step, {training['batch_size']} windows of {side}: {training['step_s']:.2f} s, and "
+            f"{training['draw_s']:.2f} s to draw the windows. Peak memory {_gb(training['peak_bytes'])}.",
+            f"  validation: {training['validation_s']:.2f} s per case. "
+            f"Peak memory {_gb(training['validation_peak_bytes'])}.",
+            f"  preparation: {training['prepare_s']:.2f} s per case (once).",
         ]
     return [*lines, f"All training runs together: about {_hours(document['hours'])}, without early stopping."]
 

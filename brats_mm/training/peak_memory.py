@@ -46,11 +46,11 @@ def _whole_process() -> int | None:
 
 def device_facts(device: str | torch.device) -> dict[str, Any]:
     """Describe a device by name and memory in bytes, and a CPU by its threads."""
-    place = torch.device(device)
-    if place.type == "cuda":
-        properties = torch.cuda.get_device_properties(place)
-        return {"device": str(place), "name": properties.name, "memory_bytes": int(properties.total_memory)}
-    facts: dict[str, Any] = {"device": str(place), "threads": torch.get_num_threads()}
+    torch_device = torch.device(device)
+    if torch_device.type == "cuda":
+        properties = torch.cuda.get_device_properties(torch_device)
+        return {"device": str(torch_device), "name": properties.name, "memory_bytes": int(properties.total_memory)}
+    facts: dict[str, Any] = {"device": str(torch_device), "threads": torch.get_num_threads()}
     with suppress(AttributeError, OSError, ValueError):
         facts["memory_bytes"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return facts

@@ -107,8 +107,8 @@ def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict
         raise OptionError(f"Unknown stage {plan.stage!r}. Choose one of {', '.join(STAGES)}.")
     configs = bundle.root / "configs"
     over = [_config_file(name, configs) for name in plan.configs]
-    places = {"dataset_dir": str(plan.dataset_dir), "output_dir": str(plan.output_dir)}
-    settings = {**places, **plan.settings}
+    folders = {"dataset_dir": str(plan.dataset_dir), "output_dir": str(plan.output_dir)}
+    settings = {**folders, **plan.settings}
     if plan.stage in ("all", "experts"):
         for modality in parse_modalities(plan.modalities):
             files = [str(path) for path in (*training_configs(configs, "pretrain_expert"), *over)]
@@ -136,8 +136,8 @@ def parse_modalities(modality: str | Sequence[str]) -> tuple[Modality, ...]:
 
 
 def _config_file(name: str, configs: Path) -> Path:
-    places = (Path(name), configs / f"{name}.json", configs / "methods" / f"{name}.json")
-    existing = next((place for place in places if place.is_file()), None)
+    candidates = (Path(name), configs / f"{name}.json", configs / "methods" / f"{name}.json")
+    existing = next((candidate for candidate in candidates if candidate.is_file()), None)
     if existing is None:
         methods = ", ".join(sorted(path.stem for path in configs.glob("methods/*.json")))
         raise OptionError(f"No config {name} exists. Provide a file, paper, multi_gpu_train, or a method: {methods}.")
@@ -157,6 +157,6 @@ def _plain_error(error: BaseException) -> BratsMMError:
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
-    own_error = next((one for one in chain if isinstance(one, BratsMMError)), None)
+    own_error = next((cause for cause in chain if isinstance(cause, BratsMMError)), None)
     message = f"The training failed: {first_line(chain[-1])}. Run again with --debug for the traceback."
     return own_error or TrainingError(message)

@@ -79,7 +79,7 @@ class Assessment:
     @property
     def expected_dice(self) -> dict[Region, float | None]:
         """Expected Dice of each region."""
-        return {region: one.expected_dice for region, one in self.regions.items()}
+        return {region: trust.expected_dice for region, trust in self.regions.items()}
 
     @property
     def advice(self) -> str | None:
@@ -121,7 +121,7 @@ def assess(prediction: Prediction) -> Assessment:
     model = gain_model(prediction.model)
     if model is None:
         return Assessment(regions, (), profile, warnings)
-    calibrated = {region: one.expected_dice if profile is not None else None for region, one in regions.items()}
+    calibrated = {region: trust.expected_dice if profile is not None else None for region, trust in regions.items()}
     gains = expected_gains(model, available, calibrated, prediction.volume_ml(Region.ET))
     return Assessment(regions, gains, profile, warnings)
 
@@ -130,9 +130,9 @@ def _warnings(
     prediction: Prediction, regions: Mapping[Region, RegionTrust], profile: TrustProfile | None
 ) -> tuple[str, ...]:
     """Return all warnings. The no-tumour check was fitted with calibrated weights, so it needs a trust profile."""
-    estimates = {region: one.estimate for region, one in regions.items()}
+    estimates = {region: trust.estimate for region, trust in regions.items()}
     doubts = () if profile is None else no_tumour_warnings(prediction.case.available, estimates)
-    expected = {region: one.expected_dice for region, one in regions.items()}
+    expected = {region: trust.expected_dice for region, trust in regions.items()}
     return (*prediction.warnings, *doubts, *reliability_warnings(expected))
 
 
@@ -143,7 +143,7 @@ def gain_model(model: ModelIdentity) -> GainModel | None:
     if model.expected is None:
         return None
     dice = {
-        subset: {region: one.mean for region, one in row.items()}
+        subset: {region: dice.mean for region, dice in row.items()}
         for subset, row in model.expected.dice.items()
         if all(region in row for region in REGIONS)
     }
@@ -178,7 +178,7 @@ def expected_gains(
             after[region] = min(1.0, max(0.0, before[region] + gain))
         else:
             gains.append(SequenceGain(added, before, after))
-    return tuple(sorted(gains, key=lambda one: -one.total))
+    return tuple(sorted(gains, key=lambda gain: -gain.total))
 
 
 def advice(gains: tuple[SequenceGain, ...]) -> str | None:
@@ -187,7 +187,7 @@ def advice(gains: tuple[SequenceGain, ...]) -> str | None:
         return None
     best = gains[0]
     rises = {region: best.after[region] - best.before[region] for region in REGIONS}
-    named = [region for region in sorted(REGIONS, key=lambda one: -rises[one]) if rises[region] >= LEAST_GAIN]
+    named = [region for region in sorted(REGIONS, key=lambda region: -rises[region]) if rises[region] >= LEAST_GAIN]
     if not named:
         return f"No missing sequence is expected to raise the Dice by {100 * LEAST_GAIN:.0f} points or more."
     parts = [

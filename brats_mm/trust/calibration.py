@@ -81,7 +81,9 @@ def fit_constants(cases: Sequence[CaseCounts]) -> tuple[dict[Region, float], dic
         Offset of each region, and mean Dice gained in [0, 1].
     """
     fitted = {
-        region: best_offset(np.stack([dice_by_threshold(one) for one in _of_all_subsets(cases, region)]))
+        region: best_offset(
+            np.stack([dice_by_threshold(counts_of_case) for counts_of_case in _of_all_subsets(cases, region)])
+        )
         for region in REGIONS
     }
     return {region: fitted[region][0] for region in REGIONS}, {region: fitted[region][1] for region in REGIONS}
@@ -105,7 +107,7 @@ def fit_subsets(cases: Sequence[CaseCounts]) -> FittedSubsets:
     """
 
     def fit(counts: Sequence[LogitCounts]) -> _Fitted:
-        offset, gain = best_offset(np.stack([dice_by_threshold(one) for one in counts]))
+        offset, gain = best_offset(np.stack([dice_by_threshold(counts_of_case) for counts_of_case in counts]))
         temperature, nats = best_temperature(counts, offset)
         return _Fitted(Correction(offset, temperature), gain, nats)
 

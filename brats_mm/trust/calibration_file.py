@@ -54,8 +54,8 @@ def _calibration(document: Mapping[str, Any]) -> SubsetCalibration:
         for subset in SUBSETS
         if (row := document["subsets"].get(subset_name(subset))) is not None
     }
-    fitted = [one for row in corrections.values() for one in row.values()]
-    if any(one.temperature <= 0 or one.foreground_temperature <= 0 for one in fitted):
+    fitted = [correction for row in corrections.values() for correction in row.values()]
+    if any(correction.temperature <= 0 or correction.foreground_temperature <= 0 for correction in fitted):
         raise ValueError("temperatures must be positive")
     return SubsetCalibration(int(document["cases"]), corrections)
 
@@ -72,8 +72,8 @@ def subset_calibration_document(calibration: SubsetCalibration, weights_sha256: 
         "cases": calibration.cases,
         "subsets": {
             subset_name(subset): {
-                region.value: {name: round(value, DIGITS) for name, value in asdict(one).items()}
-                for region, one in calibration.corrections[subset].items()
+                region.value: {name: round(value, DIGITS) for name, value in asdict(correction).items()}
+                for region, correction in calibration.corrections[subset].items()
             }
             for subset in SUBSETS
             if subset in calibration.corrections

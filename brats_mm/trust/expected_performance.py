@@ -60,10 +60,10 @@ def expected_dice_document(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         if scores is None:
             continue
         of_region = {region: scores["raw"][region.value]["dice"] for region in REGIONS}
-        if all(one["mean"] is not None for one in of_region.values()):
+        if all(scores["mean"] is not None for scores in of_region.values()):
             dice[subset_name(subset)] = {
-                region.value: {"mean": round(one["mean"], DIGITS), "std": round(one["std"] or 0.0, DIGITS)}
-                for region, one in of_region.items()
+                region.value: {"mean": round(scores["mean"], DIGITS), "std": round(scores["std"] or 0.0, DIGITS)}
+                for region, scores in of_region.items()
             }
     return {
         "format": FORMAT,
@@ -94,4 +94,4 @@ def expected_performance(model: ModelIdentity, available: Availability) -> dict[
 
 
 def _row(dice: Mapping[Region, DiceOverCases]) -> dict[str, Any] | None:
-    return {region.value: {"mean": one.mean, "std": one.std} for region, one in dice.items()} or None
+    return {region.value: {"mean": scores.mean, "std": scores.std} for region, scores in dice.items()} or None

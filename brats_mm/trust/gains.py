@@ -73,12 +73,12 @@ def gain_data(by_case: Mapping[str, CaseRecords], curves: Mapping[Region, DiceCu
     data = GainData(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape[:2], np.nan))
     for row, case in enumerate(by_case.values()):
         for (subset, region), record in case.items():
-            place = row, SUBSETS.index(subset), region.channel
-            data.dice[place] = record.dice
+            index = row, SUBSETS.index(subset), region.channel
+            data.dice[index] = record.dice
             if not math.isnan(record.estimated_dice):
-                data.expected[place] = curves[region].expected(record.estimated_dice)
+                data.expected[index] = curves[region].expected(record.estimated_dice)
             if region is Region.ET:
-                data.log_enhancing[place[:2]] = math.log1p(record.predicted_ml)
+                data.log_enhancing[index[:2]] = math.log1p(record.predicted_ml)
     return data
 
 

@@ -79,11 +79,15 @@ def uncertain_regions(
         grid: any orientation and spacing.
         most: maximum number of components.
     """
-    places = {region: _places(probabilities[region], grid) for region in REGIONS}
-    areas = [area for region, place in places.items() for area in _areas(region, place, probabilities[region], grid)]
+    components = {region: _find_components(probabilities[region], grid) for region in REGIONS}
+    areas = [
+        area
+        for region, labelled in components.items()
+        for area in _areas(region, labelled, probabilities[region], grid)
+    ]
     regions: list[UncertainRegion] = []
-    for area in sorted(areas, key=lambda one: -one.weight):
-        duplicate = next((n for n, previous in enumerate(regions) if _one_place(places, area, previous)), None)
+    for area in sorted(areas, key=lambda area: -area.weight):
+        duplicate = next((n for n, previous in enumerate(regions) if _overlap(components, area, previous)), None)
         if duplicate is None:
             regions.append(area)
         elif area.region not in (regions[duplicate].region, *regions[duplicate].also):
@@ -92,7 +96,7 @@ def uncertain_regions(
 
 
 @dataclass(frozen=True, eq=False)
-class _Places:
+class _Components:
     """A region's components, labelled from 1 inside a box of the grid, and each voxel's distance to certain tissue."""
 
     box: tuple[slice, slice, slice]
@@ -108,7 +112,7 @@ class _Places:
         return 0
 
 
-def _places(probability: Array, grid: Grid) -> _Places:
+def _find_components(probability: Array, grid: Grid) -> _Components:
     steps = [max(1, round(_WORKING_MM / spacing)) for spacing in grid.spacing_mm]
     box = _box(probability, steps)
     component = _uncertain(probability[box])
@@ -119,11 +123,11 @@ def _places(probability: Array, grid: Grid) -> _Places:
     centres = depth_mm >= BALL_MM + min(spacing_mm) / 2
     numbers, count = label(centres, _TOUCH_26)
     if not count:
-        return _Places(box, np.zeros(component.shape, np.int32), np.zeros(component.shape, np.float32), 0)
+        return _Components(box, np.zeros(component.shape, np.int32), np.zeros(component.shape, np.float32), 0)
     away_mm, nearest = distance_transform_edt(~centres, sampling=spacing_mm, return_indices=True)
     # One voxel more than the radius, because downsampling removes partly covered voxels at the rim.
     numbers = np.where(away_mm <= BALL_MM + min(spacing_mm), numbers[tuple(nearest)], 0)
-    return _Places(
+    return _Components(
         box, _refined(numbers, steps, component.shape) * component, _refined(depth_mm, steps, component.shape), count
     )
 
@@ -161,19 +165,19 @@ def _refined(coarse: npt.NDArray[_Value], steps: list[int], shape: tuple[int, ..
     return np.asarray(fine[tuple(slice(size) for size in shape)])
 
 
-def _areas(region: Region, places: _Places, probability: Array, grid: Grid) -> list[UncertainRegion]:
-    inside = np.flatnonzero(places.numbers)
-    numbers = places.numbers.ravel()[inside]
-    entropy = binary_entropy(probability[places.box].ravel()[inside])
-    depth = places.depth_mm.ravel()[inside]
+def _areas(region: Region, components: _Components, probability: Array, grid: Grid) -> list[UncertainRegion]:
+    inside = np.flatnonzero(components.numbers)
+    numbers = components.numbers.ravel()[inside]
+    entropy = binary_entropy(probability[components.box].ravel()[inside])
+    depth = components.depth_mm.ravel()[inside]
     order = np.lexsort((-entropy, -depth, numbers))
     areas = []
-    for number in range(1, places.count + 1):
+    for number in range(1, components.count + 1):
         members = order[slice(*np.searchsorted(numbers[order], (number, number + 1)))]
         if not members.size:
             continue
-        start = [side.start for side in places.box]
-        deepest = np.unravel_index(inside[members[0]], places.numbers.shape)
+        start = [side.start for side in components.box]
+        deepest = np.unravel_index(inside[members[0]], components.numbers.shape)
         x, y, z = (int(index) + first for index, first in zip(deepest, start, strict=True))
         right, anterior, superior = (float(value) for value in (grid.affine @ (x, y, z, 1))[:3])
         areas.append(
@@ -189,9 +193,9 @@ def _areas(region: Region, places: _Places, probability: Array, grid: Grid) -> l
     return areas
 
 
-def _one_place(places: Mapping[Region, _Places], first: UncertainRegion, second: UncertainRegion) -> bool:
+def _overlap(components: Mapping[Region, _Components], first: UncertainRegion, second: UncertainRegion) -> bool:
     """Check whether components of two regions overlap: one contains the position of the other."""
     if first.region is second.region:
         return False
-    both = (places[first.region], places[second.region])
-    return any(place.at(first.voxel) == place.at(second.voxel) != 0 for place in both)
+    both = (components[first.region], components[second.region])
+    return any(labelled.at(first.voxel) == labelled.at(second.voxel) != 0 for labelled in both)

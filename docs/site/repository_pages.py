@@ -49,8 +49,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Resolve links by the place of the page in the repository."""
-    places = {target: source for source, target in PAGES.items()}
-    source = places.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    source_of_page = {target: source for source, target in PAGES.items()}
+    source = source_of_page.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     return LINK.sub(lambda link: resolve(link, source, page.file.src_uri), markdown)
 
 

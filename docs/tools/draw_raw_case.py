@@ -46,15 +46,17 @@ def draw(case: Path, result: Path, output: Path) -> None:
     """
     folder = result / "intermediate"
     item = find_item(case.resolve())
-    names = [one.value for one in MODALITIES if item and (folder / f"{one.value}_registered.nii.gz").is_file()]
+    names = [
+        modality.value for modality in MODALITIES if item and (folder / f"{modality.value}_registered.nii.gz").is_file()
+    ]
     reference = json.loads((result / "report.json").read_text(encoding="utf-8"))["preparation"]["reference"]
     registered = {name: _oriented(sitk.ReadImage(str(folder / f"{name}_registered.nii.gz"))) for name in names}
     grid = registered[reference]
     scans = {name: _onto(grid, sitk.ReadImage(item["image"][name]), sitk.sitkLinear) for name in names}
     labels = _array(_onto(grid, sitk.ReadImage(str(result / "segmentation.nii.gz")), sitk.sitkNearestNeighbor))
     brain = _array(_oriented(sitk.ReadImage(str(folder / "brain_mask.nii.gz")))) > 0
-    place = int(np.argmax((labels > 0).sum(axis=(1, 2))))
-    edges = _array(sitk.CannyEdgeDetection(sitk.Normalize(grid), 0.2, 1.0, [1.5] * 3))[place]
+    slice_index = int(np.argmax((labels > 0).sum(axis=(1, 2))))
+    edges = _array(sitk.CannyEdgeDetection(sitk.Normalize(grid), 0.2, 1.0, [1.5] * 3))[slice_index]
     figure, panels = plt.subplots(
         3, len(names), figsize=(SIDE_IN * len(names), SIDE_IN * 3), layout="constrained", squeeze=False
     )
@@ -63,12 +65,12 @@ def draw(case: Path, result: Path, output: Path) -> None:
         whole = _array(registered[name])
         for row, volume in enumerate((_array(scans[name]), whole, np.where(brain, whole, 0))):
             axes = panels[row][column]
-            axes.imshow(volume[place], cmap="gray", vmin=0, vmax=np.percentile(volume[volume > 0], 99.5))
+            axes.imshow(volume[slice_index], cmap="gray", vmin=0, vmax=np.percentile(volume[volume > 0], 99.5))
             if row < 2:
                 axes.contour(edges, [0.5], colors=EDGES, linewidths=0.4)
             for value, colour in COLOURS.items() if row == 2 else ():
-                if (labels[place] == value).any():
-                    axes.contour(labels[place] == value, [0.5], colors=colour, linewidths=0.8)
+                if (labels[slice_index] == value).any():
+                    axes.contour(labels[slice_index] == value, [0.5], colors=colour, linewidths=0.8)
             axes.set_xticks([])
             axes.set_yticks([])
             if row == 0:

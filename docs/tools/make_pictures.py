@@ -210,7 +210,7 @@ def draw_raw(options: argparse.Namespace) -> None:
 
 def draw_failures(options: argparse.Namespace) -> None:
     """Draw failures of the shipped weights."""
-    rows = [word for one in options.show for word in ("--show", one)]
+    rows = [word for selected in options.show for word in ("--show", selected)]
     python("benchmarks/failure_pictures.py", options.cases, "-o", BUNDLE / "docs" / "failures.jpg", *rows, "--force")
 
 

@@ -95,10 +95,10 @@ def _is_shallow(document: Any) -> bool:
     for _ in range(DEEPEST):
         level = [
             inner
-            for one in level
-            if isinstance(one, (dict, list))
-            for inner in (one.values() if isinstance(one, dict) else one)
+            for item in level
+            if isinstance(item, (dict, list))
+            for inner in (item.values() if isinstance(item, dict) else item)
         ]
         if not level:
             return True
-    return not any(isinstance(one, (dict, list)) for one in level)
+    return not any(isinstance(item, (dict, list)) for item in level)

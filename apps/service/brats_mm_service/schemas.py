@@ -43,10 +43,10 @@ def content_type(name: str) -> str:
 
 
 HTTP_OPTIONS = tuple(
-    one
+    option
     for kind in (OutputOptions, PreprocessingOptions, BidsFilter, SegmentRequest)
-    for one in options_of(kind)
-    if one.offer.http
+    for option in options_of(kind)
+    if option.offer.http
 )
 """Options of a request that a caller may set."""
 
@@ -54,8 +54,11 @@ _DEFAULTS = to_json(DEFAULT_REQUEST)
 _RequestOptions: Any = create_model(  # type: ignore[call-overload]
     "_RequestOptions",
     **{
-        one.name: (one.kind, Field(_DEFAULTS[one.name], validate_default=True, description=sentence(one.offer.help)))
-        for one in HTTP_OPTIONS
+        option.name: (
+            option.kind,
+            Field(_DEFAULTS[option.name], validate_default=True, description=sentence(option.offer.help)),
+        )
+        for option in HTTP_OPTIONS
     },
 )
 

@@ -30,9 +30,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.io.bundle import open_bundle
     from brats_mm.pipeline.advise import advise_result, advise_subset, parse_subset
 
-    place = Path(options.case)
-    if place.exists():
-        advised = advise_result(place)
+    path = Path(options.case)
+    if path.exists():
+        advised = advise_result(path)
     else:
         advised = advise_subset(parse_subset(options.case), open_bundle(options.bundle))
     console.result(advised["advice"])

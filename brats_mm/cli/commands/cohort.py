@@ -83,9 +83,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
     from brats_mm.cohort.tables import TableFormat
 
-    place, layout = Path(options.manifest or options.input), Layout(options.layout)
-    manifest = open_manifest(place, request.bids)
-    console.say(f"{_cases(manifest.count)} in {place}.")
+    source, layout = Path(options.manifest or options.input), Layout(options.layout)
+    manifest = open_manifest(source, request.bids)
+    console.say(f"{_cases(manifest.count)} in {source}.")
     settings = CohortSettings(identity_of(request, layout), layout, request.outputs.labels, TableFormat(options.table))
     engine = _engine(options, SegmentCases(replace(request, bids=BidsFilter()), layout))
     before = signal.signal(signal.SIGTERM, _interrupt)  # batch systems stop jobs with SIGTERM

@@ -70,15 +70,15 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
 
 def _channels(options: argparse.Namespace) -> "CaseFiles | None":
     """Return the sequences of a 4-D file in the given order, or None if `--channels` is not set."""
-    place = options.case or options.input
+    source = options.case or options.input
     if options.channels is None:
         return None
-    if place is None:
+    if source is None:
         raise OptionError("--channels names the volumes of an input. Provide a file or folder.")
     from brats_mm.io.channels import parse_order
     from brats_mm.io.recognise import recognise
 
-    return recognise(place, channels=parse_order(options.channels))
+    return recognise(source, channels=parse_order(options.channels))
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

@@ -49,9 +49,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
             console.say(f"Revoked token {revoked.id} of {revoked.caller}.")
             console.document(_shown(revoked))
         else:
-            for one in tokens.all():
-                console.result("  ".join(str(value) for value in _shown(one).values()))
-            console.document([_shown(one) for one in tokens.all()])
+            for token in tokens.all():
+                console.result("  ".join(str(value) for value in _shown(token).values()))
+            console.document([_shown(token) for token in tokens.all()])
     finally:
         database.close()
     return 0

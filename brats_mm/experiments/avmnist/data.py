@@ -58,7 +58,7 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
     if split == "test":
         return items
     every = round(1 / VALIDATION_SHARE)
-    return [item for place, item in enumerate(items) if (place % every == every - 1) == (section == "validation")]
+    return [item for index, item in enumerate(items) if (index % every == every - 1) == (section == "validation")]
 
 
 class LoadDigitsd(Transform):

@@ -31,7 +31,9 @@ def nested_flags(available: Flags) -> tuple[tuple[Flags, Flags], ...]:
     """
     subsets = flag_subsets(available)
     pairs = [(more, fewer) for more in subsets for fewer in subsets if more != fewer]
-    return tuple(pair for pair in pairs if all(one >= two for one, two in zip(*pair, strict=True)))
+    return tuple(
+        pair for pair in pairs if all(more_flag >= fewer_flag for more_flag, fewer_flag in zip(*pair, strict=True))
+    )
 
 
 class RandPairOfFlagsd(RandomizableTransform):

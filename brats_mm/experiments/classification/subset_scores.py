@@ -36,7 +36,9 @@ def counter_intuitive_rate(samples: Iterable[Mapping[Flags, bool]]) -> float:
     for sample in samples:
         for fewer, fewer_right in sample.items():
             for more, more_right in sample.items():
-                if fewer != more and all(one <= two for one, two in zip(fewer, more, strict=True)):
+                if fewer != more and all(
+                    fewer_flag <= more_flag for fewer_flag, more_flag in zip(fewer, more, strict=True)
+                ):
                     pairs += 1
                     worse += fewer_right and not more_right
     return worse / pairs if pairs else math.nan

@@ -72,7 +72,7 @@ def _requested(name: str, template: Bundle) -> list[Method]:
     if file is not None:
         return _methods_of(file)
     listed = [method for path in files.values() for method in _methods_of(path)]
-    matches = [method for place, method in enumerate(listed) if method.name == name and method not in listed[:place]]
+    matches = [method for index, method in enumerate(listed) if method.name == name and method not in listed[:index]]
     if len(matches) > 1:
         raise OptionError(f"The bundle's lists define {name} differently. Provide the file of one list.")
     if not matches:

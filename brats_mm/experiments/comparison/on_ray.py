@@ -87,7 +87,10 @@ def perform_with(engine: Engine[TrainingTask, TrainingResult], experiment: Exper
         return run_tasks(engine, (TrainingTask(work, experiment.evaluator, alone=True) for work in works))
 
     failed = {finished.task.name: reason for finished in start(_experts(experiment)) if (reason := _failure(finished))}
-    reasons = [[failed[str(one.folder)] for one in run.experts if str(one.folder) in failed] for run in experiment.runs]
+    reasons = [
+        [failed[str(expert.folder)] for expert in run.experts if str(expert.folder) in failed]
+        for run in experiment.runs
+    ]
     plan = list(zip(experiment.runs, reasons, strict=True))
     running = start(run for run, why in plan if not why)
     outcomes: dict[str, Outcome] = {}

@@ -169,8 +169,8 @@ def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dic
             cases = sorted(first.keys() & second.keys())
             a, b = (np.array([dice[case] for case in cases], np.float64) for dice in (first, second))
             tests[method][region.value] = paired(a, b, ComparisonSettings())
-    results = [one for regions in tests.values() for one in regions.values() if one["p"] is not None]
-    for result, p in zip(results, holm([one["p"] for one in results]), strict=True):
+    results = [result for regions in tests.values() for result in regions.values() if result["p"] is not None]
+    for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
         result["p_holm"] = p
     return tests
 
@@ -193,9 +193,9 @@ def _over_common(
         {case: dice for (case, of), dice in scores[method, seed].items() if of == region.value} for seed in seeds
     ]
     return {
-        case: float(np.mean([one[case] for one in seed_scores]))
+        case: float(np.mean([scores[case] for scores in seed_scores]))
         for case in seed_scores[0]
-        if all(case in one for one in seed_scores)
+        if all(case in scores for scores in seed_scores)
     }
 
 

@@ -182,7 +182,7 @@ def perform(
         logger.exception("The run %s with seed %d failed.", run.method, run.seed)
         return Outcome(run, failure=f"{type(error).__name__}: {error}")
     experts = [ensure_trained(expert, train) for expert in run.experts]
-    seconds = {"training": spent["seconds"], "experts": sum(one["seconds"] for one in experts)}
+    seconds = {"training": spent["seconds"], "experts": sum(expert["seconds"] for expert in experts)}
     result = {**scores, "epochs": spent["epochs"], "seconds": seconds}
     return Outcome(run, result, run.training.folder / EVALUATION)
 
@@ -196,7 +196,7 @@ def perform_all(experiment: Experiment, *, train: Train = train_here, say: Say =
 def _run(
     method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, settings: Settings
 ) -> ExperimentRun:
-    place = folder / "runs" / method.name / f"seed_{seed}"
+    run_folder = folder / "runs" / method.name / f"seed_{seed}"
     path = template.root / "configs" / "train.json"
     config = merge_configs((path, *method.configs), method.settings, settings)
     needs = str(config.get("experts_dir")) == "@output_dir"
@@ -207,10 +207,10 @@ def _run(
     described = config.get("method", {})
     config["bundle_root"] = str(template.root.resolve())
     spending = budget.for_method(after_experts=needs)
-    config = _with_settings(config, run_settings(place, seed, spending, folder / PREPARED))
+    config = _with_settings(config, run_settings(run_folder, seed, spending, folder / PREPARED))
     title, description = str(described.get("name", method.name)), str(described.get("description", ""))
     return ExperimentRun(
-        method.name, seed, Training(place, config, "training"), experts, title, description, starts_from
+        method.name, seed, Training(run_folder, config, "training"), experts, title, description, starts_from
     )
 
 
@@ -236,14 +236,16 @@ def _experts(
     key = hashlib.sha256(json.dumps([config, budget.for_expert()], sort_keys=True).encode()).hexdigest()[:8]
     trainings = []
     for modality in MODALITIES:
-        place = folder / "experts" / key / f"seed_{seed}" / modality.value
+        run_folder = folder / "experts" / key / f"seed_{seed}" / modality.value
         name = {"modality": modality.value, "checkpoint": f"expert_{modality.value}.pt"}
         settings = {
             **name,
             "bundle_root": str(template.root.resolve()),
-            **run_settings(place, seed, budget.for_expert(), folder / PREPARED),
+            **run_settings(run_folder, seed, budget.for_expert(), folder / PREPARED),
         }
-        trainings.append(Training(place, _with_settings(config, settings), f"training the {modality.label} expert"))
+        trainings.append(
+            Training(run_folder, _with_settings(config, settings), f"training the {modality.label} expert")
+        )
     return tuple(trainings)
 
 

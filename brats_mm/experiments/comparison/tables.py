@@ -73,7 +73,7 @@ def write_table(
 
 def experiment_markdown(document: Mapping[str, Any]) -> str:
     """Render a comparison's document as Markdown."""
-    methods = {name: one for name, one in document["methods"].items() if one["seeds"]}
+    methods = {name: method for name, method in document["methods"].items() if method["seeds"]}
     parts = [
         "# Comparison of methods",
         document["disclaimer"],
@@ -95,7 +95,10 @@ def experiment_markdown(document: Mapping[str, Any]) -> str:
         "## Dice of each subset, in percent",
         *(_sets(methods, region) for region in REGION_ORDER),
         "## The methods",
-        "\n".join(f"- **{one['title']}** (`{name}`): {one['description'] or NOTHING}" for name, one in methods.items()),
+        "\n".join(
+            f"- **{method['title']}** (`{name}`): {method['description'] or NOTHING}"
+            for name, method in methods.items()
+        ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -115,8 +118,8 @@ def _protocol(document: Mapping[str, Any]) -> str:
 def _starts(document: Mapping[str, Any]) -> str:
     """Describe the initial weights of the methods, grouped."""
     grouped: dict[str, list[str]] = {}
-    for one in document["methods"].values():
-        grouped.setdefault(one["starts_from"], []).append(one["title"])
+    for method in document["methods"].values():
+        grouped.setdefault(method["starts_from"], []).append(method["title"])
     remarks = {
         FRESH: "",
         TRAINED_HERE: f", which take {document['budget']['expert_share']:.1%} of the budget",
@@ -139,11 +142,11 @@ def _scores(methods: Mapping[str, Any]) -> str:
     head = ["method", "seeds", *(f"{region.value.upper()}{names[name]}" for name, region in columns)]
     rows = [
         [
-            one["title"],
-            str(len(one["seeds"])),
-            *(_percent(one["regions"][region.value][name]) for name, region in columns),
+            method["title"],
+            str(len(method["seeds"])),
+            *(_percent(method["regions"][region.value][name]) for name, region in columns),
         ]
-        for one in methods.values()
+        for method in methods.values()
     ]
     return table(head, rows)
 
@@ -152,10 +155,10 @@ def _costs(methods: Mapping[str, Any]) -> str:
     head = ["method", "parameters, M", "GMAC, four", "GMAC, one", "training, min", "epochs", "inference, s"]
     scales = {"parameters": 1e-6, "macs_all_four": 1e-9, "macs_one": 1e-9, "training_s": 1 / 60, "epochs": 1.0}
     rows = []
-    for one in methods.values():
-        figures = one["regions"][Region.WT.value]
+    for method in methods.values():
+        figures = method["regions"][Region.WT.value]
         cells = [f"{scale * figures[name]['mean']:.1f}" for name, scale in scales.items()]
-        rows.append([one["title"], *cells, f"{figures['inference_s']['mean']:.2f}"])
+        rows.append([method["title"], *cells, f"{figures['inference_s']['mean']:.2f}"])
     return table(head, rows)
 
 
@@ -171,19 +174,19 @@ def _tests(document: Mapping[str, Any]) -> str:
     )
 
 
-def _difference(one: Mapping[str, Any]) -> str:
-    if one["difference"] is None:
+def _difference(method: Mapping[str, Any]) -> str:
+    if method["difference"] is None:
         return NOTHING
-    low, high = 100 * one["low"], 100 * one["high"]
-    return f"{100 * one['difference']:+.2f} ({low:+.2f} to {high:+.2f}; p {one['p_holm']:.2g})"
+    low, high = 100 * method["low"], 100 * method["high"]
+    return f"{100 * method['difference']:+.2f} ({low:+.2f} to {high:+.2f}; p {method['p_holm']:.2g})"
 
 
 def _sets(methods: Mapping[str, Any], region: Region) -> str:
     rows = []
     for subset in PAPER_ORDER:
-        scores = [one["sets"].get(subset_name(subset), {}).get(region.value) for one in methods.values()]
+        scores = [method["sets"].get(subset_name(subset), {}).get(region.value) for method in methods.values()]
         rows.append([describe(subset), *(NOTHING if dice is None else f"{100 * dice:.1f}" for dice in scores)])
-    return table([region.value.upper(), *(one["title"] for one in methods.values())], rows)
+    return table([region.value.upper(), *(method["title"] for method in methods.values())], rows)
 
 
 def _title(document: Mapping[str, Any], name: str) -> str:

@@ -65,7 +65,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
         return items
     held_out = VALIDATION_EVERY - 1
     return [
-        item for place, item in enumerate(items) if (place % VALIDATION_EVERY == held_out) == (section == "validation")
+        item for index, item in enumerate(items) if (index % VALIDATION_EVERY == held_out) == (section == "validation")
     ]
 
 
@@ -146,5 +146,5 @@ def _rows(path: Path) -> list[tuple[str, str, str]]:
 
 
 def _picture_file(root: Path, split: str, food: str, name: str) -> Path | None:
-    places = (root / "images" / split / food / name, root / "images" / food / name)
-    return next((place for place in places if place.is_file()), None)
+    candidates = (root / "images" / split / food / name, root / "images" / food / name)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)

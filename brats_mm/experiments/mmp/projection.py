@@ -125,11 +125,11 @@ class Projection(nn.Module):
         count = self.queries.shape[1]
         pooled = torch.stack([aggregate(self.queries[j], tokens[:, j]) for j in range(modalities)], dim=1)  # (b m k d)
         allowed = available.repeat_interleave(count, dim=1)  # (b mk)
-        place = mean_of_available(tokens, available)  # (b n d)
+        position = mean_of_available(tokens, available)  # (b n d)
         outputs = []
         for index, (relate, project) in enumerate(zip(self.relate, self.project, strict=True)):
             query = self.own[index].expand(batch, -1, -1)
             summary = query + relate(query, pooled.reshape(batch, modalities * count, width), allowed)  # (b k d)
-            spread = attend(place, summary, summary)  # (b n d)
-            outputs.append(project(torch.cat([place, spread], dim=2) if self.mean else spread))
+            spread = attend(position, summary, summary)  # (b n d)
+            outputs.append(project(torch.cat([position, spread], dim=2) if self.mean else spread))
         return torch.stack(outputs, dim=1)  # (b m n d)

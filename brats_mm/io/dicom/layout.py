@@ -28,14 +28,14 @@ class Layout:
     Attributes:
         slices: the available slices.
         grid: grid including missing slices. None if the slices form none.
-        places: index of each slice along the grid's third axis.
+        indices: index of each slice along the grid's third axis.
         missing: indices without a slice.
         fault: reason why the slices form no usable volume, as a clause, or empty.
     """
 
     slices: tuple[Slice, ...]
     grid: Grid | None
-    places: tuple[int, ...] = ()
+    indices: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
     fault: str = ""
 
@@ -60,13 +60,13 @@ def lay_out(slices: Sequence[Slice]) -> Layout:
     if (counts < 1).any() or (abs(steps - counts * step_mm) > max(UNEVEN_SHARE * step_mm, 0.02)).any():
         fault = f"its slices have uneven distances, {steps.min():.2f} to {steps.max():.2f} mm"
         return Layout(ordered, None, fault=fault)
-    places = np.concatenate([[0], np.cumsum(counts)]).astype(int)
-    bend_mm = _bend_mm(ordered, places)
+    indices = np.concatenate([[0], np.cumsum(counts)]).astype(int)
+    bend_mm = _bend_mm(ordered, indices)
     if bend_mm > BENT_MM:
         return Layout(ordered, None, fault=f"its slices deviate from a straight line by {bend_mm:.1f} mm")
-    missing = tuple(sorted(set(range(int(places[-1]) + 1)) - set(places.tolist())))
-    grid = _grid(ordered, places)
-    return Layout(ordered, grid, tuple(places.tolist()), missing, _too_many_missing(missing, counts, len(ordered)))
+    missing = tuple(sorted(set(range(int(indices[-1]) + 1)) - set(indices.tolist())))
+    grid = _grid(ordered, indices)
+    return Layout(ordered, grid, tuple(indices.tolist()), missing, _too_many_missing(missing, counts, len(ordered)))
 
 
 def distances_of(slices: Sequence[Slice]) -> Floats:
@@ -85,21 +85,21 @@ def orientation_name(slices: Sequence[Slice]) -> str:
     return ("sagittal", "coronal", "axial")[int(normal.argmax())]
 
 
-def _bend_mm(slices: Sequence[Slice], places: npt.NDArray[np.int64]) -> float:
+def _bend_mm(slices: Sequence[Slice], indices: npt.NDArray[np.int64]) -> float:
     positions = np.asarray([item.position_mm for item in slices], np.float64)
-    straight = positions[0] + np.outer(places / places[-1], positions[-1] - positions[0])
+    straight = positions[0] + np.outer(indices / indices[-1], positions[-1] - positions[0])
     return float(np.linalg.norm(positions - straight, axis=1).max())
 
 
-def _grid(slices: Sequence[Slice], places: npt.NDArray[np.int64]) -> Grid:
+def _grid(slices: Sequence[Slice], indices: npt.NDArray[np.int64]) -> Grid:
     first, last = slices[0], slices[-1]
     assert first.spacing_mm is not None
     affine = np.eye(4)
     affine[:3, 0] = np.asarray(first.along) * first.spacing_mm[1]
     affine[:3, 1] = np.asarray(first.down) * first.spacing_mm[0]
-    affine[:3, 2] = (np.asarray(last.position_mm) - np.asarray(first.position_mm)) / places[-1]
+    affine[:3, 2] = (np.asarray(last.position_mm) - np.asarray(first.position_mm)) / indices[-1]
     affine[:3, 3] = np.asarray(first.position_mm)
-    shape = (first.stored.columns, first.stored.rows, int(places[-1]) + 1)
+    shape = (first.stored.columns, first.stored.rows, int(indices[-1]) + 1)
     ras = LPS_TO_RAS @ affine
     leans = abs(float(affine[:3, 2] @ affine[:3, 0])) + abs(float(affine[:3, 2] @ affine[:3, 1])) > 1e-3
     return Grid(shape, ras, sform_code=1, qform_code=0 if leans else 1)

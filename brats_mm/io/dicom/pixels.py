@@ -33,8 +33,8 @@ def read_layout(layout: Layout, name: str) -> Volume:
     shape = spatial_shape(layout.grid.shape, label)
     check_affine(layout.grid.affine, label)
     voxels = np.zeros(shape[::-1], np.float32)
-    voxels[list(layout.places)] = _read_slices(layout.slices, name)
-    _fill(voxels, layout.places, layout.missing)
+    voxels[list(layout.indices)] = _read_slices(layout.slices, name)
+    _fill(voxels, layout.indices, layout.missing)
     data: Array = voxels.transpose(2, 1, 0)
     check_voxels(data, label)
     return Volume(data, layout.grid)
@@ -99,9 +99,9 @@ def _undone(values: Array, slope: float, intercept: float) -> Array:
     return np.rint((values.astype(np.float64) - intercept) / slope).astype(np.float32)
 
 
-def _fill(voxels: Array, places: Sequence[int], missing: Sequence[int]) -> None:
-    for place in missing:
-        below = max(position for position in places if position < place)
-        above = min(position for position in places if position > place)
-        share = np.float32((place - below) / (above - below))
-        voxels[place] = voxels[below] * (1 - share) + voxels[above] * share
+def _fill(voxels: Array, present: Sequence[int], missing: Sequence[int]) -> None:
+    for index in missing:
+        below = max(position for position in present if position < index)
+        above = min(position for position in present if position > index)
+        share = np.float32((index - below) / (above - below))
+        voxels[index] = voxels[below] * (1 - share) + voxels[above] * share

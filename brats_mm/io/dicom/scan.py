@@ -114,10 +114,10 @@ def require_dicom() -> None:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Yield all files below a folder in a fixed order, without following links to other folders."""
-    for place, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         for name in sorted(names):
-            path = Path(place) / name
+            path = Path(parent) / name
             if not name.startswith(".") and (path.is_file() or is_broken_link(path)):
                 yield path
 

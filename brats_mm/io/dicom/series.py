@@ -75,8 +75,8 @@ class Series:
         if self.layout.fault:
             remarks.append(self.layout.fault)
         elif self.layout.missing:
-            places = ", ".join(str(place + 1) for place in self.layout.missing[:5])
-            remarks.append(f"slice {places} of {len(self.layout.places) + len(self.layout.missing)} is missing")
+            numbers = ", ".join(str(index + 1) for index in self.layout.missing[:5])
+            remarks.append(f"slice {numbers} of {len(self.layout.indices) + len(self.layout.missing)} is missing")
         return tuple(remarks)
 
 

@@ -107,7 +107,7 @@ def _joinable(pieces: list[list[Slice]]) -> list[list[list[Slice]]]:
 def _can_join(piece: list[Slice], group: list[list[Slice]]) -> bool:
     joined = [*piece, *(item for part in group for item in part)]
     alike = all(_is_similar(piece[0], part[0]) for part in group)
-    return alike and all(item.is_placed for item in joined) and _most_in_a_place(joined) == 1
+    return alike and all(item.is_placed for item in joined) and _most_at_a_position(joined) == 1
 
 
 def _is_similar(a: Slice, b: Slice) -> bool:
@@ -146,31 +146,31 @@ def _joined_note(pieces: list[list[Slice]], joined: list[Slice]) -> str:
 
 
 def _volumes(slices: list[Slice]) -> list[Stack]:
-    if not all(item.is_placed for item in slices) or _most_in_a_place(slices) == 1:
+    if not all(item.is_placed for item in slices) or _most_at_a_position(slices) == 1:
         return [Stack(tuple(slices))]
     for split in _SPLITS:
         parts: dict[object, list[Slice]] = defaultdict(list)
         for item in slices:
             parts[split(item)].append(item)
-        if len(parts) > 1 and all(_most_in_a_place(part) == 1 for part in parts.values()):
+        if len(parts) > 1 and all(_most_at_a_position(part) == 1 for part in parts.values()):
             return _told_apart(list(parts.values()))
-    places = _places(slices)
-    counts = {len(place) for place in places}
+    positions = _by_position(slices)
+    counts = {len(position) for position in positions}
     if len(counts) == 1:
-        return _told_apart([[place[turn] for place in places] for turn in range(counts.pop())])
-    doubled = sum(len(place) > 1 for place in places)
+        return _told_apart([[position[turn] for position in positions] for turn in range(counts.pop())])
+    doubled = sum(len(position) > 1 for position in positions)
     note = f"{doubled} of its slices have the same position as another one, and only the first of each was used"
-    return [Stack(tuple(place[0] for place in places), notes=(note,))]
+    return [Stack(tuple(position[0] for position in positions), notes=(note,))]
 
 
 _SPLITS: tuple[Callable[[Slice], object], ...] = (
-    lambda one: one.stack_id,
-    lambda one: one.temporal,
-    lambda one: one.b_value,
-    lambda one: one.acquisition,
-    lambda one: one.trigger_ms,
-    lambda one: (one.temporal, one.b_value),
-    lambda one: one.path if one.stored.frames > 1 else None,
+    lambda item: item.stack_id,
+    lambda item: item.temporal,
+    lambda item: item.b_value,
+    lambda item: item.acquisition,
+    lambda item: item.trigger_ms,
+    lambda item: (item.temporal, item.b_value),
+    lambda item: item.path if item.stored.frames > 1 else None,
 )
 
 
@@ -181,18 +181,18 @@ def _told_apart(parts: list[list[Slice]]) -> list[Stack]:
     return [replace(stacks[0], notes=(f"the first of {len(parts)} volumes at one position",))]
 
 
-def _most_in_a_place(slices: Sequence[Slice]) -> int:
-    return max(len(place) for place in _places(slices))
+def _most_at_a_position(slices: Sequence[Slice]) -> int:
+    return max(len(position) for position in _by_position(slices))
 
 
-def _places(slices: Sequence[Slice]) -> list[list[Slice]]:
+def _by_position(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Group slices by position along the normal. Slices at one position keep the order of their numbers."""
     distances = distances_of(slices)
     order = np.argsort(distances, kind="stable")
-    places = [[slices[order[0]]]]
+    positions = [[slices[order[0]]]]
     for before, index in pairwise(order):
         if distances[index] - distances[before] <= SAME_PLACE_MM:
-            places[-1].append(slices[index])
+            positions[-1].append(slices[index])
         else:
-            places.append([slices[index]])
-    return places
+            positions.append([slices[index]])
+    return positions

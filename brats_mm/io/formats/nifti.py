@@ -44,8 +44,8 @@ def parse_nifti(path: Path, channel: int | None = None) -> Raster:
     if suffix in NIFTI_SUFFIXES:
         header, data = _read_header(path, path), path
     else:
-        place, data = _pair(path)
-        header = _read_header(place, path)
+        header_path, data = _pair(path)
+        header = _read_header(header_path, path)
     with np.errstate(all="ignore"):
         try:
             return _raster(header, path, data, channel)
@@ -87,9 +87,9 @@ def _pair(path: Path) -> tuple[Path, Path]:
     return (path, partner) if image_suffix(path.name) in PAIR_SUFFIXES.values() else (partner, path)
 
 
-def _read_header(place: Path, path: Path) -> Any:
+def _read_header(header_path: Path, path: Path) -> Any:
     """Read a header with harmless faults corrected. nibabel does not check it, because it would log them."""
-    block = read_start(place, 540)
+    block = read_start(header_path, 540)
     kind = _HEADERS.get(int.from_bytes(block[:4], "little")) or _HEADERS.get(int.from_bytes(block[:4], "big"))
     single = image_suffix(path.name) in NIFTI_SUFFIXES
     if kind is None or len(block) < kind.sizeof_hdr:

@@ -175,19 +175,19 @@ def file_beside(header: Path, name: str) -> Path:
     Raises:
         VolumeError: the name is not a plain file name, or the file is missing or elsewhere.
     """
-    place = header.parent / name
+    file = header.parent / name
     if not is_plain_name(name):
         raise VolumeError(
             f"{header.name} keeps its voxels in another folder or in several files. Put header and voxels in one "
             "folder, with the plain file name in the header, or convert it to .nii.gz."
         )
-    if os.path.lexists(place) and not place.exists():
-        check_fetched(place)
-    if not os.path.lexists(place):
+    if os.path.lexists(file) and not file.exists():
+        check_fetched(file)
+    if not os.path.lexists(file):
         raise VolumeError(
             f"The voxels of {header.name} are missing: {name} is not in the same folder. Copy both files."
         )
-    resolved = place.resolve()
+    resolved = file.resolve()
     if resolved.parent != header.parent.resolve() or not resolved.is_file():
         raise VolumeError(
             f"The voxels of {header.name} ({name}) are a link to another folder, or not a file. Copy the file into "

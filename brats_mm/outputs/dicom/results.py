@@ -165,9 +165,9 @@ def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) 
 
             objects[STRUCTURES] = make_structure_set(findings, source, provenance)
         for name, item in objects.items():
-            place = out.staged(f"{output.folder}{name}")
-            with output_errors(place):
-                item.save_as(place, enforce_file_format=True)
+            path = out.staged(f"{output.folder}{name}")
+            with output_errors(path):
+                item.save_as(path, enforce_file_format=True)
 
 
 @contextmanager

@@ -30,13 +30,13 @@ class SourceSeries:
     Attributes:
         images: pydicom datasets without voxels: one per slice, or a single multi-frame image.
         slices: the slices in the order of the frames of results.
-        places: index of each slice along the grid's third axis.
+        indices: index of each slice along the grid's third axis.
         grid: grid of the volume, including missing slices.
     """
 
     images: tuple[Any, ...] = field(repr=False)  # they contain names
     slices: tuple[Slice, ...] = field(repr=False)
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     grid: Grid
 
     @property
@@ -58,7 +58,7 @@ class SourceSeries:
 
     def frames(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return voxels on the grid, (columns, rows, slices), as frames, (slices, rows, columns)."""
-        return np.ascontiguousarray(data.transpose(2, 1, 0)[list(self.places)])
+        return np.ascontiguousarray(data.transpose(2, 1, 0)[list(self.indices)])
 
     def one_slice(self, index: int) -> "SourceSeries":
         """Return the series with only one of its slices.
@@ -67,7 +67,7 @@ class SourceSeries:
             index: position of the slice in `slices`.
         """
         images = self.images if self.is_multiframe else (self.images[index],)
-        return replace(self, images=images, slices=(self.slices[index],), places=(self.places[index],))
+        return replace(self, images=images, slices=(self.slices[index],), indices=(self.indices[index],))
 
 
 def source_of(series: Series) -> SourceSeries:
@@ -81,15 +81,15 @@ def source_of(series: Series) -> SourceSeries:
         raise VolumeError(
             f"{series.title} cannot be the reference of DICOM results: {layout.fault}. Select another series."
         )
-    paired = list(zip(layout.slices, layout.places, strict=True))
+    paired = list(zip(layout.slices, layout.indices, strict=True))
     if layout.slices[0].stored.frames > 1:
         paired.sort(key=lambda pair: pair[0].frame)
-    slices, places = tuple(pair[0] for pair in paired), tuple(pair[1] for pair in paired)
+    slices, indices = tuple(pair[0] for pair in paired), tuple(pair[1] for pair in paired)
     with without_warnings():
         step_mm = float(np.linalg.norm(layout.grid.affine[:3, 2]))
         images = tuple(_header(path, step_mm) for path in dict.fromkeys(item.path for item in slices))
         _check(images, series.title)
-    return SourceSeries(images, slices, places, layout.grid)
+    return SourceSeries(images, slices, indices, layout.grid)
 
 
 def _header(path: Path, step_mm: float) -> Any:

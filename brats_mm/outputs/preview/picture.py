@@ -132,13 +132,13 @@ def _unsure(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
 
 def _letter(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[int, ...]) -> None:
     letters, (height, width) = cut.letters, shape
-    places = (
+    labels = (
         (0.015, 0.5, letters.left),
         (0.985, 0.5, letters.right),
         (0.5, 0.035, letters.top),
         (0.5, 0.97, letters.bottom),
     )
-    for x, y, letter in places:
+    for x, y, letter in labels:
         canvas.text(left + x * width, top + y * height, letter, size=12, align="m", style="-Bold")
 
 
@@ -163,8 +163,8 @@ def _draw_importance(canvas: Canvas, prediction: Prediction) -> None:
     if not prediction.importance.known:
         canvas.text(left, 61, "not available: this model has no gate weights", size=9)
         return
-    for place, region in enumerate(REGIONS):
-        x = 1202 + (0, 119, 226)[place]
+    for index, region in enumerate(REGIONS):
+        x = 1202 + (0, 119, 226)[index]
         canvas.block(x, 57, 12, 9, _REGION_TINTS[region])
         canvas.text(x + 17, 61, region.label, size=9)
     for modality in MODALITIES:

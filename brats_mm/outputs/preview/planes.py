@@ -128,11 +128,11 @@ def place_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tup
         voxel: index on the input grid.
         plane: anatomical plane.
     """
-    places = []
+    coordinates = []
     for axis in (plane.down, plane.across):  # the highest index is drawn first
         source = _sources(grid)[axis]
-        places.append(voxel[source] if _flipped(grid, source) else grid.shape[source] - 1 - voxel[source])
-    return places[0], places[1]
+        coordinates.append(voxel[source] if _flipped(grid, source) else grid.shape[source] - 1 - voxel[source])
+    return coordinates[0], coordinates[1]
 
 
 def _sources(grid: Grid) -> list[int]:

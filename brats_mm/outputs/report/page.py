@@ -45,7 +45,7 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class UncertainPlace:
+class ReviewRegion:
     """An uncertain region as shown on the page."""
 
     area: Mapping[str, Any]
@@ -84,7 +84,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         rows=drawing.rows(),
         absent=[region for region in REGIONS if not source.masks[region].any()],
         with_images=bool(source.images),
-        places=_places(source, drawing),
+        places=_regions_to_review(source, drawing),
         close_looks=CLOSE_LOOKS,
         weights=source.importance["weights"],
         left_out=source.importance.get("leave_one_out", {}).get("changes"),
@@ -111,14 +111,14 @@ def _axis_ml(report: Mapping[str, Any]) -> float:
     return max(1e-3, min(max(limits), 3 * largest) if largest > 0 else max(limits))
 
 
-def _places(source: ReportSource, drawing: Drawing) -> list[UncertainPlace]:
-    places = []
+def _regions_to_review(source: ReportSource, drawing: Drawing) -> list[ReviewRegion]:
+    reviewed = []
     for area in source.report["uncertain_regions"]:
         i, j, k = area["voxel"]
         close_looks = drawing.close_look((i, j, k)) if area["rank"] <= CLOSE_LOOKS else ()
         also = tuple(Region(value) for value in area["also_uncertain"])
-        places.append(UncertainPlace(area, Region(area["region"]), also, _heading(source, drawing, area), close_looks))
-    return places
+        reviewed.append(ReviewRegion(area, Region(area["region"]), also, _heading(source, drawing, area), close_looks))
+    return reviewed
 
 
 def _heading(source: ReportSource, drawing: Drawing, area: Mapping[str, Any]) -> Heading:

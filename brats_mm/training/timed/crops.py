@@ -137,13 +137,13 @@ def cut(case: PackedCase, starts: Sequence[int], side: int) -> tuple[Tensor, Ten
     """Return grey levels (m, s, s, s) and labels (s, s, s) of a cube with corner `starts`, zero outside the case."""
     levels = np.zeros((len(case.image), side, side, side), np.uint8)
     labels = np.zeros((side, side, side), np.uint8)
-    source, place = [], []
+    source, target = [], []
     for start, size in zip(starts, case.labels.shape, strict=True):
         first, last = max(0, start), max(0, start, min(size, start + side))
         source.append(slice(first, last))
-        place.append(slice(first - start, last - start))
-    levels[(slice(None), *place)] = case.image[(slice(None), *source)]
-    labels[tuple(place)] = case.labels[tuple(source)]
+        target.append(slice(first - start, last - start))
+    levels[(slice(None), *target)] = case.image[(slice(None), *source)]
+    labels[tuple(target)] = case.labels[tuple(source)]
     return torch.from_numpy(levels), torch.from_numpy(labels)
 
 

@@ -56,9 +56,9 @@ class ExpertEnsemble(nn.Module):
         weights = modality_weights(self.gate.expand(len(available), -1, -1), available)
         return sum(
             (
-                unsqueeze_to(weights[:, channel], one.dim()) * one
-                for channel, one in enumerate(logits)
-                if one is not None and bool(available[:, channel].any())
+                unsqueeze_to(weights[:, channel], expert_logits.dim()) * expert_logits
+                for channel, expert_logits in enumerate(logits)
+                if expert_logits is not None and bool(available[:, channel].any())
             ),
             start=torch.zeros((), device=self.gate.device),
         )

@@ -116,7 +116,7 @@ def input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
     Args:
         volumes: sequences of a case, skull-stripped and on one grid.
     """
-    return tuple(one.warning for one in check_inputs(volumes) if one.warning is not None)
+    return tuple(finding.warning for finding in check_inputs(volumes) if finding.warning is not None)
 
 
 def _flat(modality: Modality, share: float, expected: Reference) -> Finding:

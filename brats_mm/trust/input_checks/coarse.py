@@ -62,8 +62,8 @@ def union(images: Iterable[CoarseImage]) -> Mask:
 
 def frame_of(inside: Mask) -> Frame:
     """Return the frame around a head's centre of mass, scaled by its volume. The head must not be empty."""
-    places = np.argwhere(inside)
-    return Frame(places.mean(axis=0), FRAME_SIDES * float(len(places)) ** (1 / 3) / FRAME_VOXELS)
+    voxels = np.argwhere(inside)
+    return Frame(voxels.mean(axis=0), FRAME_SIDES * float(len(voxels)) ** (1 / 3) / FRAME_VOXELS)
 
 
 def in_frame(values: npt.NDArray[np.float32], frame: Frame) -> Array:

@@ -215,13 +215,13 @@ def test_modality_experts_are_unchanged_far_from_suspicion():
 def test_uses_fewer_of_scanning_and_covering_windows():
     diagonal = torch.zeros(160, 160, 160, dtype=torch.bool)
     diagonal[:16, :16, :16] = diagonal[144:, 144:, 144:] = True
-    assert len(fine_windows(diagonal).places) == 2  # scanning takes two windows here, and eight for a cross
+    assert len(fine_windows(diagonal).positions) == 2  # scanning takes two windows here, and eight for a cross
     diagonal[:16, 144:, :16] = diagonal[72:88, 72:88, 72:88] = True
-    assert len(fine_windows(diagonal).places) == 4
+    assert len(fine_windows(diagonal).positions) == 4
     small = torch.zeros(110, 90, 90, dtype=torch.bool)
     small[5:105, 40:50, 40:50] = True
     scan = fine_windows(small)
-    assert [place[0].start for place in scan.places] == [0, 14]
+    assert [position[0].start for position in scan.positions] == [0, 14]
 
 
 @pytest.mark.slow

@@ -18,11 +18,11 @@ def mask(shape, *boxes):
 def covered(grid, shape, margin):
     """Voxels in a window, `margin` or more from its faces inside the box."""
     inside = torch.zeros(shape, dtype=torch.bool)
-    for place in grid.places:
+    for position in grid.positions:
         inside[
             tuple(
                 slice(side.start + (margin if side.start else 0), side.stop - (margin if side.stop < size else 0))
-                for side, size in zip(place, shape, strict=True)
+                for side, size in zip(position, shape, strict=True)
             )
         ] = True
     return inside
@@ -30,15 +30,15 @@ def covered(grid, shape, margin):
 
 def test_one_window_is_centred_on_small_part():
     grid = cover(mask((200, 200, 200), (slice(96, 104),) * 3), WINDOW, 16)
-    assert grid.places == ((slice(52, 148),) * 3,)
+    assert grid.positions == ((slice(52, 148),) * 3,)
     assert bool((grid.importance == 1).all())
 
 
 def test_two_distant_parts_take_two_windows():
     voxels = mask((160, 160, 160), (slice(0, 16),) * 3, (slice(144, 160),) * 3)
-    assert len(cover(voxels, WINDOW, 16).places) == 2
+    assert len(cover(voxels, WINDOW, 16).positions) == 2
     full = torch.ones_like(voxels)
-    assert len(plan_windows(full, WINDOW, 1 / 3).places) == len(cover(full, WINDOW, 16).places) == 8
+    assert len(plan_windows(full, WINDOW, 1 / 3).positions) == len(cover(full, WINDOW, 16).positions) == 8
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -53,7 +53,9 @@ def test_every_voxel_is_inside_a_window_by_the_margin(seed, margin):
     inside = covered(grid, padded, margin)[: shape[0], : shape[1], : shape[2]]
     assert bool(inside[voxels].all())
     assert all(
-        place[axis].start >= 0 and place[axis].stop <= padded[axis] for place in grid.places for axis in range(3)
+        position[axis].start >= 0 and position[axis].stop <= padded[axis]
+        for position in grid.positions
+        for axis in range(3)
     )
     assert sum(grid.brain_shares) == pytest.approx(1, abs=1e-4)
 
@@ -61,6 +63,6 @@ def test_every_voxel_is_inside_a_window_by_the_margin(seed, margin):
 def test_small_box_is_one_window_padded_to_multiple():
     grid = cover(mask((70, 80, 90), (slice(0, 70), slice(0, 80), slice(0, 90))), WINDOW, 16)
     assert grid.window == (80, 80, 96)
-    assert len(grid.places) == 1
+    assert len(grid.positions) == 1
     assert grid.padding == (0, 6, 0, 0, 0, 10)
     assert BLOCK == 8

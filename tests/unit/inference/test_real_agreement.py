@@ -86,11 +86,11 @@ def plain(case, predictor):
         padded = functional.pad(part, windows.padding)
         importance = compute_importance_map(windows.importance.shape, mode="gaussian", device="cpu")
         total, coverage = torch.zeros(3, *padded.shape[1:]), torch.zeros(padded.shape[1:])
-        for place in windows.places:
-            total[(slice(None), *place)] += (
-                importance * network.cross(padded[(slice(None), *place)][None], available)[0]
+        for position in windows.positions:
+            total[(slice(None), *position)] += (
+                importance * network.cross(padded[(slice(None), *position)][None], available)[0]
             )
-            coverage[place] += importance
+            coverage[position] += importance
         joint = (total / coverage.clamp(min=1e-12))[:, : part.shape[1], : part.shape[2], : part.shape[3]]
         logits[inside] = (1 - share) * logits[inside] + share * joint
     logits = logits.masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT)

@@ -13,7 +13,7 @@ def test_window_positions_match_monai(size, overlap):
     result = plan_windows(torch.ones(size, dtype=torch.bool), (64, 64, 64), overlap)
     padded = tuple(max(side, window) for side, window in zip(size, result.window, strict=True))
     step = tuple(int(side * (1 - overlap)) for side in result.window)
-    assert list(result.places) == [tuple(place) for place in dense_patch_slices(padded, result.window, step)]
+    assert list(result.positions) == [tuple(position) for position in dense_patch_slices(padded, result.window, step)]
 
 
 def test_window_weights_match_monai():

@@ -72,9 +72,9 @@ class DicomwebClient:
             excess = most_bytes
             for uid in filter(is_uid, uids):
                 for image in self._client.iter_series(study_uid, uid, media_types=(("application/dicom", "*"),)):
-                    place = folder / f"{count:06d}.dcm"
-                    image.save_as(place)
-                    count, excess = count + 1, excess - place.stat().st_size
+                    path = folder / f"{count:06d}.dcm"
+                    image.save_as(path)
+                    count, excess = count + 1, excess - path.stat().st_size
                     if excess < 0:
                         raise DicomwebRefused(
                             "The study exceeds the size limit. Send the four series as a job instead."

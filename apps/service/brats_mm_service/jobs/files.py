@@ -172,8 +172,8 @@ def manifest(folder: Path) -> tuple[ResultFile, ...]:
 def folder_bytes(folder: Path) -> int:
     """Return the total size of all files below a folder."""
     total = 0
-    for place, _, names in os.walk(folder):  # unlike rglob, skips files that are deleted meanwhile
+    for parent, _, names in os.walk(folder):  # unlike rglob, skips files that are deleted meanwhile
         for name in names:
             with suppress(OSError):
-                total += Path(place, name).lstat().st_size
+                total += Path(parent, name).lstat().st_size
     return total

@@ -210,8 +210,10 @@ class ViewerImages:
         return sorted_file.upload
 
     def _kept(self, caller: Caller, kind: Kind, item: Item, modality: Modality | None, folder: Path) -> SortedUpload:
-        place = self.store.folder(caller.name, kind, item.id)
-        sources = _select(_paths(item, place), None if item.unsorted is None else place / item.unsorted, modality)
+        stored_folder = self.store.folder(caller.name, kind, item.id)
+        sources = _select(
+            _paths(item, stored_folder), None if item.unsorted is None else stored_folder / item.unsorted, modality
+        )
         upload = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         self.store.change(caller.name, kind, item)
         notes = item.notes

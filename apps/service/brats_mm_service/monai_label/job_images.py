@@ -35,9 +35,9 @@ def job_images(service: Service, job: Job) -> Mapping[Modality, Path]:
         return {}
     result, upload = service.queue.files.result(job.id), service.queue.files.upload(job.id)
     filenames = {modality: job.sequences[modality.value] for modality in MODALITIES if modality.value in job.sequences}
-    places = {modality: (result / image_name(modality), upload / name) for modality, name in filenames.items()}
-    files = {modality: next((path for path in pair if path.is_file()), None) for modality, pair in places.items()}
-    return {modality: place for modality, place in files.items() if place is not None}
+    candidates = {modality: (result / image_name(modality), upload / name) for modality, name in filenames.items()}
+    files = {modality: next((path for path in pair if path.is_file()), None) for modality, pair in candidates.items()}
+    return {modality: file for modality, file in files.items() if file is not None}
 
 
 def reference_file(service: Service, job: Job) -> Path:

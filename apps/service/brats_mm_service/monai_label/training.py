@@ -184,15 +184,15 @@ def _linked(service: Service, correction: Correction, folder: Path) -> PlannedCa
 
 
 def _linked_replay(case: ReplayCase, folder: Path, number: int) -> PlannedCase:
-    place = folder / f"{REPLAY}-{number}"
-    place.mkdir()
+    target = folder / f"{REPLAY}-{number}"
+    target.mkdir()
     sequences = {}
     for modality, source in (*case.sequences.items(), (None, case.label)):
         name = f"{'labels' if modality is None else modality.value}{''.join(_suffixes(source))}"
-        link_or_copy(source, place / name)
+        link_or_copy(source, target / name)
         if modality is not None:
-            sequences[modality.value] = f"{place.name}/{name}"
-    return PlannedCase(place.name, REPLAY, sequences, f"{place.name}/labels{''.join(_suffixes(case.label))}")
+            sequences[modality.value] = f"{target.name}/{name}"
+    return PlannedCase(target.name, REPLAY, sequences, f"{target.name}/labels{''.join(_suffixes(case.label))}")
 
 
 def _suffixes(path: Path) -> list[str]:

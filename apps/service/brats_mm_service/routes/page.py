@@ -57,9 +57,9 @@ def absent_page(checkout: Path = _CHECKOUT) -> str:
 """
 
 
-def built_page(places: tuple[Path, ...] = PLACES) -> Path | None:
+def built_page(candidates: tuple[Path, ...] = PLACES) -> Path | None:
     """Return the folder of the built page, or None."""
-    return next((place for place in places if (place / "index.html").is_file()), None)
+    return next((candidate for candidate in candidates if (candidate / "index.html").is_file()), None)
 
 
 def router(_: Service) -> APIRouter:

@@ -78,7 +78,7 @@ def router(service: Service) -> APIRouter:
         except FileNotFoundError as error:  # deleted meanwhile
             raise not_found() from error
         if file is None:
-            choices = ", ".join([*(one.name for one in job.results), ALL_RESULTS])
+            choices = ", ".join([*(file.name for file in job.results), ALL_RESULTS])
             raise Problem("not-found", f"This job has no such result. It has {choices}.")
         headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache"}
         if if_none_match is not None and _matches(if_none_match, file.sha256):

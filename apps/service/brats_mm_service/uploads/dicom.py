@@ -41,24 +41,24 @@ def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> Sto
     except InputError as error:
         raise Problem(kind_of(error), for_requests(str(error), unpacked)) from error
     stored: dict[str, str] = {}
-    places: dict[Path, Path] = {}
+    moved: dict[Path, Path] = {}
     for modality in ordered(study.choice.chosen):
         series = study.choice.chosen[modality]
-        stored[modality.value] = _move(series, modality, folder, places)
+        stored[modality.value] = _move(series, modality, folder, moved)
     return StoredStudy(stored, study.files.ignored, tuple(for_requests(note, unpacked) for note in study.files.notes))
 
 
-def _move(series: Series, modality: Modality, folder: Path, places: dict[Path, Path]) -> str:
+def _move(series: Series, modality: Modality, folder: Path, moved: dict[Path, Path]) -> str:
     several = series.part and series.layout.slices[0].stored.frames > 1
     name = f"{modality.value}#{series.part}" if several else modality.value
     (folder / name).mkdir()
     for path in dict.fromkeys(item.path for item in series.layout.slices):
-        place = folder / name / path.name
-        if path in places:  # one multi-frame file contains two of the sequences
-            place.hardlink_to(places[path])
+        target = folder / name / path.name
+        if path in moved:  # one multi-frame file contains two of the sequences
+            target.hardlink_to(moved[path])
         else:
-            path.rename(place)
-            places[path] = place
+            path.rename(target)
+            moved[path] = target
     return name
 
 

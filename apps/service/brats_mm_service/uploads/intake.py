@@ -170,10 +170,10 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
     if left_out == set(case.paths):
         raise Problem("bad-case", "The option series omits all sequences of the zip file. Keep at least one.")
     for modality in ordered(set(case.paths) - left_out):
-        place = Path(case.paths[modality])
-        names[modality.value] = place.name
-        name = modality.value + checked_content(place, place.name, place.name).value
-        place.rename(folder / name)
+        path = Path(case.paths[modality])
+        names[modality.value] = path.name
+        name = modality.value + checked_content(path, path.name, path.name).value
+        path.rename(folder / name)
         stored[modality.value] = name
     ignored = {Path(case.paths[modality]).name: "omitted by the option series" for modality in ordered(left_out)}
     shutil.rmtree(unpacked.folder)

@@ -47,30 +47,30 @@ class ServerCases:
 
     def ids(self) -> list[str]:
         """Return the sorted IDs of all cases."""
-        return sorted(self._places())
+        return sorted(self._paths())
 
     def get(self, case_id: str) -> ServerCase | None:
         """Return a case by its ID. IDs are names in the folder, so no ID refers to a path outside."""
-        place = self._places().get(case_id)
-        if place is None:
+        path = self._paths().get(case_id)
+        if path is None:
             return None
-        return _from_folder(case_id, place) if place.is_dir() else _from_file(case_id, place)
+        return _from_folder(case_id, path) if path.is_dir() else _from_file(case_id, path)
 
     def all(self) -> list[ServerCase]:
         """Return the cases that can be segmented."""
         return [case for case in map(self.get, self.ids()) if case is not None]
 
-    def _places(self) -> dict[str, Path]:
+    def _paths(self) -> dict[str, Path]:
         if self._folder is None or not self._folder.is_dir():
             return {}
         cases: dict[str, Path] = {}
-        for place in self._folder.iterdir():
-            if place.name.startswith("."):
+        for path in self._folder.iterdir():
+            if path.name.startswith("."):
                 continue
-            if place.is_dir():
-                cases[place.name] = place
-            elif image_suffix(place.name) and not is_label_name(image_stem(place.name)):
-                cases.setdefault(image_stem(place.name), place)
+            if path.is_dir():
+                cases[path.name] = path
+            elif image_suffix(path.name) and not is_label_name(image_stem(path.name)):
+                cases.setdefault(image_stem(path.name), path)
         return cases
 
 

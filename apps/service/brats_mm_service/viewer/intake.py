@@ -190,15 +190,15 @@ def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[Rece
     """
     received = []
     for number, (modality, source) in enumerate(sources.items()):
-        place = folder / f"source-{number}"
-        link_or_copy(source, place)
-        received.append(ReceivedFile(modality.value, plain_name(source.name), place, place.stat().st_size, ""))
+        target = folder / f"source-{number}"
+        link_or_copy(source, target)
+        received.append(ReceivedFile(modality.value, plain_name(source.name), target, target.stat().st_size, ""))
     return tuple(received)
 
 
-def link_or_copy(source: Path, place: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Link a file, which is never modified, or copy it to another disk."""
     try:
-        os.link(source.resolve(), place)
+        os.link(source.resolve(), target)
     except OSError:
-        shutil.copyfile(source, place)
+        shutil.copyfile(source, target)

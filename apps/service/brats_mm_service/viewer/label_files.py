@@ -133,9 +133,9 @@ def _file(result: Path, labels: Labels, grid: Grid, model: ViewerModel, form: La
     if form.extension == ".nii.gz" and model is ViewerModel.SEGMENTATION:
         return (result / "segmentation.nii.gz").read_bytes()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / f"labels{form.extension}"
-        write_labels(place, labels, grid)
-        return place.read_bytes()
+        path = Path(folder) / f"labels{form.extension}"
+        write_labels(path, labels, grid)
+        return path.read_bytes()
 
 
 def nrrd_bytes(labels: Labels, grid: Grid, form: LabelForm) -> bytes:

@@ -75,12 +75,12 @@ def _merged(slicer: Any, segmentation: Any, grid: Any, present: list[str]) -> An
     for value, name in enumerate(SEGMENTS, start=1):
         if name not in present:
             continue
-        one = slicer.vtkOrientedImageData()
-        segmentation.GetBinaryLabelmapRepresentation(name, one)
-        if one.IsEmpty():
+        exported = slicer.vtkOrientedImageData()
+        segmentation.GetBinaryLabelmapRepresentation(name, exported)
+        if exported.IsEmpty():
             continue
-        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(one, geometry, one)
-        values[vtk_to_numpy(one.GetPointData().GetScalars()) > 0] = value
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(exported, geometry, exported)
+        values[vtk_to_numpy(exported.GetPointData().GetScalars()) > 0] = value
     return merged
 
 
@@ -141,7 +141,7 @@ class Submission:
 def outcome(stored: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """Return what was stored and how well the result agrees with it, in one line."""
     scores = about.get("scores") or {}
-    dice = [f"{name.upper()} {one['dice']:.2f}" for name, one in scores.items() if one.get("dice") is not None]
+    dice = [f"{name.upper()} {score['dice']:.2f}" for name, score in scores.items() if score.get("dice") is not None]
     agreement = f" Dice of the result against it: {', '.join(dice)}." if dice else ""
     trained = "" if about.get("trainable", True) else " The model is not trained on it, because these are raw scans."
     return f"Version {stored.get('version', '?')} is stored.{agreement}{trained}"

@@ -60,18 +60,23 @@ def guess(volumes: Several[Loaded]) -> dict[Sequence, Guess]:
     """Return the most likely volume of each sequence, or none without evidence or with equal evidence for two."""
     readings = read_names([volume.name for volume in volumes])
     candidates = [_candidate(volume, reading) for volume, reading in zip(volumes, readings, strict=True)]
-    return {sequence: _chosen(sequence, (one for one in candidates if one)) for sequence in SEQUENCES}
+    return {sequence: _chosen(sequence, (candidate for candidate in candidates if candidate)) for sequence in SEQUENCES}
 
 
 def _chosen(sequence: Sequence, candidates: Iterable[_Candidate]) -> Guess:
     ranked = sorted(
-        (one for one in candidates if one.sequence is sequence), key=lambda one: (-one.strength, one.is_copy)
+        (candidate for candidate in candidates if candidate.sequence is sequence),
+        key=lambda candidate: (-candidate.strength, candidate.is_copy),
     )
     if not ranked:
         return Guess(None, f"No volume looks like {sequence.label}. Leave it empty if you have none.")
-    best = [one for one in ranked if (one.strength, one.is_copy) == (ranked[0].strength, ranked[0].is_copy)]
+    best = [
+        candidate
+        for candidate in ranked
+        if (candidate.strength, candidate.is_copy) == (ranked[0].strength, ranked[0].is_copy)
+    ]
     if len(best) > 1:
-        names = " and ".join(one.volume.name for one in best)
+        names = " and ".join(candidate.volume.name for candidate in best)
         return Guess(None, f"{names} could each be {sequence.label}. Choose one.")
     return Guess(best[0].volume.key, best[0].reason)
 

@@ -256,18 +256,18 @@ def _contrast(tokens: Sequence[Word]) -> _Contrast:
 def _negated(tokens: Sequence[Word], index: int) -> int:
     """Return the index of the last word for contrast that a negation covers, or 0 if there is none."""
     start = 0
-    for place in range(index + 1, min(index + 1 + _REACH, len(tokens))):
-        if tokens[place].text in AFTER:
+    for position in range(index + 1, min(index + 1 + _REACH, len(tokens))):
+        if tokens[position].text in AFTER:
             break
-        if tokens[place].text in CONTRAST or tokens[place].text == "c":
-            start = place
+        if tokens[position].text in CONTRAST or tokens[position].text == "c":
+            start = position
     return start
 
 
 def _joins_two_t1(texts: Sequence[str]) -> bool:
     """Return whether a name connects two T1, as in `t1ce_to_t1` or `t1ce_minus_t1`."""
-    places = [place for place, text in enumerate(texts) if WEIGHTING.get(text) in ("t1", "t1ce")]
-    return bool(places) and not _CONNECTORS.isdisjoint(texts[places[0] : places[-1]])
+    positions = [position for position, text in enumerate(texts) if WEIGHTING.get(text) in ("t1", "t1ce")]
+    return bool(positions) and not _CONNECTORS.isdisjoint(texts[positions[0] : positions[-1]])
 
 
 def _with_contrast(sequences: set[str], contrast: _Contrast, *, joins_two: bool) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def bar_blocks(bars: Several[Bar], width: int, row: int) -> Chart:
     if not bars:
         return Chart(0, (), ())
     blocks, texts = _legend(width)
-    one = width - _LEFT - _RIGHT
+    plot_width = width - _LEFT - _RIGHT
     for bar in bars:
         group = _TOP + row * SEQUENCES.index(bar.sequence)
         line = REGIONS.index(bar.region)
@@ -63,7 +63,7 @@ def bar_blocks(bars: Several[Bar], width: int, row: int) -> Chart:
             if bar.share is None:
                 texts.append(Text(_LEFT + 4, group + row // 2 + 5, "missing"))
         if bar.share is not None:
-            length = max(1, round(bar.share * one))
+            length = max(1, round(bar.share * plot_width))
             blocks.append(Block(_LEFT, top, length, _BAR_PX, TINTS[bar.region]))
             texts.append(Text(_LEFT + length + 4, top + _BAR_PX - 1, f"{bar.share:.2f}"))
     return Chart(_TOP + row * len(SEQUENCES), tuple(blocks), tuple(texts))

@@ -111,17 +111,17 @@ class CaseResult:
     @property
     def messages(self) -> tuple[str, ...]:
         """Return the lines of text about the case: summary, warnings, advice, statement, left-out sequences."""
-        warnings = (f"Warning: {one}" for one in self.warnings)
-        sentences = (one for one in (self.advice, self.statement) if one is not None)
+        warnings = (f"Warning: {item}" for item in self.warnings)
+        sentences = (item for item in (self.advice, self.statement) if item is not None)
         return (self.summary, *warnings, *sentences, *self._left_out_lines())
 
     def _left_out_lines(self) -> tuple[str, ...]:
         lines = []
         for sequence in self.used:
-            of_sequence = [one for one in self.left_out if one.sequence is sequence]
+            of_sequence = [item for item in self.left_out if item.sequence is sequence]
             changes = ", ".join(
-                f"{one.region.upper()} {_signed_ml(one.volume_change_ml)} mL (Dice {one.dice:.2f})"
-                for one in of_sequence
+                f"{item.region.upper()} {_signed_ml(item.volume_change_ml)} mL (Dice {item.dice:.2f})"
+                for item in of_sequence
             )
             if changes:
                 lines.append(f"Without {sequence.label}: {changes}.")
@@ -179,16 +179,16 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
             for region in REGIONS
             if importance["weights"]  # empty for a model without a gate
         ),
-        areas=tuple(_area(one) for one in report.get("uncertain_regions") or ()),
-        warnings=tuple(str(one) for one in report.get("warnings") or ()),
+        areas=tuple(_area(item) for item in report.get("uncertain_regions") or ()),
+        warnings=tuple(str(item) for item in report.get("warnings") or ()),
         model=f"{model.get('name', 'model')} {model.get('version', '')}".strip(),
         job=_kept_job(folder),
         advice=(report.get("trust") or {}).get("advice"),
         statement=(report.get("trust") or {}).get("statement"),
         left_out=tuple(
-            LeftOut(sequence, region, float(one["volume_change_ml"]), float(one["dice"]))
+            LeftOut(sequence, region, float(item["volume_change_ml"]), float(item["dice"]))
             for sequence in used
-            for region, one in ((importance.get("leave_one_out") or {}).get("changes") or {})
+            for region, item in ((importance.get("leave_one_out") or {}).get("changes") or {})
             .get(sequence.value, {})
             .items()
         ),

@@ -59,7 +59,7 @@ class Reading:
 
 def read_names(names: Several[str]) -> list[Reading]:
     """Read names together. Their common prefix is the case's name, and counts only if nothing else names a sequence."""
-    return [_reading(one) for one in name_rules.read_names([(name, "") for name in names])]
+    return [_reading(reading) for reading in name_rules.read_names([(name, "") for name in names])]
 
 
 def read_description(text: str) -> Reading:
@@ -67,6 +67,14 @@ def read_description(text: str) -> Reading:
     return _reading(name_rules.read_name(text, is_file=False))
 
 
-def _reading(one: NameReading) -> Reading:
-    sequences = tuple(map(Sequence, one.sequences))
-    return Reading(sequences, one.contrast, bool(one.label), bool(one.kind), one.copy, one.doubt, one.number or None)
+def _reading(reading: NameReading) -> Reading:
+    sequences = tuple(map(Sequence, reading.sequences))
+    return Reading(
+        sequences,
+        reading.contrast,
+        bool(reading.label),
+        bool(reading.kind),
+        reading.copy,
+        reading.doubt,
+        reading.number or None,
+    )

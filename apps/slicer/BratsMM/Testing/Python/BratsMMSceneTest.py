@@ -30,22 +30,22 @@ class BratsMMSceneTest(unittest.TestCase):
 
     def made_result(self):
         """Return a result folder with a block in the middle."""
-        place = Path(self.folder.name)
+        folder = Path(self.folder.name)
         labels = np.zeros((12, 12, 12), np.uint8)
         labels[4:8, 4:8, 4:8] = 1
         regions = {name: {"volume_ml": 0.064, "mean_entropy_inside_nats": None} for name in ("wt", "tc", "et")}
-        weights = {one.value: dict.fromkeys(("wt", "tc", "et"), 0.5) for one in Sequence}
+        weights = {sequence.value: dict.fromkeys(("wt", "tc", "et"), 0.5) for sequence in Sequence}
         report = {"sequences_found": ["flair"], "regions": regions, "warnings": []}
-        (place / "report.json").write_text(json.dumps(report))
-        (place / "importance.json").write_text(json.dumps({"weights": weights}))
+        (folder / "report.json").write_text(json.dumps(report))
+        (folder / "importance.json").write_text(json.dumps({"weights": weights}))
         entropy = self.volume("made entropy", labels.astype(np.float32) / 2)
-        slicer.util.saveNode(entropy, str(place / "entropy.nii.gz"))
+        slicer.util.saveNode(entropy, str(folder / "entropy.nii.gz"))
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "made labels")
         slicer.util.updateVolumeFromArray(node, labels)
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "made segments")
         slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(node, segmentation)
-        slicer.util.saveNode(segmentation, str(place / "segmentation.seg.nrrd"))
-        return read_result(place)
+        slicer.util.saveNode(segmentation, str(folder / "segmentation.seg.nrrd"))
+        return read_result(folder)
 
     def test_result_is_laid_over_the_volume(self):
         """The overlay has its window, threshold and opacity in each slice view."""
