@@ -30,16 +30,16 @@ def add_options(parser: argparse.ArgumentParser, *kinds: type, without: tuple[st
         kinds: classes such as `OutputOptions`.
         without: options that the command does not offer.
     """
-    places: dict[str, Any] = {"": parser}
+    targets: dict[str, Any] = {"": parser}
     for option in (option for kind in kinds for option in options_of(kind) if option.name not in without):
         group = option.offer.group
-        if group not in places:
-            places[group] = parser.add_argument_group(group, _GROUPS.get(group))
-        place = places[group]
+        if group not in targets:
+            targets[group] = parser.add_argument_group(group, _GROUPS.get(group))
+        target = targets[group]
         exclusive = option.offer.excludes
-        if exclusive and exclusive not in places:
-            places[exclusive] = place.add_mutually_exclusive_group()
-        _add(places[exclusive] if exclusive else place, option)
+        if exclusive and exclusive not in targets:
+            targets[exclusive] = target.add_mutually_exclusive_group()
+        _add(targets[exclusive] if exclusive else target, option)
 
 
 def options_from(arguments: argparse.Namespace, kind: type[Kind], **values: Any) -> Kind:
@@ -67,10 +67,10 @@ def _in_field(value: Any, option: Option) -> Any:
     return value if option.offer.unit == 1 else option.kind(value * option.offer.unit)
 
 
-def _add(place: Any, option: Option) -> None:
+def _add(target: Any, option: Option) -> None:
     offer, flag = option.offer, f"--{option.name.replace('_', '-')}"
     if offer.flags:
-        exclusive = place.add_mutually_exclusive_group()
+        exclusive = target.add_mutually_exclusive_group()
         for name, text in offer.flags.items():
             exclusive.add_argument(
                 f"--{name}",
@@ -81,20 +81,20 @@ def _add(place: Any, option: Option) -> None:
                 help=_literal(text),
             )
     elif option.kind is bool and option.default:
-        place.add_argument(
+        target.add_argument(
             flag if offer.name else f"--no-{flag[2:]}",
             dest=option.name,
             action="store_false",
             help=_literal(f"do not {offer.help}"),
         )
     elif option.kind is bool:
-        place.add_argument(flag, action="store_true", help=_literal(offer.help))
+        target.add_argument(flag, action="store_true", help=_literal(offer.help))
     elif get_origin(option.kind) is tuple:
-        place.add_argument(flag, nargs="+", default=option.default, metavar=offer.metavar, help=_literal(offer.help))
+        target.add_argument(flag, nargs="+", default=option.default, metavar=offer.metavar, help=_literal(offer.help))
     else:
         is_enum = isinstance(option.default, Enum)
         choices = [member.value for member in type(option.default)] if is_enum else offer.choices or None
-        place.add_argument(
+        target.add_argument(
             flag,
             type=float if offer.unit != 1 else _type_of(option),
             default=option.default.value if is_enum else _in_unit(option.default, offer.unit),
