@@ -2,13 +2,13 @@
 
     python benchmarks/healthy_heads.py split.json --dataset-dir CASES --trust evaluation/trust.csv --page docs/trust.md
 
-`--trust` is a file of `brats-mm evaluate`, for the false alarms of the warning of heads without tumour.
+`--trust` is a file of `brats-mm evaluate`, for the warning of heads without tumour. Its limits are fitted to all cases
+for the heads, and to the other cases for each case.
 
 Made heads are not healthy heads: a seam remains, and a tumour may have moved the other side. Cases with tumour on both
 sides of the middle are left out.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,13 +26,14 @@ from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Volume
+from brats_mm.evaluation.tables import read_trust_records
 from brats_mm.io.case import read_case
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.packaging.trust import with_blocks
 from brats_mm.trust.assess import assess
 from brats_mm.trust.case_dice import estimates_of
-from brats_mm.trust.no_tumour import no_tumour_score, no_tumour_warnings
-from brats_mm.trust.record import SUBSET_OF
+from brats_mm.trust.no_tumour import fit_no_tumour_scores, no_tumour_score, no_tumour_warnings
+from brats_mm.trust.record import CaseRecords, cases_of
 
 MARGIN_VOXELS = 4
 SEAM_VOXELS = 2.0
@@ -91,45 +92,55 @@ def block(answers: Sequence[Answer], skipped: int) -> str:
     return "\n".join(lines)
 
 
-def read_estimates(path: Path) -> list[tuple[Availability, Estimates]]:
-    """Read the estimated Dice of each case and subset of an evaluation."""
-    found: dict[tuple[str, Availability], dict[Region, float | None]] = {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            value = float(row["estimated_dice"])
-            estimates = found.setdefault((row["case"], SUBSET_OF[row["subset"]]), {})
-            estimates[Region(row["region"])] = None if np.isnan(value) else value
-    return [(subset, estimates) for (_, subset), estimates in found.items()]
+Limits = Mapping[int, float]
+Scored = tuple[Availability, Estimates, Limits]
+"""Sequences, estimates, and the limits of the score that apply to them."""
 
 
-def warning_block(
-    heads: Iterable[Mapping[Availability, Estimates]], cases: Sequence[tuple[Availability, Estimates]]
-) -> str:
+def scored_cases(cases: Mapping[str, CaseRecords]) -> list[Scored]:
+    """Return each segmentation of the labelled cases with limits fitted to the other cases."""
+    scored = []
+    for name, case in cases.items():
+        limits = fit_no_tumour_scores(other for other_name, other in cases.items() if other_name != name)
+        for subset in {subset for subset, _ in case}:
+            values = {region: case[subset, region].estimated_dice for region in REGIONS}
+            estimates = {region: None if np.isnan(value) else value for region, value in values.items()}
+            if no_tumour_score(subset, estimates) is not None:
+                scored.append((subset, estimates, limits))
+    return scored
+
+
+def warning_block(heads: Iterable[Mapping[Availability, Estimates]], cases: Mapping[str, CaseRecords]) -> str:
     """Compare the warnings and scores of simulated heads with those of cases, by sequences."""
-    made = [one for head in heads for one in head.items()]
+    limits = fit_no_tumour_scores(cases.values())
+    made = [(subset, estimates, limits) for head in heads for subset, estimates in head.items()]
+    real = scored_cases(cases)
     lines = [
-        "| sequences | heads with the warning | cases with it | highest score of a head | lowest of a case |",
-        "|---|---:|---:|---:|---:|",
+        "| sequences | warning below | heads with the warning | cases with it | highest score of a head | "
+        "lowest of a case |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for subset in WARNED_SUBSETS:
-        own, real = ([one for name, one in group if name == subset] for group in (made, cases))
+        heads_of, cases_of_subset = ([one for one in group if one[0] == subset] for group in (made, real))
         title = ", ".join(modality.label for modality in ordered(subset))
         lines.append(
-            f"| {title} | {_warned(subset, own)} | {_warned(subset, real)} | {_limit(subset, own, max)} | "
-            f"{_limit(subset, real, min)} |"
+            f"| {title} | {limits[len(subset)]:.2f} | {_warned(heads_of)} | {_warned(cases_of_subset)} | "
+            f"{_limit(heads_of, max)} | {_limit(cases_of_subset, min)} |"
         )
-    scored = [(name, one) for name, one in cases if no_tumour_score(name, one) is not None]
-    alarms = sum(bool(no_tumour_warnings(name, one)) for name, one in scored)
-    lines.append(f"| all subsets that are checked | - | {alarms} of {len(scored)} | - | - |")
+    for count, limit in limits.items():
+        group = [one for one in real if len(one[0]) == count]
+        lines.append(
+            f"| any {count} | {limit:.2f} | - | {_warned(group)} | - | {_limit(group, min)} |"
+        )
     return "\n".join(lines)
 
 
-def _warned(subset: Availability, estimates: Sequence[Estimates]) -> str:
-    return f"{sum(bool(no_tumour_warnings(subset, one)) for one in estimates)} of {len(estimates)}"
+def _warned(scored: Sequence[Scored]) -> str:
+    return f"{sum(bool(no_tumour_warnings(*one)) for one in scored)} of {len(scored)}"
 
 
-def _limit(subset: Availability, estimates: Sequence[Estimates], choose: Callable[[Iterable[float]], float]) -> str:
-    scores = [score for one in estimates if (score := no_tumour_score(subset, one)) is not None]
+def _limit(scored: Sequence[Scored], choose: Callable[[Iterable[float]], float]) -> str:
+    scores = [score for subset, estimates, _ in scored if (score := no_tumour_score(subset, estimates)) is not None]
     return f"{choose(scores):.2f}" if scores else "-"
 
 
@@ -162,7 +173,9 @@ def main() -> None:
         print(f"{labelled.files.name}\n{block(answers, skipped)}", flush=True)
     blocks = {"healthy-heads": block(answers, skipped)}
     if options.trust is not None:
-        blocks["no-tumour"] = warning_block([one.estimates for one in answers], read_estimates(options.trust))
+        blocks["no-tumour"] = warning_block(
+            [one.estimates for one in answers], cases_of(read_trust_records(options.trust.parent))
+        )
         print(blocks["no-tumour"])
     if options.page is not None:
         options.page.write_text(with_blocks(options.page.read_text(), blocks, "benchmarks/healthy_heads.py"))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -146,6 +146,19 @@ class GainModel:
 
 
 @dataclass(frozen=True)
+class LightRecord:
+    """How often outlines with one traffic light were poor.
+
+    Attributes:
+        outlines: labelled outlines with this light. Each light is from a curve fitted to the other cases.
+        poor: those with a Dice below 0.5.
+    """
+
+    outlines: int
+    poor: int
+
+
+@dataclass(frozen=True)
 class TrustProfile:
     """Everything fitted on labelled cases.
 
@@ -157,6 +170,9 @@ class TrustProfile:
         volume_widths: group -> region -> half width of the log-volume interval in units of `volume_scale`. Missing if
             too few cases support it.
         gains: expected gains of absent sequences.
+        lights: region -> traffic light -> how often it was wrong. Missing for lights that no outline had.
+        no_tumour_scores: number of sequences -> score below which a segmentation looks like that of a head without
+            tumour (`trust.no_tumour`).
     """
 
     cases: int
@@ -165,6 +181,8 @@ class TrustProfile:
     curves: Mapping[Region, DiceCurve]
     volume_widths: Mapping[SequenceGroup, Mapping[Region, float]]
     gains: GainModel
+    lights: Mapping[Region, Mapping[str, LightRecord]] = field(default_factory=dict)
+    no_tumour_scores: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def is_small(self) -> bool:

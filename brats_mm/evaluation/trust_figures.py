@@ -66,6 +66,9 @@ def _valid(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
 FAILURE = 0.5
 """A Dice below this counts as a failure."""
 
+REVIEW_LIMITS = (0.5, 0.55, 0.6, 0.65)
+"""Limits between `unreliable` and `review` that are compared. The first is in use."""
+
 PLOT_BINS = 5
 
 MARGINS = (math.inf, 0.1, 0.05, 0.0)
@@ -155,7 +158,19 @@ def _expected_dice(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
             "mean_width": _mean(high - low for _, (low, high) in intervals),
         },
         "grades": {grade.value: _grade(scored, grade) for grade in Grade},
+        "limits": [_limit(scored, limit) for limit in REVIEW_LIMITS],
         "plot": _plot(scored),
+    }
+
+
+def _limit(predictions: Sequence[LeftOutPrediction], limit: float) -> dict[str, Any]:
+    """Count the outlines that a limit of `review` would make unreliable, and the failures among them."""
+    true = [prediction.record.dice for prediction in predictions if prediction.expected_dice < limit]
+    return {
+        "limit": limit,
+        "unreliable": len(true),
+        "failures": sum(dice < FAILURE for dice in true),
+        "all_failures": sum(prediction.record.dice < FAILURE for prediction in predictions),
     }
 
 

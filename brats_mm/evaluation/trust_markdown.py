@@ -26,6 +26,7 @@ def trust_blocks(figures: Figures, profile: TrustProfile) -> dict[str, str]:
         "summary": _summary(figures, profile),
         "expected-dice": _expected_dice(figures),
         "grades": _grades(figures),
+        "grade-limits": _grade_limits(figures),
         "by-group": _by_group(figures),
         "volume": _volume(figures, profile),
         "advice": _advice(figures),
@@ -143,6 +144,20 @@ def _grades(figures: Figures) -> str:
         "of these below 0.5": _count("failures"),
     }
     return _listed(["region", "grade"], rows, columns)
+
+
+def _grade_limits(figures: Figures) -> str:
+    rows = (
+        ([region.value.upper(), figure(row["limit"])], row)
+        for region in REGIONS
+        for row in figures["expected_dice"][region.value]["limits"]
+    )
+    columns = {
+        "unreliable": _count("unreliable"),
+        "of these, Dice below 0.5": _count("failures"),
+        "all with a Dice below 0.5": _count("all_failures"),
+    }
+    return _listed(["region", "review from"], rows, columns)
 
 
 def _by_group(figures: Figures) -> str:

@@ -7,8 +7,8 @@ from brats_mm.domain.availability import Availability
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.trust_profile import GainModel, TrustProfile, absent
-from brats_mm.trust.case_dice import Grade, estimates_of, grade_of, reliability_warnings
+from brats_mm.domain.trust_profile import GainModel, LightRecord, TrustProfile, absent
+from brats_mm.trust.case_dice import Grade, estimates_of, grade_of, outline_advice, reliability_warnings
 from brats_mm.trust.no_tumour import no_tumour_warnings
 
 UNCALIBRATED = (
@@ -31,6 +31,7 @@ class RegionTrust:
         grade: traffic light of the expected Dice. None if nothing was segmented.
         volume_interval_ml: interval of the true volume, at most the volume of the brain. None if the model has no
             profile, or if too few cases support it.
+        light: how often this grade was wrong on labelled cases. None if the model has no profile.
     """
 
     estimate: float | None
@@ -38,6 +39,12 @@ class RegionTrust:
     dice_interval: tuple[float, float] | None
     grade: Grade | None
     volume_interval_ml: tuple[float, float] | None
+    light: LightRecord | None = None
+
+    @property
+    def action(self) -> str | None:
+        """What to do with the outline. None if nothing was segmented."""
+        return None if self.grade is None else outline_advice(self.grade, self.dice_interval, self.light)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,8 @@ def assess(prediction: Prediction) -> Assessment:
                 available, region, volume_ml, expected, largest_ml=prediction.case.brain_ml
             )
         grade = None if expected is None else grade_of(expected)
-        regions[region] = RegionTrust(estimate, expected, interval, grade, volumes)
+        light = None if profile is None or grade is None else profile.lights.get(region, {}).get(grade.value)
+        regions[region] = RegionTrust(estimate, expected, interval, grade, volumes, light)
     warnings = _warnings(prediction, regions, profile)
     model = gain_model(prediction.model)
     if model is None:
@@ -131,7 +139,9 @@ def _warnings(
 ) -> tuple[str, ...]:
     """Return all warnings. The no-tumour check was fitted with calibrated weights, so it needs a trust profile."""
     estimates = {region: trust.estimate for region, trust in regions.items()}
-    doubts = () if profile is None else no_tumour_warnings(prediction.case.available, estimates)
+    doubts = (
+        () if profile is None else no_tumour_warnings(prediction.case.available, estimates, profile.no_tumour_scores)
+    )
     expected = {region: trust.expected_dice for region, trust in regions.items()}
     return (*prediction.warnings, *doubts, *reliability_warnings(expected))
 

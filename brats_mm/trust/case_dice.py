@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.domain.trust_profile import LightRecord
 from brats_mm.domain.volume import Array
 
 RELIABLE_FROM = 0.75
@@ -77,13 +78,21 @@ def estimates_of(prediction: Prediction) -> dict[Region, float | None]:
     return {region: estimate_dice(prediction.probabilities[region], prediction.mask(region)) for region in REGIONS}
 
 
-def outline_advice(grade: Grade, interval: tuple[float, float] | None = None) -> str:
+def outline_advice(grade: Grade, interval: tuple[float, float] | None = None, record: LightRecord | None = None) -> str:
     """Return what to do with an outline, for readers who do not know the thresholds.
 
     Args:
         grade: grade of the outline.
         interval: interval of its expected Dice, if known.
+        record: how often this grade was wrong for the region, if known.
     """
+    action = _action(grade, interval)
+    if record is None:
+        return action
+    return f"{action}. Of {record.outlines} such outlines, {record.poor} had a Dice below {100 * REVIEW_FROM:.0f} %"
+
+
+def _action(grade: Grade, interval: tuple[float, float] | None) -> str:
     if grade is Grade.UNRELIABLE:
         return "do not use it without correction"
     if grade is Grade.REVIEW:

@@ -13,6 +13,7 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import (
     VOLUME_OFFSET_ML,
     DiceCurve,
+    LightRecord,
     SequenceGroup,
     TrustProfile,
     group_of,
@@ -20,7 +21,9 @@ from brats_mm.domain.trust_profile import (
     volume_scale,
 )
 from brats_mm.errors import OptionError
+from brats_mm.trust.case_dice import REVIEW_FROM, Grade, grade_of
 from brats_mm.trust.gains import fit_gains, gain_data
+from brats_mm.trust.no_tumour import fit_no_tumour_scores
 from brats_mm.trust.record import CaseRecords, TrustRecord, cases_of
 
 Scores = npt.NDArray[np.float64]
@@ -73,7 +76,7 @@ Records = Sequence[TrustRecord]
 
 
 def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile:
-    """Fit expected Dice, volume intervals and gains.
+    """Fit expected Dice, volume intervals, gains, and the limits of scores of heads without tumour.
 
     Args:
         records: records of all labelled cases and subsets.
@@ -96,6 +99,8 @@ def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile
         curves=curves,
         volume_widths=_volume_widths(by_case, left_out, coverage),
         gains=fit_gains(gain_data(by_case, curves)),
+        lights=_lights(by_case, left_out),
+        no_tumour_scores=fit_no_tumour_scores(by_case.values()),
     )
 
 
@@ -191,3 +196,18 @@ def _volume_widths(
             by_region[region] = grouped_quantile(scores, coverage)
         widths[group] = {region: width for region, width in by_region.items() if width is not None}
     return widths
+
+
+def _lights(by_case: Mapping[str, CaseRecords], left_out: LeftOutDice) -> dict[Region, dict[str, LightRecord]]:
+    """Count the outlines with each light, and the poor ones among them."""
+    dice: dict[tuple[Region, Grade], list[float]] = {}
+    for (name, subset, region), expected in left_out.items():
+        dice.setdefault((region, grade_of(expected)), []).append(by_case[name][subset, region].dice)
+    return {
+        region: {
+            grade.value: LightRecord(len(scores), sum(score < REVIEW_FROM for score in scores))
+            for grade in Grade
+            if (scores := dice.get((region, grade)))
+        }
+        for region in REGIONS
+    }

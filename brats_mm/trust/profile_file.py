@@ -13,7 +13,7 @@ from typing import Any
 from brats_mm.domain.availability import SUBSETS, subset_name
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS
-from brats_mm.domain.trust_profile import DiceCurve, GainModel, GainTerm, SequenceGroup, TrustProfile
+from brats_mm.domain.trust_profile import DiceCurve, GainModel, GainTerm, LightRecord, SequenceGroup, TrustProfile
 from brats_mm.io.bundle import Bundle, read_fitted
 
 TRUST_PROFILE = "models/trust.json"
@@ -79,6 +79,12 @@ def profile_from(document: Mapping[str, Any]) -> TrustProfile:
                 if (row := gains["terms"].get(region.value)) is not None
             },
         ),
+        lights={
+            region: {light: LightRecord(*map(int, counts)) for light, counts in row.items()}
+            for region in REGIONS
+            if (row := document.get("lights", {}).get(region.value)) is not None
+        },
+        no_tumour_scores={int(count): float(score) for count, score in document.get("no_tumour_scores", {}).items()},
     )
 
 
@@ -110,6 +116,11 @@ def profile_document(profile: TrustProfile, model: Mapping[str, Any]) -> dict[st
                 for region, row in profile.gains.terms.items()
             },
         },
+        "lights": {
+            region.value: {light: [one.outlines, one.poor] for light, one in row.items()}
+            for region, row in profile.lights.items()
+        },
+        "no_tumour_scores": {str(count): score for count, score in profile.no_tumour_scores.items()},
     }
     return {key: _rounded(value) for key, value in document.items()}
 

@@ -53,6 +53,7 @@ def raw_tab(built_page, browser, made_head, tmp_path_factory):
     report = json.loads((results / "report.json").read_text())
     for region, grade in zip(report["regions"].values(), ("reliable", "review", "unreliable"), strict=True):
         region |= {"expected_dice": 0.69, "expected_dice_interval": [0.36, 1.0], "reliability": grade}
+        region["reliability_advice"] = f"{grade}: check it"
     report |= {"trust": TRUST, "preparation": PREPARATION, "warnings": ["T1ce looks like T2."]}
     (results / "report.json").write_text(json.dumps(report))
     with serving(small_settings(folder / "data"), behaviour={"results": str(results), "pause_s": 0.05}) as client:
@@ -151,7 +152,8 @@ def test_reliability_fits_into_panel_below_warnings(raw):
         table = page.locator("[aria-labelledby=trust] table").bounding_box()
         assert table["x"] + table["width"] <= panel["x"] + panel["width"] - 10
     rows = page.locator("[aria-labelledby=trust] tbody tr").all_inner_texts()
-    assert rows[2].split() == ["Enhancing", "tumour", "unreliable", "69", "%", "36", "to", "100", "%"]
+    assert rows[4].split() == ["Enhancing", "tumour", "unreliable", "69", "%", "36", "to", "100", "%"]
+    assert rows[5] == "Unreliable: check it."
     warnings = page.locator("[aria-labelledby=warnings]")
     assert "T1ce looks like T2." in warnings.inner_text()
     assert warnings.bounding_box()["y"] < page.locator("[aria-labelledby=trust]").bounding_box()["y"]

@@ -299,7 +299,9 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         table.setRowCount(len(self.result.volumes))
         for line, row in enumerate(self.result.volumes):
             for column, cell in enumerate(row.cells):
-                table.setItem(line, column, qt.QTableWidgetItem(cell))
+                item = qt.QTableWidgetItem(cell)
+                item.setToolTip(row.advice or "")
+                table.setItem(line, column, item)
         table.resizeColumnsToContents()
 
     def onThreshold(self, nats):

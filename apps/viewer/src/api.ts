@@ -91,6 +91,7 @@ export interface RegionReport {
   expected_dice?: number | null;
   expected_dice_interval?: [number, number] | null;
   reliability?: "reliable" | "review" | "unreliable" | null;
+  reliability_advice?: string | null;
   mean_entropy_inside_nats: number | null;
 }
 

@@ -12,6 +12,11 @@ function panel(title: string, id: string, ...content: (Node | string | null | fa
   return h("section", { class: "panel", "aria-labelledby": id }, h("h2", { id }, title), ...content);
 }
 
+/** The text with a capital letter and a full stop. */
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
 function header(...columns: [string, ...string[]]): HTMLElement {
   return h("tr", {}, ...columns.map((name, at) => h("th", { scope: "col", class: at ? "number" : null }, name)));
 }
@@ -54,9 +59,9 @@ export function trustPanel(report: Report): HTMLElement | null {
     if (!region) return [];
     const interval = region.expected_dice_interval;
     const light = region.reliability;
-    return h(
+    const row = h(
       "tr",
-      {},
+      { class: region.reliability_advice ? "advised" : null },
       h("th", { scope: "row" }, REGION_NAMES[name]),
       h("td", {}, light ? h("span", { class: `light ${light}`, "aria-hidden": "true" }) : null, light ?? "not graded: none found"),
       h(
@@ -66,6 +71,8 @@ export function trustPanel(report: Report): HTMLElement | null {
         interval && h("small", {}, `${Math.round(interval[0] * 100)} to ${percent(interval[1])}`),
       ),
     );
+    if (!region.reliability_advice) return [row];
+    return [row, h("tr", { class: "advice" }, h("td", { colspan: 3 }, sentence(region.reliability_advice)))];
   });
   return panel(
     "Reliability in this case",

@@ -140,6 +140,7 @@ def _region(prediction: Prediction, region: Region, trust: RegionTrust) -> dict[
         "expected_dice": None if trust.expected_dice is None else round(trust.expected_dice, 4),
         "expected_dice_interval": _rounded(trust.dice_interval, 4),
         "reliability": None if trust.grade is None else trust.grade.value,
+        "reliability_advice": trust.action,
     }
 
 

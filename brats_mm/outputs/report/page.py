@@ -20,7 +20,6 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.outputs.report.pictures import OUTLINES, Drawing, Drawn, entropy_gradient
 from brats_mm.outputs.report.source import ReportSource, source_of
 from brats_mm.outputs.report.steps import step_rows
-from brats_mm.trust.case_dice import Grade, outline_advice
 
 CLOSE_LOOKS = 6
 """Number of uncertain regions shown with images. The others are listed in a table."""
@@ -95,12 +94,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         most_nats=MAX_COMPARTMENT_NATS,
         steps=step_rows(report.get("preparation")),
         trust=report.get("trust"),
-        outline_advice=_outline_advice,
     )
-
-
-def _outline_advice(reliability: str, interval: Sequence[float] | None) -> str:
-    return outline_advice(Grade(reliability), None if interval is None else (interval[0], interval[1]))
 
 
 def _axis_ml(report: Mapping[str, Any]) -> float:

@@ -127,7 +127,7 @@ def _reliability(prediction: Prediction, region: Region, trust: RegionTrust) -> 
         volume += f" ({' to '.join(map(format_ml, trust.volume_interval_ml))})"
     if trust.grade is None or trust.expected_dice is None:
         return f"{volume}, not graded."
-    return f"{volume}, {trust.grade.value}, expected Dice {trust.expected_dice:.2f}."
+    return f"{volume}, expected Dice {trust.expected_dice:.2f}, {trust.grade.value}: {trust.action}."
 
 
 def _box_mm(image: Volume, grid: Grid) -> tuple[np.ndarray, np.ndarray]:

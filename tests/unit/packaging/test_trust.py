@@ -56,6 +56,9 @@ def test_profile_figures_and_tables_are_written(evaluation, bundle, tmp_path):
     assert wt["segmentations"] == 150
     assert wt["calibrated"]["mean_absolute_error"] < 0.02 < wt["estimate"]["mean_absolute_error"]
     assert wt["calibrated"]["spearman"] > 0.95
+    in_use, *higher = wt["limits"]
+    assert (in_use["limit"], in_use["unreliable"]) == (0.5, wt["grades"]["unreliable"]["segmentations"])
+    assert all(in_use["failures"] <= one["failures"] <= one["all_failures"] for one in higher)
     assert figures["counterintuitive"]["wt"]["rate"] == 0
     assert figures["class_ece"]["et"] == {"before_temperatures": 0.2, "after_temperatures": 0.1}
     assert figures["advice"]["et"]["table"]["right"] == 1

@@ -36,9 +36,11 @@ def prediction_of(probability: float, *, profile=PROFILE, expected=None, availab
 
 
 def test_input_warnings_precede_no_tumour_warning():
-    prediction = replace(prediction_of(0.5), warnings=("T1 looks like a mask.",))
+    """The score is 0.67 and 0.75."""
+    profile = replace(PROFILE, no_tumour_scores={2: 0.71})
+    prediction = replace(prediction_of(0.5, profile=profile), warnings=("T1 looks like a mask.",))
     assert assess(prediction).warnings[:2] == ("T1 looks like a mask.", NO_TUMOUR)
-    assert NO_TUMOUR not in assess(prediction_of(0.6)).warnings
+    assert NO_TUMOUR not in assess(prediction_of(0.6, profile=profile)).warnings
     unfitted = prediction_of(0.5, profile=None)
     assert NO_TUMOUR not in assess(unfitted).warnings, "measured with the weights of the profile"
 

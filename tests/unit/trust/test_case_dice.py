@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.regions import Region
+from brats_mm.domain.trust_profile import LightRecord
 from brats_mm.trust.case_dice import Grade, estimate_dice, grade_of, outline_advice, reliability_warnings
 
 
@@ -62,3 +63,8 @@ def test_warns_only_of_unreliable_regions():
 )
 def test_outline_advice_follows_grade_and_lower_interval_limit(grade, interval, advice):
     assert outline_advice(grade, interval) == advice
+
+
+def test_outline_advice_states_how_often_the_grade_was_wrong():
+    advice = outline_advice(Grade.REVIEW, (0.37, 1.0), LightRecord(outlines=130, poor=45))
+    assert advice == "compare it with the images before use. Of 130 such outlines, 45 had a Dice below 50 %"

@@ -91,6 +91,20 @@ def test_left_out_estimates_use_other_cases():
     assert all(one.expected_dice > 0.5 and one.mean_dice > 0.5 for one in responses)
 
 
+def test_each_light_counts_its_outlines_and_the_poor_ones():
+    """The Dice of 12 cases and 15 subsets is 0.1 to 0.69, so no outline is reliable."""
+    profile = fit_profile(made_records(12))
+    for region in Region:
+        counts = profile.lights[region]
+        assert sum(one.outlines for one in counts.values()) == 12 * 15
+        assert sum(one.poor for one in counts.values()) == sum(
+            one.dice < 0.5 for one in made_records(12) if one.region == region.value
+        )
+        assert counts.keys() == {"review", "unreliable"}
+        assert counts["review"].poor / counts["review"].outlines < 0.1
+        assert counts["unreliable"].poor / counts["unreliable"].outlines > 0.9
+
+
 def test_left_out_gains_are_exact_when_all_cases_agree():
     gains = [one for one in predict_left_out(made_records(10)).gains if one.kind == FITTED]
     assert len(gains) == 10 * 28 * len(REGIONS)  # 28 pairs of a subset and an absent sequence

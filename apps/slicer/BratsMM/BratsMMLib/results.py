@@ -29,6 +29,7 @@ class VolumeRow:
     entropy_nats: float | None
     expected_dice: float | None = None
     reliability: str | None = None
+    advice: str | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -212,6 +213,7 @@ def _row(region: str, values: dict[str, Any]) -> VolumeRow:
         entropy_nats=None if entropy is None else float(entropy),
         expected_dice=None if dice is None else float(dice),
         reliability=None if grade is None else str(grade),
+        advice=values.get("reliability_advice"),
     )
 
 
