@@ -2,9 +2,10 @@
 
     python docs/tools/make_pictures.py --list
     python docs/tools/make_pictures.py gallery icon
-    python docs/tools/make_pictures.py viewer slicer report --case CASE
+    python docs/tools/make_pictures.py viewer slicer report
 
-Show only cases whose licence allows to publish their images. The pages name case 00003 of BraTS 2021 (CC BY 4.0).
+Viewer, Slicer and report show the synthetic head of the gallery. Show other cases only if their licence allows to
+publish their images.
 """
 
 import argparse
@@ -25,10 +26,22 @@ ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 BUNDLE = ROOT / "bundles" / "brats_mm_segmentation"
 SHOWN = ("t1ce", "flair")
-"""Sequences of the case in the pictures of viewer, Slicer and report. The others count as missing."""
+"""Sequences of the head in the pictures of viewer and report. The others count as missing."""
+
+UNCERTAIN = ("t2", "flair")
+"""Sequences in the pictures of Slicer. Without T1ce, the model is uncertain inside the tumour."""
+
+SEED = 1
+"""Seed of that head, as in the gallery."""
 
 CLOSER = "3"
 """Magnification of the close view in Slicer."""
+
+WIDTH, HEIGHT = 880, 1976
+"""Size of the report on the screen, down to the first row of key slices."""
+
+SPARE = 200
+"""Additional height of the window, because Chromium leaves the lowest part blank."""
 
 LONGEST_START_S = 300
 
@@ -69,7 +82,6 @@ def main() -> int:
     known = ", ".join(GROUPS)
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{known} (default: all that can be drawn)")
     parser.add_argument("--list", action="store_true", help="list the groups with their pictures and needs, and stop")
-    parser.add_argument("--case", type=Path, help="folder of one case with T1ce and FLAIR")
     parser.add_argument("--raw-case", type=Path, help="folder of one raw case, for `raw`")
     parser.add_argument("--cases", type=Path, help="folder of labelled cases, for `failures`")
     parser.add_argument(
@@ -111,27 +123,26 @@ def brats_mm(*words: str | Path) -> None:
     run(*BRATS_MM, *words)
 
 
-def shown_files(case: Path) -> dict[str, Path]:
-    """Return the files of the shown sequences of a case."""
-    from brats_mm.data.datalist import find_item
+def shown_files(folder: Path, names: tuple[str, ...] = SHOWN) -> dict[str, Path]:
+    """Write the synthetic head, and return the files of these sequences."""
+    from brats_mm.pipeline.demo import write_head
 
-    item = find_item(case.resolve())
-    images = item["image"] if item else {}
-    if not set(SHOWN) <= set(images):
-        raise SystemExit(f"{case} has no {' and '.join(SHOWN)}. Give a folder with both.")
-    return {name: Path(images[name]) for name in SHOWN}
+    files, _ = write_head(folder, seed=SEED)
+    return {modality.value: file for modality, file in files.items() if modality.value in names}
 
 
-def segmented(case: Path, output: Path, *words: str) -> None:
-    """Segment the shown sequences of a case."""
-    named = [word for name, file in shown_files(case).items() for word in (f"--{name}", str(file))]
+def segmented(folder: Path, names: tuple[str, ...], *words: str) -> Path:
+    """Segment these sequences of the synthetic head, and return the folder of results."""
+    output = folder / "result"
+    named = [word for name, file in shown_files(folder / "head", names).items() for word in (f"--{name}", str(file))]
     brats_mm("segment", *named, "-o", output, *words)
+    return output
 
 
-def draw_viewer(options: argparse.Namespace) -> None:
+def draw_viewer(_: argparse.Namespace) -> None:
     """Take pictures of the browser viewer on a service of this checkout."""
-    with serving() as url:
-        python("apps/viewer/screenshots.py", url, PICTURES, *shown_files(options.case).values())
+    with tempfile.TemporaryDirectory() as folder, serving() as url:
+        python("apps/viewer/screenshots.py", url, PICTURES, *shown_files(Path(folder) / "head").values())
 
 
 @contextlib.contextmanager
@@ -169,29 +180,27 @@ def answers(url: str) -> bool:
     return True
 
 
-def draw_slicer(options: argparse.Namespace) -> None:
-    """Draw the scene of a case with the core of 3D Slicer."""
+def draw_slicer(_: argparse.Namespace) -> None:
+    """Draw the scene of the head with the core of 3D Slicer."""
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "result"
-        segmented(options.case, output, "--scene")
-        scene = output / "scene.mrb"
+        scene = segmented(Path(folder), UNCERTAIN, "--scene") / "scene.mrb"
         python("apps/slicer/tools/draw_views.py", scene, "-o", PICTURES / "slicer-scene.jpg")
         python("apps/slicer/tools/draw_views.py", scene, "-o", PICTURES / "slicer-close.jpg", "--closer", CLOSER)
 
 
-def draw_report(options: argparse.Namespace) -> None:
-    """Take pictures of the report page of a case, on the screen and printed."""
+def draw_report(_: argparse.Namespace) -> None:
+    """Take pictures of the report page of the head, on the screen and printed."""
     from PIL import Image
 
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "result"
-        segmented(options.case, output, "--report")
+        output = segmented(Path(folder), SHOWN, "--report")
         page, pdf, screen = (output / "report.html").as_uri(), Path(folder) / "report.pdf", Path(folder) / "screen.png"
         chromium = ("chromium", "--headless", "--no-sandbox", "--hide-scrollbars")
-        run(*chromium, f"--screenshot={screen}", "--window-size=880,1864", page)
+        run(*chromium, f"--screenshot={screen}", f"--window-size={WIDTH},{HEIGHT + SPARE}", page)
         run(*chromium, f"--print-to-pdf={pdf}", "--no-pdf-header-footer", page)
         run("pdftoppm", "-png", "-r", "66", pdf, Path(folder) / "page")
-        Image.open(screen).convert("RGB").save(PICTURES / "report_screen.jpg", quality=85)
+        shown = Image.open(screen).convert("RGB").crop((0, 0, WIDTH, HEIGHT))
+        shown.save(PICTURES / "report_screen.jpg", quality=85)
         sheets = [Image.open(path).convert("RGB") for path in sorted(Path(folder).glob("page-*.png"))[:3]]
         gap = 4
         printed = Image.new("RGB", (sum(sheet.width + gap for sheet in sheets) - gap, sheets[0].height), (90, 90, 90))
@@ -252,25 +261,22 @@ GROUPS = {
     ),
     "viewer": Group(
         _in_docs(*(f"viewer-{name}.png" for name in SCREENS)),
-        "--case, playwright, chromium, and the built page (apps/viewer/screenshots.py)",
+        "playwright, chromium, and the built page (apps/viewer/screenshots.py)",
         draw_viewer,
         programs=("chromium",),
         modules=("playwright", "brats_mm_service"),
-        inputs=("case",),
     ),
     "slicer": Group(
         _in_docs("slicer-scene.jpg", "slicer-close.jpg"),
-        "--case, and slicer-core with Python 3.11 (apps/slicer/tools/draw_views.py)",
+        "slicer-core with Python 3.11 (apps/slicer/tools/draw_views.py)",
         draw_slicer,
         modules=("slicer",),
-        inputs=("case",),
     ),
     "report": Group(
         _in_docs("report_screen.jpg", "report_printed.jpg"),
-        "--case, chromium, and pdftoppm of poppler-utils",
+        "chromium, and pdftoppm of poppler-utils",
         draw_report,
         programs=("chromium", "pdftoppm"),
-        inputs=("case",),
     ),
     "raw": Group(
         _in_docs("raw_tcga.jpg"),

@@ -48,7 +48,7 @@ def test_each_picture_is_shown_on_a_page():
 
 
 def test_group_reports_missing_requirements(tool):
-    nothing = argparse.Namespace(case=None, raw_case=None, cases=None, show=None, evaluation=None)
+    nothing = argparse.Namespace(raw_case=None, cases=None, show=None, evaluation=None)
     assert tool.GROUPS["icon"].lacks(nothing) == []
     assert tool.GROUPS["failures"].lacks(nothing) == ["--cases", "--show"]
     group = tool.Group((), "", lambda _: None, programs=("no-such-program",), modules=("no_such_package",))
@@ -110,15 +110,16 @@ class Recorder:
     ],
 )
 def test_commands_of_each_group_parse(tool, monkeypatch, tmp_path, group, commands):
-    for name in tool.SHOWN:
-        (tmp_path / "case" / f"case-{name}.nii.gz").parent.mkdir(exist_ok=True)
-        (tmp_path / "case" / f"case-{name}.nii.gz").touch()
     recorder = Recorder(tool.BRATS_MM)
     monkeypatch.setattr(tool.subprocess, "run", recorder)
     monkeypatch.setattr(tool, "serving", lambda: contextlib.nullcontext("http://127.0.0.1:1"))
     monkeypatch.setattr(tool, "PICTURES", tmp_path)
-    case = tmp_path / "case"
-    given = argparse.Namespace(case=case, raw_case=case, cases=tmp_path, show=["A:t1+flair"], evaluation=tmp_path)
+    monkeypatch.setattr(
+        tool,
+        "shown_files",
+        lambda folder, names=tool.SHOWN: {name: folder / f"head-{name}.nii.gz" for name in names},
+    )
+    given = argparse.Namespace(raw_case=tmp_path, cases=tmp_path, show=["A:t1+flair"], evaluation=tmp_path)
     tool.GROUPS[group].draw(given)
     assert recorder.commands == commands
 

@@ -50,6 +50,8 @@ export function volumesPanel(report: Report, goTo: (region: Region) => void): HT
   );
 }
 
+const SUCH_OUTLINES = "Such outlines: those of the labelled cases with any sequences and the same light.";
+
 /** Reliability of each region's outline in this case. Null for results of earlier versions. */
 export function trustPanel(report: Report): HTMLElement | null {
   const trust = report.trust;
@@ -79,7 +81,7 @@ export function trustPanel(report: Report): HTMLElement | null {
     "trust",
     h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Region"), h("th", { scope: "col" }, "reliability"), h("th", { scope: "col", class: "number" }, "expected Dice"))), h("tbody", {}, ...rows)),
     trust.advice && h("p", {}, h("strong", {}, trust.advice)),
-    h("p", { class: "hint" }, trust.statement),
+    h("p", { class: "hint" }, trust.calibrated ? `${trust.statement} ${SUCH_OUTLINES}` : trust.statement),
   );
 }
 
