@@ -129,9 +129,7 @@ def warning_block(heads: Iterable[Mapping[Availability, Estimates]], cases: Mapp
         )
     for count, limit in limits.items():
         group = [one for one in real if len(one[0]) == count]
-        lines.append(
-            f"| any {count} | {limit:.2f} | - | {_warned(group)} | - | {_limit(group, min)} |"
-        )
+        lines.append(f"| any {count} | {limit:.2f} | - | {_warned(group)} | - | {_limit(group, min)} |")
     return "\n".join(lines)
 
 
