@@ -90,11 +90,13 @@ def _pair(path: Path) -> tuple[Path, Path]:
 def _read_header(header_path: Path, path: Path) -> Any:
     """Read a header with harmless faults corrected. nibabel does not check it, because it would log them."""
     block = read_start(header_path, 540)
-    kind = _HEADERS.get(int.from_bytes(block[:4], "little")) or _HEADERS.get(int.from_bytes(block[:4], "big"))
+    little = _HEADERS.get(int.from_bytes(block[:4], "little"))
+    kind = little or _HEADERS.get(int.from_bytes(block[:4], "big"))
     single = image_suffix(path.name) in NIFTI_SUFFIXES
     if kind is None or len(block) < kind.sizeof_hdr:
         raise _no_nifti(path)
-    header = kind(block[: kind.sizeof_hdr], check=False)
+    # Given the byte order, nibabel does not guess it from the number of axes, which may be damaged.
+    header = kind(block[: kind.sizeof_hdr], "<" if little else ">", check=False)
     magic = bytes(header["magic"].item()[:3])
     if single and magic in _PAIR:
         raise VolumeError(
@@ -155,6 +157,9 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
 
 def _stored_shape(header: Any) -> tuple[int, ...]:
     """Return the shape of the header, with one axis for volumes. ITK stores components along the fifth axis."""
+    axes = int(header["dim"][0])
+    if not 0 <= axes <= 7:
+        raise ValueError(f"it has {axes} axes")
     shape = header.get_data_shape()
     behind = [side or 1 for side in shape[3:]]  # some programs write 0 for an axis that does not exist
     if sum(side > 1 for side in behind) > 1:
@@ -204,10 +209,10 @@ def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[G
         affine = sform
         if not _is_plausible(sizes) or notes:
             notes = ["the voxel spacing of the header is invalid, so the spacing of the sform is used"]
-        if qform_code > 0 and (qform is None or not usable_affine(qform)):
-            qform, qform_code = None, 0
+        if qform_code > 0 and qform is None:
+            qform_code = 0
             notes = notes or ["the qform of the header is invalid, so the sform is used"]
-    elif qform_code > 0 and qform is not None and usable_affine(qform):
+    elif qform_code > 0 and qform is not None:
         affine = qform
         if sform_code > 0:
             sform, sform_code = np.full((4, 4), np.nan), 0
@@ -240,9 +245,9 @@ def _is_plausible(sizes: list[float]) -> bool:
 
 
 def _qform(header: Any) -> npt.NDArray[np.float64] | None:
-    """Return the header's qform, or None if it cannot be computed."""
+    """Return the header's qform, or None if it cannot be computed or written to the results."""
     try:
         qform = np.asarray(header.get_qform(), np.float64)
     except (HeaderDataError, ValueError):
         return None
-    return qform if np.isfinite(qform).all() else None
+    return qform if usable_affine(qform) else None

@@ -11,6 +11,7 @@ from brats_mm.errors import VolumeError
 from brats_mm.io.case import read_scans
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_volume
+from brats_mm.outputs.nifti import header_of
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, -1, 0, 8], [0, 0, 2, -7], [0, 0, 0, 1]])
 DATA = np.random.default_rng(0).integers(1, 900, (10, 9, 8)).astype(np.int16)
@@ -42,15 +43,38 @@ def volume(tmp_path, *changes):
         ([("<f", 292, NAN)], "sform"),
         ([("<3f", 256, NAN, NAN, NAN)], "qform"),
         ([("<3f", 256, 2, 2, 2)], "qform"),
+        ([("<3f", 80, 0, 0, 0), ("<h", 252, 0)], "spacing"),
+        ([("<3f", 80, 1, NAN, 1), ("<h", 252, 0)], "spacing"),
         ([("<f", 108, 0.0)], "where the voxels begin"),
     ],
-    ids=["NaN", "infinite", "zero", "negative", "NaN sform", "flat", "NaN offset", "NaN turn", "long turn", "voxels"],
+    ids=[
+        "NaN",
+        "infinite",
+        "zero",
+        "negative",
+        "NaN sform",
+        "flat",
+        "NaN offset",
+        "NaN turn",
+        "long turn",
+        "zero without qform",
+        "NaN without qform",
+        "voxels",
+    ],
 )
 def test_fault_is_repaired_from_other_fields_with_note(tmp_path, changes, note):
     read = volume(tmp_path, *changes)
     np.testing.assert_array_equal(read.data, DATA)
     np.testing.assert_allclose(read.grid.affine, AFFINE, atol=1e-5)
     assert note in " ".join(read.notes)
+    header = header_of(read.grid, np.dtype("<u1"), "a result on the same grid")
+    np.testing.assert_allclose(header.get_best_affine(), AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [8, 1000, -3])
+def test_impossible_number_of_axes_does_not_change_the_byte_order(tmp_path, axes):
+    with pytest.raises(VolumeError, match=f"header of t1.nii.gz is damaged .it has {axes} axes."):
+        volume(tmp_path, ("<h", 40, axes))
 
 
 @pytest.mark.parametrize("changes", [[("<2h", 252, 9, 9)], [("<2h", 252, 0, 9)], [("<h", 252, 6)], [("<h", 252, -3)]])
