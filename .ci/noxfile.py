@@ -29,6 +29,14 @@ def tests(session: nox.Session, torch: str) -> None:
 
 
 @nox.session(python="3.11")
+def federated(session: nox.Session) -> None:
+    """Run the test of NVFlare's simulator, which other sessions skip."""
+    session.chdir(ROOT)
+    session.install("-c", "constraints.txt", "-e", ".[test]", "monai-nvflare>=0.4")
+    session.run("python", "-m", "pytest", "-m", "", "tests/unit/learning/test_federated_job.py", *session.posargs)
+
+
+@nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
     """Run ruff, mypy and the import contracts."""
     session.chdir(ROOT)

@@ -6,12 +6,10 @@ import re
 import shutil
 import time
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
-from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.options import ModelOptions
 from brats_mm.errors import Cancelled, CaseError, OptionError, OutputError, TrainingError
 from brats_mm.io.bundle import Bundle, checked_hash
@@ -31,20 +29,8 @@ from brats_mm.learning.versions import BUNDLE, REPORT
 from brats_mm.networks.presets import cross_sequence
 from brats_mm.training.timed.packing import PackedCase
 from tests.fakes.networks import tiny_mixture
+from tests.fakes.training_sites import planned
 from tests.unit.learning.test_corrections import made
-
-
-def planned(folder, name, use, seed):
-    """A synthetic head with its true label."""
-    phantom = make_phantom(seed, (64, 72, 56))
-    (folder / name).mkdir(parents=True)
-    for modality, volume in phantom.images.items():
-        image = nib.Nifti1Image(volume.data.astype(np.float32), volume.grid.affine)
-        nib.save(image, folder / name / f"{modality.value}.nii.gz")
-    affine = next(iter(phantom.images.values())).grid.affine
-    nib.save(nib.Nifti1Image(phantom.labels, affine), folder / name / "labels.nii.gz")
-    sequences = {modality.value: f"{name}/{modality.value}.nii.gz" for modality in phantom.images}
-    return PlannedCase(name, use, sequences, f"{name}/labels.nii.gz")
 
 
 @pytest.fixture(scope="module")

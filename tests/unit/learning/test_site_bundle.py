@@ -13,44 +13,12 @@ from brats_mm.errors import BundleError, OptionError
 from brats_mm.io.bundle import Bundle, checked_hash, default_bundle
 from brats_mm.learning.corrections import Role
 from brats_mm.learning.fine_tune import write_version
-from brats_mm.learning.plan import FineTuning, TrainingPlan
 from brats_mm.learning.site_bundle import TRAINED, plan_of_corrections, write_site_bundle
 from brats_mm.learning.store import LABELS, CorrectionStore
 from brats_mm.learning.versions import ModelVersions
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from tests.fakes.training_sites import plan_of
 from tests.unit.learning.test_corrections import made
-from tests.unit.learning.test_fine_tune import planned
-
-SMALL = {
-    "device": "cpu",
-    "window": [48, 48, 48],
-    "validation_window": [48, 48, 48],
-    "augmentation": "paper",
-    "learning_rate": 0.01,
-    "epochs": 3,
-    "check_cases": False,
-}
-
-
-def plan_of(folder, seed):
-    """A plan with one synthetic head to train on, and another to evaluate on."""
-    cases = (planned(folder, "one", "training", seed), planned(folder, "two", "held_out", seed + 1))
-    return TrainingPlan("0.8.0+site.1", "0.8.0", FineTuning(batch=1), cases)
-
-
-@pytest.fixture
-def sites(tiny_bundle, tmp_path):
-    """Bundles of two sites, with two synthetic heads each."""
-    return [
-        write_site_bundle(
-            plan_of(tmp_path / f"cases-{name}", seed),
-            tmp_path / f"cases-{name}",
-            Bundle(tiny_bundle),
-            tmp_path / name,
-            {**SMALL, "spacing_mm": 2.0},
-        )
-        for name, seed in (("a", 3), ("b", 5))
-    ]
 
 
 def test_site_train_json_names_cases_and_starts_from_parent_weights(tiny_bundle, tmp_path):
