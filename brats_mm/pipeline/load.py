@@ -13,7 +13,7 @@ from brats_mm.domain.case import Case, CaseFiles, Scans
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.volume import Volume
-from brats_mm.errors import CaseError, OptionError
+from brats_mm.errors import CaseError, InputError, OptionError
 from brats_mm.io.case import read_scans
 from brats_mm.io.case_files import is_four_dimensional
 from brats_mm.io.dicom.header import is_dicom
@@ -156,7 +156,11 @@ def open_input(path: Path) -> Iterator[Path]:
         yield path
     elif is_zip(path):
         with tempfile.TemporaryDirectory(prefix="brats-mm-") as temporary:
-            yield unpack(path, Path(temporary) / "unpacked").folder
+            folder = Path(temporary) / (path.stem or "case")
+            try:
+                yield unpack(path, folder).folder
+            except InputError as error:  # the user knows the zip, not the temporary folder
+                raise type(error)(str(error).replace(str(folder), str(path))) from error
     elif path.name.upper() == "DICOMDIR":
         yield path.parent
     else:
