@@ -221,7 +221,7 @@ def alone_s_and_gb(folder: Path, name: str, bundle: Path | None) -> dict[str, fl
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def answer_alone(folder: str, name: str, bundle: str, start: float) -> None:
+def predict_alone(folder: str, name: str, bundle: str, start: float) -> None:
     """Run in that process."""
     if name in (PLAIN, UNCUT):
         make_ways(Path(bundle) if bundle else None, (), uncut=True)[name](load_case(Path(folder)))

@@ -29,7 +29,7 @@ from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.case import Case
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.orientation import FRONT_LEAD, front_lead
+from brats_mm.domain.orientation import FRONT_LEAD, anterior_offset
 from brats_mm.domain.regions import Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.volume import Array, Grid, Volume
@@ -41,7 +41,7 @@ from brats_mm.io.volume import read_volume
 from brats_mm.packaging.trust import with_blocks
 from brats_mm.trust.input_checks.check import Check, check_inputs, flat_share
 from brats_mm.trust.input_checks.coarse import STEP_MM, coarse_image, frame_of, in_frame, union
-from brats_mm.trust.input_checks.contrast import ContrastModel, contrast_features, likeliest
+from brats_mm.trust.input_checks.contrast import ContrastModel, contrast_features, most_likely_assignment
 from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
 from brats_mm.trust.input_checks.reference import REFERENCE_FILE, Reference, default_reference, save_reference
 
@@ -112,7 +112,7 @@ def exchange_leads(features: npt.NDArray[np.float64]) -> tuple[float, ...]:
         model = fit_contrast(features[~held])
         for case in model.log_likelihoods(features[held]):
             for subset in SUBSETS:
-                leads[len(subset)].append(likeliest({m: case[m.channel] for m in subset}).lead)
+                leads[len(subset)].append(most_likely_assignment({m: case[m.channel] for m in subset}).lead)
     return tuple(max(LEAST_LEAD, float(np.quantile(leads[size], 0.985))) for size in (1, 2, 3, 4))
 
 
@@ -380,19 +380,19 @@ def heads_below(folder: Path) -> Iterator[tuple[str, Mask]]:
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = find_case(case)
         head = coarse_image(read_volume(Path(next(iter(files.paths.values()))))).inside
-        if front_lead(head, (STEP_MM,) * 3) is not None:
+        if anterior_offset(head, (STEP_MM,) * 3) is not None:
             yield case.name, head
 
 
-def told_backwards(head: Mask, reference: Reference) -> tuple[bool, bool]:
+def exchanged_headers(head: Mask, reference: Reference) -> tuple[bool, bool]:
     """Whether the check of the shape, and that of the lowest part, find a head whose front and back are exchanged."""
     shape = shape_of(head, reference.mean_brain)
     is_turned = shape.likeness >= reference.least_likeness and shape.turn != UPRIGHT
-    lead = front_lead(head, (STEP_MM,) * 3)
+    lead = anterior_offset(head, (STEP_MM,) * 3)
     return is_turned and shape.lead > reference.turn_lead, lead is not None and lead > FRONT_LEAD
 
 
-def without_lowest(head: Mask, height_mm: float) -> Mask:
+def cut_off_lowest(head: Mask, height_mm: float) -> Mask:
     cut = head.copy()
     cut[:, :, : np.flatnonzero(head.any(axis=(0, 1)))[0] + round(height_mm / STEP_MM)] = False
     return cut
@@ -401,7 +401,7 @@ def without_lowest(head: Mask, height_mm: float) -> Mask:
 def front_block(heads: Mapping[str, Mask], turned: Sequence[str]) -> str:
     """The table of front and back."""
     reference = default_reference()
-    leads = {name: float(front_lead(head, (STEP_MM,) * 3) or 0) for name, head in heads.items()}
+    leads = {name: float(anterior_offset(head, (STEP_MM,) * 3) or 0) for name, head in heads.items()}
     right = {name: head for name, head in heads.items() if name not in turned}
     wrong = {name: head for name, head in heads.items() if name in turned}
 
@@ -409,13 +409,13 @@ def front_block(heads: Mapping[str, Mask], turned: Sequence[str]) -> str:
         values = [leads[name] for name in names]
         return f"{min(values):.2f} to {max(values):.2f}" if values else "-"
 
-    rows = [("wrong header", [told_backwards(head, reference) for head in wrong.values()])]
+    rows = [("wrong header", [exchanged_headers(head, reference) for head in wrong.values()])]
     for height in LOWEST_MM:
         part = f" without its lowest {height} mm" if height else ""
-        cut = [without_lowest(head, height) for head in right.values()]
+        cut = [cut_off_lowest(head, height) for head in right.values()]
         rows += [
-            (f"exchanged on purpose{part}", [told_backwards(head[:, ::-1], reference) for head in cut]),
-            (f"right header{part} (false alarms)", [told_backwards(head, reference) for head in cut]),
+            (f"exchanged on purpose{part}", [exchanged_headers(head[:, ::-1], reference) for head in cut]),
+            (f"right header{part} (false alarms)", [exchanged_headers(head, reference) for head in cut]),
         ]
     lines = [
         f"{len(heads)} brains. The lowest part lies {span(right)} of the brain's length in front of its centre in "

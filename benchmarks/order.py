@@ -76,7 +76,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             total = PairTally()
             for case in dict.fromkeys(row["case"] for row in own):
                 total += tally_pairs({NAMED[row["subset"]]: row["dice"] for row in own if row["case"] == case})
-            rates.append(f"{100 * total.rate:.1f} / {100 * total.rate_by_a_point:.1f}")
+            rates.append(f"{100 * total.rate:.1f} / {100 * total.rate_above_one_point:.1f}")
             means.append(f"{100 * np.mean([row['dice'] for row in own]):.1f}")
         lines.append(f"| {share:g} | " + " | ".join([*rates, *means]) + " |")
     return "\n".join(lines)

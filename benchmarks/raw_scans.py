@@ -28,7 +28,7 @@ from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.resample import axis_weights
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.case import find_case, read_case
-from brats_mm.preprocessing.alignment_measures import measure, registration_warnings, side_of
+from brats_mm.preprocessing.alignment_measures import measure, prepare_side, registration_warnings
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.registration import register
 
@@ -53,7 +53,7 @@ def main() -> None:
         "--height", type=float, default=0.55, help="position of the slice, as a share of the brain's height"
     )
     options = machine.parse(parser)
-    run = {"registration": registration, "spoilt": spoilt, "segmentation": segmentation, "picture": picture}
+    run = {"registration": registration, "spoilt": corrupted, "segmentation": segmentation, "picture": picture}
     run[options.command](options)
 
 
@@ -141,21 +141,21 @@ def registration(options: argparse.Namespace) -> None:
     )
 
 
-def spoilt(options: argparse.Namespace) -> None:
+def corrupted(options: argparse.Namespace) -> None:
     """Count the warnings for transforms with a known error, and for inputs without a right transform."""
     rng = np.random.default_rng(options.seed)
     heads = [_head(options, name, seed) for seed, name in enumerate(options.names)]
     rows: dict[str, list[bool]] = {}
     for number, head in enumerate(heads):
         points = brain_points(head)
-        reference = side_of(scanned(head.images[Modality.T1CE], np.eye(4)))
+        reference = prepare_side(scanned(head.images[Modality.T1CE], np.eye(4)))
         for other in (Modality.T1, Modality.T2, Modality.FLAIR):
-            moving = side_of(scanned(head.images[other], np.eye(4)))
-            for name, matrix in {"right": np.eye(4), **_wrong(rng, points.mean(axis=0))}.items():
+            moving = prepare_side(scanned(head.images[other], np.eye(4)))
+            for name, matrix in {"right": np.eye(4), **_wrong_header(rng, points.mean(axis=0))}.items():
                 registered = replace(measure(reference, moving, matrix, start="given"), information_before_nats=0.0)
                 _note(rows, name, registered)
         stranger = heads[(number + 1) % len(heads)]
-        for name, volume in _hopeless(rng, head, stranger, Modality.FLAIR).items():
+        for name, volume in _has_failed(rng, head, stranger, Modality.FLAIR).items():
             registered = register(scanned(head.images[Modality.T1CE], np.eye(4)), volume)
             _note(rows, name, registered.alignment)
     for name, doubted in rows.items():
@@ -167,7 +167,7 @@ def _note(rows: dict[str, list[bool]], name: str, registered) -> None:
     print(name, {k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(registered).items()}, flush=True)
 
 
-def _wrong(rng: np.random.Generator, centre: np.ndarray) -> dict[str, np.ndarray]:
+def _wrong_header(rng: np.random.Generator, centre: np.ndarray) -> dict[str, np.ndarray]:
     made = {}
     for mm in (5, 10, 20):
         along = rng.standard_normal(3)
@@ -183,7 +183,7 @@ def _wrong(rng: np.random.Generator, centre: np.ndarray) -> dict[str, np.ndarray
     return made
 
 
-def _hopeless(rng: np.random.Generator, head: RawHead, stranger: RawHead, other: Modality) -> dict[str, Volume]:
+def _has_failed(rng: np.random.Generator, head: RawHead, stranger: RawHead, other: Modality) -> dict[str, Volume]:
     whole = scanned(head.images[other], np.eye(4))
     noise = np.abs(rng.standard_normal(whole.data.shape)).astype(np.float32)
     upended = whole.grid.affine.copy()

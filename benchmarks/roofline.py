@@ -29,7 +29,7 @@ SIDE = 2048
 WINDOWS = {"flair": (1, 1, 160, 192, 160), "cross": (1, 4, 96, 96, 96)}
 
 
-def roof(precision: str, repeat: int) -> float:
+def peak_gflops(precision: str, repeat: int) -> float:
     """Return the GFLOP/s of a large matrix product."""
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
     layer, other = (torch.randn(SIDE, SIDE).to(kind) for _ in range(2))
@@ -133,7 +133,7 @@ def measure(backends: list[str], repeat: int, windows: dict[str, tuple[int, ...]
             row |= {"backend": backend, "expert": expert, "window": list(shape), "gflop": sum(flops.values()) / 1e9}
             row["gflop_by_layer"] = {name: round(value / 1e9, 3) for name, value in flops.items()}
             row["gflops"] = row["gflop"] / row["s"]
-            row["roof_gflops"] = roof(row["precision"], repeat)
+            row["roof_gflops"] = peak_gflops(row["precision"], repeat)
             row["share"] = row["gflops"] / row["roof_gflops"]
             rows.append(row)
     return rows

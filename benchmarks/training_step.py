@@ -21,7 +21,7 @@ from typing import Any
 
 import machine
 import torch
-from roofline import flops_by_layer, roof
+from roofline import flops_by_layer, peak_gflops
 from torch import Tensor, nn
 
 from brats_mm.execution.malloc_tuning import tune_malloc
@@ -77,7 +77,7 @@ def measure(experts: Sequence[str], repeat: int, sizes: dict[str, tuple[int, ...
     """Return a row for each expert, precision and normalisation."""
     torch.manual_seed(0)
     rows: list[dict[str, Any]] = []
-    roofs = {precision: roof(precision, repeat) for precision in PRECISIONS}
+    roofs = {precision: peak_gflops(precision, repeat) for precision in PRECISIONS}
     for name in experts:
         expert = build_expert(name)
         crops = torch.randn(sizes[name]).contiguous(memory_format=torch.channels_last_3d)

@@ -21,7 +21,7 @@ from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import count, overlap
 
 
-def there_and_back(mask: np.ndarray, spacing_mm: Sequence[float], target_mm: float) -> np.ndarray:
+def resample_round_trip(mask: np.ndarray, spacing_mm: Sequence[float], target_mm: float) -> np.ndarray:
     """Resample a mask (h, w, d) to voxels of `target_mm` and back."""
     h, w, d = mask.shape
     x, y, z = (resampled_side(side, step, target_mm) for side, step in zip((h, w, d), spacing_mm, strict=True))
@@ -36,7 +36,8 @@ def ceilings(labelled: LabelledCase, spacings: Sequence[float]) -> list[list[flo
     return [
         [
             overlap(
-                count(there_and_back(masks[region], case.grid.spacing_mm, wanted), masks[region]), EmptyPolicy.BRATS
+                count(resample_round_trip(masks[region], case.grid.spacing_mm, wanted), masks[region]),
+                EmptyPolicy.BRATS,
             ).dice
             for region in REGIONS
         ]

@@ -78,10 +78,10 @@ def print_line(line: str, stream: TextIO | None) -> OSError | None:
     if stream is None:  # under pythonw
         return None
     try:
-        with _beside_bar():
+        with _without_bar():
             _print_escaped(line, stream)
     except OSError as error:
-        _drop(stream)
+        _silence(stream)
         return None if error.errno in (errno.EPIPE, errno.EINVAL) else error
     except ValueError:  # a closed stream
         return None
@@ -99,7 +99,7 @@ def _flush(stream: TextIO) -> None:
     try:
         stream.flush()
     except OSError:
-        _drop(stream)
+        _silence(stream)
     except ValueError:  # a closed stream
         return
 
@@ -118,7 +118,7 @@ def _print_result(line: str) -> None:
         raise OutputError(f"Standard output cannot be written: {error.strerror}. Free space, or choose another file.")
 
 
-def _drop(stream: TextIO) -> None:
+def _silence(stream: TextIO) -> None:
     """Redirect the stream and its buffered text to the null device."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -126,7 +126,7 @@ def _drop(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def _beside_bar() -> AbstractContextManager[Any]:
+def _without_bar() -> AbstractContextManager[Any]:
     """Remove the progress bar, if there is one, while a line is printed."""
     tqdm = sys.modules.get("tqdm")
     return nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode(file=sys.stderr)

@@ -113,7 +113,7 @@ def check_address_space() -> None:
 
 def explanation(error: BaseException) -> tuple[str, int] | None:
     """Return a message and exit code for an error of the system, or None for a bug."""
-    if _is_memory(error):
+    if _is_out_of_memory(error):
         message = (
             "Out of memory. Close other programs, raise the memory limit of this process, or use smaller windows "
             "(--window 96)."
@@ -129,7 +129,7 @@ def explanation(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
-def _is_memory(error: BaseException | None) -> bool:
+def _is_out_of_memory(error: BaseException | None) -> bool:
     """Return whether an error or one of its causes means that memory ran out."""
     seen_ids: set[int] = set()
     while error is not None and id(error) not in seen_ids:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from brats_mm.cohort.bids import bids_cases, count_bids_cases
-from brats_mm.cohort.records import CohortCase, name_fault
+from brats_mm.cohort.records import CohortCase, invalid_name_reason
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError
@@ -92,7 +92,9 @@ def _folder(path: Path) -> Manifest:
         )
     names = sorted(inside.name for inside in path.iterdir() if inside.is_dir() and not inside.name.startswith("."))
     return Manifest(
-        path, len(names), lambda: (CohortCase(name, folder=str(path / name), fault=name_fault(name)) for name in names)
+        path,
+        len(names),
+        lambda: (CohortCase(name, folder=str(path / name), fault=invalid_name_reason(name)) for name in names),
     )
 
 
@@ -124,7 +126,7 @@ def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
     if bool(folder) == bool(files):
         fault = "both a folder and files" if folder else "neither a folder nor a file"
         return CohortCase(name, fault=f"The case {name[:60]!r} has {fault} in the manifest. Specify one or the other.")
-    return CohortCase(name, str(start / folder) if folder else None, files, name_fault(name))
+    return CohortCase(name, str(start / folder) if folder else None, files, invalid_name_reason(name))
 
 
 def _csv_rows(path: Path) -> Iterator[Mapping[str, str]]:

@@ -85,7 +85,7 @@ class TaskResult:
     detail: str = ""
 
 
-def name_fault(name: str) -> str | None:
+def invalid_name_reason(name: str) -> str | None:
     """Return the reason why a name is invalid, or None for a valid name."""
     is_plain = name.isprintable() and not any(letter in name for letter in '/\\:*?"<>|')
     if name and is_plain and not name.startswith((".", " ")) and len(name.encode()) <= LONGEST_NAME:

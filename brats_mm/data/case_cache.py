@@ -51,7 +51,7 @@ def cached_cases(
     else:
         dataset = CacheDataset(list(data), transform, cache_rate=cache_rate, num_workers=1, progress=False)
     for transplant in _transplants(transform):
-        transplant.lend(PreparedCases(dataset))
+        transplant.set_donors(PreparedCases(dataset))
     return dataset
 
 

@@ -20,7 +20,7 @@ from brats_mm.data.split import patient_of
 from brats_mm.data.transforms import grid_of
 from brats_mm.domain.label_scheme import unknown_values
 from brats_mm.domain.lattice import match_lattice
-from brats_mm.domain.orientation import FRONT_LEAD, front_lead, set_directions
+from brats_mm.domain.orientation import FRONT_LEAD, anterior_offset, set_directions
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
 
@@ -125,7 +125,7 @@ def _findings_of(entry: str, stamps: tuple[FileStamp, ...]) -> Findings:
     item: Item = json.loads(entry)
     name, brains = item["name"], list[Volume]()
     faults = "; ".join(_item_faults(item, brains))
-    return Findings(name, f"{name}: {faults}" if faults else None, any(_is_backwards(brain) for brain in brains))
+    return Findings(name, f"{name}: {faults}" if faults else None, any(_has_exchanged_front(brain) for brain in brains))
 
 
 def _files_of(item: Item) -> list[str]:
@@ -133,13 +133,13 @@ def _files_of(item: Item) -> list[str]:
     return list(dict.fromkeys([*item["image"].values(), *([item["label"]] if "label" in item else [])]))
 
 
-def _is_backwards(brain: Volume) -> bool:
+def _has_exchanged_front(brain: Volume) -> bool:
     """Return whether front and back of a skull-stripped brain appear exchanged."""
     axes = brain.grid.ras_axes
     order = [next(axis for axis, (world, _) in enumerate(axes) if world == ras) for ras in range(3)]
     inside = np.flip(brain.foreground, tuple(axis for axis in range(3) if axes[axis][1] < 0)).transpose(order)
     across, along, up = (float(brain.grid.spacing_mm[axis]) for axis in order)
-    lead = front_lead(inside, (across, along, up))
+    lead = anterior_offset(inside, (across, along, up))
     return lead is not None and lead > FRONT_LEAD
 
 

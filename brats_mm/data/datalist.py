@@ -111,7 +111,7 @@ def make_datalist(
     root = Path(dataset_dir).expanduser()
     entries = [_relative(item, root) for item in (find_items(root) if items is None else items)]
     labelled = [item for item in entries if "label" in item]
-    _refuse_unknown([*validation, *testing], labelled, root)
+    _check_names([*validation, *testing], labelled, root)
     unlabelled = {item["name"] for item in entries} - {item["name"] for item in labelled}
     held_out_names = {*validation, *testing}
     return {
@@ -261,7 +261,7 @@ def _relative(item: Item, root: Path) -> Item:
     return {**relative, "label": Path(item["label"]).relative_to(root).as_posix()} if "label" in item else relative
 
 
-def _refuse_unknown(names: Collection[str], items: Sequence[Item], root: Path) -> None:
+def _check_names(names: Collection[str], items: Sequence[Item], root: Path) -> None:
     unknown = sorted(set(names) - {item["name"] for item in items})
     if unknown:
         raise CaseError(

@@ -43,7 +43,7 @@ def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, 
         spare = rng.random(len(MODALITIES))  # drawn for every case, so that a share does not change the other cases
         if not kept:
             kept.add(max(item["image"], key=lambda name: spare[Modality(name).channel]))
-    return [_keeping(item, kept) for item, kept in zip(items, keeping, strict=True)]
+    return [_keep_sequences(item, kept) for item, kept in zip(items, keeping, strict=True)]
 
 
 def parse_shares(words: Sequence[str]) -> dict[Modality, float]:
@@ -64,6 +64,6 @@ def _parse_share(word: str) -> tuple[Modality, float]:
         raise OptionError(f"{word!r} has no fraction. Use one such as {name}=0.1.") from error
 
 
-def _keeping(item: Item, kept: set[str]) -> Item:
+def _keep_sequences(item: Item, kept: set[str]) -> Item:
     by_sequence = (key for key in ("image", "volumes") if key in item)
     return {**item, **{key: {name: item[key][name] for name in item[key] if name in kept} for key in by_sequence}}

@@ -52,7 +52,9 @@ class LoadSequencesd(Transform):
         read = lru_cache(self._volume)  # sequences may share a file
         indices: Mapping[str, int] = data.get("volumes", {})
         volumes = {
-            modality: _clean(_one_of(read(files[modality.value]), indices.get(modality.value), files[modality.value]))
+            modality: _zero_background(
+                _select_volume(read(files[modality.value]), indices.get(modality.value), files[modality.value])
+            )
             for modality in self.modalities
             if modality.value in files
         }
@@ -75,7 +77,7 @@ class LoadSequencesd(Transform):
         available = torch.tensor([modality in volumes for modality in self.modalities])
         loaded: dict[Hashable, Any] = {"name": "unnamed", **data, "image": image, "available": available}
         if "label" in data:
-            label = _one_of(self._volume(data["label"]), None, data["label"])
+            label = _select_volume(self._volume(data["label"]), None, data["label"])
             loaded["label"] = MetaTensor(_onto(label, first).as_tensor(), affine=affine)
         return loaded
 
@@ -116,14 +118,14 @@ def _corrected(volume: MetaTensor, codes: str | None, name: str) -> Tensor:
         raise GridError(f"The case {name} of the list: {error}") from error
 
 
-def _clean(volume: MetaTensor) -> MetaTensor:
+def _zero_background(volume: MetaTensor) -> MetaTensor:
     """Return a sequence (1, h, w, d) with a background of exactly 0, as later transforms require."""
     data = volume.numpy()[0]
     clean = without_background(data)
     return volume if clean is data else MetaTensor(torch.from_numpy(clean)[None], meta=volume.meta)
 
 
-def _one_of(volumes: MetaTensor, index: int | None, path: str) -> MetaTensor:
+def _select_volume(volumes: MetaTensor, index: int | None, path: str) -> MetaTensor:
     """Return the volume (1, h, w, d) at an index of the fourth axis, or the only volume of the file."""
     if volumes.ndim != 4 or not (volumes.shape[0] == 1 if index is None else index < volumes.shape[0]):
         problem = "a sequence is one three-dimensional volume" if index is None else f"there is no volume {index}"

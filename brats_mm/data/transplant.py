@@ -72,7 +72,8 @@ class RandTransplantTumourd(RandomizableTransform):
     """Give a case a second tumour, taken from another training case that has all of its sequences.
 
     Works on whole prepared cases (z-scored, cropped to the brain, RAS, with `centres`). Adds the new tumour voxels to
-    `centres`, so that windows find them. Missing sequences stay exactly zero. Does nothing without donors (see `lend`).
+    `centres`, so that windows find them. Missing sequences stay exactly zero. Does nothing without donors (see
+    `set_donors`).
 
     Args:
         prob: probability of a transplant.
@@ -83,7 +84,7 @@ class RandTransplantTumourd(RandomizableTransform):
         self.share = prob
         self.donors: Donors | None = None
 
-    def lend(self, donors: Donors) -> None:
+    def set_donors(self, donors: Donors) -> None:
         """Set the cases to take tumours from."""
         self.donors = donors
 
@@ -119,11 +120,13 @@ def with_tumour_of(
     for _ in range(TRIES):
         candidate = mirror(piece) if rng.rand() < 0.5 else piece
         middle = (candidate.centre + rng.normal(0, SHIFT, 3)) * np.array(image.shape[1:])
-        placed = _set_in(image, label, candidate, [round(float(at)) for at in middle])
+        placed = _insert(image, label, candidate, [round(float(at)) for at in middle])
         if placed is not None:
             result = {**case, "image": placed[0], "label": placed[1]}
             return (
-                {**result, "centres": _more_centres(case["centres"], placed[1], label)} if "centres" in case else result
+                {**result, "centres": _extend_centres(case["centres"], placed[1], label)}
+                if "centres" in case
+                else result
             )
     return dict(case)
 
@@ -166,7 +169,7 @@ def mirror(piece: Piece) -> Piece:
     return Piece(piece.image.flip(1), piece.label.flip(1), piece.weight.flip(0), centre)
 
 
-def _set_in(image: Tensor, label: Tensor, piece: Piece, middle: list[int]) -> tuple[Tensor, Tensor] | None:
+def _insert(image: Tensor, label: Tensor, piece: Piece, middle: list[int]) -> tuple[Tensor, Tensor] | None:
     """Insert a piece centred on a voxel and return image and masks. None if it does not fit."""
     size = piece.weight.shape
     starts = [at - side // 2 for at, side in zip(middle, size, strict=True)]
@@ -203,7 +206,7 @@ def _matched(new: Tensor, old: Tensor, around: Tensor) -> Tensor:
     return matched
 
 
-def _more_centres(centres: Any, label: Tensor, before: Tensor) -> list[Tensor]:
+def _extend_centres(centres: Any, label: Tensor, before: Tensor) -> list[Tensor]:
     """Return window centres including those in the new tumour, in the order of `CropCandidatesd`."""
     brain, *tumours = centres
     grown = []

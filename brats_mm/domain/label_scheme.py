@@ -98,7 +98,7 @@ def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
         together = frozenset[int]().union(*(values[name] for name in names))
         scheme = _scheme_of(family, together)
         if scheme is None:
-            raise CaseError(_undecided(names, together))
+            raise CaseError(_undecided_error(names, together))
         schemes |= dict.fromkeys(names, scheme)
     return schemes
 
@@ -134,7 +134,7 @@ def _scheme_of(family: str, values: Values) -> LabelScheme | None:
     return LabelScheme.BRATS2024_POST_TREATMENT if family == "2023" else None
 
 
-def _undecided(names: Sequence[str], values: Values) -> str:
+def _undecided_error(names: Sequence[str], values: Values) -> str:
     names_text = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     values_text = ", ".join(str(value) for value in sorted(values))
     return (

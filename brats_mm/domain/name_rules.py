@@ -101,7 +101,7 @@ def read_names(names: Sequence[tuple[str, str]], folder: str = "") -> list[NameR
         replace(_first_reading(tail, stem, words_of(sub)), number=number or "")
         for tail, stem, (_, sub), number in zip(tails, stems, names, numbers, strict=True)
     ]
-    return _compared(readings, NameReading() if _starts_with_identifier(shared) else _read_shared(shared))
+    return _compare_readings(readings, NameReading() if _starts_with_identifier(shared) else _read_shared(shared))
 
 
 def _read_shared(words: Sequence[Word]) -> NameReading:
@@ -127,7 +127,7 @@ def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Wor
     return first
 
 
-def _compared(readings: list[NameReading], shared: NameReading) -> list[NameReading]:
+def _compare_readings(readings: list[NameReading], shared: NameReading) -> list[NameReading]:
     """Mark a T1 as ambiguous if only the other names of the folder show that its words may have another meaning.
 
     `T1_post` beside `FLAIR_post` can be a time point. `gd_T1` and `gd_FLAIR` share a word for contrast.

@@ -55,7 +55,7 @@ FRONT_LEAD = 0.05
 """
 
 
-def front_lead(inside: Mask, step_mm: tuple[float, float, float]) -> float | None:
+def anterior_offset(inside: Mask, step_mm: tuple[float, float, float]) -> float | None:
     """Return the distance of a brain's lowest part in front of its centre, as a fraction of the brain's length.
 
     Cerebellum and brain stem lie at the back, so the value is negative in a brain with a correct header.

@@ -156,13 +156,13 @@ class EvaluationCheckpoint:
         for name, value in plan.items():
             if saved.get(name) != value:
                 raise OptionError(
-                    f"{self._results} holds an evaluation with another {name}{_then_and_now(saved.get(name), value)}, "
-                    "so it cannot resume. Resume it with the same settings, choose another folder, or restart it with "
-                    "--overwrite."
+                    f"{self._results} holds an evaluation with another {name}"
+                    f"{_describe_change(saved.get(name), value)}, so it cannot resume. "
+                    "Resume it with the same settings, choose another folder, or restart it with --overwrite."
                 )
 
 
-def _then_and_now(then: Any, now: Any) -> str:
+def _describe_change(then: Any, now: Any) -> str:
     """Describe the difference of two values, or return an empty string if it is too long for a message."""
     if isinstance(then, dict) and isinstance(now, dict):
         differ = [key for key in now if then.get(key) != now[key]]

@@ -233,7 +233,7 @@ def _average(means: Iterable[RunningMean]) -> float | None:
 def _tally(tally: PairTally) -> dict[str, float | int]:
     return {
         "rate": tally.rate,
-        "rate_tolerance_1_point": tally.rate_by_a_point,
+        "rate_tolerance_1_point": tally.rate_above_one_point,
         "worse": tally.worse,
         "pairs": tally.pairs,
         "mean_dice_lost_where_worse": tally.mean_loss,

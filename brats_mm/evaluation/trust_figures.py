@@ -293,7 +293,7 @@ def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dic
     total = PairTally()
     for case in by_case.values():
         total += tally_pairs({subset: case[subset, region].dice for subset in SUBSETS if (subset, region) in case})
-    return {"pairs": total.pairs, "rate": total.rate, "rate_tolerance_1_point": total.rate_by_a_point}
+    return {"pairs": total.pairs, "rate": total.rate, "rate_tolerance_1_point": total.rate_above_one_point}
 
 
 def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
@@ -313,7 +313,7 @@ def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
             dice += best.values()
         result[str(margin)] = {
             "rate": total.rate,
-            "rate_tolerance_1_point": total.rate_by_a_point,
+            "rate_tolerance_1_point": total.rate_above_one_point,
             "mean_dice": _mean(dice),
         }
     return result

@@ -64,7 +64,7 @@ class LocalEngine(Generic[T, R]):
     def submit(self, task: T) -> None:
         """Submit a task. Tasks that must run alone go first."""
         self._waiting.add(task)
-        self._hand_out()
+        self._dispatch()
 
     def collect(self, timeout_s: float) -> list[Finished[T, R]]:
         """Return finished tasks, after waiting for at most `timeout_s` seconds if there are none.
@@ -76,22 +76,22 @@ class LocalEngine(Generic[T, R]):
         by_sign = {sign: worker for worker in self._workers for sign in (worker.pipe, worker.process.sentinel)}
         finished: list[Finished[T, R]] = []
         for worker in {by_sign[sign] for sign in wait(list(by_sign), timeout_s)}:  # type: ignore[index]
-            finished += self._received(worker)
+            finished += self._receive(worker)
             if not worker.process.is_alive():
-                finished += self._received(worker) + self._replaced(worker)
-        self._hand_out()
+                finished += self._receive(worker) + self._replace(worker)
+        self._dispatch()
         return finished
 
     def _start(self, slot: int) -> _Worker[T]:
         engine_end, worker_end = self._context.Pipe()
         arguments = (worker_end, self._make_runner, slot, self._threads)
         process = self._context.Process(target=work, args=arguments, name=f"brats-mm-{slot}", daemon=True)
-        with _no_interrupts():
+        with _ignore_interrupts():
             process.start()
         worker_end.close()
         return _Worker(process, engine_end, slot)
 
-    def _received(self, worker: _Worker[T]) -> list[Finished[T, R]]:
+    def _receive(self, worker: _Worker[T]) -> list[Finished[T, R]]:
         results = []
         try:
             while worker.pipe.poll(0):
@@ -106,7 +106,7 @@ class LocalEngine(Generic[T, R]):
             worker.process.join(timeout=5)
         return results
 
-    def _replaced(self, worker: _Worker[T]) -> list[Finished[T, R]]:
+    def _replace(self, worker: _Worker[T]) -> list[Finished[T, R]]:
         """Replace a dead worker. Its tasks are lost, except those that had not started."""
         worker.process.join()
         how = describe_exit(worker.process.exitcode)
@@ -119,11 +119,11 @@ class LocalEngine(Generic[T, R]):
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start(worker.slot)
         if not worker.ready:
-            self._waiting.put_back(worker.held.values())
+            self._waiting.requeue(worker.held.values())
             return []
         return [Finished[T, R](task, None, how) for task in worker.held.values()]
 
-    def _hand_out(self) -> None:
+    def _dispatch(self) -> None:
         """Send waiting tasks to workers with room."""
         while assignment := self._waiting.assign([worker.held.values() for worker in self._workers]):
             index, task = assignment
@@ -136,7 +136,7 @@ class LocalEngine(Generic[T, R]):
 
 
 @contextmanager
-def _no_interrupts() -> Iterator[None]:
+def _ignore_interrupts() -> Iterator[None]:
     """Ignore Ctrl-C in processes started inside the block, because a terminal sends it to all processes."""
     if not hasattr(signal, "pthread_sigmask"):  # (Windows)
         yield

@@ -15,7 +15,7 @@ from typing import Any
 
 from brats_mm.domain.options import option
 from brats_mm.errors import OptionError, first_line
-from brats_mm.execution.telemetry import switch_off
+from brats_mm.execution.telemetry import disable_usage_reports
 
 WORKERS = "workers"
 """Heading of the options about workers."""
@@ -44,7 +44,7 @@ def require_ray() -> None:
     """Raise an OptionError if Ray is not installed, and disable its usage reports."""
     if find_spec("ray") is None:
         raise OptionError('Ray is not installed. Run: pip install "brats-mm[ray]", or omit --ray.')
-    switch_off()
+    disable_usage_reports()
 
 
 @contextmanager
@@ -64,9 +64,9 @@ def connect(address: str) -> Iterator[None]:
         yield
         return
     try:
-        _reach(address)
+        _check_reachable(address)
         started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-        with _own_sigterm(), _environment(_NO_CLOUD if started else {}):
+        with _keep_sigterm_handler(), _environment(_NO_CLOUD if started else {}):
             ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="brats-mm", **started)
     except Exception as error:  # (Ray raises plain ones as well)
         raise OptionError(
@@ -95,13 +95,13 @@ def start_actor(kind: Callable[..., object], share: ActorShare, *arguments: obje
     return remote.options(**resources).remote(*arguments)
 
 
-def compute_on(threads: int) -> None:
+def set_compute_threads(threads: int) -> None:
     """Set the number of compute threads of an actor, before it imports numerical libraries. Ray's default is 1."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 @contextmanager
-def _own_sigterm() -> Iterator[None]:
+def _keep_sigterm_handler() -> Iterator[None]:
     """Keep this program's SIGTERM handler, because Ray's would end the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -128,7 +128,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _reach(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise an OSError if nothing listens at the address. Ray would retry for minutes."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "/" not in host:

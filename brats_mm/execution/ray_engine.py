@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any, Generic
 
 from brats_mm.errors import BratsMMError, ResourceError, first_line
-from brats_mm.execution.ray_cluster import ActorShare, compute_on, connect, require_ray, start_actor
+from brats_mm.execution.ray_cluster import ActorShare, connect, require_ray, set_compute_threads, start_actor
 from brats_mm.execution.tasks import (
     HELD,
     STARTS,
@@ -37,7 +37,7 @@ class TaskActor:
     """Actor in a Ray worker. Concurrent calls of `run` pass their tasks to one overlapped runner."""
 
     def __init__(self, make_runner: MakeRunner, slot: int, threads: int) -> None:
-        compute_on(threads)
+        set_compute_threads(threads)
         self._fault: BratsMMError | None = None
         self._tasks: SimpleQueue[Task] = SimpleQueue()
         self._results: dict[str, Future[Result]] = {}
@@ -61,10 +61,10 @@ class TaskActor:
 
     def _work(self, runner: Runner) -> None:
         while True:
-            for result in runner.run(chain([self._tasks.get()], self._at_hand())):
+            for result in runner.run(chain([self._tasks.get()], self._received_tasks())):
                 self._results.pop(result.name).set_result(result)
 
-    def _at_hand(self) -> Iterator[Task | None]:
+    def _received_tasks(self) -> Iterator[Task | None]:
         """Yield the received tasks, and None while there is no task."""
         while True:
             yield None if self._tasks.empty() else self._tasks.get()
@@ -124,7 +124,7 @@ class RayEngine(Generic[T, R]):
     def submit(self, task: T) -> None:
         """Submit a task. Tasks that must run alone go first."""
         self._waiting.add(task)
-        self._hand_out()
+        self._dispatch()
 
     def collect(self, timeout_s: float) -> list[Finished[T, R]]:
         """Return finished tasks, after waiting for at most `timeout_s` seconds if there are none.
@@ -135,22 +135,22 @@ class RayEngine(Generic[T, R]):
         """
         import ray
 
-        coming = {reference: worker for worker in self._workers for reference in _answers(worker)}
+        coming = {reference: worker for worker in self._workers for reference in _pending_replies(worker)}
         if not coming:
             return []
         first, pending = ray.wait(list(coming), num_returns=1, timeout=timeout_s)
         more = ray.wait(pending, num_returns=len(pending), timeout=0)[0] if first and pending else []
         finished: list[Finished[T, R]] = []
         for reference in (*first, *more):
-            finished += self._answered(coming[reference], reference)
-        self._hand_out()
+            finished += self._handle_reply(coming[reference], reference)
+        self._dispatch()
         return finished
 
     def _start(self, slot: int) -> _RemoteWorker[T]:
         actor = start_actor(TaskActor, self._share, self._make_runner, slot, self._share.threads, calls=HELD)
         return _RemoteWorker(slot, actor, actor.fault.remote())
 
-    def _answered(self, worker: _RemoteWorker[T], reference: Any) -> list[Finished[T, R]]:
+    def _handle_reply(self, worker: _RemoteWorker[T], reference: Any) -> list[Finished[T, R]]:
         import ray
         from ray.exceptions import RayError
 
@@ -159,7 +159,7 @@ class RayEngine(Generic[T, R]):
         try:
             response = ray.get(reference)
         except RayError as error:
-            return self._replaced(worker, error)
+            return self._replace(worker, error)
         if reference is worker.hello:
             if response is not None:
                 raise response
@@ -167,7 +167,7 @@ class RayEngine(Generic[T, R]):
             return []
         return [Finished[T, R](worker.held.pop(reference), response)]
 
-    def _replaced(self, worker: _RemoteWorker[T], error: Exception) -> list[Finished[T, R]]:
+    def _replace(self, worker: _RemoteWorker[T], error: Exception) -> list[Finished[T, R]]:
         """Replace a dead actor. Its tasks are lost."""
         import ray
 
@@ -184,7 +184,7 @@ class RayEngine(Generic[T, R]):
         self._workers[self._workers.index(worker)] = self._start(worker.slot)
         return [Finished[T, R](task, None, how) for task in worker.held.values()]
 
-    def _hand_out(self) -> None:
+    def _dispatch(self) -> None:
         """Send waiting tasks to ready actors with room."""
         while assignment := self._waiting.assign(
             [None if worker.hello is not None else worker.held.values() for worker in self._workers]
@@ -194,5 +194,5 @@ class RayEngine(Generic[T, R]):
             worker.held[worker.actor.run.remote(task)] = task
 
 
-def _answers(worker: _RemoteWorker[Any]) -> list[Any]:
+def _pending_replies(worker: _RemoteWorker[Any]) -> list[Any]:
     return [*worker.held, *([] if worker.hello is None else [worker.hello])]

@@ -162,7 +162,7 @@ class Waiting(Generic[T]):
         """Add a task."""
         (self._tasks.appendleft if task.alone else self._tasks.append)(task)
 
-    def put_back(self, tasks: Iterable[T]) -> None:
+    def requeue(self, tasks: Iterable[T]) -> None:
         """Return tasks that did not start."""
         self._tasks.extendleft(tasks)
 
@@ -183,12 +183,12 @@ class Waiting(Generic[T]):
         lists = [
             (len(tasks), index)
             for index, worker_tasks in enumerate(tasks_by_worker)
-            if worker_tasks is not None and _joins(tasks := [*worker_tasks], room)
+            if worker_tasks is not None and _can_join(tasks := [*worker_tasks], room)
         ]
         return (min(lists)[1], self._tasks.popleft()) if lists else None
 
 
-def _joins(tasks: Sequence[Task], room: int) -> bool:
+def _can_join(tasks: Sequence[Task], room: int) -> bool:
     return len(tasks) < room and not any(task.alone for task in tasks)
 
 

@@ -1,6 +1,7 @@
 """Disable usage reports of dependencies, to prevent connections that the user did not request.
 
-Call `switch_off` before importing such a dependency. It changes the environment, so that child processes inherit it.
+Call `disable_usage_reports` before importing such a dependency. It changes the environment, which child processes
+inherit.
 """
 
 import os
@@ -17,7 +18,7 @@ _OFF = {
 """Environment variables that disable the usage reports of Ray, MLflow, Hugging Face and FastAPI."""
 
 
-def switch_off() -> None:
+def disable_usage_reports() -> None:
     """Switch off the reports of OpenVINO, Ray, MLflow, Hugging Face and FastAPI in this process and its children.
 
     OpenVINO has no such variable. It uses a stub if its telemetry package cannot be imported.

@@ -1,5 +1,5 @@
 """Inference: from a case to a prediction."""
 
-from brats_mm.execution.telemetry import switch_off
+from brats_mm.execution.telemetry import disable_usage_reports
 
-switch_off()  # before any module of this package imports OpenVINO
+disable_usage_reports()  # before any module of this package imports OpenVINO

@@ -130,9 +130,9 @@ def mix(
         hidden = image.masked_fill(~at_hand[None, :, None, None, None], 0.0)
         weight = modality_weights(backend.gate_values(hidden).float(), at_hand.expand(image.shape[0], -1))  # (b m c)
         first, *others = ordered(subset)
-        mixture = _weighed(contributions[first], weight[:, first.channel])
+        mixture = _apply_weight(contributions[first], weight[:, first.channel])
         for modality in others:
-            mixture += _weighed(contributions[modality], weight[:, modality.channel])
+            mixture += _apply_weight(contributions[modality], weight[:, modality.channel])
         logits.append(backend.output_layer(mixture).float())
         shares = weight.flatten(3).mean(dim=3) if weight.dim() > 3 else weight  # mean over the window
         weights.append(shares.expand(-1, -1, logits[-1].shape[1]))  # expand a weight that all regions share
@@ -144,7 +144,7 @@ def required_experts(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
     return ordered(frozenset().union(*subsets))
 
 
-def _weighed(
+def _apply_weight(
     contribution: Float[Tensor, "b c h w d"], weight: Float[Tensor, "b k *space"]
 ) -> Float[Tensor, "b c h w d"]:
     """Apply weights in float32, whatever the expert's precision."""

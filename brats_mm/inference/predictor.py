@@ -118,7 +118,7 @@ class Predictor:
                 dict(clock.seconds),
                 backend.precision,
             )
-            predictions[subset] = _predicted(_only(case, subset), restored, self.model, run, notes)
+            predictions[subset] = _predicted(_restrict_to(case, subset), restored, self.model, run, notes)
         return predictions
 
     def _run(
@@ -137,7 +137,7 @@ class Predictor:
                 if not _is_out_of_memory(error):
                     raise
                 logger.warning("Memory ran out on %s with a window of %s.", device, size)
-                _free(device)
+                _free_memory(device)
                 continue
             if (device, size) == attempts[0]:
                 return maps, backend, ()
@@ -193,7 +193,7 @@ def restore_map(logit_map: LogitMap, subset: Availability, placement: Placement,
 
 def _predicted(case: Case, restored: Restored, model: ModelIdentity, run: Run, notes: tuple[str, ...]) -> Prediction:
     probabilities, importance = restored
-    warnings = (*case.warnings, *_subset_warnings(case.available), *_unweighed(importance), *notes)
+    warnings = (*case.warnings, *_subset_warnings(case.available), *_has_no_weights(importance), *notes)
     return Prediction(case, probabilities, importance, model, run, warnings)
 
 
@@ -269,11 +269,11 @@ def _importance(logit_map: LogitMap, subset: Availability, placement: Placement)
     return Importance(weights, maps, joint)
 
 
-def _unweighed(importance: Importance) -> tuple[str, ...]:
+def _has_no_weights(importance: Importance) -> tuple[str, ...]:
     return () if importance.known else (WITHOUT_IMPORTANCE,)
 
 
-def _only(case: Case, subset: Availability) -> Case:
+def _restrict_to(case: Case, subset: Availability) -> Case:
     if subset == case.available:
         return case
     return replace(case, volumes={modality: case.volumes[modality] for modality in MODALITIES if modality in subset})
@@ -294,7 +294,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
 
 
-def _free(device: torch.device) -> None:
+def _free_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

@@ -95,7 +95,7 @@ def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
     with ThreadPoolExecutor(max_workers=len(modalities)) as pool:  # NumPy releases the GIL
         volumes = [case.volumes[modality] for modality in modalities]
         parts = list(pool.map(lambda volume: _model_part(volume, axes, flipped, shape), volumes))
-    box = _around([part.box for part in parts])
+    box = _union([part.box for part in parts])
     image = torch.zeros((len(MODALITIES), *(side.stop - side.start for side in box)))
     for modality, part in zip(modalities, parts, strict=True):
         h, w, d = (slice(at.start - side.start, at.stop - side.start) for at, side in zip(part.box, box, strict=True))
@@ -200,7 +200,7 @@ def _model_part(
     return Part(np.flip(part.data.transpose(axes), against), (begin[0], begin[1], begin[2]))
 
 
-def _around(boxes: Sequence[tuple[slice, slice, slice]]) -> tuple[slice, slice, slice]:
+def _union(boxes: Sequence[tuple[slice, slice, slice]]) -> tuple[slice, slice, slice]:
     """Return the smallest box that contains all boxes."""
     x, y, z = (
         slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)

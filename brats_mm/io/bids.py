@@ -24,7 +24,7 @@ class BidsSession:
     folder: Path
 
 
-def reason_against(name: str, selection: BidsFilter) -> str | None:
+def reason_to_skip(name: str, selection: BidsFilter) -> str | None:
     """Return the reason why a filter rejects an image, as a clause, or None if it selects the image.
 
     Args:
@@ -38,8 +38,8 @@ def reason_against(name: str, selection: BidsFilter) -> str | None:
         ("acq", _listed(selection.acquisition)),
     ):
         label = _label(name, entity)
-        if labels and label is not None and not any(_is_same(label, value, entity) for value in labels):
-            return f"{' or '.join(f'{entity}-{_bare(value, entity)}' for value in labels)} was requested"
+        if labels and label is not None and not any(_is_equal_label(label, value, entity) for value in labels):
+            return f"{' or '.join(f'{entity}-{_without_entity(value, entity)}' for value in labels)} was requested"
     return None
 
 
@@ -62,9 +62,9 @@ def bids_sessions(folder: Path, selection: BidsFilter | None = None) -> Iterator
     """Yield the participants' sessions that have an `anat` folder, sorted by name."""
     bids = selection or BidsFilter()
     for subject in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
-        if _is_wanted(subject.name, "sub", bids.participant):
+        if _is_selected(subject.name, "sub", bids.participant):
             for session in sorted(_sessions(subject), key=lambda folder_path: folder_path.name):
-                if _is_wanted(session.name.partition("_")[2], "ses", bids.session):
+                if _is_selected(session.name.partition("_")[2], "ses", bids.session):
                     yield session
 
 
@@ -83,10 +83,12 @@ def one_session(folder: Path, selection: BidsFilter) -> BidsSession:
     sessions = list(bids_sessions(folder, selection))
     if len(sessions) == 1:
         return sessions[0]
-    raise several_sessions([session.name for session in sessions], [session.name for session in bids_sessions(folder)])
+    raise session_count_error(
+        [session.name for session in sessions], [session.name for session in bids_sessions(folder)]
+    )
 
 
-def several_sessions(matching: Sequence[str], every: Sequence[str]) -> CaseError:
+def session_count_error(matching: Sequence[str], every: Sequence[str]) -> CaseError:
     """Return the error for a filter that matches no session or several.
 
     Args:
@@ -107,13 +109,13 @@ def _sessions(subject: Path) -> Iterator[BidsSession]:
             yield BidsSession(f"{subject.name}_{session.name}", session / "anat")
 
 
-def _is_wanted(label: str, entity: str, requested: Sequence[str]) -> bool:
-    return not requested or any(_bare(label, entity) == _bare(value, entity) for value in requested)
+def _is_selected(label: str, entity: str, requested: Sequence[str]) -> bool:
+    return not requested or any(_without_entity(label, entity) == _without_entity(value, entity) for value in requested)
 
 
-def _is_same(label: str, requested: str, entity: str) -> bool:
+def _is_equal_label(label: str, requested: str, entity: str) -> bool:
     """Return whether two labels are equal. Runs are compared as numbers, so 1 equals 01."""
-    bare = _bare(requested, entity)
+    bare = _without_entity(requested, entity)
     if entity == "run":
         label, bare = label.lstrip("0"), bare.lstrip("0")
     return label == bare
@@ -124,7 +126,7 @@ def _label(name: str, entity: str) -> str | None:
     return None if match is None else match[1]
 
 
-def _bare(label: str, entity: str) -> str:
+def _without_entity(label: str, entity: str) -> str:
     return label.removeprefix(f"{entity}-")
 
 

@@ -47,11 +47,11 @@ def known_network(config: Mapping[str, Any], name: str = "network_def") -> dict[
         for key, value in _leaves(config[entry]):
             open_names += _referred(key, value)
             if key == "_target_":
-                _check_defined_there(value)
+                _check_origin(value)
     return network
 
 
-def _check_defined_there(target: str) -> None:
+def _check_origin(target: str) -> None:
     """Check that a target is defined in the module of its path, not imported from another one."""
     module, _, name = target.rpartition(".")
     try:
@@ -65,12 +65,12 @@ def _check_defined_there(target: str) -> None:
     if (
         not callable(value)
         or value.__module__.partition(".")[0] != package
-        or (package == "torch" and _is_no_layer(value))
+        or (package == "torch" and _is_not_layer(value))
     ):
-        _refuse(f"refers to {target}, which is not a network")
+        _reject(f"refers to {target}, which is not a network")
 
 
-def _is_no_layer(value: Any) -> bool:
+def _is_not_layer(value: Any) -> bool:
     from torch import nn
 
     return not (isinstance(value, type) and issubclass(value, nn.Module))
@@ -88,7 +88,7 @@ def check_configs(bundle: Bundle) -> None:
     for path in sorted((bundle.root / "configs").rglob("*.json")):
         for key, value in _leaves(_json(path)):
             if _is_active(key, value) and value not in allowed and not (key == "_target_" and _is_network(value)):
-                _refuse(f"contains {str(value)[:80]!r} in {path.name}, which is not part of an installed bundle")
+                _reject(f"contains {str(value)[:80]!r} in {path.name}, which is not part of an installed bundle")
 
 
 @cache
@@ -113,18 +113,18 @@ def _is_network(target: Any) -> bool:
 def _referred(key: str, value: Any) -> list[str]:
     """Return the entry that a value refers to, as a list with at most one item."""
     if key == "_target_" and not _is_network(value):
-        _refuse(f"uses {str(value)[:80]} as its network, which is not a known network")
+        _reject(f"uses {str(value)[:80]} as its network, which is not a known network")
     if key.startswith("_") and key not in _PLAIN_KEYS:
-        _refuse(f"uses {key} in its network")
+        _reject(f"uses {key} in its network")
     if not isinstance(value, str) or key == "_desc_":
         return []
     if value.startswith(("$", "%")):
-        _refuse(f"contains the expression {value[:80]!r} in its network")
+        _reject(f"contains the expression {value[:80]!r} in its network")
     if not value.startswith("@"):
         return []
     reference = _REFERENCE.fullmatch(value)
     if reference is None:
-        _refuse(f"contains the reference {value[:80]!r} in its network")
+        _reject(f"contains the reference {value[:80]!r} in its network")
     return [reference.group(1)]
 
 
@@ -149,5 +149,5 @@ def _json(path: Path) -> Any:
         raise BundleError(f"{path} cannot be read. Restore the bundle from its archive.") from error
 
 
-def _refuse(part: str) -> NoReturn:
+def _reject(part: str) -> NoReturn:
     raise BundleError(f"The bundle was not loaded because it {part}. {_ADVICE}")

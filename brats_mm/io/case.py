@@ -49,7 +49,7 @@ def read_case(
     if volumes and together is None:
         faults.append(_grid_fault(files.name, files, volumes))
     twins = _twin_fault(files, volumes)
-    _tell(faults if twins is None else [*faults, twins])
+    _raise_faults(faults if twins is None else [*faults, twins])
     assert together is not None
     return _case(files.name, volumes, together, files)
 
@@ -66,7 +66,7 @@ def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume
     """
     volumes, faults = _read_all(files, read)
     twins = _twin_fault(files, volumes)
-    _tell(faults if twins is None else [*faults, twins])
+    _raise_faults(faults if twins is None else [*faults, twins])
     warnings = [warning for modality in ordered(volumes) for warning in _header_warnings(modality, volumes)]
     return Scans(files.name, volumes, (*warnings, *_atlas_warnings(volumes)), files)
 
@@ -95,7 +95,7 @@ def _case(
     return Case(name, together.volumes, together.grid, ordered_notes, files)
 
 
-def _tell(faults: list[InputError]) -> None:
+def _raise_faults(faults: list[InputError]) -> None:
     if faults:
         kind = next(kind for kind in (VolumeError, GridError, CaseError, InputError) if _any_is(faults, kind))
         raise kind(" ".join(dict.fromkeys(str(fault) for fault in faults)))

@@ -13,9 +13,9 @@ from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.sequence_names import modalities_in_name
 from brats_mm.domain.time_points import differ_in_time
 from brats_mm.errors import CaseError
-from brats_mm.io.bids import is_bids, one_session, reason_against, session_in, several_sessions
+from brats_mm.io.bids import is_bids, one_session, reason_to_skip, session_count_error, session_in
 from brats_mm.io.case_name import common_name
-from brats_mm.io.channels import channel_case, no_order
+from brats_mm.io.channels import channel_case, unknown_order_error
 from brats_mm.io.formats.nifti import pair_name
 from brats_mm.io.naming import Recognised, described_channels, recognise
 from brats_mm.io.suffixes import MOST_VOLUMES, PAIR_SUFFIXES, image_stem, image_suffix, known_format, unreadable_reason
@@ -58,7 +58,7 @@ def _session_of_images(folder: Path, selection: BidsFilter) -> str | None:
     Raises:
         CaseError: the filter selects no session or several.
     """
-    names = [path.name for subfolder in (folder, *_below(folder)) for path in _images(subfolder)[0]]
+    names = [path.name for subfolder in (folder, *_subfolders(folder)) for path in _images(subfolder)[0]]
     every = sorted({session for name in names if (session := session_in(name)) is not None})
     if not every:
         return None
@@ -66,11 +66,11 @@ def _session_of_images(folder: Path, selection: BidsFilter) -> str | None:
         {
             session
             for name in names
-            if (session := session_in(name)) is not None and reason_against(name, selection) is None
+            if (session := session_in(name)) is not None and reason_to_skip(name, selection) is None
         }
     )
     if len(matches) != 1:
-        raise several_sessions(matches, every)
+        raise session_count_error(matches, every)
     return matches[0]
 
 
@@ -99,9 +99,9 @@ def find_case(
     four_dimensional = [] if recognised.candidates else [path for path in images if is_four_dimensional(path)]
     if len(four_dimensional) == 1:
         return find_channels(four_dimensional[0], channels)
-    ignored |= {_shown(path, folder): reason for path, reason in recognised.ignored.items()}
+    ignored |= {_display_path(path, folder): reason for path, reason in recognised.ignored.items()}
     ignored |= _settle_unclear(recognised, folder)
-    _check_found(recognised, ignored, folder)
+    _check_unique(recognised, ignored, folder)
     chosen = {modality: recognised.candidates[modality][0] for modality in ordered(recognised.candidates)}
     _check_one_time_point(chosen, folder)
     notes = (*recognised.notes, *_lost_sequences(unusable, chosen), *atlas_notes([*chosen.values()]))
@@ -120,7 +120,7 @@ def _wanted_images(folder: Path, selection: BidsFilter | None) -> tuple[list[Pat
         raise CaseError(
             f"{folder} holds {len(images):,} volume files, but a case has only a few. Provide the folder of one case."
         )
-    unwanted = {path: reason for path in images if selection and (reason := reason_against(path.name, selection))}
+    unwanted = {path: reason for path in images if selection and (reason := reason_to_skip(path.name, selection))}
     ignored |= {path.name: reason for path, reason in unwanted.items()}
     return [path for path in images if path not in unwanted], ignored
 
@@ -141,7 +141,7 @@ def _recognise_below(
     Raises:
         CaseError: the subfolders are several cases.
     """
-    below = _below(folder)
+    below = _subfolders(folder)
     _check_one_case(below, folder, selection)
     images: list[Path] = []
     ignored: dict[str, str] = {}
@@ -175,7 +175,7 @@ def find_channels(path: Path, channels: Sequence[Modality] | None = None) -> Cas
         return channel_case(path, volumes, channels, "--channels")
     order, source = described_channels(path.parent)
     if not order:
-        raise no_order(path, volumes)
+        raise unknown_order_error(path, volumes)
     return channel_case(path, volumes, [order[number] for number in sorted(order)], source)
 
 
@@ -258,7 +258,7 @@ def _unusable(path: Path) -> str | None:
     return f"it is the header of {partner}" if image_suffix(path.name) in PAIR_SUFFIXES.values() else None
 
 
-def _below(folder: Path) -> list[Path]:
+def _subfolders(folder: Path) -> list[Path]:
     return [path for path in _entries(folder) if path.is_dir() and not path.name.startswith(".")]
 
 
@@ -280,28 +280,33 @@ def _settle_unclear(recognised: Recognised, folder: Path) -> dict[str, str]:
         if not set(candidates) <= set(recognised.candidates)
     }
     if open_ones:
-        names_text = "; ".join(f"{_shown(path, folder)} ({_may_be(path, recognised)})" for path in open_ones)
+        names_text = "; ".join(
+            f"{_display_path(path, folder)} ({_possible_sequences(path, recognised)})" for path in open_ones
+        )
         raise CaseError(f"In {folder}, these names are ambiguous: {names_text}. Rename them, or {_BY_OPTION}.")
-    return {_shown(path, folder): f"its name matches {_may_be(path, recognised)}" for path in recognised.unclear}
+    return {
+        _display_path(path, folder): f"its name matches {_possible_sequences(path, recognised)}"
+        for path in recognised.unclear
+    }
 
 
-def _may_be(path: Path, recognised: Recognised) -> str:
+def _possible_sequences(path: Path, recognised: Recognised) -> str:
     doubt = recognised.doubts.get(path)
     return " or ".join([*(modality.label for modality in recognised.unclear[path]), *([doubt] if doubt else [])])
 
 
-def _check_found(recognised: Recognised, ignored: Mapping[str, str], folder: Path) -> None:
+def _check_unique(recognised: Recognised, ignored: Mapping[str, str], folder: Path) -> None:
     if not recognised.candidates:
-        raise CaseError(_nothing_found(ignored, folder))
+        raise CaseError(_nothing_found_error(ignored, folder))
     doubles = [
-        f"{modality.label} could be {_or_listed([_shown(path, folder) for path in recognised.candidates[modality]])}"
+        f"{modality.label} could be {_or_listed([_display_path(path, folder) for path in candidates])}"
         for modality in ordered(recognised.candidates)
-        if len(recognised.candidates[modality]) > 1
+        if len(candidates := recognised.candidates[modality]) > 1
     ]
     if doubles:
         doubled = [path for paths in recognised.candidates.values() if len(paths) > 1 for path in paths]
         advice = "Keep one file per sequence"
-        if differ_in_time(_shown(path, folder) for path in doubled):
+        if differ_in_time(_display_path(path, folder) for path in doubled):
             advice = "Their names state different time points. Keep one, select a BIDS session with --session"
         raise CaseError(
             f"In {folder}, several files match the same sequence: {'; '.join(doubles)}. {advice}, or {_BY_OPTION}."
@@ -310,7 +315,7 @@ def _check_found(recognised: Recognised, ignored: Mapping[str, str], folder: Pat
 
 def _check_one_time_point(chosen: Mapping[Modality, Path], folder: Path) -> None:
     """Refuse files whose names state different examinations, because a tumour changes between them."""
-    names = [_shown(path, folder) for path in chosen.values()]
+    names = [_display_path(path, folder) for path in chosen.values()]
     if differ_in_time(names):
         raise CaseError(
             f"In {folder}, the names state different time points: {_listed(names)}. Provide the folder of one time "
@@ -321,15 +326,15 @@ def _check_one_time_point(chosen: Mapping[Modality, Path], folder: Path) -> None
 def _lost_sequences(unusable: Mapping[str, str], chosen: Mapping[Modality, Path]) -> Iterator[str]:
     """Yield a note for each file that cannot be used, but names a sequence without another file."""
     for name, reason in unusable.items():
-        if "picture" in reason or not (_is_telling(reason) or known_format(name) == reason):
+        if "picture" in reason or not (_is_informative(reason) or known_format(name) == reason):
             continue
         modalities = modalities_in_name(image_stem(Path(name).name))
         if len(modalities) == 1 and not modalities & set(chosen):
             yield f"{next(iter(modalities)).label} is missing: {name} is ignored, because {reason}"
 
 
-def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
-    folders = [path.name for path in _below(folder)]
+def _nothing_found_error(ignored: Mapping[str, str], folder: Path) -> str:
+    folders = [path.name for path in _subfolders(folder)]
     if ignored:
         contents = f"it holds {_listed(list(ignored))}"
     else:
@@ -355,7 +360,7 @@ def _nothing_found(ignored: Mapping[str, str], folder: Path) -> str:
     return f"No sequence was recognised in {folder}: {contents}. {hint} Or {_BY_OPTION}."
 
 
-def _is_telling(reason: str) -> bool:
+def _is_informative(reason: str) -> bool:
     return any(words in reason for words in ("broken link", "missing", "regular", "another kind of image", "label map"))
 
 
@@ -364,7 +369,7 @@ def _reasons(ignored: Mapping[str, str]) -> str:
     reasons_by_file = {
         name: reason
         for name, reason in ignored.items()
-        if known_format(name) == reason or (image_suffix(name) and _is_telling(reason))
+        if known_format(name) == reason or (image_suffix(name) and _is_informative(reason))
     }
     return ". ".join(
         f"{name} cannot be used: {reason}" for name, reason in list(reasons_by_file.items())[:_SHOWN_REASONS]
@@ -380,5 +385,5 @@ def _or_listed(names: list[str]) -> str:
     return _listed(names[:-1]) + f" or {names[-1]}"
 
 
-def _shown(path: Path, folder: Path) -> str:
+def _display_path(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()

@@ -80,7 +80,7 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
     )
 
 
-def no_order(path: Path, volumes: int) -> CaseError:
+def unknown_order_error(path: Path, volumes: int) -> CaseError:
     """Return the error for a four-dimensional file without a known channel order."""
     return CaseError(
         f"{path.name} has {volumes} volumes in one file, but their sequences are unknown. Specify them, for example "

@@ -51,7 +51,7 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
     unclear: dict[Path, Sequence[Modality]] = {}
     doubts: dict[Path, str] = {}
     for image, reading in zip(images, readings, strict=True):
-        reason = _not_a_sequence(reading)
+        reason = _reason_to_ignore(reading)
         modalities = (order[reading.number],) if reading.number in order else reading.modalities
         if reason is not None:
             ignored[image] = reason
@@ -69,7 +69,7 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
     return Recognised(candidates, ignored, unclear, doubts, notes)
 
 
-def _not_a_sequence(reading: Reading) -> str | None:
+def _reason_to_ignore(reading: Reading) -> str | None:
     if reading.is_label:
         return "its name marks a label map"
     if reading.is_other:

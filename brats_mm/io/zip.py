@@ -93,13 +93,13 @@ def unpack(archive: Path, folder: Path, limits: ZipLimits | None = None) -> Unpa
         with zipfile.ZipFile(archive) as opened:
             return _unpack(opened, folder, bounds)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
-        raise _bad(problem="is damaged or truncated. Create it again") from error
+        raise _zip_error(problem="is damaged or truncated. Create it again") from error
     except OSError as error:
         if error.errno == errno.EINVAL:  # its directory refers to positions before its start
-            raise _bad(problem="is damaged or truncated. Create it again") from error
+            raise _zip_error(problem="is damaged or truncated. Create it again") from error
         raise
     except (UnicodeDecodeError, ValueError, OverflowError, IndexError) as error:
-        raise _bad(problem="has unreadable entries. Create it again") from error
+        raise _zip_error(problem="has unreadable entries. Create it again") from error
 
 
 def _check_directory(archive: Path, limits: ZipLimits) -> None:
@@ -110,9 +110,9 @@ def _check_directory(archive: Path, limits: ZipLimits) -> None:
         tail = stream.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < _END_BYTES:
-        raise _bad(problem="is damaged or truncated, or is not a zip file. Create it again")
+        raise _zip_error(problem="is damaged or truncated, or is not a zip file. Create it again")
     if _END_64 in tail[max(0, at - 20) : at]:
-        raise _bad(problem="is a ZIP64 file. Pack one case, without ZIP64")
+        raise _zip_error(problem="is a ZIP64 file. Pack one case, without ZIP64")
     entries, directory = (
         struct.unpack("<H", tail[at + 10 : at + 12])[0],
         struct.unpack("<I", tail[at + 12 : at + 16])[0],
@@ -132,7 +132,7 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
     if not any(image_suffix(entry.filename) for entry in images):
         return _unpack_dicom(opened, visible, folder, limits)
     if len(images) > MOST_VOLUMES:
-        raise _bad(problem=f"holds {len(images):,} volume files, but a case has only a few. Pack only one case")
+        raise _zip_error(problem=f"holds {len(images):,} volume files, but a case has only a few. Pack only one case")
     shared = _shared_folders([PurePosixPath(entry.filename) for entry in images])
     _write_all(opened, images, lambda entry: _place(folder, PurePosixPath(entry.filename), shared), limits)
     image_ids = {id(entry) for entry in images}
@@ -144,7 +144,9 @@ def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folde
     """Write files that start like DICOM files, and skip the rest."""
     images = [entry for entry in entries if starts_as_dicom(_head(opened, entry))]
     if entries and not images:
-        raise _bad(problem=f"holds {len(entries):,} files, but none is a volume or DICOM. Pack the images of one case")
+        raise _zip_error(
+            problem=f"holds {len(entries):,} files, but none is a volume or DICOM. Pack the images of one case"
+        )
     _write_all(opened, images, _side_by_side(folder), limits)
     count = len(entries) - len(images)
     if not count:
@@ -164,15 +166,15 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     name, mode = entry.filename, entry.external_attr >> 16
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\\" in name:
-        raise _bad(problem="has entries with paths outside its folder. Create it again with plain names")
+        raise _zip_error(problem="has entries with paths outside its folder. Create it again with plain names")
     if any(unicodedata.category(letter).startswith("C") for letter in name):
-        raise _bad(problem="has entries with control characters in their names. Create it again with plain names")
+        raise _zip_error(problem="has entries with control characters in their names. Create it again with plain names")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise _bad(problem="holds links or devices. Fetch linked files, and pack the files themselves")
+        raise _zip_error(problem="holds links or devices. Fetch linked files, and pack the files themselves")
     if entry.flag_bits & 0x1:
-        raise _bad(problem="is encrypted. Send it unencrypted over an encrypted connection")
+        raise _zip_error(problem="is encrypted. Send it unencrypted over an encrypted connection")
     if entry.compress_type not in _METHODS:
-        raise _bad(problem="uses an unsupported compression. Create it again with deflate compression")
+        raise _zip_error(problem="uses an unsupported compression. Create it again with deflate compression")
 
 
 def _is_hidden(entry: zipfile.ZipInfo) -> bool:
@@ -199,24 +201,26 @@ def _shared_folders(names: list[PurePosixPath]) -> int:
 
 def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
     """Return the output path of a volume: below `folder`, at most one level deep, with safe characters."""
-    below = [_harmless(part) for part in name.parts[shared:]]
-    target = folder / below[0] if len(below) == 1 else folder / _harmless("_".join(below[:-1])) / below[-1]
+    below = [_safe_name(part) for part in name.parts[shared:]]
+    target = folder / below[0] if len(below) == 1 else folder / _safe_name("_".join(below[:-1])) / below[-1]
     if target.exists():
-        raise _bad(problem="holds two files with the same name. Create it again with one file per sequence")
+        raise _zip_error(problem="holds two files with the same name. Create it again with one file per sequence")
     try:
         target.parent.mkdir(exist_ok=True)
     except FileExistsError as error:
-        raise _bad(problem="holds a file and a folder with the same name. Create it again with plain names") from error
+        raise _zip_error(
+            problem="holds a file and a folder with the same name. Create it again with plain names"
+        ) from error
     return target
 
 
 def _side_by_side(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
     """Return a function that numbers output paths in one folder, because DICOM files often share their names."""
     numbers = iter(range(1 << 30))
-    return lambda entry: folder / f"{next(numbers):06d}_{_harmless(PurePosixPath(entry.filename).name)}"
+    return lambda entry: folder / f"{next(numbers):06d}_{_safe_name(PurePosixPath(entry.filename).name)}"
 
 
-def _harmless(part: str) -> str:
+def _safe_name(part: str) -> str:
     """Return a file name with safe characters that is read as the same sequence, also for `T1 (C+)` and `T2*`."""
     starred = unicodedata.normalize("NFC", part.replace("*", "star"))
     safe = "".join(letter if letter.isalnum() or letter in _SAFE else "_" for letter in starred)
@@ -248,8 +252,8 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, most: in
 
 
 def _too_many(limits: ZipLimits) -> ZipError:
-    return _bad(problem=f"has more than the {limits.entries} entries allowed. Pack only the images of the case")
+    return _zip_error(problem=f"has more than the {limits.entries} entries allowed. Pack only the images of the case")
 
 
-def _bad(*, problem: str) -> ZipError:
+def _zip_error(*, problem: str) -> ZipError:
     return ZipError(f"The zip file {problem}.")

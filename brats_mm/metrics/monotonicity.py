@@ -50,7 +50,7 @@ class PairTally:
         return self.worse / self.pairs if self.pairs else math.nan
 
     @property
-    def rate_by_a_point(self) -> float:
+    def rate_above_one_point(self) -> float:
         """Rate of pairs that lose more than TOLERANCE, in [0, 1]. NaN if there are no pairs."""
         return self.worse_by_a_point / self.pairs if self.pairs else math.nan
 
@@ -66,14 +66,14 @@ def tally_pairs(dice: Mapping[Availability, float]) -> PairTally:
     Args:
         dice: Dice by subset, 0 to 1. NaN or absent if the subset was not scored.
     """
-    worse, by_a_point, pairs, lost = 0, 0, 0, 0.0
+    worse, above_one_point, pairs, lost = 0, 0, 0, 0.0
     for more, fewer in NESTED_PAIRS:
         loss = dice.get(fewer, math.nan) - dice.get(more, math.nan)
         if math.isnan(loss):
             continue
         pairs += 1
-        by_a_point += loss > TOLERANCE
+        above_one_point += loss > TOLERANCE
         if loss > 0:
             worse += 1
             lost += loss
-    return PairTally(worse, pairs, lost, by_a_point)
+    return PairTally(worse, pairs, lost, above_one_point)

@@ -74,7 +74,7 @@ class OutputFolder:
         try:
             self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
-            sweep_abandoned(self.path)
+            delete_abandoned(self.path)
             self._aside, self._lock = _locked_folder(self.path)
         except OSError as error:
             self._discard()
@@ -127,7 +127,7 @@ class OutputFolder:
                 folder.rmdir()
 
 
-def sweep_abandoned(path: Path) -> None:
+def delete_abandoned(path: Path) -> None:
     """Delete hidden work folders of killed runs. Folders of active runs are locked."""
     for folder in path.glob(f"{_PREFIX}*"):
         with suppress(OSError):

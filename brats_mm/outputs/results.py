@@ -135,11 +135,11 @@ def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptio
         comment = f"entropy {region.value.upper()}, nats, 0 to ln 2 = {MAX_BINARY_NATS:.4f}"
         yield partial(store, f"entropy_{region.value}", partial(prediction.entropy, region), comment, MAX_BINARY_NATS)
     yield store_labels
-    for name, data, comment in _shares(prediction, options):
-        yield partial(store, name, partial(_itself, data), comment, 1.0)
+    for name, data, comment in _fraction_maps(prediction, options):
+        yield partial(store, name, partial(_identity, data), comment, 1.0)
 
 
-def _shares(prediction: Prediction, options: OutputOptions) -> Iterator[tuple[str, Array, str]]:
+def _fraction_maps(prediction: Prediction, options: OutputOptions) -> Iterator[tuple[str, Array, str]]:
     """Return name, values and description of the requested maps from 0 to 1."""
     if options.probabilities:
         for region in REGIONS:
@@ -152,7 +152,7 @@ def _shares(prediction: Prediction, options: OutputOptions) -> Iterator[tuple[st
                 yield f"importance_{modality.value}_{region.value}", weights, description
 
 
-def _itself(data: Array) -> Array:
+def _identity(data: Array) -> Array:
     return data
 
 

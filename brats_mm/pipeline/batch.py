@@ -87,20 +87,20 @@ def segment_many(
     readers = ThreadPoolExecutor(1, thread_name_prefix="read")
     writers = ThreadPoolExecutor(width.writers, thread_name_prefix="write")
 
-    def read_on(count: int) -> None:
+    def read_ahead(count: int) -> None:
         while len(ahead) < count and (request := next(remaining, None)) is not None:
-            ahead.append((request, readers.submit(_caught, partial(_read, request, segmenter.spacing_mm))))
+            ahead.append((request, readers.submit(_try, partial(_read, request, segmenter.spacing_mm))))
 
     try:
-        read_on(1)
+        read_ahead(1)
         while ahead:
             request, reading = ahead.popleft()
-            read_on(width.ahead)
+            read_ahead(width.ahead)
             ready = reading.result()
             del reading  # release the voxels before the next case is computed
-            behind.append(_computed(request, ready, segmenter, writers, on_window))
+            behind.append(_compute(request, ready, segmenter, writers, on_window))
             del ready
-            read_on(1)
+            read_ahead(1)
             while behind and (len(behind) > 2 * width.writers or behind[0].done()):
                 yield behind.popleft().result()
         while behind:
@@ -115,7 +115,7 @@ def _read(request: SegmentRequest, spacing_mm: float) -> Preprocessed:
     return preprocess(load(request), request.preprocessing, spacing_mm=spacing_mm)
 
 
-def _computed(
+def _compute(
     request: SegmentRequest,
     ready: Preprocessed | Exception,
     segmenter: Segmenter,
@@ -125,7 +125,7 @@ def _computed(
     """Return the future outcome of writing the prediction, or the outcome of an earlier failure."""
     if isinstance(ready, Preprocessed):
         case = ready
-        restored = _caught(lambda: restore(predict(case, segmenter, request.outputs, on_window=on_window), case))
+        restored = _try(lambda: restore(predict(case, segmenter, request.outputs, on_window=on_window), case))
         if isinstance(restored, Prediction):
             return writers.submit(_write, request, restored, ready.extras)
         ready = restored
@@ -139,11 +139,11 @@ def _write(request: SegmentRequest, prediction: Prediction, extras: Extras) -> C
         with OutputFolder(check(request)) as out:
             return write(prediction, out, request.outputs, extras)
 
-    result = _caught(write_all)
+    result = _try(write_all)
     return CaseOutcome(request, error=result) if isinstance(result, Exception) else CaseOutcome(request, *result)
 
 
-def _caught(make: Callable[[], _Result]) -> _Result | Exception:
+def _try(make: Callable[[], _Result]) -> _Result | Exception:
     """Return the result or the error, because one failed case must not stop the others."""
     try:
         return make()

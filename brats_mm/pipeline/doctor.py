@@ -31,7 +31,7 @@ class Check:
     found: str
 
 
-def examine(bundle: str | None = None, folder: Path | None = None, *, trusted: bool = False) -> tuple[Check, ...]:
+def run_checks(bundle: str | None = None, folder: Path | None = None, *, trusted: bool = False) -> tuple[Check, ...]:
     """Run all checks. Errors are reported as failed checks.
 
     Args:
@@ -45,16 +45,16 @@ def examine(bundle: str | None = None, folder: Path | None = None, *, trusted: b
         ("backend", _backend),
         ("memory", _memory),
         ("disk", lambda: _disk(checked_folder)),
-        ("writing", lambda: _writing(checked_folder)),
+        ("writing", lambda: _check_writable(checked_folder)),
         ("versions", _versions),
         ("convolution", _convolution),
         ("weights", lambda: _weights(bundle)),
         ("model", lambda: _model(bundle, trusted=trusted)),
     )
-    return tuple(_guarded(name, step) for name, step in steps)
+    return tuple(_run_check(name, step) for name, step in steps)
 
 
-def _guarded(name: str, step: Callable[[], Check]) -> Check:
+def _run_check(name: str, step: Callable[[], Check]) -> Check:
     try:
         return step()
     except BratsMMError as error:
@@ -96,7 +96,7 @@ def _disk(folder: Path) -> Check:
     return Check("disk", state, f"{free / 1e9:.1f} GB free in the current folder")
 
 
-def _writing(folder: Path) -> Check:
+def _check_writable(folder: Path) -> Check:
     try:
         with tempfile.TemporaryFile(dir=folder) as stream:
             stream.write(b"brats-mm")

@@ -17,7 +17,7 @@ from brats_mm.io.dicom.series import Series
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_header
 from brats_mm.pipeline.dicom_study import SeriesOverrides, grids_agree, study_warnings
-from brats_mm.pipeline.load import is_dicom_folder, open_input, refuse_bids
+from brats_mm.pipeline.load import is_dicom_folder, open_input, reject_bids
 
 DIGITS = 3
 
@@ -42,13 +42,13 @@ def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[
         return _inspect_files(path, choices.bids)
     with open_input(path) as folder:
         if is_dicom_folder(folder):
-            refuse_bids(choices.bids)
+            reject_bids(choices.bids)
             return _inspect_dicom(scan(folder), choices)
         return _inspect_files(folder, choices.bids)
 
 
 def _inspect_dicom(scan: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
-    studies = [_study(study, overrides) for study in scan.studies if _is_wanted(study, scan, overrides)]
+    studies = [_study(study, overrides) for study in scan.studies if _is_selected(study, scan, overrides)]
     problems = []
     try:
         one_study(scan, overrides.study)
@@ -64,7 +64,7 @@ def _inspect_dicom(scan: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
     }
 
 
-def _is_wanted(study: Study, scan: Scan, overrides: SeriesOverrides) -> bool:
+def _is_selected(study: Study, scan: Scan, overrides: SeriesOverrides) -> bool:
     if overrides.study is None:
         return True
     try:

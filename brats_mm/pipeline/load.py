@@ -75,8 +75,8 @@ def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, Sou
     check_input(source)
     if isinstance(source, str | Path):
         return _read_path(Path(source), request)
-    refuse_bids(request.bids)
-    _refuse_series(request)
+    reject_bids(request.bids)
+    _reject_series(request)
     if isinstance(source, Case | Scans):
         return source, {}, frozenset()
     if isinstance(source, CaseFiles):
@@ -90,13 +90,13 @@ def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, Sou
 
 def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Modality, SourceSeries], Availability]":
     if is_four_dimensional(path):
-        _refuse_series(request)
+        _reject_series(request)
         return read_scans(recognise(path, selection=request.bids)), {}, frozenset()
     with open_input(path) as folder:
         if not is_dicom_folder(folder):
-            _refuse_series(request)
+            _reject_series(request)
             return read_scans(recognise(folder, selection=request.bids)), {}, frozenset()
-        refuse_bids(request.bids)
+        reject_bids(request.bids)
         study = choose_series(folder, SeriesOverrides(request.series, request.study))
         scans = read_chosen(study)
         return scans, _headers_of(study, request), frozenset(scans.volumes)
@@ -121,7 +121,7 @@ def _folders_in(files: CaseFiles) -> Availability:
     return frozenset(modality for modality, path in files.paths.items() if Path(path).is_dir())
 
 
-def _refuse_series(request: SegmentRequest) -> None:
+def _reject_series(request: SegmentRequest) -> None:
     if request.series:
         raise OptionError(
             "Single files can only be combined with a DICOM study. Specify either a case or single files."
@@ -130,7 +130,7 @@ def _refuse_series(request: SegmentRequest) -> None:
         raise OptionError("--study needs DICOM input. Omit it for other input.")
 
 
-def refuse_bids(selection: BidsFilter) -> None:
+def reject_bids(selection: BidsFilter) -> None:
     """Reject a selection from a BIDS dataset for other input.
 
     Raises:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.resample import resample
 from brats_mm.domain.volume import Array, Volume
-from brats_mm.preprocessing.head import coarse, head_mask
+from brats_mm.preprocessing.head import downsample, head_mask
 from brats_mm.preprocessing.itk_volume import orthogonal_volume
 
 LARGEST_ROTATION_DEG = 30.0
@@ -131,16 +131,16 @@ class Side:
         return values, inside
 
 
-def side_of(volume: Volume) -> Side:
+def prepare_side(volume: Volume) -> Side:
     """Prepare a volume for registration or measurement."""
     volume = orthogonal_volume(volume)
     low, high = np.percentile(volume.data[::2, ::2, ::2], (0.1, 99.5))
     clipped = Volume(np.clip(volume.data, low, max(high, low + 1e-6)).astype(np.float32), volume.grid)
-    small = coarse(clipped)
+    small = downsample(clipped)
     fine_mm = max(
         FINE_MM, min(volume.grid.spacing_mm)
     )  # a spacing finer than that of the scan adds cost, but no information
-    return Side(coarse(clipped, fine_mm), small, head_mask(small.data))
+    return Side(downsample(clipped, fine_mm), small, head_mask(small.data))
 
 
 def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignment:

@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
 from brats_mm.domain.volume import Volume
-from brats_mm.preprocessing.head import coarse, head_mask
+from brats_mm.preprocessing.head import downsample, head_mask
 from brats_mm.preprocessing.itk_volume import data_of, to_itk
 
 _ITERATIONS = (40, 30, 20)
@@ -16,7 +16,7 @@ def n4_bias_correction(volume: Volume) -> tuple[Volume, float]:
     Returns:
         The volume, and the ratio of the field's 95th to 5th percentile inside the head. 1 means no bias.
     """
-    small = coarse(volume)
+    small = downsample(volume)
     mask = head_mask(small.data) & (small.data > 0)
     if not mask.any():
         return volume, 1.0

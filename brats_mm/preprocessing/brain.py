@@ -60,7 +60,9 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
     """
     world, flips = _to_ras(grid)
     shape = tuple(max(1, round(n * mm / SPACING_MM)) for n, mm in zip(grid.shape, grid.spacing_mm, strict=True))
-    small = {m: _ras(resample(data, (shape[0], shape[1], shape[2])), world, flips) for m, data in images.items()}
+    small = {
+        m: _to_ras_order(resample(data, (shape[0], shape[1], shape[2])), world, flips) for m, data in images.items()
+    }
     box = _head_box(small)
     logits = {modality: _logits(data, box) for modality, data in small.items()}
     has_signal = {modality: data != 0 for modality, data in small.items()}
@@ -73,7 +75,7 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
         _dice(_solid(values > level) & has_signal[m], consensus & has_signal[m]) for m, values in logits.items()
     )
     together[~ndimage.binary_dilation(consensus, iterations=1)] = _FAR
-    native = resample(np.ascontiguousarray(_unras(together, world, flips)), grid.shape)
+    native = resample(np.ascontiguousarray(_from_ras(together, world, flips)), grid.shape)
     return Brain(_solid(native > level), agreement, level)
 
 
@@ -106,11 +108,11 @@ def _to_ras(grid: Grid) -> tuple[list[int], list[bool]]:
     return order, [axes[axis][1] < 0 for axis in order]
 
 
-def _ras(data: Array, order: list[int], flips: list[bool]) -> Array:
+def _to_ras_order(data: Array, order: list[int], flips: list[bool]) -> Array:
     return np.asarray(np.flip(data.transpose(order), tuple(axis for axis in range(3) if flips[axis])))
 
 
-def _unras(data: Array, order: list[int], flips: list[bool]) -> Array:
+def _from_ras(data: Array, order: list[int], flips: list[bool]) -> Array:
     return np.asarray(np.flip(data, tuple(axis for axis in range(3) if flips[axis])).transpose(np.argsort(order)))
 
 
@@ -145,11 +147,11 @@ def _level(logits: Array, images: Mapping[Modality, Array]) -> float:
     bright = [np.clip(images[modality] / np.float32(np.median(inner[modality])), 0, _BRIGHTEST) for modality in usable]
     mean = ndimage.gaussian_filter(np.mean(bright, axis=0, dtype=np.float32), 0.5)
     everywhere = np.logical_and.reduce([has_signal[modality] for modality in usable])
-    falls = [_fall(mean, _solid(logits > level), everywhere) for level in LEVELS]
+    falls = [_brightness_drop(mean, _solid(logits > level), everywhere) for level in LEVELS]
     return LEVELS[int(np.argmax(falls))]
 
 
-def _fall(brightness: Array, mask: Mask, has_signal: Mask) -> float:
+def _brightness_drop(brightness: Array, mask: Mask, has_signal: Mask) -> float:
     """Return the median brightness of a mask's outermost voxels minus that of the surrounding voxels."""
     inside = brightness[mask & ~ndimage.binary_erosion(mask) & has_signal]
     outside = brightness[ndimage.binary_dilation(mask) & ~mask & has_signal]

@@ -12,7 +12,7 @@ COARSE_MM = 4.0
 _BINS = 128
 
 
-def coarse(volume: Volume, spacing_mm: float = COARSE_MM) -> Volume:
+def downsample(volume: Volume, spacing_mm: float = COARSE_MM) -> Volume:
     """Resample a volume to about `spacing_mm` over the same field of view and along the same axes.
 
     Args:

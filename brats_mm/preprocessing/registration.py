@@ -11,7 +11,7 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.preprocessing.alignment_measures import Alignment, Side, measure, registration_warnings, side_of
+from brats_mm.preprocessing.alignment_measures import Alignment, Side, measure, prepare_side, registration_warnings
 from brats_mm.preprocessing.itk_volume import matrix_of, to_itk, transform_of
 
 BINS = 32
@@ -47,21 +47,21 @@ def register(reference: Volume | Side, moving: Volume, *, still_mm: float = 0.0)
     """Register `moving` to `reference`.
 
     Args:
-        reference: fixed image, or its `side_of`, which several registrations can share.
+        reference: fixed image, or its `prepare_side`, which several registrations can share.
         moving: image to register, of any contrast.
         still_mm: if no point of the head moves further than this, the header's position is kept.
 
     Returns:
         The best transform, with doubts if it may be wrong.
     """
-    fixed = reference if isinstance(reference, Side) else side_of(reference)
-    moving_side = side_of(moving)
+    fixed = reference if isinstance(reference, Side) else prepare_side(reference)
+    moving_side = prepare_side(moving)
     best = _try(fixed, moving_side, np.eye(4), "header")
     if best.doubts:
-        second = _try(fixed, moving_side, _centred(fixed, moving_side), "centres")
+        second = _try(fixed, moving_side, _centre_transform(fixed, moving_side), "centres")
         if _rank(second) > _rank(best):
             best = second
-    unmoved = _judged(fixed, moving_side, np.eye(4), "header")
+    unmoved = _measured(fixed, moving_side, np.eye(4), "header")
     if _rank(unmoved) > _rank(best) or _movement_mm(best.matrix, fixed) < still_mm:
         return unmoved
     return best
@@ -69,8 +69,8 @@ def register(reference: Volume | Side, moving: Volume, *, still_mm: float = 0.0)
 
 def keep_in_place(reference: Volume | Side, moving: Volume) -> Registered:
     """Keep `moving` where its header places it, and measure its alignment to `reference`."""
-    fixed = reference if isinstance(reference, Side) else side_of(reference)
-    return Registered(np.eye(4), measure(fixed, side_of(moving), np.eye(4), start="header"), ())
+    fixed = reference if isinstance(reference, Side) else prepare_side(reference)
+    return Registered(np.eye(4), measure(fixed, prepare_side(moving), np.eye(4), start="header"), ())
 
 
 def _rank(registered: Registered) -> tuple[int, float]:
@@ -78,15 +78,15 @@ def _rank(registered: Registered) -> tuple[int, float]:
 
 
 def _try(fixed: Side, moving: Side, start: Matrix, name: str) -> Registered:
-    return _judged(fixed, moving, _search(fixed, moving, start), name)
+    return _measured(fixed, moving, _search(fixed, moving, start), name)
 
 
-def _judged(fixed: Side, moving: Side, matrix: Matrix, name: str) -> Registered:
+def _measured(fixed: Side, moving: Side, matrix: Matrix, name: str) -> Registered:
     alignment = measure(fixed, moving, matrix, start=name)
     return Registered(matrix, alignment, registration_warnings(alignment))
 
 
-def _centred(fixed: Side, moving: Side) -> Matrix:
+def _centre_transform(fixed: Side, moving: Side) -> Matrix:
     start = np.eye(4)
     start[:3, 3] = moving.centre_mm - fixed.centre_mm
     return start

@@ -33,7 +33,7 @@ from brats_mm.domain.preprocessing import (
 from brats_mm.domain.resample import HALF, resample, resample_signal
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError
-from brats_mm.preprocessing.alignment_measures import side_of
+from brats_mm.preprocessing.alignment_measures import prepare_side
 from brats_mm.preprocessing.bias import n4_bias_correction
 from brats_mm.preprocessing.brain import brain_warnings, extract_brain, volume_warnings
 from brats_mm.preprocessing.brain_mask import mask_on_grid
@@ -94,7 +94,7 @@ def prepare_scans(
         OptionError: the requested reference is missing.
         CaseError: the scans show no head.
     """
-    volumes = {m: _cleaned(volume, m in recognition.stripped) for m, volume in scans.volumes.items()}
+    volumes = {m: _zero_background(volume, m in recognition.stripped) for m, volume in scans.volumes.items()}
     reference, reason = choose_reference({m: volume.grid for m, volume in volumes.items()}, options.reference)
     native = volumes[reference].grid
     working = working_grid(native)
@@ -103,15 +103,15 @@ def prepare_scans(
     left_out = {m for m, result in registrations.items() if result.alignment.covered < LEAST_USABLE}
     used = {m: volume for m, volume in volumes.items() if m not in left_out}
     matrices = {m: result.matrix for m, result in registrations.items() if m not in left_out}
-    registered = _resampled(used, working, matrices, log)
+    registered = _resample_all(used, working, matrices, log)
     if options.n4:
-        registered = _evened(registered, log)
+        registered = _correct_bias(registered, log)
     if brain_mask is not None:
-        brain = _given_brain(brain_mask, used, matrices, working, log)
+        brain = _transform_mask(brain_mask, used, matrices, working, log)
     elif stripped := recognition.stripped - left_out:
         brain = _outlined_brain({m: used[m] for m in ordered(stripped)}, matrices, working, log)
     else:
-        brain = _found_brain(registered, max(scans.volumes[m].foreground_ml for m in used), log)
+        brain = _extract_from_scans(registered, max(scans.volumes[m].foreground_ml for m in used), log)
     if len(volumes) > 1 and recognition.stripped == frozenset(volumes):
         log.warn(
             "All sequences are skull-stripped but have different grids, so they were resampled. If the grids should be "
@@ -193,7 +193,7 @@ class _Log:
         self.steps[-1] = replace(last, warnings=(*last.warnings, *warnings))
 
 
-def _cleaned(volume: Volume, stripped: bool) -> Volume:  # noqa: FBT001 (private)
+def _zero_background(volume: Volume, stripped: bool) -> Volume:  # noqa: FBT001 (private)
     """Shift the background of a volume to about 0, the value outside the field of view after resampling."""
     background = volume.background
     if stripped:
@@ -211,7 +211,7 @@ def _register_all(
     moving = ordered(set(volumes) - {reference})
     if not moving:
         return {}
-    fixed = side_of(volumes[reference])
+    fixed = prepare_side(volumes[reference])
 
     def align(modality: Modality) -> Registered:
         both_stripped = {modality, reference} <= stripped
@@ -244,7 +244,7 @@ def _note_registration(
     if result.alignment.covered < LEAST_USABLE:
         log.warn(f"{modality.label} does not overlap the head in {reference.label}, and was left out.")
     elif result.doubts:
-        log.warn(_doubted(modality, reference, result))
+        log.warn(_registration_warning(modality, reference, result))
     if {modality, reference} <= stripped and not np.array_equal(result.matrix, np.eye(4)):
         log.warn(
             f"{modality.label} and {reference.label} are skull-stripped but have different grids, and "
@@ -253,14 +253,14 @@ def _note_registration(
         )
 
 
-def _doubted(modality: Modality, reference: Modality, result: Registered) -> str:
+def _registration_warning(modality: Modality, reference: Modality, result: Registered) -> str:
     return (
         f"{modality.label} may not be registered to {reference.label}: {', and '.join(result.doubts)}. Check it with "
         "--keep-intermediate. If it is misplaced, omit it or register it manually."
     )
 
 
-def _resampled(
+def _resample_all(
     volumes: Mapping[Modality, Volume], grid: Grid, matrices: Mapping[Modality, Matrix], log: _Log
 ) -> dict[Modality, Volume]:
     with log.step("resample", "resampling to 1 mm") as quality:
@@ -272,7 +272,7 @@ def _resampled(
     return resampled
 
 
-def _evened(volumes: Mapping[Modality, Volume], log: _Log) -> dict[Modality, Volume]:
+def _correct_bias(volumes: Mapping[Modality, Volume], log: _Log) -> dict[Modality, Volume]:
     corrected = {}
     for modality, volume in volumes.items():
         with log.step(f"n4_{modality.value}", f"correcting the bias field of {modality.label} (N4)") as quality:
@@ -281,7 +281,7 @@ def _evened(volumes: Mapping[Modality, Volume], log: _Log) -> dict[Modality, Vol
     return corrected
 
 
-def _given_brain(
+def _transform_mask(
     mask: Volume, volumes: Mapping[Modality, Volume], matrices: Mapping[Modality, Matrix], grid: Grid, log: _Log
 ) -> Mask:
     """Transform a given brain mask with the sequence that it was drawn on."""
@@ -290,7 +290,7 @@ def _given_brain(
         brain = mask_on_grid(mask, grid, matrices.get(owner, np.eye(4)) if owner else np.eye(4))
         quality["method"] = f"mask given, in the space of {owner.label}" if owner else "mask given, in patient space"
         quality["volume_ml"] = round(np.count_nonzero(brain) * grid.voxel_ml, 1)
-    return _checked_brain(brain, volume_warnings(brain, grid), log)
+    return _check_brain(brain, volume_warnings(brain, grid), log)
 
 
 def _on_same_voxels(mask: Grid, image: Grid) -> bool:
@@ -310,10 +310,10 @@ def _outlined_brain(
         ]
         mask = np.logical_or.reduce(outlines)
         quality["volume_ml"] = round(np.count_nonzero(mask) * grid.voxel_ml, 1)
-    return _checked_brain(mask, volume_warnings(mask, grid), log)
+    return _check_brain(mask, volume_warnings(mask, grid), log)
 
 
-def _found_brain(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log) -> Mask:
+def _extract_from_scans(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log) -> Mask:
     """Extract the brain from scans with skull."""
     grid = next(iter(volumes.values())).grid
     with log.step("brain", "extracting the brain") as quality:
@@ -328,10 +328,10 @@ def _found_brain(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log
             f"the scans show {tissue_ml / 1000:.1f} L of tissue, less than a whole head. If the skull was removed "
             "already, use --prepared"
         )
-    return _checked_brain(brain.mask, tuple(doubts), log)
+    return _check_brain(brain.mask, tuple(doubts), log)
 
 
-def _checked_brain(mask: Mask, doubts: tuple[str, ...], log: _Log) -> Mask:
+def _check_brain(mask: Mask, doubts: tuple[str, ...], log: _Log) -> Mask:
     if not mask.any():
         raise CaseError(
             "No brain was found in the scans. Check that they show a head. If the skull was removed already, use "

@@ -136,7 +136,7 @@ class TrainingStep:
             output[CommonKeys.PRED] = engine.inferer(inputs, engine.network, *args, **kwargs)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         output[CommonKeys.LOSS] = engine.loss_function(output[CommonKeys.PRED], targets)
-        _refuse_nonfinite(output[CommonKeys.LOSS], "loss", engine, batchdata)
+        _check_finite(output[CommonKeys.LOSS], "loss", engine, batchdata)
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         scaler.scale(output[CommonKeys.LOSS]).backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
@@ -154,7 +154,7 @@ class TrainingStep:
             return
         self.skipped += 1
         if not self.precision.scaler.is_enabled() or self.skipped > SKIPPED_IN_A_ROW:
-            _refuse_nonfinite(norm, "norm of the gradients", engine, batchdata)
+            _check_finite(norm, "norm of the gradients", engine, batchdata)
         step = engine.state.iteration
         logger.info("Skipped step %d: gradients overflowed in float16. Halved their scale.", step)
 
@@ -176,7 +176,7 @@ def _samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _refuse_nonfinite(value: Tensor, name: str, engine: Any, batchdata: Mapping[str, Any]) -> None:
+def _check_finite(value: Tensor, name: str, engine: Any, batchdata: Mapping[str, Any]) -> None:
     if bool(torch.isfinite(value)):
         return
     names = ", ".join(batchdata.get("name", ())) or "unnamed cases"

@@ -32,8 +32,8 @@ class Progress:
         """Attach to run, epochs, batches and steps."""
         engine.add_event_handler(Events.STARTED, self._start_run)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
-        engine.add_event_handler(Events.GET_BATCH_STARTED, self._ask)
-        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._get)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._start_waiting)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._end_waiting)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
 
@@ -47,10 +47,10 @@ class Progress:
         self.images = self.steps = 0
         self.waited_s = self.losses = 0.0
 
-    def _ask(self, engine: Any) -> None:
+    def _start_waiting(self, engine: Any) -> None:
         self.asked = self.clock()
 
-    def _get(self, engine: Any) -> None:
+    def _end_waiting(self, engine: Any) -> None:
         self.waited_s += self.clock() - self.asked
 
     def _count(self, engine: Any) -> None:

@@ -79,7 +79,7 @@ class TrainingRecord:
         temporary.write_text(json.dumps(self.document, indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
 
-    def refuse_other_settings(self, checkpoint: Path) -> None:
+    def check_same_settings(self, checkpoint: Path) -> None:
         """Compare this training with the one that wrote a checkpoint.
 
         Raises:
@@ -128,7 +128,7 @@ def copy_record(source: Path, target: Path) -> None:
         record_path(target).write_bytes(record_path(source).read_bytes())
 
 
-def refuse_other_spacing(checkpoint: Path, spacing_mm: float | int | None) -> None:
+def check_same_spacing(checkpoint: Path, spacing_mm: float | int | None) -> None:
     """Compare the voxel size of initial weights with that of this training.
 
     Args:

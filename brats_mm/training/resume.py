@@ -93,7 +93,7 @@ class LastState:
             logger.warning("No checkpoint %s to resume from. Training starts from scratch.", self.path)
             return
         if self.record is not None:
-            self.record.refuse_other_settings(self.path)
+            self.record.check_same_settings(self.path)
         try:
             content = torch.load(self.path, map_location=engine.state.device, weights_only=True)
             for name, stateful in self.parts.items():

@@ -94,9 +94,9 @@ def check_settings(stage: str) -> None:
     if workflow is None:
         return
     config = {key: value for key, value in workflow.parser.get().items() if key != "_meta_"}
-    refuse_unknown(config, _names_in(Path(workflow.parser.get_parsed_content("bundle_root")) / "configs"))
+    check_names(config, _names_in(Path(workflow.parser.get_parsed_content("bundle_root")) / "configs"))
     values = {name: workflow.parser.get_parsed_content(name) for name in RULES if name in config}
-    refuse_impossible(values, gated=stage == "mixture")
+    check_values(values, gated=stage == "mixture")
 
 
 def _names_in(configs: Path) -> frozenset[str]:
@@ -105,7 +105,7 @@ def _names_in(configs: Path) -> frozenset[str]:
     return frozenset(name for path in files for name in json.loads(path.read_text(encoding="utf-8")))
 
 
-def refuse_unknown(config: Mapping[str, Any], extra_names: Collection[str] = ()) -> None:
+def check_names(config: Mapping[str, Any], extra_names: Collection[str] = ()) -> None:
     """Reject top-level entries without a reference in the config.
 
     Args:
@@ -130,7 +130,7 @@ def refuse_unknown(config: Mapping[str, Any], extra_names: Collection[str] = ())
         raise OptionError(f"Unknown settings: {', '.join(messages)}. docs/training.md lists the settings.")
 
 
-def refuse_impossible(values: Mapping[str, Any], *, gated: bool = False) -> None:
+def check_values(values: Mapping[str, Any], *, gated: bool = False) -> None:
     """Reject invalid values.
 
     Args:

@@ -12,7 +12,7 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import BundleError, first_line
 from brats_mm.networks.expert import Encoder
 from brats_mm.training.parsing import parse_path
-from brats_mm.training.record import refuse_other_spacing
+from brats_mm.training.record import check_same_spacing
 from brats_mm.training.wrapper import TrainingWrapper
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def with_experts(
         return network
     parts = _parts(network)
     if source.is_file():
-        refuse_other_spacing(source, spacing_mm)
+        check_same_spacing(source, spacing_mm)
         mixture = _read(source, "mixture", _remedy(list(parts)))
         for name, module in parts.items():
             _fit(module, _expert_of(mixture, name), source, f"{_label(name)} expert", _remedy([name]))
@@ -67,7 +67,7 @@ def with_experts(
             files = ", ".join(expert_file(name) for name in missing)
             raise BundleError(f"{source} lacks {files}. {_remedy(missing)}")
         for name, module in parts.items():
-            refuse_other_spacing(source / expert_file(name), spacing_mm)
+            check_same_spacing(source / expert_file(name), spacing_mm)
             _load(module, source / expert_file(name), f"{_label(name)} expert", _remedy([name]))
     logger.info("The experts start from %s.", source)
     return network
@@ -105,7 +105,7 @@ def with_weights(
         return network
     name = "network" if modality is None else f"{_label(modality)} expert"
     remedy = "Provide another checkpoint, or omit --initial_weights."
-    refuse_other_spacing(file, spacing_mm)
+    check_same_spacing(file, spacing_mm)
     state = _read(file, name, remedy)
     part = {} if modality is None else _expert_of(state, modality)
     _fit(network, part or state, file, name, remedy)
@@ -143,11 +143,11 @@ def warm_start(
         with_weights(network, initial_weights, spacing_mm=spacing_mm)
     folder = parse_path(new_experts_dir)
     if folder is not None:
-        _renew_experts(_parts(network), folder, spacing_mm)
+        _replace_experts(_parts(network), folder, spacing_mm)
     return network
 
 
-def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: float | int | None) -> None:
+def _replace_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: float | int | None) -> None:
     existing = [name for name in parts if (folder / expert_file(name)).is_file()]
     if not existing:
         names = ", ".join(expert_file(name) for name in parts)
@@ -156,7 +156,7 @@ def _renew_experts(parts: Mapping[str, nn.Module], folder: Path, spacing_mm: flo
         )
     remedy = "Provide another folder, or omit --new_experts_dir."
     for name in existing:
-        refuse_other_spacing(folder / expert_file(name), spacing_mm)
+        check_same_spacing(folder / expert_file(name), spacing_mm)
         _load(parts[name], folder / expert_file(name), f"{_label(name)} expert", remedy)
     logger.info("New experts from %s: %s.", folder, ", ".join(_label(name) for name in existing))
 
@@ -175,7 +175,7 @@ def _read(path: Path, name: str, remedy: str) -> Mapping[str, Tensor]:
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a damaged file
-        raise _unfit(path, name, remedy, error) from error
+        raise _mismatch_error(path, name, remedy, error) from error
     return state
 
 
@@ -186,10 +186,10 @@ def _fit(network: nn.Module, state: Mapping[str, Tensor], path: Path, part_name:
             state = {name: value for name, value in state.items() if name.startswith(("stem.", "down."))}
         network.load_state_dict(state)
     except Exception as error:  # the file can hold any type
-        raise _unfit(path, part_name, remedy, error) from error
+        raise _mismatch_error(path, part_name, remedy, error) from error
 
 
-def _unfit(path: Path, name: str, remedy: str, error: Exception) -> BundleError:
+def _mismatch_error(path: Path, name: str, remedy: str, error: Exception) -> BundleError:
     return BundleError(f"{path} does not hold weights of this bundle's {name} ({first_line(error)}). {remedy}")
 
 

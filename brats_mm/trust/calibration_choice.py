@@ -66,7 +66,7 @@ class Calibration:
     cases: int
 
 
-def as_trained(_: Sequence[CaseCounts]) -> Corrections:
+def no_correction(_: Sequence[CaseCounts]) -> Corrections:
     """Return the correction that changes nothing."""
     return _for_all_subsets(_NO_OFFSETS, dict.fromkeys(REGIONS, 1.0))
 
@@ -92,18 +92,18 @@ def by_subset(cases: Sequence[CaseCounts]) -> Corrections:
     return fit_subsets(cases).calibration.corrections
 
 
-def certainty(cases: Sequence[CaseCounts]) -> Corrections:
+def foreground_temperatures(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
     return fit_confidence(cases).calibration.corrections
 
 
 WAYS: Mapping[str, Fit] = {
-    "as trained": as_trained,
+    "as trained": no_correction,
     "temperatures": temperatures,
     "constants": constants,
     "constants and temperatures": constants_and_temperatures,
     "by subset": by_subset,
-    "confidence": certainty,
+    "confidence": foreground_temperatures,
 }
 
 
@@ -134,7 +134,7 @@ def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: O
     offsets, gains = fit_constants(case_counts)
     left_out = {}
     if len(case_counts) > 1:
-        scores = compare_corrections(case_counts, {"without": as_trained, "with": constants})
+        scores = compare_corrections(case_counts, {"without": no_correction, "with": constants})
         left_out = {region: scores["with"].dice[region] - scores["without"].dice[region] for region in REGIONS}
     return Calibration(offsets, gains, left_out, len(case_counts))
 

@@ -116,7 +116,7 @@ def _find_components(probability: Array, grid: Grid) -> _Components:
     steps = [max(1, round(_WORKING_MM / spacing)) for spacing in grid.spacing_mm]
     box = _box(probability, steps)
     component = _uncertain(probability[box])
-    coarse = _mostly(component, steps)
+    coarse = _downsample(component, steps)
     spacing_mm = [spacing * step for spacing, step in zip(grid.spacing_mm, steps, strict=True)]
     depth_mm = np.asarray(distance_transform_edt(coarse, sampling=spacing_mm), np.float32)
     # Depth is measured between voxel centres. Certain tissue begins half a voxel earlier.
@@ -128,7 +128,7 @@ def _find_components(probability: Array, grid: Grid) -> _Components:
     # One voxel more than the radius, because downsampling removes partly covered voxels at the rim.
     numbers = np.where(away_mm <= BALL_MM + min(spacing_mm), numbers[tuple(nearest)], 0)
     return _Components(
-        box, _refined(numbers, steps, component.shape) * component, _refined(depth_mm, steps, component.shape), count
+        box, _upsample(numbers, steps, component.shape) * component, _upsample(depth_mm, steps, component.shape), count
     )
 
 
@@ -147,7 +147,7 @@ def _box(probability: Array, steps: list[int]) -> tuple[slice, slice, slice]:
     return x, y, z
 
 
-def _mostly(mask: Mask, steps: list[int]) -> Mask:
+def _downsample(mask: Mask, steps: list[int]) -> Mask:
     """Downsample by majority and pad with one block of zeros."""
     padded = np.pad(mask, [(step, step + -size % step) for size, step in zip(mask.shape, steps, strict=True)])
     i, j, k = steps
@@ -157,7 +157,7 @@ def _mostly(mask: Mask, steps: list[int]) -> Mask:
     return np.asarray(2 * count >= i * j * k)
 
 
-def _refined(coarse: npt.NDArray[_Value], steps: list[int], shape: tuple[int, ...]) -> npt.NDArray[_Value]:
+def _upsample(coarse: npt.NDArray[_Value], steps: list[int], shape: tuple[int, ...]) -> npt.NDArray[_Value]:
     """Invert `_mostly` by repetition, without the padding."""
     fine = coarse[1:-1, 1:-1, 1:-1]
     for axis, step in enumerate(steps):

@@ -64,7 +64,7 @@ def messages_of(path):
         values = []
         if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "message" for target in node.targets):
             values = [node.value]
-        elif isinstance(node, ast.Call) and re.search("Error$|^_bad$", getattr(node.func, "id", "")):
+        elif isinstance(node, ast.Call) and re.search("Error$|^_zip_error$", getattr(node.func, "id", "")):
             values = [*node.args, *(keyword.value for keyword in node.keywords)]
         yield from (text for text in map(text_of, values) if text and len(re.sub("[{}. ]", "", text)) > 15)
 

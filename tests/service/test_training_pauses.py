@@ -186,7 +186,7 @@ def test_start_removes_versions_of_unfinished_trainings(queue, tmp_path, ended):
     if ended in ("done", "damaged"):
         end(trainer, job)
         if ended == "damaged":
-            queue.records.spoil("train", problem_body("damaged", "Damaged."))
+            queue.records.mark_damaged("train", problem_body("damaged", "Damaged."))
     else:
         trainer._models.adopt(queue.files.attempt("train", 1) / BUNDLE, PLAN["version"])
         if ended == "cancelled":

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from BratsMMLib.consent import checked_url, consent_text, stays_here
+from BratsMMLib.consent import checked_url, consent_text, is_local
 from BratsMMLib.failures import NotAllowed, Refused, Stopped, Unreachable
 from BratsMMLib.files import Form
 from BratsMMLib.running import Cancelled, Done, Failed, Progress, Run, Stop
@@ -144,7 +144,7 @@ def test_other_machine_needs_consent_before_anything_is_sent(inputs, out):
 )
 def test_only_loopback_counts_as_this_machine(url, here):
     """Host names do not matter."""
-    assert stays_here(url) is here
+    assert is_local(url) is here
 
 
 def test_consent_text_names_sequences_and_host():

@@ -43,8 +43,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        refusal = self._refusal(scope)
-        sending = self._finishing(scope, self._timely(send), start)
+        refusal = self._reason_to_reject(scope)
+        sending = self._log_when_finished(scope, self._with_deadline(send), start)
         if refusal is not None:
             await answer(refusal, sending)
             return
@@ -56,7 +56,7 @@ class Guard:
         finally:
             self._active -= 1
 
-    def _timely(self, send: Send) -> Send:
+    def _with_deadline(self, send: Send) -> Send:
         async def timely(message: Message) -> None:
             try:
                 await asyncio.wait_for(send(message), self._settings.connections.sending_s)
@@ -65,7 +65,7 @@ class Guard:
 
         return timely
 
-    def _refusal(self, scope: Scope) -> Problem | None:
+    def _reason_to_reject(self, scope: Scope) -> Problem | None:
         """Return why a request is rejected, or None.
 
         Other web pages must not reach a service on this machine through the user's browser.
@@ -86,18 +86,18 @@ class Guard:
         message = "Web pages of other origins may not call this service. Allow the page's origin with --allow-origin."
         return Problem("forbidden", message)
 
-    def _finishing(self, scope: Scope, send: Send, start: float) -> Callable[[Message], Awaitable[None]]:
+    def _log_when_finished(self, scope: Scope, send: Send, start: float) -> Callable[[Message], Awaitable[None]]:
         async def finish(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                self._note(scope, message["status"], time.perf_counter() - start)
+                self._log_request(scope, message["status"], time.perf_counter() - start)
             await send(message)
 
         return finish
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _log_request(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         job = scope.get("path_params", {}).get("job_id")
         method = scope["method"] if scope["method"] in (*_SAFE_METHODS, "POST", "PUT", "DELETE") else "other"

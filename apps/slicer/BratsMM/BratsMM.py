@@ -18,7 +18,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from BratsMMLib.command import CommandRunner
-from BratsMMLib.consent import consent_text, stays_here
+from BratsMMLib.consent import consent_text, is_local
 from BratsMMLib.correction import LABEL_FILE, Submission, export_labels
 from BratsMMLib.failures import Failure
 from BratsMMLib.guess import DICOM_FIELDS, Loaded, guess
@@ -155,7 +155,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Update the state of buttons, and the text about data that would leave the machine."""
         chosen, running = self.chosen(), self.run is not None
         remote = self.ui.placeBox.currentIndex == SERVICE
-        away = remote and not stays_here(self.ui.urlEdit.text)
+        away = remote and not is_local(self.ui.urlEdit.text)
         twice = len({node.GetID() for node in chosen.values()}) < len(chosen)
         for widget, visible in (
             (self.ui.servicePanel, remote),

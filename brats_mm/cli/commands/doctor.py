@@ -36,9 +36,9 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm doctor` and return its exit code: 1 if a check fails."""
-    from brats_mm.pipeline.doctor import examine
+    from brats_mm.pipeline.doctor import run_checks
 
-    checks = (*examine(options.bundle, trusted=options.trust_bundle), *_service_checks(options.data))
+    checks = (*run_checks(options.bundle, trusted=options.trust_bundle), *_service_checks(options.data))
     failed = [check for check in checks if check.state == "failed"]
     for check in checks:
         console.result(f"{check.state:8}{check.name}: {check.found}")

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     else:
         for name, file in inspection["files"].items():
             console.result(f"found    {Modality(name).label}: {file}")
-        _print_rest(inspection, console)
+        _print_summary(inspection, console)
     for name, reason in inspection["ignored"].items():
         console.result(f"ignored  {name}: {reason}")
     for problem in inspection["problems"]:
@@ -73,7 +73,7 @@ def _print_study(study: Mapping[str, Any], console: Console) -> None:
         if series is not None:
             console.result(f"          {' '.join(_reasons(series))}")
     console.result("")
-    _print_rest(study, console)
+    _print_summary(study, console)
 
 
 def _row(series: Mapping[str, Any]) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def _reasons(series: Mapping[str, Any]) -> Sequence[str]:
     return [*series["evidence"], *(f"Note: {remark}." for remark in series["remarks"]), *reasons]
 
 
-def _print_rest(inspection: Mapping[str, Any], console: Console) -> None:
+def _print_summary(inspection: Mapping[str, Any], console: Console) -> None:
     for name, labels in inspection.get("ambiguous", {}).items():
         console.result(f"ambiguous {Modality(name).label}: {' or '.join(f'…{label}' for label in labels)}")
     if inspection["missing"]:

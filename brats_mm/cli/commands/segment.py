@@ -95,12 +95,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
             on_progress=on_progress,
         )
     print_result(segmented.report, console)
-    console.say(f"\nWrote {len(segmented.files)} files to {options.output}{_to_see(request.outputs)}.")
+    console.say(f"\nWrote {len(segmented.files)} files to {options.output}{_viewing_hint(request.outputs)}.")
     console.document(segmented.report)
     return EXIT_OK if segmented.report.get(DICOM_WRITTEN, True) else EXIT_INPUT
 
 
-def _to_see(outputs: OutputOptions) -> str:
+def _viewing_hint(outputs: OutputOptions) -> str:
     outputs_by_text = {"a picture in preview.png": outputs.preview, "a page in report.html": outputs.report}
     names = " and ".join(text for text, is_written in outputs_by_text.items() if is_written)
     return f", with {names}" if names else ""

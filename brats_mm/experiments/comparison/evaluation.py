@@ -110,7 +110,7 @@ def evaluate_run(
             {
                 "parameters": predictor.model.parameters,
                 "multiply_accumulates": _operations(bundle, evaluator.counted_side),
-                "inference_seconds_a_case": _seconds_a_case(predictor, evaluator.cases[:TIMED_CASES]),
+                "inference_seconds_a_case": _seconds_per_case(predictor, evaluator.cases[:TIMED_CASES]),
             },
         )
     result: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ def _operations(bundle: Path, side: int) -> dict[str, int]:
     return {name: multiply_accumulates(network, image, flags(available)) for name, available in sets.items()}
 
 
-def _seconds_a_case(predictor: Predictor, cases: Sequence[LabelledCase]) -> float:
+def _seconds_per_case(predictor: Predictor, cases: Sequence[LabelledCase]) -> float:
     """Return the shortest time per case in seconds, without reading. The minimum excludes other load on the machine."""
     seconds = []
     for labelled in cases:

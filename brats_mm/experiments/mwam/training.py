@@ -92,7 +92,7 @@ class Mwam:
         for form in self.forms:
             form.attach(engine)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._tell)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._log_weights)
 
     def current(self) -> Mapping[str, float]:
         """Return the weight of each branch in the current step."""
@@ -142,7 +142,7 @@ class Mwam:
             if not bool(self.bank.ratios[at].isnan()):
                 engine.state.metrics[f"frm_{name}"] = float(self.bank.ratios[at])
 
-    def _tell(self, engine: Any) -> None:
+    def _log_weights(self, engine: Any) -> None:
         metrics = engine.state.metrics
         ratios = ", ".join(f"{name} {metrics.get(f'frm_{name}', float('nan')):.3g}" for name in self.branches)
         weights = ", ".join(f"{name} {metrics[f'mwam_{name}']:.3f}" for name in self.branches)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import CaseError, OptionError
 from brats_mm.io.dicom.facts import USABLE
-from brats_mm.io.dicom.scan import Study, fits
+from brats_mm.io.dicom.scan import Study, matches_uid
 from brats_mm.io.dicom.series import Series
 
 THIN_MM = 1.6
@@ -57,7 +57,7 @@ def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Cho
     selected, reasons = dict(forced), dict.fromkeys(forced, "selected by the user")
     ties: dict[Modality, tuple[Series, ...]] = {}
     open_ones = [series for series in study.series if id(series) not in forced_ids]
-    late, notes = _begun_after_contrast(study.series)
+    late, notes = _started_after_contrast(study.series)
     for modality in MODALITIES:
         if modality in labels:
             continue
@@ -69,9 +69,11 @@ def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Cho
         if len(equal) > 1:
             ties[modality] = equal
         else:
-            selected[modality], reasons[modality] = best[0], _why(best[0], best[1:])
+            selected[modality], reasons[modality] = best[0], _reason_chosen(best[0], best[1:])
     ordered = {modality: selected[modality] for modality in MODALITIES if modality in selected}
-    passed_over = {item.label: _why_not(item, ordered, late) for item in study.series if item not in ordered.values()}
+    passed_over = {
+        item.label: _reason_rejected(item, ordered, late) for item in study.series if item not in ordered.values()
+    }
     notes = (*notes, *_left_out(study, ordered), *_hints(study, ordered, ties))
     return Choice(ordered, reasons, passed_over, notes, ties)
 
@@ -115,7 +117,9 @@ def find_series(study: Study, label: str, modality: Modality) -> Series:
     """
     uid, _, part = label.strip().partition("#")
     matches = [
-        series for series in study.series if fits(series.identity.series_uid, uid) and part in ("", str(series.part))
+        series
+        for series in study.series
+        if matches_uid(series.identity.series_uid, uid) and part in ("", str(series.part))
     ]
     if not matches:
         listed = ", ".join(f"…{series.label}" for series in study.series[:20])
@@ -152,7 +156,7 @@ def _fits(series: Series, modality: Modality) -> bool:
     return series.verdict.modality is modality and series.verdict.confidence >= USABLE and series.is_readable
 
 
-def _begun_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
+def _started_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
     """Return T1 series that do not mention contrast but started after one with contrast, and a note for each."""
     started = [
         item.facts.acquired_s
@@ -206,7 +210,7 @@ def _same_orientation(series: Series, best: Series) -> bool:
     return series.facts.orientation == best.facts.orientation or max(series.facts.spacing_mm) <= THIN_MM
 
 
-def _why(best: Series, rivals: Sequence[Series]) -> str:
+def _reason_chosen(best: Series, rivals: Sequence[Series]) -> str:
     if not rivals:
         return f"the only candidate (confidence {best.verdict.confidence:.2f})"
     second = max(rivals, key=_rank)
@@ -225,7 +229,7 @@ def _advantage(better: Series, rival: Series) -> str:
     return next((merit for merit, a, b in pairs if a > b), "its slices are axial")
 
 
-def _why_not(series: Series, selected: Mapping[Modality, Series], late: set[int]) -> str:
+def _reason_rejected(series: Series, selected: Mapping[Modality, Series], late: set[int]) -> str:
     verdict = series.verdict
     if verdict.modality is None:
         return f"is {_article(verdict.kind)} ({verdict.evidence[0][:-1]})"
@@ -236,10 +240,10 @@ def _why_not(series: Series, selected: Mapping[Modality, Series], late: set[int]
     if verdict.confidence < USABLE:
         return f"may be {verdict.kind}, but the classification is too uncertain (confidence {verdict.confidence:.2f})"
     better = selected.get(verdict.modality)
-    return f"is one of several {verdict.kind} (ambiguous)" if better is None else _why_worse(series, better)
+    return f"is one of several {verdict.kind} (ambiguous)" if better is None else _reason_outranked(series, better)
 
 
-def _why_worse(series: Series, better: Series) -> str:
+def _reason_outranked(series: Series, better: Series) -> str:
     if series.annotation and not better.annotation:
         return f"is an annotated copy ({series.annotation}) of {better.name}"
     if _rank(better) > _rank(series):
@@ -268,8 +272,8 @@ def _left_out(study: Study, selected: Mapping[Modality, Series]) -> tuple[str, .
 def _is_other_part(sibling: Series, series: Series) -> bool:
     same_series = sibling.identity.series_uid == series.identity.series_uid
     same_plane = sibling.facts.orientation == series.facts.orientation
-    fits = sibling.verdict.modality in (None, series.verdict.modality)
-    return same_series and same_plane and fits and sibling.verdict.kind != "proton density"
+    matches_uid = sibling.verdict.modality in (None, series.verdict.modality)
+    return same_series and same_plane and matches_uid and sibling.verdict.kind != "proton density"
 
 
 def _hints(

@@ -40,7 +40,7 @@ class Layout:
     fault: str = ""
 
 
-def lay_out(slices: Sequence[Slice]) -> Layout:
+def order_slices(slices: Sequence[Slice]) -> Layout:
     """Order slices of one orientation and size, and find their grid."""
     lost = sum(not item.is_placed for item in slices)
     if lost:

@@ -76,7 +76,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
         ) from error
     if values.shape != (stored.frames, stored.rows, stored.columns):
         raise VolumeError(f"{path.name} in {name} has voxels that do not match its header. Send it again.")
-    return _undone(values, slope, intercept)
+    return _undo_rescaling(values, slope, intercept)
 
 
 def _decoded(path: Path) -> tuple[Array, float, float]:
@@ -92,7 +92,7 @@ def _decoded(path: Path) -> tuple[Array, float, float]:
     return voxels, float(decoder.GetRescaleSlope()), float(decoder.GetRescaleIntercept())
 
 
-def _undone(values: Array, slope: float, intercept: float) -> Array:
+def _undo_rescaling(values: Array, slope: float, intercept: float) -> Array:
     """Undo the rescaling of GDCM, which applies the first frame's slope to all. Stored values are integers."""
     if (slope, intercept) == (1.0, 0.0) or slope == 0:
         return values

@@ -88,8 +88,8 @@ def scan(folder: Path) -> Scan:
     require_dicom()
     headers, ignored = _headers(folder)
     if not headers:
-        raise CaseError(_nothing(folder, ignored))
-    unique, doubled = _once(headers)
+        raise CaseError(_no_image_error(folder, ignored))
+    unique, doubled = _without_duplicates(headers)
     by_study: dict[str, list[FileHeader]] = defaultdict(list)
     for header in unique:
         by_study[header.identity.study_uid].append(header)
@@ -138,7 +138,7 @@ def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]
     return headers, {reason: (count, examples[reason]) for reason, count in passed_over.items()}
 
 
-def _once(headers: Sequence[FileHeader]) -> tuple[list[FileHeader], Counter[str]]:
+def _without_duplicates(headers: Sequence[FileHeader]) -> tuple[list[FileHeader], Counter[str]]:
     """Remove duplicates. Return the remaining headers, and the number of duplicates by series."""
     seen_uids: set[str] = set()
     unique: list[FileHeader] = []
@@ -179,7 +179,7 @@ def _endings(uids: Sequence[str]) -> dict[str, str]:
     return {uid: uid[-length:] for uid in uids}
 
 
-def _nothing(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
+def _no_image_error(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
     reasons = "; ".join(f"{count} of its files: {reason}" for reason, (count, _) in list(ignored.items())[:4])
     contents = f" ({reasons})" if reasons else ", and no other file"
     return (
@@ -199,7 +199,7 @@ def one_study(scanned: Scan, label: str | None = None) -> Study:
         CaseError: not exactly one study matches, or its files belong to several patients.
     """
     if label is not None:
-        matches = [study for study in scanned.studies if fits(study.uid, label)]
+        matches = [study for study in scanned.studies if matches_uid(study.uid, label)]
         if len(matches) != 1:
             count = "No study has" if not matches else f"{len(matches)} studies have"
             raise CaseError(
@@ -222,7 +222,7 @@ def one_study(scanned: Scan, label: str | None = None) -> Study:
     return study
 
 
-def fits(uid: str, label: str) -> bool:
+def matches_uid(uid: str, label: str) -> bool:
     """Return whether a UID equals, begins with or ends with `label`."""
     label = label.strip().lstrip("….")
     return bool(label) and (uid == label or uid.startswith(label) or uid.endswith(label))

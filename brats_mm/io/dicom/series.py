@@ -7,7 +7,7 @@ from brats_mm.domain.volume import Grid
 from brats_mm.io.dicom.classify import classify
 from brats_mm.io.dicom.exclusions import annotation_of
 from brats_mm.io.dicom.facts import HeaderFacts, Verdict
-from brats_mm.io.dicom.layout import Layout, lay_out, orientation_name
+from brats_mm.io.dicom.layout import Layout, order_slices, orientation_name
 from brats_mm.io.dicom.slices import FileHeader, Identity, Physics, Slice
 from brats_mm.io.dicom.stacks import Stack, stacks_of
 
@@ -92,7 +92,7 @@ def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple
     stacks = stacks_of(item for header in headers for item in header.slices)
     result = []
     for index, stack in enumerate(stacks):
-        layout = lay_out(stack.slices)
+        layout = order_slices(stack.slices)
         facts = facts_of(physics[stack.slices[0].path], stack, layout)
         part = index + 1 if len(stacks) > 1 else 0
         verdict, annotation = classify(facts), annotation_of(facts)

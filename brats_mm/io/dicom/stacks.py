@@ -9,7 +9,7 @@ import numpy as np
 
 from brats_mm.domain.name_words import KINDS
 from brats_mm.io.dicom.exclusions import PROJECTION_TYPES, REFORMAT_TYPES
-from brats_mm.io.dicom.layout import UNEVEN_SHARE, distances_of, lay_out
+from brats_mm.io.dicom.layout import UNEVEN_SHARE, distances_of, order_slices
 from brats_mm.io.dicom.slices import Slice
 
 SAME_PLACE_MM = 0.1
@@ -124,10 +124,10 @@ def _keeps_apart(pieces: list[list[Slice]], joined: list[Slice]) -> bool:
     A piece with every second or third slice of the whole does not count, because it would pass for a volume of thicker
     slices.
     """
-    if not lay_out(joined).fault:
+    if not order_slices(joined).fault:
         return False
     largest = max(pieces, key=len)
-    layout = lay_out(largest)
+    layout = order_slices(largest)
     if layout.fault or len(largest) < 2:
         return False
     step_mm = float(np.median(np.diff(np.sort(distances_of(largest)))))
@@ -153,11 +153,11 @@ def _volumes(slices: list[Slice]) -> list[Stack]:
         for item in slices:
             parts[split(item)].append(item)
         if len(parts) > 1 and all(_most_at_a_position(part) == 1 for part in parts.values()):
-            return _told_apart(list(parts.values()))
+            return _separate_volumes(list(parts.values()))
     positions = _by_position(slices)
     counts = {len(position) for position in positions}
     if len(counts) == 1:
-        return _told_apart([[position[turn] for position in positions] for turn in range(counts.pop())])
+        return _separate_volumes([[position[turn] for position in positions] for turn in range(counts.pop())])
     doubled = sum(len(position) > 1 for position in positions)
     note = f"{doubled} of its slices have the same position as another one, and only the first of each was used"
     return [Stack(tuple(position[0] for position in positions), notes=(note,))]
@@ -174,7 +174,7 @@ _SPLITS: tuple[Callable[[Slice], object], ...] = (
 )
 
 
-def _told_apart(parts: list[list[Slice]]) -> list[Stack]:
+def _separate_volumes(parts: list[list[Slice]]) -> list[Stack]:
     stacks = [Stack(tuple(part), repeats=len(parts)) for part in parts]
     if len(parts) <= SEVERAL:
         return stacks

@@ -8,15 +8,15 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LARGEST_OFFSET, LONGEST_HEADER, Encoding, Raster, damaged_header
+from brats_mm.io.formats.raster import LARGEST_OFFSET, LONGEST_HEADER, Encoding, Raster, damaged_header_error
 from brats_mm.io.formats.text_header import (
     Fields,
-    bad_field,
+    bad_field_error,
     check_characters,
     checked_grid,
-    duplicate_field,
+    duplicate_field_error,
+    missing_end_error,
     read_text,
-    without_end,
 )
 from brats_mm.io.volume_checks import spatial_shape
 
@@ -63,18 +63,18 @@ def parse_metaimage(path: Path) -> Raster:
     """
     fields, end = _fields(read_text(path), path)
     if not {"NDims", "DimSize", "ElementType", "ElementDataFile"} <= set(fields.values):
-        raise damaged_header(path)
+        raise damaged_header_error(path)
     if fields.values.get("ObjectType", "Image") != "Image":
-        fields.refuse("ObjectType")
+        fields.reject("ObjectType")
     grid = _grid(fields)
     dtype = _dtype(fields)
     data = path if fields["ElementDataFile"] == "LOCAL" else fields.file_beside("ElementDataFile", _DETACHED)
     header = fields.integer("HeaderSize")
     if header < -1 or header > LARGEST_OFFSET or (header and data == path):
-        fields.refuse("HeaderSize")
+        fields.reject("HeaderSize")
     encoding, stored = _encoding(fields)
     if header == -1 and encoding is not Encoding.RAW:
-        fields.refuse("HeaderSize")
+        fields.reject("HeaderSize")
     offset = end if data == path else (None if header == -1 else header)
     return Raster(path, data, grid, dtype, encoding, offset=offset, stored_bytes=stored)
 
@@ -87,21 +87,23 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
     while "ElementDataFile" not in fields:
         line, newline, _ = start[end:].partition(b"\n")
         if not newline and not _may_end_here(line, start, path):
-            raise without_end(path, start) if len(start) == LONGEST_HEADER and keys else damaged_header(path)
+            raise (
+                missing_end_error(path, start) if len(start) == LONGEST_HEADER and keys else damaged_header_error(path)
+            )
         end += len(line) + len(newline)
         match = _LINE.fullmatch(line.decode("latin-1").removesuffix("\r"))
         if match is None:
-            raise damaged_header(path) if not keys else bad_field(path, "a line", line.decode("latin-1"))
+            raise damaged_header_error(path) if not keys else bad_field_error(path, "a line", line.decode("latin-1"))
         check_characters(line + newline, path)
         key, value = match[1], match[2].strip()
         if key in keys:
-            raise duplicate_field(path, key)
+            raise duplicate_field_error(path, key)
         keys.add(key)
         if _EXACT.get(key.lower(), key) != key:
-            raise bad_field(path, "a line", line.decode("latin-1"))
+            raise bad_field_error(path, "a line", line.decode("latin-1"))
         key = _ALIASES.get(key, key)
         if key in fields:
-            raise bad_field(path, key, value)
+            raise bad_field_error(path, key, value)
         if key in _KEYS:
             fields[key] = value
     return Fields(path, fields), end
@@ -118,7 +120,7 @@ def _flag(fields: Fields, name: str, *, default: bool) -> bool:
     flags = {"true": True, "1": True, "false": False, "0": False}
     value = fields[name].lower()
     if value not in flags:
-        fields.refuse(name)
+        fields.reject(name)
     return flags[value]
 
 
@@ -126,13 +128,13 @@ def _encoding(fields: Fields) -> tuple[Encoding, int | None]:
     compressed = _flag(fields, "CompressedData", default=False)
     if not _flag(fields, "BinaryData", default=True):
         if compressed:
-            fields.refuse("CompressedData")
+            fields.reject("CompressedData")
         return Encoding.TEXT, None
     if not compressed:
         return Encoding.RAW, None
     size = fields.integer("CompressedDataSize")
     if size < 0:
-        fields.refuse("CompressedDataSize")
+        fields.reject("CompressedDataSize")
     return Encoding.ZLIB, size or None
 
 
@@ -141,7 +143,7 @@ def _dtype(fields: Fields) -> np.dtype[Any]:
     code = _TYPES.get(kind.removeprefix("MET_")) if kind.startswith("MET_") else None
     if code is None or fields.integer("ElementNumberOfChannels", 1) != 1:
         if code is None and not kind.endswith("_ARRAY"):
-            fields.refuse("ElementType")
+            fields.reject("ElementType")
         raise VolumeError(
             f"{fields.path.name} has colour, vector or complex voxels ({kind}). "
             "Provide a volume with one grey value per voxel."
@@ -154,13 +156,13 @@ def _grid(fields: Fields) -> Grid:
     axes = fields.integer("NDims")
     sizes = fields.integers("DimSize")
     if axes != len(sizes) or len(sizes) > 16:
-        fields.refuse("DimSize")
+        fields.reject("DimSize")
     shape = spatial_shape(sizes, fields.path)
 
     def of(name: str, default: list[float]) -> list[float]:
         values = fields.numbers(name) if name in fields else default
         if len(values) != len(default):
-            fields.refuse(name)
+            fields.reject(name)
         return values
 
     ones = [1.0] * axes
@@ -168,5 +170,5 @@ def _grid(fields: Fields) -> Grid:
     turn = np.array(of("TransformMatrix", np.eye(axes).ravel().tolist())).reshape(axes, axes)
     origin = of("Offset", [0.0] * axes)
     if min(spacing) <= 0:
-        raise bad_field(fields.path, "ElementSpacing", " ".join(f"{value:g}" for value in spacing))
+        raise bad_field_error(fields.path, "ElementSpacing", " ".join(f"{value:g}" for value in spacing))
     return checked_grid(shape, turn[:3, :3] * np.array(spacing[:3])[:, None], origin[:3], fields.path)

@@ -94,7 +94,7 @@ def _read_header(header_path: Path, path: Path) -> Any:
     kind = little or _HEADERS.get(int.from_bytes(block[:4], "big"))
     single = image_suffix(path.name) in NIFTI_SUFFIXES
     if kind is None or len(block) < kind.sizeof_hdr:
-        raise _no_nifti(path)
+        raise _not_nifti_error(path)
     # Given the byte order, nibabel does not guess it from the number of axes, which may be damaged.
     header = kind(block[: kind.sizeof_hdr], "<" if little else ">", check=False)
     magic = bytes(header["magic"].item()[:3])
@@ -105,7 +105,7 @@ def _read_header(header_path: Path, path: Path) -> Any:
     if not single and kind is nib.Nifti1Header and magic not in (*_SINGLE, *_PAIR):
         return nib.Spm99AnalyzeHeader(block[:348], check=False)
     if magic not in (_SINGLE if single else _PAIR):
-        raise _no_nifti(path)
+        raise _not_nifti_error(path)
     for code in ("sform_code", "qform_code"):
         if int(header[code]) < 0:
             header[code] = 0
@@ -114,7 +114,7 @@ def _read_header(header_path: Path, path: Path) -> Any:
     return header
 
 
-def _no_nifti(path: Path) -> VolumeError:
+def _not_nifti_error(path: Path) -> VolumeError:
     return VolumeError(f"{path.name} is not a NIfTI volume, despite its name. Provide an MR volume as .nii or .nii.gz.")
 
 
@@ -202,7 +202,7 @@ def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[G
 
     An invalid matrix is ignored if the other one is valid. The spacing only matters without a valid sform.
     """
-    sizes, notes = _mended_spacing(header)
+    sizes, notes = _repair_spacing(header)
     sform_code, qform_code = int(header["sform_code"]), int(header["qform_code"])
     sform, qform = np.asarray(header.get_sform(), np.float64), _qform(header)
     if sform_code > 0 and usable_affine(sform):
@@ -229,7 +229,7 @@ def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[G
     )
 
 
-def _mended_spacing(header: Any) -> tuple[list[float], list[str]]:
+def _repair_spacing(header: Any) -> tuple[list[float], list[str]]:
     """Return the voxel sizes with negative signs corrected in the header, and notes about that."""
     if header["pixdim"][0] not in (-1, 1):
         header["pixdim"][0] = 1  # the standard treats all other values like this

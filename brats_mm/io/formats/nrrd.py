@@ -8,17 +8,17 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LARGEST_OFFSET, Encoding, Raster, damaged_header
+from brats_mm.io.formats.raster import LARGEST_OFFSET, Encoding, Raster, damaged_header_error
 from brats_mm.io.formats.text_header import (
     SCANNER,
     Fields,
-    bad_field,
+    bad_field_error,
     check_characters,
     checked_grid,
-    duplicate_field,
+    duplicate_field_error,
+    missing_end_error,
     numbers,
     read_text,
-    without_end,
 )
 from brats_mm.io.volume_checks import spatial_shape
 
@@ -88,7 +88,7 @@ def parse_nrrd(path: Path) -> Raster:
     fields, end = _fields(start, path)
     for name in ("dimension", "sizes", "type", "encoding"):
         if name not in fields:
-            raise damaged_header(path)
+            raise damaged_header_error(path)
     encoding = _ENCODINGS.get(fields["encoding"].lower())
     if encoding is None:
         raise VolumeError(
@@ -100,7 +100,7 @@ def parse_nrrd(path: Path) -> Raster:
     if encoding is Encoding.RAW and skip == -1:
         offset, skip = None, 0
     if skip < 0 or skip > LARGEST_OFFSET:
-        fields.refuse("byte skip")
+        fields.reject("byte skip")
     dtype = _dtype(fields, encoding)
     return Raster(path, data, _grid(fields), dtype, encoding, offset=offset, skip=skip)
 
@@ -108,16 +108,16 @@ def parse_nrrd(path: Path) -> Raster:
 def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
     """Return the fields by lower-case name, and the end of the header."""
     if not _MAGIC.match(start):
-        raise damaged_header(path)
+        raise damaged_header_error(path)
     blank = re.search(rb"\r?\n\r?\n", start)
     detached = path.name.lower().endswith(_DETACHED)
     if blank is None and not (detached and len(start) < 2**16):
-        raise without_end(path, start)
+        raise missing_end_error(path, start)
     head, end = (start, len(start)) if blank is None else (start[: blank.start()], blank.end())
     check_characters(head, path)
     lines = head.decode("latin-1").replace("\r\n", "\n").rstrip("\r\n").split("\n")
     if not _MAGIC.fullmatch(lines[0].encode("latin-1")):
-        raise damaged_header(path)
+        raise damaged_header_error(path)
     fields: dict[str, str] = {}
     for line in lines[1:]:
         if line.startswith("#"):
@@ -127,9 +127,9 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
         if name not in _FIELDS and ":=" in line:
             continue  # a key and a value, which are not needed
         if not colon or name not in _FIELDS or not value.startswith(" "):
-            raise bad_field(path, "a line", line)
+            raise bad_field_error(path, "a line", line)
         if name in fields:
-            raise duplicate_field(path, name)
+            raise duplicate_field_error(path, name)
         fields[name] = value.strip()
     return Fields(path, fields), end
 
@@ -138,14 +138,14 @@ def _place(fields: Fields, start: bytes, end: int) -> tuple[Path, int]:
     """Return the file with the voxels, and their offset in it."""
     path = fields.path
     if fields.integer("line skip"):
-        fields.refuse("line skip")
+        fields.reject("line skip")
     if "data file" not in fields:
         if end >= len(start) and path.name.lower().endswith(_DETACHED):
-            raise damaged_header(path)
+            raise damaged_header_error(path)
         return path, end
     beside = fields.file_beside("data file", _DETACHED)
     if start[end:].strip():
-        raise damaged_header(path)
+        raise damaged_header_error(path)
     return beside, 0
 
 
@@ -159,7 +159,7 @@ def _dtype(fields: Fields, encoding: Encoding) -> np.dtype[Any]:
     order = {"little": "<", "big": ">"}.get(fields.values.get("endian", "").lower())
     if order is None:
         if "endian" in fields or (encoding is not Encoding.TEXT and code[1] != "1"):
-            fields.refuse("endian")
+            fields.reject("endian")
         order = "<"
     return np.dtype(order + code)
 
@@ -168,7 +168,7 @@ def _grid(fields: Fields) -> Grid:
     path = fields.path
     sizes = fields.integers("sizes")
     if fields.integer("dimension") != len(sizes) or len(sizes) > 16:
-        fields.refuse("sizes")
+        fields.reject("sizes")
     vectors = _directions(fields, len(sizes))
     space_axes = _kept_axes(fields, sizes, vectors)
     shape = spatial_shape([sizes[axis] for axis in space_axes], path)
@@ -178,7 +178,7 @@ def _grid(fields: Fields) -> Grid:
     lengths = {len(vectors[axis] or ()) for axis in space_axes[:3]}
     origin = _vector(fields["space origin"], path) if "space origin" in fields else [0.0] * max(lengths)
     if origin is None or lengths != {len(origin)} or len(origin) < 3:
-        fields.refuse("space origin")
+        fields.reject("space origin")
     axes = np.array([(vectors[axis] or [])[:3] for axis in space_axes[:3]]) * signs
     return checked_grid(shape, axes, np.array(origin[:3]) * signs, path, code=code)
 
@@ -187,7 +187,7 @@ def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | Non
     """Return the spatial axes and trailing axes of length one. Rejects an axis of components."""
     kinds = [kind.lower() for kind in fields["kinds"].split()] if "kinds" in fields else ["domain"] * len(sizes)
     if len(kinds) != len(sizes):
-        fields.refuse("kinds")
+        fields.reject("kinds")
     inner = [
         kind in _SPATIAL_KINDS and (vectors is None or vectors[axis] is not None) for axis, kind in enumerate(kinds)
     ]
@@ -209,7 +209,7 @@ def _directions(fields: Fields, axes: int) -> list[list[float] | None] | None:
     text = fields["space directions"]
     parts = re.findall(r"none|\([^()]*\)|\S+", text, re.IGNORECASE)
     if len(parts) != axes or "spacings" in fields:
-        fields.refuse("space directions")
+        fields.reject("space directions")
     return [_vector(part, fields.path) for part in parts]
 
 
@@ -218,20 +218,20 @@ def _vector(text: str, path: Path) -> list[float] | None:
         return None
     inside = re.fullmatch(r"\(([^()]*)\)", text)
     if inside is None:
-        raise bad_field(path, "space directions or space origin", text)
+        raise bad_field_error(path, "space directions or space origin", text)
     values = [numbers(part, "a vector", path) for part in inside[1].split(",")]
     if not 2 <= len(values) <= 4 or any(len(value) != 1 for value in values):
-        raise bad_field(path, "space directions or space origin", text)
+        raise bad_field_error(path, "space directions or space origin", text)
     return [value[0] for value in values]
 
 
 def _space(fields: Fields) -> tuple[tuple[int, int, int], int]:
     """Return the axes of the header's space that run against LPS, and the NIfTI code of the geometry."""
     if ("space" in fields) == ("space dimension" in fields):
-        fields.refuse("space")
+        fields.reject("space")
     if "space dimension" in fields:
         if fields.integer("space dimension") not in (3, 4):
-            fields.refuse("space dimension")
+            fields.reject("space dimension")
         return (1, 1, 1), SCANNER
     space = fields["space"].lower().removesuffix("-time")
     if space in ("rast", "last", "lpst"):
@@ -239,7 +239,7 @@ def _space(fields: Fields) -> tuple[tuple[int, int, int], int]:
     if space in _UNPLACED:
         return (1, 1, 1), 0
     if space not in _TO_LPS:
-        fields.refuse("space")
+        fields.reject("space")
     return _TO_LPS[space], SCANNER
 
 
@@ -249,7 +249,7 @@ def _unplaced_grid(fields: Fields, shape: tuple[int, int, int], space_axes: list
     def of(name: str) -> list[float]:
         parts = fields[name].split()
         if len(parts) != axes:
-            fields.refuse(name)
+            fields.reject(name)
         return numbers(" ".join(parts[axis] for axis in space_axes[:3]), name, fields.path)
 
     spacings = np.array(of("spacings") if "spacings" in fields else [1.0, 1.0, 1.0])

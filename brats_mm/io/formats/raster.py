@@ -85,7 +85,7 @@ class Raster:
         return self.grid.voxels * self.dtype.itemsize
 
 
-def damaged_header(path: Path) -> VolumeError:
+def damaged_header_error(path: Path) -> VolumeError:
     """Return the error for an invalid header."""
     return VolumeError(
         f"{path.name} cannot be read: it is damaged, truncated or not a {path.suffix} file. Copy or convert it again."
@@ -226,7 +226,7 @@ def check_length(raster: Raster) -> None:
         while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK))):
             remaining -= len(chunk)
         if remaining > 0:
-            raise _cut_off(raster)
+            raise _truncated_error(raster)
         _check_end(stream, raster)
 
 
@@ -245,7 +245,7 @@ def read_voxels(raster: Raster) -> Array:
         else:
             block = np.empty(raster.voxel_bytes, np.uint8)
             if _fill(block.data, stream) < raster.voxel_bytes:
-                raise _cut_off(raster)
+                raise _truncated_error(raster)
             _check_end(stream, raster)
             stored = block.view(raster.dtype)
         scaled = apply_read_scaling(stored.reshape(raster.grid.shape, order="F"), raster.slope, raster.intercept)
@@ -268,17 +268,17 @@ def _voxel_stream(raster: Raster) -> Iterator[io.BufferedIOBase]:
 def _check_possible(raster: Raster, size: int, offset: int) -> None:
     available = size - offset
     if offset < 0 or raster.skip > LARGEST_OFFSET or available < (raster.stored_bytes or 0):
-        raise _cut_off(raster)
+        raise _truncated_error(raster)
     required = _uncompressed_bytes(raster)
     if raster.encoding is Encoding.RAW:
         if available < required:
-            raise _cut_off(raster)
+            raise _truncated_error(raster)
         if raster.is_exact and available > required:
-            raise _too_long(raster)
+            raise _excess_data_error(raster)
     elif raster.encoding in (Encoding.GZIP, Encoding.ZLIB) and available * _LARGEST_RATIO < required:
-        raise _cut_off(raster)
+        raise _truncated_error(raster)
     elif raster.stored_bytes is not None and available > raster.stored_bytes:
-        raise _too_long(raster)
+        raise _excess_data_error(raster)
 
 
 def _uncompressed_bytes(raster: Raster) -> int:
@@ -331,7 +331,7 @@ def _skip(stream: io.BufferedIOBase, raster: Raster) -> None:
     while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK))):
         remaining -= len(chunk)
     if remaining > 0:
-        raise _cut_off(raster)
+        raise _truncated_error(raster)
 
 
 def _fill(target: memoryview, stream: io.BufferedIOBase) -> int:
@@ -350,9 +350,9 @@ def _check_end(stream: io.BufferedIOBase, raster: Raster) -> None:
     while chunk := stream.read(_CHUNK):
         behind += len(chunk)
         if raster.is_exact or behind > raster.behind + _MOST_BEHIND:
-            raise _too_long(raster)
+            raise _excess_data_error(raster)
     if behind < raster.behind:
-        raise _cut_off(raster)
+        raise _truncated_error(raster)
 
 
 def _ends_in_length(raster: Raster) -> bool:
@@ -367,27 +367,27 @@ def _ends_in_length(raster: Raster) -> bool:
 def _text_voxels(stream: io.BufferedIOBase, raster: Raster) -> npt.NDArray[Any]:
     tokens = stream.read().split()
     if len(tokens) < raster.grid.voxels:
-        raise _cut_off(raster)
+        raise _truncated_error(raster)
     if len(tokens) > raster.grid.voxels:
-        raise _too_long(raster)
+        raise _excess_data_error(raster)
     try:
         return np.array(tokens, np.bytes_).astype(raster.dtype)
     except (ValueError, OverflowError) as error:
-        raise damaged_header(raster.path) from error
+        raise damaged_header_error(raster.path) from error
 
 
 def _shape(raster: Raster) -> str:
     return " x ".join(map(str, raster.grid.shape))
 
 
-def _cut_off(raster: Raster) -> VolumeError:
+def _truncated_error(raster: Raster) -> VolumeError:
     return VolumeError(
         f"{raster.path.name} is truncated: it has less data than its {_shape(raster)} voxels need. "
         "Copy or convert it again."
     )
 
 
-def _too_long(raster: Raster) -> VolumeError:
+def _excess_data_error(raster: Raster) -> VolumeError:
     return VolumeError(
         f"{raster.path.name} is damaged: it has more data than its {_shape(raster)} voxels need. "
         "Copy or convert it again."

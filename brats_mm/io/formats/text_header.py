@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LONGEST_HEADER, damaged_header, file_beside, open_file
+from brats_mm.io.formats.raster import LONGEST_HEADER, damaged_header_error, file_beside, open_file
 from brats_mm.io.volume_checks import check_affine
 
 SCANNER = 1
@@ -38,10 +38,10 @@ def check_characters(header: bytes, path: Path) -> None:
         raise VolumeError(f"The header of {path.name} contains control characters. Convert the volume again.")
 
 
-def without_end(path: Path, start: bytes) -> VolumeError:
+def missing_end_error(path: Path, start: bytes) -> VolumeError:
     """Return the error for a header that does not end within `start`."""
     if len(start) < LONGEST_HEADER:
-        return damaged_header(path)
+        return damaged_header_error(path)
     message = (
         f"The header of {path.name} is longer than {LONGEST_HEADER // 1024} KiB. Convert the volume to .nii.gz "
         "without extra header fields."
@@ -49,14 +49,14 @@ def without_end(path: Path, start: bytes) -> VolumeError:
     return VolumeError(message)
 
 
-def bad_field(path: Path, name: str, value: str) -> VolumeError:
+def bad_field_error(path: Path, name: str, value: str) -> VolumeError:
     """Return the error for a field with an unusable value."""
     return VolumeError(
         f"The header of {path.name} has {name} = {value[:60]!r}, which cannot be read. Convert the volume again."
     )
 
 
-def duplicate_field(path: Path, name: str) -> VolumeError:
+def duplicate_field_error(path: Path, name: str) -> VolumeError:
     """Return the error for a field that the header has twice."""
     return VolumeError(f"The header of {path.name} has {name!r} twice. Convert the volume again.")
 
@@ -79,22 +79,22 @@ class Fields:
     def __getitem__(self, name: str) -> str:
         return self.values[name]
 
-    def refuse(self, name: str) -> NoReturn:
+    def reject(self, name: str) -> NoReturn:
         """Raise the error for a field with an unusable value."""
-        raise bad_field(self.path, name, self.values.get(name, ""))
+        raise bad_field_error(self.path, name, self.values.get(name, ""))
 
     def integers(self, name: str) -> list[int]:
         """Return the space-separated integers of a field."""
         tokens = self.values[name].split()
         if not tokens or not all(_INTEGER.fullmatch(token) for token in tokens):
-            self.refuse(name)
+            self.reject(name)
         return [int(token) for token in tokens]
 
     def integer(self, name: str, default: int = 0) -> int:
         """Return the integer of a field, or the default if the header lacks the field."""
         values = self.integers(name) if name in self.values else [default]
         if len(values) != 1:
-            self.refuse(name)
+            self.reject(name)
         return values[0]
 
     def numbers(self, name: str) -> list[float]:
@@ -124,7 +124,7 @@ def numbers(value: str, name: str, path: Path) -> list[float]:
     """
     words = value.split()
     if not words or not all(_NUMBER.fullmatch(word) for word in words):
-        raise bad_field(path, name, value)
+        raise bad_field_error(path, name, value)
     return [float(word) for word in words]
 
 

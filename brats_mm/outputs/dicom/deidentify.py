@@ -41,14 +41,14 @@ def deidentify_series(source: SourceSeries) -> SourceSeries:
     with _at_once:  # the package stores its UIDs in a module-level table
         profile.dictionary.clear()
         try:
-            first = _bare(source.images[0], pseudonym, profile)
+            first = _without_identity(source.images[0], pseudonym, profile)
             others = tuple(_slim(image, first, profile) for image in source.images[1:])
         finally:
             profile.dictionary.clear()
     return replace(source, images=(first, *others))
 
 
-def _bare(image: Any, pseudonym: str, profile: Any) -> Any:
+def _without_identity(image: Any, pseudonym: str, profile: Any) -> Any:
     from pydicom.dataset import Dataset
 
     header = deepcopy(image)

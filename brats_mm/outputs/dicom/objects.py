@@ -70,7 +70,7 @@ def structure_set_description(findings: Findings) -> str:
 
 def region_description(trust: RegionTrust) -> str:
     """Return the reliability and the expected Dice of a region, within the limit of a short text."""
-    sentences = ["Research, not for diagnosis or treatment.", f"Reliability in this case: {_light(trust)}."]
+    sentences = ["Research, not for diagnosis or treatment.", f"Reliability in this case: {_describe_grade(trust)}."]
     if trust.expected_dice is not None:
         interval = "" if trust.dice_interval is None else " ({:.2f} to {:.2f})".format(*trust.dice_interval)
         sentences.append(f"Expected Dice {trust.expected_dice:.2f}{interval}.")
@@ -78,11 +78,11 @@ def region_description(trust: RegionTrust) -> str:
 
 
 def _reliability(findings: Findings) -> str:
-    lights = ", ".join(f"{region.label}: {_light(trust)}" for region, trust in findings.trust.regions.items())
+    lights = ", ".join(f"{region.label}: {_describe_grade(trust)}" for region, trust in findings.trust.regions.items())
     return f"{NOT_FOR_DIAGNOSIS} Reliability in this case: {lights}."
 
 
-def _light(trust: RegionTrust) -> str:
+def _describe_grade(trust: RegionTrust) -> str:
     return "nothing segmented" if trust.grade is None else trust.grade.value
 
 

@@ -145,7 +145,7 @@ def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) 
     from brats_mm.outputs.dicom.segmentation_object import make_segmentation
     from brats_mm.outputs.dicom.structured_report import make_report
 
-    with without_warnings(), _unquoted():
+    with without_warnings(), _hide_header_values():
         source = _reference(prediction, output)
         findings = findings_on(prediction, source.grid)
         key = _key(prediction, findings, source, output)
@@ -171,7 +171,7 @@ def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) 
 
 
 @contextmanager
-def _unquoted() -> Iterator[None]:
+def _hide_header_values() -> Iterator[None]:
     """Re-raise errors of pydicom and highdicom without the original message, which may contain patient data."""
     try:
         yield
@@ -203,7 +203,7 @@ def _check_named(prediction: Prediction, reference: NamedReference) -> None:
     case, grid = prediction.case, reference.source.grid
     if _same_voxels(case.grid, grid):
         return
-    likeness = max(_likeness(volume, reference.volume) for volume in case.volumes.values())
+    likeness = max(_correlation(volume, reference.volume) for volume in case.volumes.values())
     if likeness < LIKE_ENOUGH:
         raise GridError(
             "The series of --dicom-reference does not show the segmented image: its voxels differ, and its values "
@@ -227,7 +227,7 @@ def _same_voxels(old: Grid, new: Grid) -> bool:
     return match is not None and match.fills(new.shape)
 
 
-def _likeness(volume: Volume, reference: Volume) -> float:
+def _correlation(volume: Volume, reference: Volume) -> float:
     """Return the correlation of a sequence with the reference, outside the sequence's background."""
     values = on_grid(volume.data, volume.grid, reference.grid)
     inside = on_grid(volume.foreground.astype(np.float32), volume.grid, reference.grid) > 0.99

@@ -101,7 +101,9 @@ def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
         title = f"{cut.plane.value.capitalize()} {cut.input_index + 1} of {pictures.sides[cut.input_axis]}"
         canvas.text(column + _PANEL_PX[0] / 2, 62, title, colour=FAINT, size=10, align="m")
         grey = _grey(pictures, cut)
-        for top, picture in zip(_ROWS_PX, (_labelled(grey, pictures, cut), _unsure(grey, pictures, cut)), strict=True):
+        for top, picture in zip(
+            _ROWS_PX, (_with_labels(grey, pictures, cut), _with_uncertainty(grey, pictures, cut)), strict=True
+        ):
             left = column + (_PANEL_PX[0] - grey.shape[1]) / 2
             canvas.picture(left, top, picture)
             _letter(canvas, cut, left, top, grey.shape)
@@ -115,7 +117,7 @@ def _grey(pictures: _Pictures, cut: Slice) -> Picture:
     return render_grey(cut.of(pictures.background), pictures.window, aspect=cut.aspect, fit=_PANEL_PX)
 
 
-def _labelled(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
+def _with_labels(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
     picture = grey_to_rgb(np.clip(grey, 0, 255))
     labels = cut.of(pictures.labels)
     for compartment, style in SEGMENT_STYLES.items():
@@ -125,7 +127,7 @@ def _labelled(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
     return picture
 
 
-def _unsure(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
+def _with_uncertainty(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
     wt, tc, et = (np.asarray(cut.of(probability), np.float32) for probability in pictures.probabilities)
     return with_entropy(grey, compartment_entropy(*nest_probabilities(wt, tc, et)))
 

@@ -107,7 +107,7 @@ def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> Cuts:
 
     def cut(plane: Plane) -> Slice:
         through = plane.through
-        index = _busiest(tumour, through, (box[through].start + box[through].stop - 1) // 2)
+        index = _largest_slice(tumour, through, (box[through].start + box[through].stop - 1) // 2)
         full_slice = _slice(grid, plane, index)
         return replace(full_slice, rows=box[plane.down], columns=box[plane.across])
 
@@ -173,7 +173,7 @@ def _extent(mask: Mask, axis: int, spacing_mm: float) -> slice:
     return slice(max(int(occupied[0]) - margin, 0), min(int(occupied[-1]) + 1 + margin, mask.shape[axis]))
 
 
-def _busiest(mask: Mask, axis: int, fallback: int) -> int:
+def _largest_slice(mask: Mask, axis: int, fallback: int) -> int:
     """Return the first slice with the largest mask area, or `fallback` for an empty mask."""
     other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)
     area = np.asarray(mask.sum(axis=other_axes))

@@ -106,7 +106,10 @@ class Drawing:
             Row(_title(regions, name), tuple(self._outlined(cut, name) for cut in cuts))
             for regions, cuts, name in groups
         ]
-        return [*rows, Row("Uncertainty, on the slices of the whole tumour", tuple(map(self._unsure, self.slices)))]
+        return [
+            *rows,
+            Row("Uncertainty, on the slices of the whole tumour", tuple(map(self._uncertainty_picture, self.slices))),
+        ]
 
     def _largest(self, region: Region) -> Cuts:
         source = self._source
@@ -121,7 +124,7 @@ class Drawing:
         cut = slice_through(grid, voxel, plane)
         at = place_on_slice(grid, voxel, plane)
         names = self._names[-1:]  # the contrast image if available
-        return (*(self._outlined(cut, name, around=at) for name in names), self._unsure(cut, around=at))
+        return (*(self._outlined(cut, name, around=at) for name in names), self._uncertainty_picture(cut, around=at))
 
     @cached_property
     def sharpest_plane(self) -> Plane:
@@ -148,7 +151,7 @@ class Drawing:
         text = f"outlines of the tumour regions on {name}" if name else "outlines of the tumour regions"
         return self._drawn(picture, cut, f"slice with {text}")
 
-    def _unsure(self, cut: Slice, around: tuple[int, int] | None = None) -> Drawn:
+    def _uncertainty_picture(self, cut: Slice, around: tuple[int, int] | None = None) -> Drawn:
         entropy = np.asarray(self._cut(cut, self._entropy, around), np.float32)
         picture = with_entropy(self._grey(cut, self._names[0], around), entropy)
         return self._drawn(

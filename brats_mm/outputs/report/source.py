@@ -55,7 +55,7 @@ def source_of(prediction: Prediction, report: Mapping[str, Any], importance: Map
         grid=prediction.case.grid,
         masks={region: prediction.mask(region) for region in REGIONS},
         entropy=prediction.combined_entropy(),
-        images=_telling(prediction.case.volumes, report["sequences_found"]),
+        images=_background_images(prediction.case.volumes, report["sequences_found"]),
     )
 
 
@@ -85,7 +85,7 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
         m: read_volume(folder / registered_name(m)) for m in Modality if (folder / registered_name(m)).is_file()
     }
     originals = {} if scans is None else _on_result_grid(scans, report, entropy.grid, folder)
-    images = _telling({**originals, **registered}, report["sequences_found"])
+    images = _background_images({**originals, **registered}, report["sequences_found"])
     if scans is not None and not images:
         raise OptionError(
             f"Case {scans.name} has {_listed(scans.volumes)}, but the result in {folder} used "
@@ -110,7 +110,7 @@ def _on_result_grid(
     return case.volumes
 
 
-def _telling(volumes: Mapping[Modality, Volume], used: Collection[str]) -> dict[Modality, Volume]:
+def _background_images(volumes: Mapping[Modality, Volume], used: Collection[str]) -> dict[Modality, Volume]:
     """Choose one image for oedema and one for contrast from the sequences used."""
     usable = [m for m in ordered(volumes) if m.value in used]
     choices = [

@@ -35,7 +35,7 @@ def mrml(nodes: Iterable[Node]) -> bytes:
     root = ElementTree.Element("MRML", {"version": "Slicer 5.2.0 0", "userTags": ""})
     for node in nodes:
         attributes = {"id": node.id, "name": node.name}
-        attributes |= {name: _spelled(value) for name, value in node.attributes.items()}
+        attributes |= {name: _format_value(value) for name, value in node.attributes.items()}
         if node.references:
             roles = (f"{role}:{' '.join(ids)};" for role, ids in node.references.items())
             attributes["references"] = "".join(roles)
@@ -45,7 +45,7 @@ def mrml(nodes: Iterable[Node]) -> bytes:
     return text + b"\n"
 
 
-def _spelled(value: Value) -> str:
+def _format_value(value: Value) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -8,10 +8,10 @@ import numpy as np
 
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.orientation import FRONT_LEAD, LARGEST_BRAIN_ML, LEAST_BRAIN_ML, front_lead
+from brats_mm.domain.orientation import FRONT_LEAD, LARGEST_BRAIN_ML, LEAST_BRAIN_ML, anterior_offset
 from brats_mm.domain.volume import Volume
 from brats_mm.trust.input_checks.coarse import STEP_MM, CoarseImage, coarse_image, frame_of, union
-from brats_mm.trust.input_checks.contrast import contrast_features, likeliest
+from brats_mm.trust.input_checks.contrast import contrast_features, most_likely_assignment
 from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
 from brats_mm.trust.input_checks.reference import Reference, default_reference
 
@@ -84,29 +84,29 @@ def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None
     images = {m: image for m, image in images.items() if np.count_nonzero(image.inside) >= LEAST_VOXELS}
     if not images:
         return ()
-    findings = [_flat(m, flat_share(image), expected) for m, image in images.items()]
+    findings = [_flat_warning(m, flat_share(image), expected) for m, image in images.items()]
     images = {m: scan for (m, scan), finding in zip(images.items(), findings, strict=True) if finding.warning is None}
     if not images:
         return tuple(findings)
     head = union(images.values())
     shape = shape_of(head, expected.mean_brain)
     is_brain = shape.likeness >= expected.least_likeness and LEAST_BRAIN_ML <= shape.volume_ml <= LARGEST_BRAIN_ML
-    findings.append(Finding(Check.SHAPE, shape.likeness, None if is_brain else _no_brain(shape.volume_ml)))
+    findings.append(Finding(Check.SHAPE, shape.likeness, None if is_brain else _no_brain_warning(shape.volume_ml)))
     is_turned = is_brain and shape.turn != UPRIGHT and shape.lead > expected.turn_lead
     if is_brain:
-        findings.append(Finding(Check.TURN, shape.lead, _turned(shape.turn.words) if is_turned else None))
-    lead = None if is_turned else front_lead(head, (STEP_MM, STEP_MM, STEP_MM))
+        findings.append(Finding(Check.TURN, shape.lead, _turn_warning(shape.turn.words) if is_turned else None))
+    lead = None if is_turned else anterior_offset(head, (STEP_MM, STEP_MM, STEP_MM))
     is_backwards = lead is not None and lead > FRONT_LEAD
     if lead is not None:
         findings.append(Finding(Check.FRONT, lead, FRONT_WARNING if is_backwards else None))
     if not is_brain or is_turned or is_backwards:
         return tuple(findings)
     frame = frame_of(head)
-    likely = likeliest(
+    likely = most_likely_assignment(
         {m: expected.contrast.log_likelihoods(contrast_features(scan, frame)) for m, scan in images.items()}
     )
     is_exchanged = likely.lead > expected.exchange_lead[len(images) - 1]
-    findings.append(Finding(Check.EXCHANGE, likely.lead, _exchanged(likely.contrasts) if is_exchanged else None))
+    findings.append(Finding(Check.EXCHANGE, likely.lead, _exchange_warning(likely.contrasts) if is_exchanged else None))
     return tuple(findings)
 
 
@@ -119,7 +119,7 @@ def input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
     return tuple(finding.warning for finding in check_inputs(volumes) if finding.warning is not None)
 
 
-def _flat(modality: Modality, share: float, expected: Reference) -> Finding:
+def _flat_warning(modality: Modality, share: float, expected: Reference) -> Finding:
     warning = (
         f"{modality.label} looks like a mask, a label map or a probability map: {share:.0%} of its foreground has "
         "nearly the same values. Provide the MR sequence itself."
@@ -127,14 +127,14 @@ def _flat(modality: Modality, share: float, expected: Reference) -> Finding:
     return Finding(Check.FLAT, share, warning if share > expected.flat_share else None)
 
 
-def _no_brain(volume_ml: float) -> str:
+def _no_brain_warning(volume_ml: float) -> str:
     return (
         f"The images do not have the shape of a whole brain ({volume_ml / 1000:.2f} L of foreground). Check that "
         "they show a whole brain without skull. Results for other images are meaningless."
     )
 
 
-def _turned(text: str) -> str:
+def _turn_warning(text: str) -> str:
     return (
         f"The head seems to have {text}, compared with the header. Check the orientation in a viewer. If it is "
         "wrong, left and right can be exchanged too."
@@ -143,7 +143,7 @@ def _turned(text: str) -> str:
     )
 
 
-def _exchanged(contrasts: Mapping[Modality, Modality]) -> str:
+def _exchange_warning(contrasts: Mapping[Modality, Modality]) -> str:
     changed = {given: likely for given, likely in contrasts.items() if given is not likely}
     descriptions = ", ".join(
         f"the image given as {given.label} looks like {contrast.label}" for given, contrast in changed.items()

@@ -95,7 +95,7 @@ class Assignment:
     lead: float
 
 
-def likeliest(log_likelihoods: Mapping[Modality, npt.NDArray[np.float64]]) -> Assignment:
+def most_likely_assignment(log_likelihoods: Mapping[Modality, npt.NDArray[np.float64]]) -> Assignment:
     """Return the most likely other assignment of distinct contrasts to images.
 
     Args:

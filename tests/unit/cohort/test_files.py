@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from brats_mm.cohort.bids import bids_file, bids_folder, bids_prefix
 from brats_mm.cohort.content import content_of, stamp_of
 from brats_mm.cohort.layout import has_results, prepare_output, publish, work_folder
-from brats_mm.cohort.records import CohortCase, Layout, name_fault
+from brats_mm.cohort.records import CohortCase, Layout, invalid_name_reason
 from brats_mm.cohort.tables import COLUMNS, TableFormat, row_of, write_results_table
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import LabelConvention
@@ -58,7 +58,7 @@ def test_other_names_become_distinct_bids_subjects():
 
 @given(st.text(max_size=130))
 def test_valid_name_is_one_path_component(name):
-    if name_fault(name) is None:
+    if invalid_name_reason(name) is None:
         assert name
         assert os.path.basename(name) == name  # noqa: PTH119
         assert name not in (".", "..")

@@ -123,7 +123,7 @@ def test_same_seed_chooses_same_tumour() -> None:
     results = []
     for _ in range(2):
         windows = random_windows((24, 24, 24), transplant_prob=1.0)
-        windows.transforms[0].lend(donors)
+        windows.transforms[0].set_donors(donors)
         window = windows.set_random_state(seed=4)(_case("a", 8))
         results.append((window[0] if isinstance(window, list) else window)["image"])
 
@@ -133,7 +133,7 @@ def test_same_seed_chooses_same_tumour() -> None:
 def test_nothing_changes_without_donors_or_with_probability_zero() -> None:
     case = _case("a", 8)
     never = RandTransplantTumourd(0.0)
-    never.lend([_case("b", 32)])
+    never.set_donors([_case("b", 32)])
 
     assert RandTransplantTumourd(1.0)(case)["label"] is case["label"]
     assert never(case)["label"] is case["label"]

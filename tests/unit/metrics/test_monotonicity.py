@@ -31,7 +31,7 @@ def test_poor_full_set_is_worse_than_all_14_subsets():
 
 def test_losses_under_one_point_count_only_without_tolerance():
     tally = tally_pairs({subset: 0.5 - 0.003 * len(subset) for subset in SUBSETS})
-    assert (tally.rate, tally.rate_by_a_point) == (1, 0)
+    assert (tally.rate, tally.rate_above_one_point) == (1, 0)
 
 
 def test_skips_pairs_without_scores():

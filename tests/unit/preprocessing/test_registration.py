@@ -7,7 +7,7 @@ from benchmarks.skull import Margin, add_skull
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.preprocessing.alignment_measures import measure, registration_warnings, side_of
+from brats_mm.preprocessing.alignment_measures import measure, prepare_side, registration_warnings
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.registration import STILL_MM, register
 
@@ -35,7 +35,7 @@ def moved(volume, matrix):
 
 
 def error_mm(result, true, head):
-    points = side_of(head[Modality.T1CE]).points_mm
+    points = prepare_side(head[Modality.T1CE]).points_mm
     apart = points @ (result - true)[:3, :3].T + (result - true)[:3, 3]
     return float(np.linalg.norm(apart, axis=1).mean())
 
@@ -76,13 +76,13 @@ def test_reports_failed_registration_of_noise(head):
 
 @pytest.mark.parametrize(("degrees", "mm"), [(0, (20, 0, 0)), (0, (0, 0, -20)), (25, (0, 0, 0)), (12, (8, 8, 8))])
 def test_wrong_registration_gives_warning(head, degrees, mm):
-    fixed, moving = side_of(head[Modality.T1CE]), side_of(head[Modality.T2])
+    fixed, moving = prepare_side(head[Modality.T1CE]), prepare_side(head[Modality.T2])
     assert registration_warnings(measure(fixed, moving, np.eye(4), start="given")) == ()
     assert registration_warnings(measure(fixed, moving, movement(degrees, mm), start="given"))
 
 
 def test_empty_overlap_is_measured(head):
-    fixed = side_of(head[Modality.T1CE])
+    fixed = prepare_side(head[Modality.T1CE])
     alignment = measure(fixed, fixed, movement(0, (900, 0, 0)), start="given")
     assert (alignment.covered, alignment.information_nats, alignment.edge_agreement) == (0.0, 0.0, 0.0)
     assert "covers only 0% of the head" in registration_warnings(alignment)[0]

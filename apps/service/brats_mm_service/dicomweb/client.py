@@ -48,7 +48,7 @@ class DicomwebClient:
 
     def studies(self, limit: int = 500) -> list[tuple[str, int]]:
         """Return the UIDs of studies with MR series, and their numbers of instances."""
-        with _told():
+        with _translate_errors():
             datasets = self._client.search_for_studies(
                 search_filters={"ModalitiesInStudy": "MR"},
                 fields=["NumberOfStudyRelatedInstances"],
@@ -63,7 +63,7 @@ class DicomwebClient:
             DicomwebRefused: the study does not exist, has no MR series, or exceeds the limit.
             DicomwebUnreachable: the archive does not respond.
         """
-        with _told():
+        with _translate_errors():
             series = self._client.search_for_series(study_uid, search_filters={"Modality": "MR"})
             uids = [_value(dataset, "0020000E") for dataset in series if _value(dataset, "00080060") in ("MR", "")]
             if not uids:
@@ -83,7 +83,7 @@ class DicomwebClient:
 
     def holds(self, study_uid: str, series_uid: str, instance_uid: str) -> bool:
         """Return whether the archive has an object."""
-        with _told():
+        with _translate_errors():
             datasets = self._client.search_for_instances(
                 study_uid, series_uid, search_filters={"SOPInstanceUID": instance_uid}
             )
@@ -96,7 +96,7 @@ class DicomwebClient:
             DicomwebRefused: the archive refuses the objects.
             DicomwebUnreachable: the archive does not respond.
         """
-        with _told():
+        with _translate_errors():
             response = self._client.store_instances(list(objects), study_instance_uid=study_uid)
         failed = response.get("FailedSOPSequence") or ()
         if len(failed):
@@ -106,7 +106,7 @@ class DicomwebClient:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Turn errors into the two exceptions above. The messages do not quote the archive, whose responses may contain
     patient data.
     """

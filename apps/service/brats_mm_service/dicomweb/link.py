@@ -89,7 +89,7 @@ class DicomwebLink:
     def _advance(self, transfer: Transfer) -> None:
         steps: dict[TransferState, Callable[[Transfer], None]] = {
             TransferState.FETCHING: self._fetch,
-            TransferState.COMPUTING: self._look,
+            TransferState.COMPUTING: self._check_job,
             TransferState.STORING: self._store,
         }
         try:
@@ -143,7 +143,7 @@ class DicomwebLink:
         self._transfers.move(transfer, TransferState.COMPUTING, job=job.id, detail="")
         log("dicomweb_fetched", transfer=transfer.id, job=job.id)
 
-    def _look(self, transfer: Transfer) -> None:
+    def _check_job(self, transfer: Transfer) -> None:
         job = self._queue.records.get(transfer.job or "")
         if job is not None and job.state in OPEN:
             self._transfers.later(transfer, _TICK_S)

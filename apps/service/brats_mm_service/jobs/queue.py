@@ -226,7 +226,7 @@ class JobQueue:
         if self.records.get(job.id) is None:
             raise not_found()
         detail = "A result of this job is damaged or missing on the service's disk. Submit the case again."
-        if self.records.spoil(job.id, problem_body("damaged", detail)):
+        if self.records.mark_damaged(job.id, problem_body("damaged", detail)):
             self.metrics.failures.labels("damaged").inc()
             log("result_damaged", level="error", job=job.id)
             self.notifications.notify(job.id)

@@ -162,7 +162,7 @@ class JobRecords:
         """Move an open job to failed with a reason. Return False if it has already ended."""
         return self._move(job_id, JobState.FAILED, OPEN, finished=self._now(), error=json.dumps(dict(error)))
 
-    def spoil(self, job_id: str, error: Mapping[str, Any]) -> bool:
+    def mark_damaged(self, job_id: str, error: Mapping[str, Any]) -> bool:
         """Move a job from done to failed because its results have changed."""
         return self._move(job_id, JobState.FAILED, {JobState.DONE}, error=json.dumps(dict(error)), results="[]")
 

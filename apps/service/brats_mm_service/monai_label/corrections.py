@@ -77,7 +77,7 @@ class ViewerCorrections:
             sequences, main = _link_images(_with_modality(files, job), folder)
         except FileNotFoundError as error:  # deleted meanwhile
             raise no_image(image) from error
-        stored = self._service.checker.store_label(file, folder, main, _named(params))
+        stored = self._service.checker.store_label(file, folder, main, _value_names(params))
         prediction = self._copy_prediction(job, folder)
         scores = {} if prediction is None else self._scores(folder)
         info = {"params": params}
@@ -204,7 +204,7 @@ def _no_label(image: str, tag: str, version: int | None = None) -> Problem:
     )
 
 
-def _named(params: Mapping[str, Any]) -> dict[int, int]:
+def _value_names(params: Mapping[str, Any]) -> dict[int, int]:
     entries = params.get("label_info") or []
     if not isinstance(entries, list):
         raise Problem("bad-option", "label_info must be a list of entries such as {'name', 'idx'}.")

@@ -103,7 +103,7 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages, corre
         """Serve an image. For a case, this is the first or the named sequence."""
         path = images.file_of(caller, image, modality)
         try:
-            matches = not check_sum or _has_sum(path, check_sum)
+            matches = not check_sum or _matches_checksum(path, check_sum)
         except FileNotFoundError:  # deleted meanwhile
             matches = False
         if not matches:
@@ -116,7 +116,7 @@ def _add_images(routes: APIRouter, service: Service, images: ViewerImages, corre
     def removed(caller: Annotated[Caller, writer], id: Annotated[str, Query(max_length=300)]) -> dict[str, str]:
         """Delete the caller's own uploads and their labels. Cases on the server are kept."""
         if images.store.get(caller.name, Kind.IMAGE, id) is None:
-            raise _not_own(images, id)
+            raise _read_only(images, id)
         images.store.remove(caller.name, Kind.IMAGE, id)
         corrections.remove(caller, id)
         service.predictions.remove(caller.name, id)
@@ -146,7 +146,7 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
         if images.store.get(caller.name, Kind.IMAGE, image) is None:
-            raise _not_own(images, image)
+            raise _read_only(images, image)
         return await asyncio.to_thread(_merge_info, images, caller, image, form)
 
 
@@ -249,13 +249,13 @@ def _merge_info(images: ViewerImages, caller: Caller, item_id: str, form: Form) 
     return info
 
 
-def _not_own(images: ViewerImages, image: str) -> Problem:
+def _read_only(images: ViewerImages, image: str) -> Problem:
     if images.cases.get(image) is None:
         return no_image(image)
     return Problem("forbidden", "Cases on the server are read-only. Ask the operator to change them.")
 
 
-def _has_sum(path: Path, text: str) -> bool:
+def _matches_checksum(path: Path, text: str) -> bool:
     """Return whether a file has a checksum such as `SHA256:0f1e...`."""
     algorithm, _, digest = text.rpartition(":")
     algorithm = (algorithm or "SHA256").upper()

@@ -87,13 +87,13 @@ class ViewerImages:
             item = self.store.get(caller.name, Kind.SESSION, session_id)
             if item is None:
                 raise no_session()
-            return self._kept(caller, Kind.SESSION, item, modality_named, folder)
+            return self._sort_stored(caller, Kind.SESSION, item, modality_named, folder)
         if upload is not None:
-            return self._sent(upload, modality_named, folder, image)
+            return self._sort_sent(upload, modality_named, folder, image)
         item = self.store.get(caller.name, Kind.IMAGE, image)
         if item is not None:
-            return self._kept(caller, Kind.IMAGE, item, modality_named, folder)
-        return self._on_server(image, modality_named, folder)
+            return self._sort_stored(caller, Kind.IMAGE, item, modality_named, folder)
+        return self._sort_server_case(image, modality_named, folder)
 
     def stats(self, caller: Caller) -> dict[str, Any]:
         """Return the number of images, and of the caller's labels."""
@@ -201,15 +201,17 @@ class ViewerImages:
             raise no_image(image)
         return _chosen(case.sequences, named, case.main_file, image)
 
-    def _sent(self, file: ReceivedFile, modality: Modality | None, folder: Path, image: str) -> SortedUpload:
+    def _sort_sent(self, file: ReceivedFile, modality: Modality | None, folder: Path, image: str) -> SortedUpload:
         hint = modality.value if modality is not None else image
         renamed = file if modality is None else replace(file, filename="", field=modality.value)
         sorted_file = self.service.checker.sort_viewer_files((renamed,), folder, hint=hint)
         if sorted_file.unsorted is not None:
-            raise _unnamed()
+            raise _unknown_sequence()
         return sorted_file.upload
 
-    def _kept(self, caller: Caller, kind: Kind, item: Item, modality: Modality | None, folder: Path) -> SortedUpload:
+    def _sort_stored(
+        self, caller: Caller, kind: Kind, item: Item, modality: Modality | None, folder: Path
+    ) -> SortedUpload:
         stored_folder = self.store.folder(caller.name, kind, item.id)
         sources = _select(
             _paths(item, stored_folder), None if item.unsorted is None else stored_folder / item.unsorted, modality
@@ -219,7 +221,7 @@ class ViewerImages:
         notes = item.notes
         return replace(upload, ignored=dict(notes.get("ignored", {})), notes=tuple(notes.get("notes", ())))
 
-    def _on_server(self, image: str, modality: Modality | None, folder: Path) -> SortedUpload:
+    def _sort_server_case(self, image: str, modality: Modality | None, folder: Path) -> SortedUpload:
         if not image:
             message = "No image was given. Set `image` or `session_id`, or send a `file`."
             raise Problem("bad-request", message)
@@ -246,7 +248,7 @@ def _select(
         only = next(iter(sequences.values()), unsorted)
         return {} if only is None else {requested: only}
     if not sequences:
-        raise _unnamed()
+        raise _unknown_sequence()
     if requested is None:
         return sequences
     if requested not in sequences:
@@ -270,7 +272,7 @@ def _drop(form: Form, *, keep: ReceivedFile | None) -> None:
             file.path.unlink(missing_ok=True)
 
 
-def _unnamed() -> Problem:
+def _unknown_sequence() -> Problem:
     names = ", ".join(modality.value for modality in MODALITIES)
     return Problem(
         "bad-case",

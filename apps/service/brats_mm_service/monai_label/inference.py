@@ -122,7 +122,7 @@ def router(service: Service) -> APIRouter:
             report = result_json(result, "report.json")
             await run_in_threadpool(images.expected_dice.set, case, expected_dice_of(report))
         label = await run_in_threadpool(label_answer, result, view, label_form)
-        return _answer(
+        return _respond(
             output, _params_of(job, view, label, result, time.monotonic() - start), label, _filename(view, label_form)
         )
 
@@ -188,7 +188,7 @@ def _info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
         "version": __version__,
         # OHIF drops the first of these as the background.
         "labels": [_BACKGROUND, *ViewerModel.SEGMENTATION.labels],
-        "models": {model.value: _about(model) for model in ViewerModel},
+        "models": {model.value: _model_entry(model) for model in ViewerModel},
         "trainers": _trainers(images.service) if MODELS in caller.scopes else {},
         "strategies": _strategies() if has_cases else {},
         "scoring": {SCORING: {"description": "Dice, HD95 and volume of predictions against your final labels"}},
@@ -218,7 +218,7 @@ def _strategies() -> dict[str, Any]:
     return {name: {"description": description} for name, description in STRATEGIES.items()}
 
 
-def _about(model: ViewerModel) -> dict[str, Any]:
+def _model_entry(model: ViewerModel) -> dict[str, Any]:
     return {
         "type": "segmentation",
         "labels": model.labels,
@@ -271,7 +271,7 @@ def _filename(model: ViewerModel, form: LabelForm) -> str:
     return f"{model.value}-{secrets.token_hex(6)}{form.extension}"
 
 
-def _answer(output: Output | None, document: Mapping[str, Any], label: LabelAnswer, name: str) -> Response:
+def _respond(output: Output | None, document: Mapping[str, Any], label: LabelAnswer, name: str) -> Response:
     text = json.dumps(document).encode("ascii")
     if output is Output.JSON:
         return Response(text, media_type="application/json")

@@ -60,7 +60,7 @@ def router(service: Service) -> APIRouter:
                     href=f"{path_of(job.id)}/inputs/{sequence}",
                 )
                 for sequence, name in job.sequences.items()
-                if _is_kept(service, job, name)
+                if _has_kept_upload(service, job, name)
             ]
         except FileNotFoundError as error:  # deleted meanwhile
             raise not_found() from error
@@ -97,7 +97,7 @@ def router(service: Service) -> APIRouter:
         """Serve an image as it was uploaded."""
         job = own_view(service, job_id, caller).job
         name = job.sequences.get(sequence)
-        if name is None or not _is_kept(service, job, name):
+        if name is None or not _has_kept_upload(service, job, name):
             message = (
                 "There is no such image. Images are kept only for jobs with keep_upload, as long as their results."
             )
@@ -124,5 +124,5 @@ def _zip(folders: Sequence[Path], path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _is_kept(service: Service, job: Job, name: str) -> bool:
+def _has_kept_upload(service: Service, job: Job, name: str) -> bool:
     return job.keep_upload and (service.queue.files.upload(job.id) / name).is_file()

@@ -39,13 +39,15 @@ def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> Sto
     try:
         study = choose_series(unpacked, overrides)
     except InputError as error:
-        raise Problem(kind_of(error), for_requests(str(error), unpacked)) from error
+        raise Problem(kind_of(error), with_request_terms(str(error), unpacked)) from error
     stored: dict[str, str] = {}
     moved: dict[Path, Path] = {}
     for modality in ordered(study.choice.chosen):
         series = study.choice.chosen[modality]
         stored[modality.value] = _move(series, modality, folder, moved)
-    return StoredStudy(stored, study.files.ignored, tuple(for_requests(note, unpacked) for note in study.files.notes))
+    return StoredStudy(
+        stored, study.files.ignored, tuple(with_request_terms(note, unpacked) for note in study.files.notes)
+    )
 
 
 def _move(series: Series, modality: Modality, folder: Path, moved: dict[Path, Path]) -> str:
@@ -62,7 +64,7 @@ def _move(series: Series, modality: Modality, folder: Path, moved: dict[Path, Pa
     return name
 
 
-def for_requests(sentence: str, folder: Path) -> str:
+def with_request_terms(sentence: str, folder: Path) -> str:
     """Replace the command-line options in a message with those of a request."""
     sentence = sentence.replace(str(folder), "the zip file")
     for modality in Modality:

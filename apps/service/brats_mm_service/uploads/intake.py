@@ -15,7 +15,7 @@ from brats_mm.errors import BratsMMError, InputError
 from brats_mm.io.dicom.choice import LEAVE_OUT
 from brats_mm.io.recognise import recognise
 from brats_mm.pipeline.dicom_study import SeriesOverrides
-from brats_mm.pipeline.load import is_dicom_folder, refuse_bids
+from brats_mm.pipeline.load import is_dicom_folder, reject_bids
 from brats_mm.pipeline.request import SegmentRequest, to_json
 from brats_mm_service.jobs.model import NewJob, in_callers_names
 from brats_mm_service.problems import Problem, kind_of
@@ -78,10 +78,10 @@ def sort_upload(
         raise Problem("bad-case", message)
     upload = _sort_zip(files[0], folder, limits, dicom) if CASE in fields else _sort_files(files, folder)
     _check_volumes(upload, folder)
-    return shortened(upload)
+    return limit_notes(upload)
 
 
-def shortened(upload: SortedUpload) -> SortedUpload:
+def limit_notes(upload: SortedUpload) -> SortedUpload:
     """Limit the number and length of an upload's notes, because they are stored and listed with its job.
 
     A zip can hold 50,000 files that no job uses, and a reason can quote an option of 64 KiB.
@@ -156,7 +156,7 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
         if dicom is None:
             message = "The zip file holds DICOM files. Send a DICOM study to /v1/jobs, or convert its series to NIfTI."
             raise Problem("unsupported-content", message)
-        refuse_bids(dicom.bids)
+        reject_bids(dicom.bids)
         study = store_study(unpacked.folder, folder, dicom)
         shutil.rmtree(unpacked.folder)
         names = dict.fromkeys(study.sequences, file.filename)
@@ -164,7 +164,7 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
     try:
         case = recognise(unpacked.folder, selection=dicom.bids if dicom else None)
     except InputError as error:
-        raise Problem(kind_of(error), for_zips(str(error), unpacked.folder)) from error
+        raise Problem(kind_of(error), with_zip_terms(str(error), unpacked.folder)) from error
     stored, names = {}, {}
     left_out = {m for m, label in (dicom.series if dicom else {}).items() if label == LEAVE_OUT} & set(case.paths)
     if left_out == set(case.paths):
@@ -180,7 +180,7 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
     return SortedUpload(stored, {**unpacked.passed_over, **case.ignored, **ignored}, case.notes, names)
 
 
-def for_zips(sentence: str, folder: Path) -> str:
+def with_zip_terms(sentence: str, folder: Path) -> str:
     """Replace the command-line options in a message with parts of a request."""
     sentence = sentence.replace(str(folder.resolve()), "the zip file").replace(str(folder), "the zip file")
     sentence = sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")

@@ -155,7 +155,7 @@ class _Receiver:
         part.size += end - start
         limit = self._limits.text_bytes if part.path is None else self._limits.file_bytes
         if part.size > limit:
-            message = f"The part {part.name!r} is larger than {_shown(limit)}, the maximum of this service."
+            message = f"The part {part.name!r} is larger than {_format_size(limit)}, the maximum of this service."
             raise Problem("too-large", message)
         part.buffer += data[start:end]
 
@@ -285,9 +285,9 @@ def _unknown_part(part: _Part, files: Collection[str], texts: Collection[str]) -
 
 def _body_too_large(limits: UploadLimits) -> Problem:
     return Problem(
-        "too-large", f"The request is larger than {_shown(limits.total_bytes)}, the maximum of this service."
+        "too-large", f"The request is larger than {_format_size(limits.total_bytes)}, the maximum of this service."
     )
 
 
-def _shown(size: int) -> str:
+def _format_size(size: int) -> str:
     return f"{size / MIB:,.0f} MiB" if size >= MIB else f"{size:,} bytes"

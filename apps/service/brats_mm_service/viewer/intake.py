@@ -25,7 +25,7 @@ from brats_mm.outputs.nifti import write_labels
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of
-from brats_mm_service.uploads.intake import CASE, SortedUpload, is_plain, shortened, sort_upload
+from brats_mm_service.uploads.intake import CASE, SortedUpload, is_plain, limit_notes, sort_upload
 from brats_mm_service.uploads.multipart import ReceivedFile
 
 AUTO = "auto"
@@ -87,11 +87,11 @@ def sort_viewer_files(
     if len(files_named) == 1 and files_named[0].size and content_of(files_named[0].path) is Content.ZIP:
         return SortedViewerFiles(sort_upload((replace(files_named[0], field=CASE),), folder, limits))
     if len(files_named) == 1:
-        return _single(files_named[0], folder, limits, hint)
-    return _several(files_named, folder, limits)
+        return _sort_single(files_named[0], folder, limits, hint)
+    return _sort_several(files_named, folder, limits)
 
 
-def _single(file: ReceivedFile, folder: Path, limits: UploadLimits, hint: str) -> SortedViewerFiles:
+def _sort_single(file: ReceivedFile, folder: Path, limits: UploadLimits, hint: str) -> SortedViewerFiles:
     for name in (file.filename, hint):
         modalities = modalities_in_name(image_stem(name))
         if len(modalities) == 1:
@@ -111,7 +111,7 @@ def _check(path: Path) -> None:
         raise Problem(kind_of(fault), str(fault).replace(f"{path.parent}/", "")) from fault
 
 
-def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits) -> SortedViewerFiles:
+def _sort_several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits) -> SortedViewerFiles:
     """Sort files by name, like those of a case folder."""
     together = folder / "together"
     together.mkdir()
@@ -130,7 +130,7 @@ def _several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits
     upload = sort_upload(received, folder, limits)
     shutil.rmtree(together)
     remarked = replace(upload, ignored={**upload.ignored, **case.ignored}, notes=case.notes)
-    return SortedViewerFiles(shortened(remarked))
+    return SortedViewerFiles(limit_notes(remarked))
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class ViewerStore:
     def get(self, owner: str, kind: Kind, item_id: str) -> Item | None:
         """Return a caller's item by its ID, or None if it does not exist or has expired."""
         item = _read(self.folder(owner, kind, item_id))
-        return item if item is not None and not self._is_over(item) else None
+        return item if item is not None and not self._is_expired(item) else None
 
     def change(self, owner: str, kind: Kind, item: Item) -> Item:
         """Store the changes of an item and its last use.
@@ -106,7 +106,7 @@ class ViewerStore:
     def all(self, owner: str, kind: Kind) -> list[Item]:
         """Return the caller's items of a kind, oldest first."""
         items = [_read(folder) for folder in self._folders(owner, kind)]
-        return sorted((item for item in items if item and not self._is_over(item)), key=lambda item: item.created)
+        return sorted((item for item in items if item and not self._is_expired(item)), key=lambda item: item.created)
 
     def remove(self, owner: str, kind: Kind, item_id: str) -> None:
         """Delete an item with its files."""
@@ -125,10 +125,10 @@ class ViewerStore:
         """Delete expired and damaged items."""
         for folder in self._root.glob("*/*/*"):
             item = _read(folder)
-            if item is None or self._is_over(item):
+            if item is None or self._is_expired(item):
                 self._files.discard(folder)
 
-    def _is_over(self, item: Item) -> bool:
+    def _is_expired(self, item: Item) -> bool:
         return self._now() > item.used + item.keep_s
 
     def _folders(self, owner: str, kind: Kind) -> Iterator[Path]:

@@ -45,7 +45,7 @@ class UploadChecker:
     def start(self) -> None:
         """Start the process."""
         with self._lock:
-            self._ensure()
+            self._ensure_running()
 
     def stop(self) -> None:
         """Stop the process."""
@@ -138,13 +138,13 @@ class UploadChecker:
     def _hand_over(self, connection: socket.socket) -> None:
         with self._lock:
             try:
-                socket.send_fds(self._ensure(), [b"x"], [connection.fileno()])
+                socket.send_fds(self._ensure_running(), [b"x"], [connection.fileno()])
             except OSError:
                 log("checker_restarted", level="warning")
                 self._drop()
-                socket.send_fds(self._ensure(), [b"x"], [connection.fileno()])
+                socket.send_fds(self._ensure_running(), [b"x"], [connection.fileno()])
 
-    def _ensure(self) -> socket.socket:
+    def _ensure_running(self) -> socket.socket:
         if self._control is not None and self._process is not None and self._process.poll() is None:
             return self._control
         self._drop()

@@ -139,7 +139,7 @@ def begin() -> tuple[dict[str, Any], Commands, Channel, list[Path]]:
 
 def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
     """Load the model and execute commands forever. If the model cannot be loaded, report that and return."""
-    settle_in(start, channel)
+    set_up_process(start, channel)
     try:
         segmenter = _load(start)
     except BratsMMError as error:
@@ -169,15 +169,15 @@ def perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outle
         channel: destination of events.
         model_files: files and folders that the job may read.
     """
-    thread = threading.Thread(target=_do, args=(job, compute, channel, model_files), name="job")
+    thread = threading.Thread(target=_perform, args=(job, compute, channel, model_files), name="job")
     thread.start()
     thread.join()
 
 
-def settle_in(start: dict[str, Any], channel: Outlet) -> None:
+def set_up_process(start: dict[str, Any], channel: Outlet) -> None:
     """Set the limits of the process, and begin to send heartbeats."""
     _limit(start)
-    threading.Thread(target=_stay_alive, args=(channel,), daemon=True).start()
+    threading.Thread(target=_send_heartbeats, args=(channel,), daemon=True).start()
 
 
 def _load(start: dict[str, Any]) -> "Segmenter":
@@ -187,7 +187,7 @@ def _load(start: dict[str, Any]) -> "Segmenter":
     return Segmenter.from_options(options_from_json(ModelOptions, start))
 
 
-def _do(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, model_files: list[Path]) -> None:
+def _perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, model_files: list[Path]) -> None:
     name = job["job"]
     try:
         _confine_job(job, model_files)
@@ -256,7 +256,7 @@ def _without_paths(sentence: str, job: dict[str, Any]) -> str:
     return sentence
 
 
-def _stay_alive(channel: Outlet) -> None:
+def _send_heartbeats(channel: Outlet) -> None:
     while True:
         channel.emit("alive", resident=resident_bytes(os.getpid()))
         time.sleep(ALIVE_S)

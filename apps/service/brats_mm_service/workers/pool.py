@@ -15,7 +15,7 @@ class WorkerPool:
     def __init__(self, queue: JobQueue, settings: WorkerSettings, spawn: Spawn, count: int = 1) -> None:
         self._queue = queue
         self._stopping = threading.Event()
-        self._supervisors = [Supervisor(queue, settings, spawn, self._stopping, self._given_up) for _ in range(count)]
+        self._supervisors = [Supervisor(queue, settings, spawn, self._stopping, self._give_up) for _ in range(count)]
         queue.metrics.worker_up.set_function(
             lambda: sum(supervisor.readiness.ready for supervisor in self._supervisors)
         )
@@ -57,7 +57,7 @@ class WorkerPool:
         """Return the process IDs of the workers on their machines. None for a worker that has not started."""
         return tuple(supervisor.pid for supervisor in self._supervisors)
 
-    def _given_up(self, kind: str, detail: str) -> None:
+    def _give_up(self, kind: str, detail: str) -> None:
         if self.is_hopeless:
             for job in self._queue.records.in_states([JobState.QUEUED]):
                 self._queue.fail(job, kind, detail)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from brats_mm.execution.ray_cluster import ActorShare, compute_on, start_actor
+from brats_mm.execution.ray_cluster import ActorShare, set_compute_threads, start_actor
 from brats_mm.execution.tasks import start_or_exit
 from brats_mm_service.logs import log
 from brats_mm_service.settings import Settings
@@ -30,12 +30,12 @@ class WorkerActor:
     """Actor in a worker process of Ray."""
 
     def __init__(self, start: dict[str, Any], threads: int, task: Work) -> None:
-        compute_on(threads)
+        set_compute_threads(threads)
         self._commands = Commands()
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.emit("started", pid=os.getpid())
         if not Path(start["data"]).is_dir():
-            self.emit("unable", kind="model", detail=_not_shared(start["data"]))
+            self.emit("unable", kind="model", detail=_unshared_folder(start["data"]))
             return
         start_or_exit(task, start, self._commands, self)
 
@@ -89,7 +89,7 @@ class RayWorker:
         while True:
             while self._messages:
                 message = self._messages.popleft()
-                if not self._is_sign(message):
+                if not self._is_internal(message):
                     return message
             remaining_s = end - time.monotonic()
             if remaining_s <= 0 or not self.running or not self._fetched(remaining_s):
@@ -130,7 +130,7 @@ class RayWorker:
         self._coming = self._actor.receive.remote(_LISTEN_S)
         return True
 
-    def _is_sign(self, message: dict[str, Any]) -> bool:
+    def _is_internal(self, message: dict[str, Any]) -> bool:
         """Return whether an event, such as a heartbeat, only concerns this handle."""
         if message["event"] == "started":
             self.pid, self.started = message["pid"], time.monotonic()
@@ -141,7 +141,7 @@ class RayWorker:
         return False
 
 
-def _not_shared(folder: str) -> str:
+def _unshared_folder(folder: str) -> str:
     return (
         f"The service's data folder {folder} is not on {socket.gethostname()}, a machine of the cluster. Mount it "
         "under this path on each machine."

@@ -149,17 +149,17 @@ class Supervisor:
     def _serve(self, worker: Worker, job: Job) -> None:
         log("job_started", job=job.id, attempt=job.attempts)
         try:
-            self._settle(job, self._computed(worker, job))
+            self._settle(job, self._run_job(worker, job))
         finally:
             self._queue.release(job)
 
-    def _computed(self, worker: Worker, job: Job) -> Callable[[], object]:
+    def _run_job(self, worker: Worker, job: Job) -> Callable[[], object]:
         """Have the worker compute a job, and return a function that records its end."""
         try:
             self._queue.files.clear_attempts(job.id)  # left by a disconnected worker
             return self._compute(worker, job)
         except OSError as error:
-            return self._not_stored(job, error)
+            return self._storage_problem(job, error)
         except Exception:
             self._drop()  # it may still compute the job, and its events must not reach the next one
             raise
@@ -174,13 +174,13 @@ class Supervisor:
             except sqlite3.Error as error:
                 log("records_error", level="error", job=job.id, error=type(error).__name__)
             except OSError as error:
-                settle = self._not_stored(job, error)
+                settle = self._storage_problem(job, error)
                 continue
             if self._stopping.wait(wait_s):
                 return  # the next start settles it
             wait_s = min(2 * wait_s, _LONGEST_RETRY_S)
 
-    def _not_stored(self, job: Job, error: OSError) -> Callable[[], object]:
+    def _storage_problem(self, job: Job, error: OSError) -> Callable[[], object]:
         log("supervisor_error", level="error", job=job.id, error=type(error).__name__, code=error.errno)
         detail = f"The result cannot be stored: {error.strerror}. Free some disk space."
         return partial(self._queue.fail, job, "disk-full", detail)
@@ -205,7 +205,7 @@ class Supervisor:
                 if message["event"] == "progress":
                     queue.note(job.id, progress_in(message))
                 else:
-                    return self._answered(job, message)
+                    return self._settle_for(job, message)
             if self._stopping.is_set():
                 self._drop()
                 return lambda: queue.requeue(job)
@@ -215,10 +215,10 @@ class Supervisor:
             if cancelled_at is not None and time.monotonic() - cancelled_at > self._settings.cancel_s:
                 self._drop()
                 return lambda: None
-            if (how := self._loss(worker)) is not None:
+            if (how := self._describe_loss(worker)) is not None:
                 self._drop()
-                return self._lost(worker, job, how)
-            if (fault := self._fault(worker, time.monotonic() - start)) is not None:
+                return self._settle_lost(worker, job, how)
+            if (fault := self._exceeded_limit(worker, time.monotonic() - start)) is not None:
                 self._drop()
                 return partial(queue.fail, job, *fault)
 
@@ -239,7 +239,7 @@ class Supervisor:
         except sqlite3.Error:  # unknown for now, so the worker continues
             return False
 
-    def _answered(self, job: Job, message: dict[str, Any]) -> Callable[[], object]:
+    def _settle_for(self, job: Job, message: dict[str, Any]) -> Callable[[], object]:
         if message["event"] == "done":
 
             def publish() -> None:
@@ -250,7 +250,7 @@ class Supervisor:
             log("job_error", level="error", job=job.id, error=message.get("error"), trace=message.get("trace"))
         return lambda: self._queue.fail(job, message["kind"], job.in_callers_names(message["detail"]))
 
-    def _loss(self, worker: Worker) -> str | None:
+    def _describe_loss(self, worker: Worker) -> str | None:
         """Describe how the worker was lost, or return None."""
         if not worker.running:
             return worker.death()
@@ -258,13 +258,13 @@ class Supervisor:
             return f"no heartbeat for {self._settings.silent_s:g} s"
         return None
 
-    def _lost(self, worker: Worker, job: Job, how: str) -> Callable[[], object]:
+    def _settle_lost(self, worker: Worker, job: Job, how: str) -> Callable[[], object]:
         if worker.retry_on_crash:
             often = _LOST.format(attempts=job.attempts, how=how)
             return lambda: self._queue.retry(job, "worker-crash", often)
         return lambda: self._queue.fail(job, "worker-crash", _CRASHED.format(how=how))
 
-    def _fault(self, worker: Worker, elapsed_s: float) -> tuple[str, str] | None:
+    def _exceeded_limit(self, worker: Worker, elapsed_s: float) -> tuple[str, str] | None:
         """Return the kind and description of a problem if the worker must stop this job, or None."""
         limits = self._settings
         if elapsed_s > limits.job_s:
@@ -301,16 +301,18 @@ class Supervisor:
                 log("worker_ready", device=message["device"], confined=confined, seconds=round(took_s, 3))
                 return worker
             if message["event"] == "unable":
-                self._not_started(message["kind"], message["detail"])
+                self._note_failed_start(message["kind"], message["detail"])
                 return None
         if not self._stopping.is_set():
-            self._not_started("model", f"The model could not be loaded ({worker.death()}). See `brats-mm doctor`.")
+            self._note_failed_start(
+                "model", f"The model could not be loaded ({worker.death()}). See `brats-mm doctor`."
+            )
         return None
 
     def _loads_too_long(self, worker: Worker) -> bool:
         return worker.started is not None and time.monotonic() - worker.started > self._settings.start_s
 
-    def _not_started(self, kind: str, detail: str) -> None:
+    def _note_failed_start(self, kind: str, detail: str) -> None:
         self._drop(detail)
         self._failed_starts += 1
         log("worker_not_started", level="error", kind=kind, starts=self._failed_starts)

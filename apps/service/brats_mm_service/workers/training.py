@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm_service.confinement import landlock_version
-from brats_mm_service.workers.inference import Commands, Computed, Outlet, begin, perform, settle_in
+from brats_mm_service.workers.inference import Commands, Computed, Outlet, begin, perform, set_up_process
 
 
 def main() -> None:
     """Run until the service exits."""
     start, commands, channel, model_files = begin()
-    settle_in(start, channel)
+    set_up_process(start, channel)
     channel.emit("ready", device=start["device"], confined=landlock_version() > 0, model={})
     while True:
         job = commands.next()

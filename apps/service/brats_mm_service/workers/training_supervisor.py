@@ -48,7 +48,7 @@ class TrainingSupervisor(Supervisor):
         self._models = models
         self._beside = beside
         self._paused = False
-        super().__init__(queue, settings, lambda: spawn(self._bundle), self._end, self._refuse_all)
+        super().__init__(queue, settings, lambda: spawn(self._bundle), self._end, self._fail_all)
 
     def start(self) -> None:
         """Remove leftovers of an earlier run, and start the thread."""
@@ -117,7 +117,7 @@ class TrainingSupervisor(Supervisor):
     def _is_busy(self) -> bool:
         return not self._beside and self._queue.records.has_segmentations()
 
-    def _refuse_all(self, kind: str, detail: str) -> None:
+    def _fail_all(self, kind: str, detail: str) -> None:
         for job in self._queue.records.trainings([JobState.QUEUED]):
             self._queue.fail(job, kind, detail)
 

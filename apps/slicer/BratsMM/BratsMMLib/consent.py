@@ -23,7 +23,7 @@ def checked_url(text: str) -> str:
     return url
 
 
-def stays_here(url: str) -> bool:
+def is_local(url: str) -> bool:
     """Whether the address is this machine's own (loopback): 127.0.0.1, [::1] or localhost."""
     host = (urlsplit(url.strip()).hostname or "").lower().rstrip(".")
     if host == "localhost":
@@ -50,7 +50,7 @@ def check_consent(url: str, *, agreed: bool) -> None:
     Raises:
         NotAllowed: the user did not agree.
     """
-    if agreed or stays_here(url):
+    if agreed or is_local(url):
         return
     raise NotAllowed(
         f"{url} is another machine. Tick the box that allows sending the volumes there, or use a service here."

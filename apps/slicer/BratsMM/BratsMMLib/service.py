@@ -75,7 +75,7 @@ class ServiceRunner:
         finally:
             if not kept:
                 with suppress(Failure):  # otherwise the service deletes the job after a day
-                    self._ask("DELETE", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
+                    self._request_json("DELETE", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
         if kept:
             (folder / KEPT_JOB).write_text(job["id"], encoding="utf-8")
 
@@ -107,7 +107,7 @@ class ServiceRunner:
                 raise Refused(str(error.get("detail") or f"The job is {job['state']}."))
             stop.wait(_ASK_S)
             try:
-                job = self._ask("GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
+                job = self._request_json("GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}")
                 asked_in_vain = 0
             except Stopped:
                 raise
@@ -138,7 +138,7 @@ class ServiceRunner:
                         stop.check()
                         target.write(piece)
 
-    def _ask(self, method: str, url: str) -> dict[str, Any]:
+    def _request_json(self, method: str, url: str) -> dict[str, Any]:
         with self.transport.send(Request(method, url, headers_of(self.place))) as answer:
             return json_of(answer.status, b"".join(answer.chunks()))
 

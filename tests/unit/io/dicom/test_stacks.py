@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from brats_mm.io.dicom.layout import lay_out
+from brats_mm.io.dicom.layout import order_slices
 from brats_mm.io.dicom.slices import Slice, Stored
 from brats_mm.io.dicom.stacks import stacks_of
 
@@ -44,7 +44,7 @@ def test_incomplete_interleaved_echo_is_no_thick_slice_volume():
     slices = [one(6.0 * z, z, echo=10 + 0.2 * (z % 2)) for z in range(22) if z % 2 == 0 or z < 15]
 
     assert sizes(slices) == [18]
-    assert "3 of its 21 slices are missing" in lay_out(stacks_of(slices)[0].slices).fault
+    assert "3 of its 21 slices are missing" in order_slices(stacks_of(slices)[0].slices).fault
 
 
 def test_stray_slice_is_separate_from_complete_volume():

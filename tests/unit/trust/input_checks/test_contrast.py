@@ -5,7 +5,7 @@ import pytest
 
 from brats_mm.domain.modality import Modality
 from brats_mm.trust.input_checks.coarse import CoarseImage, frame_of
-from brats_mm.trust.input_checks.contrast import ContrastModel, contrast_features, likeliest
+from brats_mm.trust.input_checks.contrast import ContrastModel, contrast_features, most_likely_assignment
 
 T1, T1CE, T2, FLAIR = Modality
 SURE, LIKELY, RARE = np.log([0.9, 0.08, 0.01])
@@ -40,17 +40,17 @@ def test_features_do_not_depend_on_scale_and_offset():
 
 def test_finds_exchanged_sequences():
     given = {T1: likelihoods(T2), T2: likelihoods(T1), FLAIR: likelihoods(FLAIR)}
-    other = likeliest(given)
+    other = most_likely_assignment(given)
     assert other.contrasts == {T1: T2, T2: T1, FLAIR: FLAIR}
     assert other.lead == pytest.approx(2 * (SURE - RARE))
 
 
 def test_correct_assignment_beats_all_others():
-    other = likeliest({T1: likelihoods(T1), T1CE: np.array([LIKELY, SURE, RARE, RARE])})
+    other = most_likely_assignment({T1: likelihoods(T1), T1CE: np.array([LIKELY, SURE, RARE, RARE])})
     assert other.lead < 0
 
 
 def test_single_sequence_is_compared_with_three_others():
-    other = likeliest({T1: likelihoods(FLAIR)})
+    other = most_likely_assignment({T1: likelihoods(FLAIR)})
     assert other.contrasts == {T1: FLAIR}
     assert other.lead == pytest.approx(SURE - RARE)
