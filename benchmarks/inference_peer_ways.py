@@ -43,7 +43,7 @@ NNUNET_CLASSES = 4
 
 
 def missing_package(way: str) -> str | None:
-    """Raised if the package of a method is not installed."""
+    """Return the error for a method whose package is not installed."""
     return "nnunetv2" if way.startswith("nnunet") and importlib.util.find_spec("nnunetv2") is None else None
 
 
@@ -249,4 +249,4 @@ def _save(probabilities: Tensor, affine: np.ndarray, folder: Path) -> None:
 
 
 def _discard(_result: object) -> None:
-    """A way returns nothing."""
+    """Discard a result."""

@@ -207,8 +207,8 @@ ALONE = """
 import sys, time
 import torch
 start = time.perf_counter()
-from inference_settings import answer_alone
-answer_alone(*sys.argv[1:], start)
+from inference_settings import predict_alone
+predict_alone(*sys.argv[1:], start)
 """
 
 

@@ -76,7 +76,7 @@ def measures_of(volumes: Volumes) -> Measures:
 
 
 def mean_brain_of(measured: Sequence[Measures]) -> Array:
-    """Mean of the heads, made symmetric because left and right are not told apart."""
+    """Return the mean of the heads, made symmetric because left and right cannot be distinguished."""
     mean = np.mean([item.head for item in measured], axis=0)
     return np.asarray((mean + mean[::-1]) / 2, np.float32)
 
@@ -186,7 +186,7 @@ def turned_axes(data: Array) -> Array:
 
 
 def as_flair(name: str, image: Callable[[Case, Masks], Array]) -> Fault:
-    """Give something else in the place of FLAIR."""
+    """Replace FLAIR by another image."""
 
     def make(case: Case, masks: Masks, rng: np.random.Generator) -> Volumes:
         flair = case.volumes[Modality.FLAIR]
@@ -376,7 +376,9 @@ LOWEST_MM = (0, 16, 32)
 
 
 def heads_below(folder: Path) -> Iterator[tuple[str, Mask]]:
-    """The coarse head of each case, from its first readable sequence. Heads too low for the check are left out."""
+    """Return the coarse head of each case, from its first readable sequence. Heads that are too low for the check are
+    skipped.
+    """
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = find_case(case)
         head = coarse_image(read_volume(Path(next(iter(files.paths.values()))))).inside
@@ -385,7 +387,7 @@ def heads_below(folder: Path) -> Iterator[tuple[str, Mask]]:
 
 
 def exchanged_headers(head: Mask, reference: Reference) -> tuple[bool, bool]:
-    """Whether the check of the shape, and that of the lowest part, find a head whose front and back are exchanged."""
+    """Return whether the shape check and the lowest-part check detect a head with front and back exchanged."""
     shape = shape_of(head, reference.mean_brain)
     is_turned = shape.likeness >= reference.least_likeness and shape.turn != UPRIGHT
     lead = anterior_offset(head, (STEP_MM,) * 3)
@@ -399,7 +401,7 @@ def cut_off_lowest(head: Mask, height_mm: float) -> Mask:
 
 
 def front_block(heads: Mapping[str, Mask], turned: Sequence[str]) -> str:
-    """The table of front and back."""
+    """Return the table of the front-and-back checks."""
     reference = default_reference()
     leads = {name: float(anterior_offset(head, (STEP_MM,) * 3) or 0) for name, head in heads.items()}
     right = {name: head for name, head in heads.items() if name not in turned}

@@ -104,7 +104,7 @@ class _Engine:
         self._process.communicate(timeout=60)
 
     def run(self) -> float:
-        """Seconds of one case."""
+        """Return the seconds of one case."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")

@@ -115,7 +115,7 @@ def _restore_environment(kept: Mapping[str, str]) -> None:
 
 
 def _torch_settings() -> list[tuple[Callable[[Any], Any], Any]]:
-    """Setters of PyTorch's global settings with their current values. Empty before torch is imported."""
+    """Return the setters of PyTorch's global settings with their current values, or nothing before torch is imported."""
     torch = sys.modules.get("torch")
     if torch is None:
         return []

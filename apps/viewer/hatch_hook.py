@@ -35,7 +35,7 @@ class ViewerHook(BuildHookInterface[Any]):
         elif wanted == "require":
             raise RuntimeError(why)
         else:
-            self.app.display_warning(f"{why} The service says how to get it.")
+            self.app.display_warning(f"{why} The service explains how to add it.")
 
 
 def is_built(folder: Path) -> bool:

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def journey(page: Page, url: str, folder: Path, images: list[Path]) -> None:
-    """From an empty page to the result."""
+    """Submit a case on an empty page, and take pictures until the result is shown."""
     page.goto(url)
     page.set_input_files("#choose-files", images)
     page.wait_for_selector("#run")
@@ -53,7 +53,7 @@ def journey(page: Page, url: str, folder: Path, images: list[Path]) -> None:
 
 
 def result(page: Page, folder: Path) -> None:
-    """The result as it opens and dark, one plane filled, two sequences, a comparison, a tablet and a phone."""
+    """Take pictures of a result: both themes, one filled plane, two sequences, a comparison, a tablet and a phone."""
     settled(page)
     picture(page, folder / "viewer-light.png")
     page.emulate_media(color_scheme="dark")
@@ -90,7 +90,9 @@ def result(page: Page, folder: Path) -> None:
 
 
 def settled(page: Page) -> None:
-    """Wait until all is drawn, which reading a pixel does, and two looks agree; software rendering takes its time."""
+    """Wait until everything is drawn: reading a pixel waits for the renderer, and two consecutive pictures must be
+    equal.
+    """
     page.wait_for_timeout(500)
     page.evaluate(FINISHED)
     before = b""
@@ -100,7 +102,7 @@ def settled(page: Page) -> None:
 
 
 def picture(page: Page, path: Path) -> None:
-    """A picture of what is seen, without its alpha, which is full everywhere."""
+    """Save a picture of the page without its alpha channel, which is opaque everywhere."""
     Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, optimize=True)
 
 

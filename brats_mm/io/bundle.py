@@ -49,7 +49,7 @@ class Bundle:
         return document
 
     def recorded_hash(self) -> str | None:
-        """The recorded SHA-256 of the weights, or None."""
+        """Return the recorded SHA-256 of the weights, or None."""
         path = self.root / HASHES
         if not path.is_file():
             return None

@@ -34,7 +34,7 @@ def dice_and_bce(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def bce_inside_tumour(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean binary cross-entropy of the inner regions over the voxels of the whole tumour, per crop.
+    """Return the mean binary cross-entropy of the inner regions over the voxels of the whole tumour, per crop.
 
     Mean cross-entropy over a crop hardly penalises an enhancing tumour predicted where the reference has none, because
     most voxels are background and the Dice term skips empty regions. This term weighs that error as much as a missed

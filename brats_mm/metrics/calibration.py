@@ -76,7 +76,9 @@ class Reliability:
         return float(np.mean(errors)) if errors else float("nan")
 
     def curve(self) -> list[dict[str, float | None]]:
-        """Rows of the foreground's reliability diagram. `probability` and `frequency` are None in empty bins."""
+        """Return the rows of the foreground's reliability diagram. `probability` and `frequency` are None in empty
+        bins.
+        """
         voxels, probability, positives = _merge_middle(np.stack([self.voxels, self.probability, self.positives]))
         return [
             {
@@ -90,7 +92,7 @@ class Reliability:
         ]
 
     def _by_predicted_class(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Voxels, summed confidence and correct voxels, (3, rows), of predicted foreground and background."""
+        """Return voxels, summed confidence and correct voxels, (3, rows), of predicted foreground and background."""
         upper, lower = slice(_MIDDLE + 1, None), slice(0, _MIDDLE + 1)
         foreground = np.stack([self.voxels[upper], self.probability[upper], self.positives[upper]])
         voxels = self.voxels[lower]

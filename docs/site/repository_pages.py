@@ -1,6 +1,6 @@
-"""Bring pages from elsewhere in the repository into the site, and point links at them.
+"""Add pages from other folders of the repository to the site, and resolve links to them.
 
-MkDocs reads one folder. The changelog, the model card and others stay where people expect them. A link to a file
+MkDocs reads one folder. The changelog, the model card and other pages stay at their usual locations. A link to a file
 that is not a page becomes plain text.
 """
 
@@ -39,7 +39,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages and pictures that lie outside docs/."""
+    """Add the pages and pictures outside docs/."""
     from mkdocs.structure.files import File
 
     for source, target in {**PAGES, **PICTURES}.items():
@@ -48,14 +48,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Resolve links by the place of the page in the repository."""
+    """Resolve links relative to the page's location in the repository."""
     source_of_page = {target: source for source, target in PAGES.items()}
     source = source_of_page.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     return LINK.sub(lambda link: resolve(link, source, page.file.src_uri), markdown)
 
 
 def resolve(link: re.Match[str], source: str, page: str) -> str:
-    """The link as the site needs it; its text alone where the site has no such page."""
+    """Return the link for the site, or only its text if the site has no such page."""
     picture, text, target, anchor = link.groups()
     if re.match(r"\w+:", target):
         return link[0]

@@ -1,10 +1,10 @@
-"""Draw a raw case by the headers, registered, and stripped and segmented: one row each, one column per sequence.
+"""Draw a raw case as placed by its headers, registered, and segmented: one row each, one column per sequence.
 
     brats-mm segment CASE -o result --keep-intermediate
     python docs/tools/draw_raw_case.py CASE result -o raw.jpg
 
 The slice is the axial one with most tumour. Orange lines are edges of the reference, which show the quality of the
-registration. Show only cases whose licence allows to publish their images.
+registration. Show only cases whose licence allows you to publish their images.
 """
 
 import argparse

@@ -76,12 +76,12 @@ def main() -> None:
 
 
 def dice(mask: Mask, reference: Mask) -> str:
-    """Dice of one region, two decimals."""
+    """Format the Dice of one region with two decimals."""
     return f"{overlap(count(mask, reference), EmptyPolicy.BRATS).dice:.2f}"
 
 
 def table(rows: list[list[str]]) -> str:
-    """Dice against the head's own labels, one line per subset."""
+    """Return a table of the Dice against the head's labels, one row per subset."""
     names = {Region.WT: "whole tumour", Region.TC: "tumour core", Region.ET: "enhancing tumour"}
     head = f"| sequences | {' | '.join(f'{names[region]}, Dice' for region in REGIONS)} |"
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -89,7 +89,7 @@ def table(rows: list[list[str]]) -> str:
 
 
 def keep_picture(source: Path, target: Path) -> None:
-    """Store a picture at the width of the page."""
+    """Save a picture at the width of the page."""
     with Image.open(source) as picture:
         picture.thumbnail((WIDTH, WIDTH * 4))
         picture.convert("RGB").save(target, quality=82, optimize=True)

@@ -1,10 +1,10 @@
-"""Draw the pictures of the documentation again. Each group of pictures has its own program, which this one calls.
+"""Draw the pictures of the documentation again. Each group of pictures has a separate program, which this script calls.
 
     python docs/tools/make_pictures.py --list
     python docs/tools/make_pictures.py gallery icon
     python docs/tools/make_pictures.py viewer slicer report
 
-Viewer, Slicer and report show the synthetic head of the gallery. Show other cases only if their licence allows to
+Viewer, Slicer and report show the synthetic head of the gallery. Show other cases only if their licence allows you to
 publish their images.
 """
 
@@ -100,7 +100,7 @@ def main() -> int:
     for name in options.groups or GROUPS:
         lacking = GROUPS[name].lacks(options)
         if lacking:
-            print(f"{name}: not drawn, lacks {', '.join(lacking)}")
+            print(f"{name}: not drawn. Missing: {', '.join(lacking)}")
             left_out = left_out or name in options.groups
             continue
         print(f"{name}: drawing", flush=True)
@@ -163,7 +163,7 @@ def serving() -> Iterator[str]:
 
 
 def wait_for(url: str, service: "subprocess.Popen[bytes]") -> None:
-    """Wait until a service answers."""
+    """Wait until a service responds."""
     end = time.monotonic() + LONGEST_START_S
     while not answers(url):
         if service.poll() is not None or time.monotonic() > end:
@@ -172,7 +172,7 @@ def wait_for(url: str, service: "subprocess.Popen[bytes]") -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether a service answers at an address."""
+    """Return whether a service responds at an address."""
     try:
         urllib.request.urlopen(url, timeout=10).close()
     except OSError:

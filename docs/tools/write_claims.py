@@ -16,38 +16,38 @@ DOCS = Path(__file__).resolve().parents[1]
 BUNDLE = DOCS.parent / "bundles" / "brats_mm_segmentation"
 INTRODUCTION = """# Claims
 
-What the project claims, the command that shows it, the last figure and its date. Placeholders such as `CASES` stand for
-your data. Where there is an aim, compare the figure with it: some are missed.
+Each claim has the command that reproduces it, the last figure and its date. Placeholders such as `CASES` stand for
+your data. If a claim has an aim, compare the figure with it. Some aims are missed.
 
 > Research software. Not a medical device; not for diagnosis or treatment decisions.
 
 `python docs/tools/write_claims.py` writes this page from `docs/claims.yaml` and from the figures of the shipped weights
-({version}). A test keeps them in step.
+({version}). A test checks that they agree.
 """
 
 
 def main() -> int:
     """Write the page, or compare it with its sources."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is out of step")
+    parser.add_argument("--check", action="store_true", help="write nothing, and fail if the page is out of date")
     check = parser.parse_args().check
     page, text = DOCS / "claims.md", render()
     if not check:
         page.write_text(text, encoding="utf-8")
     elif page.read_text(encoding="utf-8") != text:
-        sys.stderr.write("docs/claims.md is out of step. Run python docs/tools/write_claims.py.\n")
+        sys.stderr.write("docs/claims.md is out of date. Run python docs/tools/write_claims.py.\n")
         return 1
     return 0
 
 
 def topics() -> list[dict[str, Any]]:
-    """The topics with their claims, as docs/claims.yaml has them."""
+    """Return the topics with their claims from docs/claims.yaml."""
     loaded: list[dict[str, Any]] = yaml.safe_load((DOCS / "claims.yaml").read_text(encoding="utf-8"))
     return loaded
 
 
 def render() -> str:
-    """The page's text."""
+    """Return the text of the page."""
     parts = [INTRODUCTION.format(version=shipped_version())]
     for topic in topics():
         lines = [f"## {topic['topic']}", "", "| claim | last figure | aim | date |", "|---|---|---|---|"]
@@ -57,7 +57,7 @@ def render() -> str:
 
 
 def row(claim: dict[str, Any]) -> str:
-    """One line of the table. Figures of older weights name their version."""
+    """Return one row of the table. Figures of older weights state their version."""
     figures = card_figures()
     text, figure = (str(claim[key]).format(**figures) for key in ("claim", "figure"))
     if claim.get("dated"):
@@ -73,7 +73,7 @@ class Figures(dict[str, str]):
 
 
 def card_figures() -> dict[str, Any]:
-    """Dice in percent with all four sequences and as the mean of the 15 subsets, and the number of cases."""
+    """Return the Dice in percent with all four sequences and as the mean of the 15 subsets, and the number of cases."""
     card = json.loads((BUNDLE / "docs" / "expected_dice.json").read_text(encoding="utf-8"))
     rows = list(card["dice"].values())
     complete = max(card["dice"], key=len)
@@ -87,7 +87,7 @@ def card_figures() -> dict[str, Any]:
 
 
 def shipped_version() -> str:
-    """Version of the shipped weights."""
+    """Return the version of the shipped weights."""
     return str(json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))["version"])
 
 

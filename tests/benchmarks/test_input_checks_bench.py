@@ -34,7 +34,7 @@ def row(name: str, case: str, warned: tuple[str, ...], expected: str | None = No
 
 
 def made_rows() -> list[input_checks.Row]:
-    """Three cases: one fault found, one missed, one mistaken for another. `turned` has a wrong header."""
+    """Return rows of three cases: one fault found, one missed, one mistaken for another. `turned` has a wrong header."""
     full = f"as it is, {input_checks.subset_name(input_checks.FULL)}"
     rows = [row(full, case, warned) for case, warned in (("a", ()), ("b", FOUND), ("turned", ("turned head",)))]
     for fault in input_checks.FAULTS:

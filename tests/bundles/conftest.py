@@ -22,7 +22,7 @@ TINY_MIXTURE = {
 
 
 def write_case(root: Path, name: str, modalities: Sequence[str] = MODALITIES) -> None:
-    """A ball of brain with a tumour of three shells, 56 x 60 x 52 voxels, axes left-posterior-superior."""
+    """Write a case: a ball of brain with a tumour of three shells, 56 x 60 x 52 voxels, axes left-posterior-superior."""
     rng = np.random.default_rng(sum(map(ord, name)))
     folder = root / name
     folder.mkdir(parents=True)

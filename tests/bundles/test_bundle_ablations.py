@@ -73,7 +73,7 @@ def _train(cases: Path, experts: Path, models: Path, *override: str) -> dict[str
 
 
 def _pretrained(start: dict[str, Tensor], experts: Path, prefix: str = "") -> list[bool]:
-    """Whether the mixture's experts started from the checkpoints, by modality."""
+    """Return whether the mixture's experts started from the checkpoints, by modality."""
     result = []
     for modality in MODALITIES:
         saved = torch.load(experts / f"expert_{modality.value}.pt", weights_only=True)
@@ -127,7 +127,7 @@ def test_other_mixing_level_starts_from_experts(
 
 
 def _losses(loss: nn.Module) -> tuple[float, float]:
-    """Losses of a pair whose larger subset is worse, and of the same views in order."""
+    """Return the losses of a pair whose larger subset is worse, and of the same views in order."""
     target = torch.ones(1, 3, 4, 4, 4)
     good, bad = torch.full_like(target, 4.0), torch.full_like(target, -4.0)
     both = torch.cat([target, target])

@@ -173,7 +173,7 @@ def _nodes(value: Any) -> list[Any]:
 
 
 def laid_out(value: Any, indent: int = 0, room: int = 100) -> str:
-    """JSON with one line for every mapping or list that fits into `room` characters."""
+    """Return JSON with one line for every mapping or list that fits into `room` characters."""
     plain = json.dumps(value)
     if not isinstance(value, dict | list) or (indent and len(plain) + indent <= room):
         return plain

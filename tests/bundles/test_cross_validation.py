@@ -48,7 +48,7 @@ _FOLDS = {"one": 0, "two": 0, "three": 1}
 
 
 def _files(folder: Path) -> dict[str, object]:
-    """Files of a case relative to the data set, as Auto3DSeg's lists have them."""
+    """Return the files of a case relative to the data set, as Auto3DSeg's lists have them."""
     names = {path.name.split("-")[1].split(".")[0]: f"{folder.name}/{path.name}" for path in folder.iterdir()}
     label = names.pop("seg")
     return {"image": names, "label": label}

@@ -26,7 +26,7 @@ def segmenter():
 
 
 def complete_cases(folder: Path) -> list[Path]:
-    """Up to three case folders with four sequences on one grid."""
+    """Return up to three case folders with four sequences on one grid."""
     result = []
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = recognise(case).paths

@@ -21,7 +21,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def multi_grid_case(folder: Path) -> dict[Modality, Path]:
-    """The first case with sequences on different grids."""
+    """Return the first case with sequences on different grids."""
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = {modality: Path(path) for modality, path in recognise(case).paths.items()}
         if len({nib.load(path).shape for path in files.values()}) > 1:

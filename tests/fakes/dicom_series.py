@@ -174,12 +174,12 @@ def with_number(facts: SeriesFacts, number: int, **changes: Any) -> SeriesFacts:
 
 
 def position_of(affine: Array, index: float) -> list[float]:
-    """Image Position (Patient), LPS, of slice k."""
+    """Return Image Position (Patient), LPS, of slice k."""
     return [round(float(value), 6) for value in _LPS @ (affine[:3, 2] * index + affine[:3, 3])]
 
 
 def orientation_of(affine: Array) -> list[float]:
-    """Image Orientation (Patient), LPS: directions along a row and down the rows."""
+    """Return Image Orientation (Patient), LPS: directions along a row and down the rows."""
     along, down = (affine[:3, axis] / np.linalg.norm(affine[:3, axis]) for axis in (0, 1))
     if abs(float(along @ down)) > 1e-4:
         raise ValueError("DICOM needs slices with orthogonal axes, and the first two axes of the affine are not.")

@@ -13,7 +13,7 @@ WHEEL = "monailabel==0.8.5"
 
 
 def real_client():
-    """The client's module. The test is skipped if the wheel is unavailable or does not run on this Python."""
+    """Return the client's module. Skip the test if the wheel is unavailable or does not run on this Python."""
     if sys.version_info >= (3, 13):
         pytest.skip(f"{WHEEL} needs the module cgi, which Python 3.13 no longer has")
     folder = Path(tempfile.gettempdir()) / f"brats-mm-tests-{WHEEL.replace('==', '-')}"

@@ -36,7 +36,7 @@ def second_node(cluster):
 
 
 def small():
-    """Settings of a node. Fixed ports of its helpers shorten the start."""
+    """Return settings of a node. Fixed ports of its helpers shorten the start."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
     ports = {name: one.getsockname()[1] for name, one in zip(_PORTS, sockets, strict=True)}
     for one in sockets:

@@ -40,7 +40,7 @@ def stopwatch(*, children: bool = False) -> Iterator[Stopwatch]:
 
 
 def _waits(*, children: bool) -> dict[str, int]:
-    """Nanoseconds that each thread waited for a processor. Empty if the system does not count them."""
+    """Return the nanoseconds that each thread waited for a processor, or nothing if the system does not count them."""
     waits = {}
     todo = [os.getpid()]
     while todo:

@@ -53,7 +53,7 @@ class Tab:
         self.page.wait_for_selector(".picture[data-state=ready]")
 
     def picture(self, number=0):
-        """The images of a pane with the outlines and marks over them: (height, width, 3)."""
+        """Return the images of a pane with the outlines and marks over them: (height, width, 3)."""
         content = self.page.locator(".picture").nth(number).screenshot()
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
@@ -62,7 +62,7 @@ class Tab:
         return self.page.locator(".picture").nth(number).locator(f".marks .{kind}").all_text_contents()
 
     def drag(self, start, end, button="left"):
-        """Drag over the first pane. Points are shares of its width and height, then pixels."""
+        """Drag over the first pane. Points are fractions of its width and height."""
         box = self.page.locator(".picture").first.bounding_box()
         mouse = self.page.mouse
         mouse.move(box["x"] + box["width"] * start[0], box["y"] + box["height"] * start[1])
@@ -114,10 +114,10 @@ class Tab:
 
 
 def count(picture, colour, within=40):
-    """Number of pixels with about the given colour."""
+    """Return the number of pixels with about the given colour."""
     return int((np.abs(picture - np.array(colour)).max(axis=-1) < within).sum())
 
 
 def changed(before, after):
-    """Number of pixels that differ clearly."""
+    """Return the number of pixels that differ clearly."""
     return int((np.abs(before - after).max(axis=-1) > 24).sum())

@@ -30,7 +30,7 @@ def lint(*command: str) -> None:
 
 
 def stages() -> dict[str, list[str]]:
-    """Instructions of each stage by its name, continued lines joined."""
+    """Return the instructions of each stage by its name, continued lines joined."""
     text = re.sub(r"\\\n\s*", " ", DOCKERFILE.read_text())
     result: dict[str, list[str]] = {}
     lines: list[str] = []

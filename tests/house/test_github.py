@@ -35,7 +35,7 @@ def steps(path):
 
 
 def quoted(name):
-    """The strings of a tuple in the noxfile."""
+    """Return the strings of a tuple in the noxfile."""
     (result,) = re.findall(rf"^{name} = \((.*)\)$", NOXFILE, re.MULTILINE)
     return re.findall(r'"([\d.]+)"', result)
 

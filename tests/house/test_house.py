@@ -79,7 +79,7 @@ def test_links_between_pages_resolve(page):
 
 
 def commands():
-    """Each `brats-mm ...` line in a code block of a page."""
+    """Return each `brats-mm ...` line in a code block of a page."""
     for page in PAGES:
         for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             for line in re.split(r"\n|&&", re.sub(r"\\\n\s*", " ", block)):

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def loaded(name):
-    """A module of docs/tools."""
+    """Return a module of docs/tools."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "tools" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look themselves up
@@ -62,7 +62,7 @@ def test_requested_picture_that_cannot_be_drawn_is_an_error(tool, monkeypatch, c
 
 
 def parser_of(script):
-    """The parser of a script's `main`, without what the script imports."""
+    """Return the parser of a script's `main`, without what the script imports."""
     tree = ast.parse(script.read_text(encoding="utf-8"))
     main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
     built = [node for node in main.body if ast.unparse(node).startswith(("parser =", "parser.add_argument"))]

@@ -16,7 +16,7 @@ NOT_PLAIN = {"transplant_prob", "experts_dir"}
 
 
 def rows():
-    """The names of each row of the table, and their defaults in the same order."""
+    """Return the names of each row of the table, and their defaults in the same order."""
     for names, default in re.findall(r"^\| (`[^|]+`) \|.*\| ([^|]+) \|$", SETTINGS, re.MULTILINE):
         keys = re.findall(r"`(\w+)`", names)
         values = [default] if len(keys) == 1 else default.split(", ")

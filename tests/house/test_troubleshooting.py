@@ -53,7 +53,7 @@ OF_VALUES = {"space directions or space origin", "data follow the end of the str
 
 
 def text_of(node):
-    """The text of a literal, with braces for values. None for other expressions."""
+    """Return the text of a literal, with braces for values. None for other expressions."""
     if isinstance(node, ast.JoinedStr):
         return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

@@ -22,7 +22,7 @@ NAME = "Zwackelmann^Petronella"
 
 
 def datasets(study):
-    """Two sequences of a synthetic head, and a localiser."""
+    """Return two sequences of a synthetic head, and a localiser."""
     head = make_phantom(3, (56, 64, 48))
     actual = []
     for modality, volume in head.images.items():

@@ -130,7 +130,7 @@ def test_label_survives_its_upload_and_a_restart(tmp_path, made_head, monkeypatc
 
 
 def finished(http, made_head, **options):
-    """A finished job with T1ce and FLAIR."""
+    """Return a finished job with T1ce and FLAIR."""
     job = http.post("/v1/jobs", files=two_files(made_head), data={"options": json.dumps(options)}).json()
     assert ended(http, job["id"])["state"] == "done"
     return job["id"]

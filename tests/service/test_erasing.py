@@ -20,7 +20,7 @@ CHANGES = int(os.environ.get("BRATS_MM_ERASED_ROWS", "200"))
 
 
 def held_by(folder, text=CANARY):
-    """Names of the files of a folder that contain a text."""
+    """Return the names of the files of a folder that contain a text."""
     return sorted(path.name for path in folder.iterdir() if path.is_file() and text.encode() in path.read_bytes())
 
 
@@ -36,7 +36,7 @@ def database(tmp_path):
 
 
 def reading(folder):
-    """Connection of another program that reads the records until it is closed."""
+    """Return the connection of another program that reads the records until it is closed."""
     other = sqlite3.connect(folder / "records.sqlite3", isolation_level=None)
     other.execute("BEGIN")
     other.execute("SELECT COUNT(*) FROM jobs").fetchone()

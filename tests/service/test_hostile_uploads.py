@@ -46,7 +46,7 @@ def refused(client, status, sentence, **request):
 
 
 def nifti(shape=(32, 32, 32), *, declared=None, **fields):
-    """Bytes of a NIfTI file whose header may be wrong."""
+    """Return the bytes of a NIfTI file whose header may be wrong."""
     data = np.random.default_rng(0).integers(0, 1000, shape).astype(np.int16)
     image = nib.Nifti1Image(data, np.eye(4))
     raw = bytearray(image.to_bytes())

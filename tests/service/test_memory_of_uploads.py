@@ -30,7 +30,7 @@ def packed(**entries):
 
 
 def dicom(dataset, syntax, padding=0):
-    """A DICOM file whose meta group may be long."""
+    """Return a DICOM file whose meta group may be long."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
     meta.MediaStorageSOPInstanceUID = "1.2.3"
@@ -54,7 +54,7 @@ def image(**values):
 
 
 def deflated_bomb():
-    """A header that inflates to 600 MB, with the transfer syntax after 3,000 bytes of its meta group."""
+    """Return a header that inflates to 600 MB, with the transfer syntax after 3,000 bytes of its meta group."""
     whole = dicom(image(), DeflatedExplicitVRLittleEndian, padding=3000)
     head = whole[: 144 + int.from_bytes(whole[140:144], "little")]
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)

@@ -27,7 +27,7 @@ def flair(made_head):
 
 
 def made_label(made_head, shape=None, value=2, dtype=np.uint8):
-    """A label map on the head's grid, with one box of a value."""
+    """Return a label map on the head's grid, with one box of a value."""
     image = nib.load(made_head / "BraTS-GLI-00000-000-t2f.nii.gz")
     labels = np.zeros(shape or image.shape, dtype)
     labels[20:30, 20:30, 20:30] = value

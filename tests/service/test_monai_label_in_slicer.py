@@ -17,7 +17,7 @@ def slicer():
 
 
 def answer(folder, present):
-    """A response as a file, with a slab of voxels for each present value."""
+    """Return a response as a file, with a slab of voxels for each present value."""
     labels = np.zeros(SHAPE, np.uint8)
     for value in present:
         labels[1:7, 1:7, 2 * value : 2 * value + 1 + value] = value
@@ -27,7 +27,7 @@ def answer(folder, present):
 
 
 def voxels(slicer, node, segment):
-    """Number of voxels of a segment."""
+    """Return the number of voxels of a segment."""
     image = slicer.vtkOrientedImageData()
     node.GetBinaryLabelmapRepresentation(segment, image)
     scalars = image.GetPointData().GetScalars()

@@ -101,7 +101,7 @@ def test_segmentations_and_trainings_have_separate_supervisors(queue):
 
 
 def running(queue, name="train"):
-    """A training that runs and has written its output."""
+    """Return a training job that runs and has written its output."""
     submit(queue, name, PLAN)
     job = queue.take(training=True)
     attempt = queue.files.attempt(job.id, job.attempts)

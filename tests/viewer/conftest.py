@@ -72,7 +72,7 @@ def made_results(made_head, tmp_path_factory):
 
 
 def ready_service(results, settings, **behaviour):
-    """A service whose fake worker returns results at once, unless configured otherwise."""
+    """Return a service whose fake worker returns results at once, unless configured otherwise."""
     return serving(settings, behaviour={"results": str(results), "pause_s": 0.05} | behaviour)
 
 

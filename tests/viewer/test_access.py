@@ -69,7 +69,7 @@ def test_axe_reports_no_violations_in_either_theme(page_service, open_tab, made_
 
 
 def faults(page, axe):
-    """Violations that axe reports. It is injected by the debugger, because the page's policy forbids it."""
+    """Return the violations that axe reports. It is injected by the debugger, because the page's policy forbids it."""
     page.evaluate(axe)
     met = []
     for scheme in ("light", "dark"):

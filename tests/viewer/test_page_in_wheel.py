@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def wheel_names(folder, viewer, source=ROOT, kind="wheel", **changes):
-    """File names in a wheel that was built with this value of BRATS_MM_VIEWER."""
+    """Return the file names in a wheel that was built with this value of BRATS_MM_VIEWER."""
     build = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(folder), str(source)]
     environment = {**os.environ, "BRATS_MM_VIEWER": viewer, **changes}
     done = subprocess.run(build, capture_output=True, text=True, check=False, env=environment)

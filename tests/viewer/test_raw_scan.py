@@ -30,7 +30,7 @@ SIZES = ((1366, 768), (1024, 768), (390, 844))
 
 
 def images():
-    """Backgrounds: constant zero, constant non-zero, blurred by a spline, and the air of a scan."""
+    """Return backgrounds: constant zero, constant non-zero, blurred by a spline, and the air of a scan."""
     rng = np.random.default_rng(0)
     radius = np.sqrt(sum(((axis - middle) / 24) ** 2 for axis, middle in zip(np.indices(SHAPE), CENTRE, strict=True)))
     plain = np.where(radius < 1, 300 + 900 * rng.random(SHAPE), 0)
@@ -80,7 +80,7 @@ def raw(raw_tab):
 
 
 def near(picture, colour=GREEN):
-    """Rows and columns of the pixels of a colour."""
+    """Return the rows and columns of the pixels of a colour."""
     return np.argwhere(np.abs(picture - np.array(colour)).max(axis=-1) < 40)
 
 

@@ -93,7 +93,7 @@ class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
         return TITLES[self.kind][0]
 
     def body(self) -> dict[str, Any]:
-        """The problem body."""
+        """Return the problem body."""
         return problem_body(self.kind, self.detail) | dict(self.extra)
 
 

@@ -60,7 +60,7 @@ def test_progress_is_plain_lines_without_terminal(capsys, head_folder, tmp_path,
 
 
 def faults(folder, tmp_path):
-    """Invalid inputs: arguments, and a part of the expected message."""
+    """Return invalid inputs: arguments, and a part of the expected message."""
     t1c, t2f = folder / "BraTS-GLI-00000-000-t1c.nii.gz", folder / "BraTS-GLI-00000-000-t2f.nii.gz"
     image = nib.load(t1c)
     data = np.asarray(image.dataobj)

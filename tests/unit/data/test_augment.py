@@ -12,7 +12,7 @@ from brats_mm.errors import OptionError
 
 
 def _item(side: int) -> dict[str, object]:
-    """A cube of brain inside background with a small tumour in one corner. T2 is missing."""
+    """Return a cube of brain inside background with a small tumour in one corner. T2 is missing."""
     image = torch.zeros(4, side, side, side)
     inner = slice(3, side - 3)
     image[:, inner, inner, inner] = 1 + torch.rand(4, *[side - 6] * 3, generator=torch.Generator().manual_seed(0))

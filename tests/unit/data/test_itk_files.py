@@ -29,7 +29,7 @@ AFFINE = np.array(
 
 
 def case(folder: Path, suffix: str) -> Path:
-    """A case with T1, FLAIR and labels, written by nibabel or by SimpleITK from the same voxels."""
+    """Return a case with T1, FLAIR and labels, written by nibabel or by SimpleITK from the same voxels."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for name, data in (

@@ -18,7 +18,7 @@ GREY = np.random.default_rng(0).integers(1, 900, (10, 9, 8)).astype(np.int16)
 
 
 def image(unit, mm_per_unit, *, codes=(1, 1), kind=nib.Nifti1Image):
-    """A volume of 1 x 1 x 2 mm whose header counts in another unit."""
+    """Return a volume of 1 x 1 x 2 mm whose header counts in another unit."""
     affine = np.diag([1 / mm_per_unit] * 3 + [1]) @ AFFINE_MM
     one = kind(GREY, affine)
     one.set_sform(affine, codes[0])

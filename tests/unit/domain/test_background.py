@@ -14,7 +14,7 @@ INSIDE = ((np.indices(SHAPE) - 23.5) ** 2).sum(axis=0) < 18**2
 
 
 def brain(low=200.0, high=1000.0):
-    """A ball of random intensities inside zeros."""
+    """Return a ball of random intensities inside zeros."""
     values = np.random.default_rng(0).uniform(low, high, SHAPE)
     return np.where(INSIDE, values, 0).astype(np.float32)
 

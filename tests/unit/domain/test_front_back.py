@@ -7,7 +7,7 @@ from brats_mm.domain.orientation import FRONT_LEAD, anterior_offset
 
 
 def brain(low: slice, high: slice = slice(0, 30)) -> np.ndarray:
-    """A block of 25 x 30 x 25 voxels whose lowest three slices (12 % of the height) fill only some rows."""
+    """Return a block of 25 x 30 x 25 voxels whose lowest three slices (12 % of the height) fill only some rows."""
     inside = np.zeros((25, 30, 25), bool)
     inside[:, high, 3:] = True
     inside[:, low, :3] = True

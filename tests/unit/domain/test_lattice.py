@@ -15,7 +15,7 @@ SHAPE = (12, 14, 10)
 
 
 def stored(grid, data, order=(0, 1, 2), flips=(False, False, False), crop=(0, 0, 0)):
-    """The same voxels with axes in another order and direction, without the first `crop` voxels per axis."""
+    """Return the same voxels with axes in another order and direction, without the first `crop` voxels per axis."""
     turn = np.zeros((4, 4))
     turn[3, 3] = 1
     shape = tuple(data.shape[axis] for axis in order)

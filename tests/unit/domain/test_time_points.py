@@ -50,7 +50,7 @@ def test_names_of_one_examination_agree(names):
 
 
 def write(folder, *names, code=1):
-    """Volumes with any voxels, by path below the folder."""
+    """Write volumes with arbitrary voxels, by path below the folder."""
     for number, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         image = nib.Nifti1Image(np.random.default_rng(number).integers(0, 900, (9, 9, 9)).astype(np.int16), np.eye(4))

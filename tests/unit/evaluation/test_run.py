@@ -51,7 +51,7 @@ def distance(centre: tuple[float, float, float]) -> np.ndarray:
 
 
 def labels_of(enhancing: int) -> np.ndarray:
-    """Oedema, core and an enhancing ball of about 900 voxels."""
+    """Return oedema, core and an enhancing ball of about 900 voxels."""
     ball = distance((12, 12, 13))
     labels = np.zeros((SIDE,) * 3, np.uint8)
     labels[ball < 8] = 2
@@ -85,7 +85,7 @@ def cases(tmp_path: Path) -> Path:
 
 
 def knowing(blurred_without: Modality | None = None) -> SetPredictor:
-    """Predicts the truth with certainty, but no enhancing tumour if the named sequence is missing."""
+    """Return a predictor of the truth with certainty, but without enhancing tumour if the named sequence is missing."""
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         labels = labels_of(3)
@@ -131,7 +131,7 @@ def test_means_show_sequence_that_decides_enhancing_tumour(cases, tmp_path):
 
 
 def separate_passes(predictor):
-    """Runs the network for each subset, on a case with only its sequences."""
+    """Return a predictor that runs the network for each subset, on a case with only its sequences."""
 
     def predict(case, subsets):
         for subset in subsets:
@@ -293,7 +293,9 @@ def test_summary_memory_does_not_grow_with_cases(cases):
 
 
 def unsure(stop: Callable[[str, Availability], None] = lambda name, subset: None) -> SetPredictor:
-    """Predicts the truth with noise that depends only on case and subset. `stop` can raise before each prediction."""
+    """Return a predictor of the truth with noise that depends only on case and subset. `stop` can raise before each
+    prediction.
+    """
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         for prediction in knowing().predict(case, subsets):
@@ -358,7 +360,7 @@ def test_interrupted_evaluation_resumes_to_same_files(three, tmp_path):
 
 
 def killed_in_the_second_case(cases: str, out: str) -> None:
-    """Runs in a separate process. SIGKILL leaves an incomplete file, and nothing is cleaned up."""
+    """Evaluate in a separate process until SIGKILL, which leaves an incomplete file without cleanup."""
 
     def stop(name: str, subset: Availability) -> None:
         if name == "three":

@@ -21,7 +21,7 @@ ROW = CaseRow("", "", 1, "wt", "raw", 0.5, 3.0, 0.5, 0.5, 0.5, 9.0, 1, 0, 0, 10,
 
 
 def _rows(scores: dict[tuple[str, str], float]) -> list[CaseRow]:
-    """Rows of the whole tumour by case and subset."""
+    """Return the rows of the whole tumour by case and subset."""
     return [replace(ROW, case=case, subset=subset, dice=dice) for (case, subset), dice in scores.items()]
 
 

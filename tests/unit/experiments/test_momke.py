@@ -43,7 +43,9 @@ class Says(nn.Module):
 
 
 def by_hand() -> MoMKE:
-    """Experts 1 and 5. The first router weighs them 1 : 3, the second equally. The head adds z1 and 100 z2."""
+    """Return a network with experts 1 and 5. The first router weighs them 1 : 3, the second equally. The head adds z1
+    and 100 z2.
+    """
     head = nn.Conv3d(2, 1, 1, bias=False)
     with torch.no_grad():
         head.weight.copy_(torch.tensor([1.0, 100.0]).reshape(1, 2, 1, 1, 1))

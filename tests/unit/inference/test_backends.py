@@ -26,7 +26,7 @@ FLAIR = frozenset({Modality.FLAIR})
 
 
 def mixture(wrap=lambda expert: expert, output_layer=None, outputs=3):
-    """A small mixture of U-Nets with six levels like the shipped ones, and random norms."""
+    """Return a small mixture of U-Nets with six levels like the shipped ones, and random norms."""
     torch.manual_seed(0)
     experts = {m.value: wrap(UNetExpert((2, 3, 4, 4, 4, 4))) for m in MODALITIES}
     network = DMoME(experts, GatingNetwork(modalities=4, outputs=outputs), output_layer)

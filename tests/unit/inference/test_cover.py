@@ -16,7 +16,7 @@ def mask(shape, *boxes):
 
 
 def covered(grid, shape, margin):
-    """Voxels in a window, `margin` or more from its faces inside the box."""
+    """Return the voxels in a window, `margin` or more from its faces inside the box."""
     inside = torch.zeros(shape, dtype=torch.bool)
     for position in grid.positions:
         inside[

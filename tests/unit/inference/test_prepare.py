@@ -22,7 +22,7 @@ ORIENTATIONS = {
 
 
 def head(shape, affine, seed=0):
-    """A box of random signal with a margin of background."""
+    """Return a box of random signal with a margin of background."""
     data = np.zeros(shape, np.float32)
     inner = tuple(slice(3, size - 4) for size in shape)
     data[inner] = np.random.default_rng(seed).uniform(100, 200, data[inner].shape)

@@ -61,7 +61,9 @@ def agreement(first, second):
 
 @torch.inference_mode()
 def plain(case, predictor):
-    """The mixture by PyTorch alone: experts on the whole box, the cross-sequence expert near suspicious voxels."""
+    """Predict with the mixture in PyTorch alone: experts on the whole box, the cross-sequence expert near suspicious
+    voxels.
+    """
     given = prepare(case, predictor.model.spacing_mm)
     network, shape = predictor.network, given.brain.shape
     side = clip_window((256, 256, 256), shape, COARSE_MULTIPLE, LATTICE * STRIDE)

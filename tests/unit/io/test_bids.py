@@ -85,7 +85,7 @@ def test_segment_needs_one_session(dataset):
 
 
 def flat(tmp_path, *names):
-    """Images with BIDS names in the folders of a flattened zip."""
+    """Return images with BIDS names in the folders of a flattened zip."""
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -17,7 +17,7 @@ MARK = "import pathlib; pathlib.Path({place!r}).touch()"
 
 
 def _harmful(place: Path) -> dict[str, dict]:
-    """Inference configs that create a file if MONAI evaluates them."""
+    """Return inference configs that create a file if MONAI evaluates them."""
     code, conv = MARK.format(place=str(place)), {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 3}
     return {
         "system": {"network_def": {"_target_": "os.system", "command": f"touch {place}"}},

@@ -36,7 +36,7 @@ def describe(file, names):
 
 
 def floors(files):
-    """Lowest voxel of each sequence, in hundreds."""
+    """Return the lowest voxel of each sequence, in hundreds."""
     return {m: int(volume.data.min()) // 100 for m, volume in read_scans(files).volumes.items()}
 
 

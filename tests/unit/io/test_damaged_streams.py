@@ -31,7 +31,7 @@ def nifti_gz():
 
 
 def nifti_gz_with_more_behind():
-    """A file with bytes after the voxels. Readers that stop at the last voxel skip the checksum."""
+    """Return a file with bytes after the voxels. Readers that stop at the last voxel skip the checksum."""
     return gzip.compress(nib.Nifti1Image(GREY, np.eye(4)).to_bytes() + bytes(5000), mtime=0), 0
 
 

@@ -12,7 +12,7 @@ T1, T1CE, T2, FLAIR = Modality
 
 
 def folder_of(tmp_path, *names, case="case"):
-    """A folder with empty files of these names."""
+    """Create a folder with empty files of these names."""
     for name in names:
         (tmp_path / case / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / case / name).touch()
@@ -20,7 +20,7 @@ def folder_of(tmp_path, *names, case="case"):
 
 
 def found_in(folder):
-    """File name by sequence, in channel order."""
+    """Return the file name by sequence, in channel order."""
     return {modality: path.rsplit("/", 1)[-1] for modality, path in find_case(folder).paths.items()}
 
 

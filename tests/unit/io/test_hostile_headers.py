@@ -76,7 +76,7 @@ ENDS = ("\n", "\r", "\r\n", "\x00\n", "\t\n", " \n", "\n\n", "\x0b\n", "\x1c\n",
 
 
 def injected(suffix, secret, chance):
-    """A line that names another file in one of many spellings."""
+    """Return a line that names another file in one of many spellings."""
     name = chance.choice(
         [
             str(secret),
@@ -100,7 +100,7 @@ def injected(suffix, secret, chance):
 
 
 def corrupted(suffix, secret, chance):
-    """A file with one to four changes of its header, most of which name another file."""
+    """Return a file with one to four changes of its header, most of which name another file."""
     head, end, data = chance.choice(MADE[suffix])
     for _ in range(chance.randint(1, 4)):
         lines = head.split("\n")

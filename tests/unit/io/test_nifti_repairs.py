@@ -19,7 +19,7 @@ NAN = float("nan")
 
 
 def volume(tmp_path, *changes):
-    """A volume with fields of its header overwritten: (format, offset, values)."""
+    """Return a volume with fields of its header overwritten: (format, offset, values)."""
     image = nib.Nifti1Image(DATA, AFFINE)
     image.set_sform(AFFINE, 1)
     image.set_qform(AFFINE, 1)

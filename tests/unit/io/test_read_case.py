@@ -13,7 +13,7 @@ SHAPE = (12, 12, 12)
 
 
 def brain(seed):
-    """Grey values in the middle, surrounded by zeros."""
+    """Return grey values in the middle, surrounded by zeros."""
     data = np.zeros(SHAPE, np.float32)
     data[3:9, 3:9, 3:9] = np.random.default_rng(seed).uniform(50, 150, (6, 6, 6))
     return data
@@ -27,7 +27,7 @@ def save(folder, name, data, affine=None):
 
 
 def shifted(offset_mm):
-    """A slightly shifted affine."""
+    """Return a slightly shifted affine."""
     affine = np.eye(4)
     affine[0, 3] = offset_mm
     return affine
@@ -155,7 +155,7 @@ def test_error_names_missing_file(tmp_path):
 
 
 def smooth(seed):
-    """A larger brain, so that enough voxels are compared."""
+    """Return a larger brain, so that enough voxels are compared."""
     data = np.zeros((32, 32, 32), np.float32)
     data[4:28, 4:28, 4:28] = np.random.default_rng(seed).uniform(50, 150, (24, 24, 24))
     return data

@@ -11,7 +11,7 @@ SHAPE = (1, 3, 2, 2, 2)
 
 
 def logits(*probabilities: float) -> torch.Tensor:
-    """One sample per probability, constant over the voxels."""
+    """Return one sample per probability, constant over the voxels."""
     return torch.cat([torch.full(SHAPE, math.log(p / (1 - p))) for p in probabilities])
 
 

@@ -14,7 +14,7 @@ SURE = 30.0
 
 
 def _volume(*voxels: float) -> torch.Tensor:
-    """One sample and one region of 1 x 1 x n voxels."""
+    """Return one sample and one region of 1 x 1 x n voxels."""
     return torch.tensor(voxels, dtype=torch.float32).reshape(1, 1, 1, 1, -1)
 
 

@@ -9,7 +9,7 @@ from brats_mm.losses.tumour import TUMOUR_EPS, bce_inside_tumour
 
 
 def crop(enhancing_logit: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """A crop of 1,000 voxels with 400 voxels of tumour, 100 of them core, and no enhancing tumour."""
+    """Return a crop of 1,000 voxels with 400 voxels of tumour, 100 of them core, and no enhancing tumour."""
     target = torch.zeros(1, 3, 10, 10, 10)
     target[:, 0, :4] = 1
     target[:, 1, :1] = 1

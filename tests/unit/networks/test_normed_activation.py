@@ -13,7 +13,7 @@ def reference(x: torch.Tensor, norm: NormedActivation) -> torch.Tensor:
 
 
 def normed(channels: int, dtype: torch.dtype = torch.float32) -> NormedActivation:
-    """A layer with weights and biases that differ from their initial values."""
+    """Return a layer with weights and biases that differ from their initial values."""
     norm = NormedActivation(channels).to(dtype)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)

@@ -9,7 +9,7 @@ from brats_mm.outputs.folder import OutputFolder, output_error
 
 
 def names(folder):
-    """Names of everything in a folder."""
+    """Return the names of everything in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 

@@ -15,7 +15,7 @@ TURN = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
 
 
 def affine_of(rotation, spacing, offset):
-    """4 x 4 affine from rotation, spacing and offset."""
+    """Return the 4 x 4 affine from rotation, spacing and offset."""
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(rotation) * np.asarray(spacing)
     affine[:3, 3] = offset
@@ -128,7 +128,7 @@ def test_slicer_reads_segments_at_their_positions(tmp_path, affine):
 
 
 def points_of(image, value, vtk):
-    """World points of the voxels with a value, in RAS."""
+    """Return the world points of the voxels with a value, in RAS."""
     from vtkmodules.util.numpy_support import vtk_to_numpy
 
     first = np.array(image.GetExtent())[::2]

@@ -18,7 +18,7 @@ SCORES = {"hd95_mm": {"mean": 10.0, "std": 1.0, "cases": 3}}
 
 
 def evaluation_of(digest: str) -> dict:
-    """Synthetic summary in which each sequence adds 0.1 to the Dice, with slightly less for ET."""
+    """Return a synthetic summary in which each sequence adds 0.1 to the Dice, with slightly less for ET."""
 
     def region(subset, less):
         mean = 0.1 * len(subset) - less

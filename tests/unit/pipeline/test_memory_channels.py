@@ -14,7 +14,7 @@ AFFINE = np.diag([1.0, 2.0, 3.0, 1.0])
 
 
 def image(*levels: float) -> MetaTensor:
-    """Channels of grey values from 1 to 2 times a level, in a frame of zeros."""
+    """Return channels of grey values from 1 to 2 times a level, in a frame of zeros."""
     grey = 1 + torch.rand(len(levels), 8, 8, 8, generator=torch.Generator().manual_seed(1))
     data = torch.nn.functional.pad(grey * torch.tensor(levels)[:, None, None, None], (1,) * 6)
     return MetaTensor(data, affine=torch.from_numpy(AFFINE))

@@ -47,7 +47,7 @@ def with_needs(name):
 
 
 def arguments(name):
-    """Command-line arguments for the option."""
+    """Return command-line arguments for the option."""
     result = []
     for one, value in with_needs(name).items():
         _, option = FIELDS[one]

@@ -10,7 +10,7 @@ OBLIQUE = np.array([[-0.9, 0.1, 0.3, 12.0], [0.09, 0.89, -1.5, -30.0], [0.06, 0.
 
 
 def ramp(shape=(6, 7, 8)):
-    """Signal that is linear in each index, so that interpolation is exact."""
+    """Return a signal that is linear in each index, so that interpolation is exact."""
     x, y, z = np.indices(shape)
     return (x + 10 * y + 100 * z).astype(np.float32)
 
@@ -54,7 +54,7 @@ GRIDS = {"sheared": SHEARED, "sheared, left-handed": LEFT_HANDED, "oblique, anis
 
 
 def ball(grid, sigma_mm=4.0):
-    """A smooth ball at a known position in the patient."""
+    """Return a smooth ball at a known position in the patient."""
     index = np.indices(grid.shape).reshape(3, -1)
     points = grid.affine[:3, :3] @ index + grid.affine[:3, 3:]
     distance = ((points - BALL_MM[:, None]) ** 2).sum(axis=0)

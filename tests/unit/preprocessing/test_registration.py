@@ -22,7 +22,7 @@ def head():
 
 
 def movement(degrees, mm):
-    """Movement about the middle of the head, which is near (-96, 110, 100)."""
+    """Return a movement about the middle of the head, which is near (-96, 110, 100)."""
     angle = np.deg2rad(degrees)
     matrix, centre = np.eye(4), np.array([-96.0, 110.0, 100.0])
     matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]

@@ -12,7 +12,7 @@ OLD = Grid((4, 5, 6), np.array([[0, 0, 1.5, 3], [-1, 0, 0, 7], [0, 2, 0, -4], [0
 
 
 def reordered(grid, order, flips):
-    """The same voxels with axes in another order and direction."""
+    """Return the same voxels with axes in another order and direction."""
     columns = grid.affine[:3, list(order)].copy()
     origin = grid.affine[:3, 3].copy()
     shape = tuple(grid.shape[axis] for axis in order)

@@ -24,7 +24,7 @@ T1_FLAIR = frozenset({Modality.T1, Modality.FLAIR})
 
 
 def prediction_of(probability: float, *, profile=PROFILE, expected=None, available=T1_FLAIR) -> Prediction:
-    """A cube of 1 uL voxels with one probability everywhere, in each region."""
+    """Return a cube of 1 uL voxels with one probability everywhere, in each region."""
     values = np.zeros(GRID.shape, np.float32)
     values[:10, :10, :10] = probability
     brain = np.zeros(GRID.shape, np.float32)

@@ -15,7 +15,7 @@ WHOLE, SINGLE = SUBSETS[0], SUBSETS[-1]
 
 
 def counts_with_border(logit: float) -> LogitCounts:
-    """100 voxels of the region just above a logit and 100 others just below it."""
+    """Return counts of 100 voxels of the region just above a logit and 100 others just below it."""
     inside, outside = (np.zeros(len(LOGIT_EDGES) + 1, np.int64) for _ in range(2))
     at = int(np.argmin(np.abs(LOGIT_EDGES - logit)))
     inside[at + 1], outside[at] = 100, 100

@@ -14,7 +14,7 @@ GRID = Grid((10, 10, 10), np.diag([2.0, 2.0, 2.0, 1.0]))
 
 
 def prediction_of(slices: int, probability: float = 0.9) -> Prediction:
-    """All regions fill some slices of 100 voxels of 8 mm3."""
+    """Return a prediction whose regions fill some slices of 100 voxels of 8 mm3."""
     values = np.zeros(GRID.shape, np.float32)
     values[:slices] = probability
     case = Case("x", {Modality.T1: Volume(np.ones(GRID.shape, np.float32), GRID)}, GRID)

@@ -16,7 +16,7 @@ SURE_NOT = np.full((SIDE, SIDE, SIDE), 0.01, np.float32)
 
 
 def distance(centre):
-    """Distance of each voxel from a point, in voxels."""
+    """Return the distance of each voxel from a point, in voxels."""
     axes = np.ogrid[tuple(slice(SIDE) for _ in range(3))]
     return np.sqrt(sum((axis - at) ** 2 for axis, at in zip(axes, centre, strict=True)))
 

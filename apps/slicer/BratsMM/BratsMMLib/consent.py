@@ -24,7 +24,7 @@ def checked_url(text: str) -> str:
 
 
 def is_local(url: str) -> bool:
-    """Whether the address is this machine's own (loopback): 127.0.0.1, [::1] or localhost."""
+    """Return whether an address is a loopback address: 127.0.0.1, [::1] or localhost."""
     host = (urlsplit(url.strip()).hostname or "").lower().rstrip(".")
     if host == "localhost":
         return True

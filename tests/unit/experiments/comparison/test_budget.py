@@ -65,7 +65,7 @@ def test_resumed_run_continues_with_spent_budget() -> None:
 
 
 def run(result: BudgetSchedule) -> int:
-    """Number of epochs of a trainer that would run much longer."""
+    """Return the number of epochs of a trainer that would run much longer."""
     trainer = Engine(lambda engine, batch: None)
     trainer.add_event_handler("EPOCH_COMPLETED", result.step)
     StopWhenSpent(result).attach(trainer)

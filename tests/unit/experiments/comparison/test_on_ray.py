@@ -35,7 +35,7 @@ class LastFirstEngine:
 
 
 def experiment():
-    """Two methods share an expert, the third needs none."""
+    """Return an experiment in which two methods share an expert, and the third needs none."""
     runs = tuple(
         ExperimentRun(name, 1, Training(Path(name), {}, "training"), experts)
         for name, experts in (("a", (EXPERT,)), ("b", (EXPERT,)), ("c", ()))

@@ -73,7 +73,7 @@ def test_mean_is_over_available_modalities():
 
 
 def by_hand() -> Projection:
-    """Two modalities, one feature, one aggregated token, and simple numbers as weights."""
+    """Return a projection of two modalities with one feature, one aggregated token, and simple numbers as weights."""
     layer = Projection(2, 1, aggregated=1, heads=1, hidden=1)
     with torch.no_grad():
         layer.queries.zero_()

@@ -41,7 +41,7 @@ def grey(shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> np.ndarray:
 
 
 def oblique(angles: tuple[float, float, float], spacing: tuple[float, float, float], lean: float = 0.0) -> np.ndarray:
-    """An RAS affine rotated by Euler angles, with its third axis sheared in the plane by `lean`."""
+    """Return an RAS affine rotated by Euler angles, with its third axis sheared in the plane by `lean`."""
     turned = nib.eulerangles.euler2mat(*angles)
     affine = np.eye(4)
     affine[:3, :3] = turned * np.asarray(spacing)
@@ -54,7 +54,7 @@ AXIAL = oblique((0, 0, 0), (-1.0, -1.5, 3.0))
 
 
 def in_patient_space(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels and affine with axes in a fixed order, so that two storage orders of one volume are equal."""
+    """Return the voxels and affine with axes in a fixed order, so that two storage orders of one volume are equal."""
     image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.grid.affine))
     return np.asarray(image.dataobj), image.affine
 

@@ -12,7 +12,7 @@ M = ("ORIGINAL", "PRIMARY", "M")
 
 
 def one(z: float, number: int = 0, *, echo: float = 10.0, kind: tuple[str, ...] = M, **more: object) -> Slice:
-    """An axial slice at height z, 200 x 200 voxels of 1 mm."""
+    """Return an axial slice at height z, 200 x 200 voxels of 1 mm."""
     fields: dict[str, object] = {
         "path": Path(f"{z}-{number}.dcm"), "frame": 0, "instance_uid": f"1.{z}.{number}", "number": number,
         "position_mm": (-100.0, -100.0, z), "along": (1.0, 0.0, 0.0), "down": (0.0, 1.0, 0.0),

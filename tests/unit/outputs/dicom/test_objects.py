@@ -53,7 +53,7 @@ def made(request, tmp_path_factory):
 
 
 def volume_of(path, **how):
-    """Voxels of a DICOM image in grid order, and its RAS affine."""
+    """Return the voxels of a DICOM image in grid order, and its RAS affine."""
     volume = hd.imread(path).get_volume(**how) if how else hd.seg.segread(path).get_volume(combine_segments=True)
     affine = LPS @ volume.affine  # slices, rows, columns
     turn = np.eye(4)[:, [2, 1, 0, 3]]

@@ -28,14 +28,14 @@ AFFINES = {
 
 
 def drawn(points, shape):
-    """Voxel centres inside a polygon by the even-odd rule."""
+    """Return the voxel centres inside a polygon by the even-odd rule."""
     rows, columns = np.indices(shape)
     centres = np.stack([columns.ravel(), rows.ravel()], axis=1)
     return Polygon(np.concatenate([points, points[:1]]), closed=True).contains_points(centres).reshape(shape)
 
 
 def rasterised(structures, number, grid):
-    """Voxels of a structure: contour points mapped to the grid and filled on their slice."""
+    """Return the voxels of a structure: contour points mapped to the grid and filled on their slice."""
     mask = np.zeros(grid.shape, bool)
     roi = next(one for one in structures.ROIContourSequence if one.ReferencedROINumber == number)
     for contour in roi.get("ContourSequence", []):

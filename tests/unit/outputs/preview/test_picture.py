@@ -29,7 +29,7 @@ AXIS_CODES = [
 
 
 def affine_of(codes: str, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
-    """Affine of a grid whose axes point towards the given letters.
+    """Return the affine of a grid whose axes point towards the given letters.
 
     The spacing is in right, anterior, superior order.
     """
@@ -49,7 +49,7 @@ def from_ras(data: np.ndarray, codes: str) -> np.ndarray:
 
 
 def fake_prediction(phantom: Phantom, *, available: Availability = ALL_AVAILABLE, codes: str = "LPS") -> Prediction:
-    """Prediction from the phantom's own labels, blurred into probabilities and stored in an orientation."""
+    """Return a prediction from the phantom's own labels, blurred into probabilities and stored in an orientation."""
     spacing = phantom.grid.spacing_mm
     grid_of = to_ras(phantom.labels, phantom.grid.affine)
     stored = from_ras(grid_of, codes)

@@ -29,7 +29,7 @@ EXPECTED = ExpectedDice(10, {PAIR: row(0.79, 0.62, 0.56), ALL_AVAILABLE: row(0.8
 
 
 def prediction_of(expected=EXPECTED, available=PAIR):
-    """Voxels of 2 mm.
+    """Return a prediction with voxels of 2 mm.
 
     A confident block of 12 x 12 x 12 (13.824 mL) lies in a whole tumour with 6 more slices at 0.6 and 4 at 0.3.
     """

@@ -34,7 +34,7 @@ NASTY = "<script>alert('x')</script>"
 
 
 def prediction_of(**changes):
-    """Voxels of 2 mm, LPS: a confident core with an uncertain lump next to it."""
+    """Return a prediction with voxels of 2 mm in LPS: a confident core with an uncertain lump next to it."""
     grid = Grid((24, 28, 20), np.diag([-2.0, -2.0, 2.0, 1.0]))
     likely = np.full(grid.shape, 0.01, np.float32)
     likely[6:12, 6:12, 6:12] = 0.97

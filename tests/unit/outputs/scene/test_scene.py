@@ -38,7 +38,7 @@ AFFINES = {
 
 
 def prediction_of(affine, available=(Modality.T1CE, Modality.FLAIR)):
-    """Nested balls with soft edges, on images of integers and of fractions."""
+    """Return a prediction of nested balls with soft edges, on images of integers and of fractions."""
     centre = np.array([12, 8, 9]).reshape(3, 1, 1, 1)
     away = np.linalg.norm(np.indices(SHAPE) - centre, axis=0)
     labels = np.select([away < 2, away < 4, away < 6], [1, 3, 2], 0).astype(np.uint8)
@@ -129,7 +129,7 @@ def test_missing_folder_raises_output_error(tmp_path):
 
 
 def loaded(path, cache):
-    """The scene as 3D Slicer's core reads it."""
+    """Return the scene as 3D Slicer's core reads it."""
     slicer = pytest.importorskip("slicer", reason="slicer-core (Python 3.11 only) is not installed")
     scene = slicer.vtkMRMLScene()
     scene.AddNode(slicer.vtkMRMLSelectionNode())
@@ -168,7 +168,9 @@ def to_ras(node):
 
 
 def on_grid(scene, name, affine):
-    """Values of a volume at the points of a grid. Slicer flips the voxels of left-handed volumes when it reads them."""
+    """Return the values of a volume at the points of a grid. Slicer flips the voxels of left-handed volumes when it
+    reads them.
+    """
     node = scene.GetFirstNodeByName(name)
     index = np.indices(SHAPE).reshape(3, -1)
     voxel = np.linalg.inv(to_ras(node)) @ affine @ np.vstack([index, np.ones(index.shape[1])])

@@ -28,7 +28,7 @@ def brain():
 
 
 def seen_as(modality):
-    """Reference whose contrast model reports the same contrast for every image."""
+    """Return a reference whose contrast model reports the same contrast for every image."""
     reference = default_reference()
     bias = np.where(np.arange(4) == modality.channel, 100.0, 0.0)
     return replace(reference, contrast=ContrastModel(np.zeros_like(reference.contrast.weights), bias))

@@ -10,7 +10,7 @@ from brats_mm.trust.input_checks.reference import default_reference
 
 
 def lump():
-    """A wedge that is long from back to front, higher at the back, and symmetric left to right."""
+    """Return a wedge that is long from back to front, higher at the back, and symmetric left to right."""
     inside = np.zeros((24, 32, 28), bool)
     inside[6:18, 4:28, 6:14] = True
     inside[6:18, 4:14, 14:22] = True
