@@ -95,6 +95,11 @@ def describe_dataset(folder: Path, convention: LabelConvention, version: str) ->
     """Write the dataset description, the labels and `.bidsignore` of a derivative dataset.
 
     Keeps existing additions to the description, such as authors, and to the README.
+
+    Args:
+        folder: folder of the dataset.
+        convention: label values to describe.
+        version: version of the software.
     """
     described = {
         "Name": "BraTS-MM tumour segmentations",

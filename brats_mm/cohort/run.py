@@ -87,6 +87,10 @@ _NOT_IN_RESULTS = (
 def identity_of(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:
     """Return a hash of everything but the case that affects results: software, weights, calibration, options.
 
+    Args:
+        request: request for every case.
+        layout: layout of the results.
+
     Raises:
         BundleError: the bundle does not exist, or its weights differ from those that it records or was calibrated for.
     """

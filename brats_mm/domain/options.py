@@ -70,7 +70,13 @@ class Option:
 
 
 def option(default: T, help: str, **how: Any) -> T:
-    """Return a dataclass field that is offered to users. `how` holds attributes of `Offer`."""
+    """Return a dataclass field that is offered to users. `how` holds attributes of `Offer`.
+
+    Args:
+        default: default value of the option.
+        help: help text, in lower case and without a full stop.
+        how: attributes of `Offer`, such as `metavar` or `choices`.
+    """
     return field(default=default, metadata={"offer": Offer(help, **how)})
 
 

@@ -303,6 +303,10 @@ class Prediction:
 
 
 def nest_probabilities(wt: Array, tc: Array, et: Array) -> tuple[Array, Array, Array]:
-    """Make probabilities nest like the label map, so that a region is at least as likely as the regions inside it."""
+    """Make probabilities nest like the label map, so that a region is at least as likely as the regions inside it.
+
+    Args:
+        wt, tc, et: region probabilities in [0, 1], of equal shape.
+    """
     core = np.maximum(tc, et)
     return np.maximum(wt, core), core, et

@@ -88,7 +88,12 @@ def volume_scale(expected: float | None) -> float:
 
 
 def volume_interval(predicted_ml: float, log_width: float) -> tuple[float, float]:
-    """Return the interval of the true volume in millilitres, symmetric on the logarithm of volume plus offset."""
+    """Return the interval of the true volume in millilitres, symmetric on the logarithm of volume plus offset.
+
+    Args:
+        predicted_ml: segmented volume in millilitres.
+        log_width: half width of the interval of the logarithm.
+    """
     middle = math.log(predicted_ml + VOLUME_OFFSET_ML)
     low, high = (math.exp(middle + sign * log_width) - VOLUME_OFFSET_ML for sign in (-1, 1))
     return max(0.0, low), high

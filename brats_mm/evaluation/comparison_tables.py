@@ -12,7 +12,14 @@ from brats_mm.outputs.markdown import NOTHING, table
 
 
 def tabular(columns: str, head: str, blocks: Sequence[str], caption: str) -> str:
-    """Return a `tabular` of blocks of rows with rules between them, after its caption as a comment."""
+    """Return a `tabular` of blocks of rows with rules between them, after its caption as a comment.
+
+    Args:
+        columns: LaTeX column specification.
+        head: cells of the header row.
+        blocks: blocks of rows, each row already formatted.
+        caption: text of the comment.
+    """
     body = "\n\\midrule\n".join(blocks)
     return (
         f"% {caption}.\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\n"

@@ -128,7 +128,14 @@ class Summary:
     def document(
         self, *, model: ModelIdentity, policy: EmptyPolicy, failed: Mapping[str, str], description: str
     ) -> dict[str, Any]:
-        """Return the content of `summary.json`."""
+        """Return the content of `summary.json`.
+
+        Args:
+            model: identity of the model.
+            policy: scoring of empty regions.
+            failed: reason by name of each failed case.
+            description: how the model was run.
+        """
         subsets = [subset for subset in SUBSETS if self._has(subset)]
         return {
             "summary_version": SUMMARY_VERSION,

@@ -325,6 +325,11 @@ def best_answer(
     """Return the prediction for the subset, or that for fewer sequences if its expected Dice is higher by the margin.
 
     A prediction without an outline has no expected Dice. It is neither replaced nor used as a replacement.
+
+    Args:
+        by_subset: left-out prediction by subset of sequences.
+        subset: subset with all available sequences.
+        margin: lead in expected Dice that fewer sequences need, 0 to 1.
     """
     full = by_subset[subset]
     if math.isnan(full.expected_dice) or math.isinf(margin):

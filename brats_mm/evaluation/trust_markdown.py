@@ -21,7 +21,12 @@ RELIABILITY_PLOT = "pictures/trust_reliability.svg"
 
 
 def trust_blocks(figures: Figures, profile: TrustProfile) -> dict[str, str]:
-    """Return the tables by name: `summary` for the model card, the others for the chapters of `docs/trust.md`."""
+    """Return the tables by name: `summary` for the model card, the others for the chapters of `docs/trust.md`.
+
+    Args:
+        figures: figures from `trust_figures`.
+        profile: the profile, for the statement about coverage.
+    """
     return {
         "summary": _summary(figures, profile),
         "expected-dice": _expected_dice(figures),

@@ -71,6 +71,10 @@ def bids_sessions(folder: Path, selection: BidsFilter | None = None) -> Iterator
 def one_session(folder: Path, selection: BidsFilter) -> BidsSession:
     """Return the only session that matches a filter.
 
+    Args:
+        folder: folder of the dataset.
+        selection: selection of a session.
+
     Raises:
         CaseError: no session or several match. The message lists them.
         OptionError: the folder is not a BIDS dataset.

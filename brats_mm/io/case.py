@@ -74,6 +74,10 @@ def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume
 def case_of(scans: Scans, *, tolerance: float = GRID_TOLERANCE) -> Case:
     """Bring scans that share a lattice to one grid, like `read_case`.
 
+    Args:
+        scans: sequences, each on its own grid.
+        tolerance: maximum distance between corresponding voxel centres, as a fraction of a voxel.
+
     Raises:
         GridError: the scans do not share a lattice.
     """

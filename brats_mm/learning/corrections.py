@@ -104,7 +104,14 @@ def from_json(document: Mapping[str, Any]) -> Correction:
 
 
 def next_version(existing: Iterable[Correction], owner: str, image: str, tag: str) -> int:
-    """Return the version of a new label of an image."""
+    """Return the version of a new label of an image.
+
+    Args:
+        existing: corrections so far.
+        owner: caller who submits the label.
+        image: the caller's name of the image.
+        tag: tag of the label.
+    """
     versions = (
         correction.version
         for correction in existing

@@ -110,6 +110,10 @@ def choose_cases(corrections: Iterable[Correction]) -> list[Correction]:
 def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTES) -> FineTuning:
     """Check settings and return them unchanged.
 
+    Args:
+        settings: settings of a fine-tuning.
+        longest_minutes: maximum training time in minutes.
+
     Raises:
         OptionError: a value is out of range.
     """

@@ -103,6 +103,10 @@ class ModelVersions:
     def adopt(self, bundle: Path, version: str) -> None:
         """Move a finished bundle into the folder. Replaces remains of an interrupted attempt with the same name.
 
+        Args:
+            bundle: folder of the finished bundle.
+            version: name of the version.
+
         Raises:
             OSError: the disk is full.
         """

@@ -60,7 +60,13 @@ def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum:
 
 
 def header_of(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
-    """Return a NIfTI header for a grid and voxel type. The description is truncated to 80 bytes."""
+    """Return a NIfTI header for a grid and voxel type. The description is truncated to 80 bytes.
+
+    Args:
+        grid: grid of the voxels.
+        kind: NumPy type of a voxel.
+        description: meaning and unit of the values.
+    """
     header = nib.Nifti1Header(endianness="<")
     header.set_data_dtype(kind)
     header.set_data_shape(grid.shape)

@@ -45,6 +45,11 @@ def write_registered(prepared: Prepared, out: OutputFolder) -> None:
 def write_image(path: Path, volume: Volume, description: str) -> None:
     """Write intensities as 16-bit integers with a scale. Negative values are shifted, as the header records.
 
+    Args:
+        path: NIfTI file to write.
+        volume: image to write.
+        description: description for the header.
+
     Raises:
         OutputError: the file cannot be written.
     """

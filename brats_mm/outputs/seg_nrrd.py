@@ -41,7 +41,15 @@ def write_segmentation(path: Path, labels: Labels, grid: Grid, convention: Label
 def stream_segmentation(
     raw: BufferedIOBase, labels: Labels, grid: Grid, convention: LabelConvention, *, surfaces: bool = False
 ) -> None:
-    """Write a `.seg.nrrd` into a stream. With `surfaces`, Slicer creates surfaces when it opens the file."""
+    """Write a `.seg.nrrd` into a stream. With `surfaces`, Slicer creates surfaces when it opens the file.
+
+    Args:
+        raw: binary stream to write to.
+        labels: uint8, `grid.shape`, values of `convention`.
+        grid: the input's grid.
+        convention: label values of the compartments.
+        surfaces: whether Slicer creates surfaces when it opens the file.
+    """
     contained = f"{_REPRESENTATION}|{_SURFACE}|" if surfaces else f"{_REPRESENTATION}|"
     lines = [*nrrd_geometry(grid, "unsigned char"), *_segmentation_fields(contained)]
     for number, (compartment, style) in enumerate(SEGMENT_STYLES.items()):

@@ -36,7 +36,14 @@ PRED, SEGMENTATION, PREDICTION = "pred", "segmentation", "prediction"
 def identity_of_weights(
     bundle_root: str, weights: str, network: torch.nn.Module, spacing_mm: float | int
 ) -> ModelIdentity:
-    """Return the identity of the running model. Calibration and card apply only to the weights of the bundle."""
+    """Return the identity of the running model. Calibration and card apply only to the weights of the bundle.
+
+    Args:
+        bundle_root: folder of the bundle.
+        weights: path of the loaded weights.
+        network: the loaded network.
+        spacing_mm: voxel size of the model.
+    """
     bundle, digest = Bundle(Path(bundle_root)), sha256_of(Path(weights))
     recorded = bundle.recorded_hash()
     if recorded in (None, digest):

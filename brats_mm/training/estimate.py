@@ -85,6 +85,10 @@ def hours_of(amount: Amount, measured: Measurement) -> float:
     """Return the duration of a training run in hours.
 
     Cases are prepared once. Workers draw windows while the network computes. Early stopping is not considered.
+
+    Args:
+        amount: amount of work of the training run.
+        measured: measured times.
     """
     cases = amount.training_cases + amount.validation_cases
     step_s = (

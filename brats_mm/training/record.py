@@ -148,7 +148,13 @@ def check_same_spacing(checkpoint: Path, spacing_mm: float | int | None) -> None
 
 
 def describe_differences(former: Mapping[str, Any], current: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Describe the settings that differ, with both values. Settings recorded on only one side are skipped."""
+    """Describe the settings that differ, with both values. Settings recorded on only one side are skipped.
+
+    Args:
+        former: settings of the earlier training run.
+        current: settings of this training run.
+        names: settings to compare.
+    """
     return [
         f"{name} was {_shown(former[name])} and is now {_shown(current[name])}"
         for name in names

@@ -100,6 +100,10 @@ def with_workflow(files: Sequence[str], settings: Mapping[str, Any], use: Callab
 def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
     """Yield the name, the configs and the settings of each training run of a plan.
 
+    Args:
+        bundle: bundle whose configs to use.
+        plan: the training runs.
+
     Raises:
         OptionError: the stage, a modality or a config is unknown.
     """

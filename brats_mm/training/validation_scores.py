@@ -64,7 +64,12 @@ class ValidationScores:
 
 
 def dice_of(pred: Bool[Tensor, "v c h w d"], target: Bool[Tensor, "v c h w d"]) -> Float[Tensor, "v c"]:
-    """Compute the Dice of each view and region."""
+    """Compute the Dice of each view and region.
+
+    Args:
+        pred: (v, c, h, w, d) predicted masks, 0 or 1.
+        target: (v, c, h, w, d) reference masks, 0 or 1.
+    """
     both = (pred & target).flatten(2).sum(2).double()
     size = pred.flatten(2).sum(2).double() + target.flatten(2).sum(2).double()
     return torch.where(size > 0, 2 * both / size.clamp(min=1), torch.ones_like(size)).float()
@@ -73,7 +78,13 @@ def dice_of(pred: Bool[Tensor, "v c h w d"], target: Bool[Tensor, "v c h w d"]) 
 def summarise_scores(
     dice: Float[Tensor, "v c"], views: Bool[Tensor, "v m"], losses: Float[Tensor, "v 1"]
 ) -> dict[str, float]:
-    """Compute the metrics over all views of a validation. Groups without views are omitted."""
+    """Compute the metrics over all views of a validation. Groups without views are omitted.
+
+    Args:
+        dice: (v, c) Dice of each view and region.
+        views: subset of sequences of each view.
+        losses: task loss of each view.
+    """
     sizes, has_t1ce = views.sum(1), views[:, Modality.T1CE.channel]
     groups = {
         "full": sizes == len(Modality),

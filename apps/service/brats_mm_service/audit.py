@@ -23,7 +23,15 @@ class AuditLog:
         self._lock = threading.Lock()
 
     def note(self, caller: str, method: str, route: str, status: int, *, job: str | None = None) -> None:
-        """Append a request of an authenticated caller."""
+        """Append a request of an authenticated caller.
+
+        Args:
+            caller: the authenticated caller.
+            method: HTTP method.
+            route: template of the route, without values.
+            status: HTTP status of the response.
+            job: ID of the job that the request concerns, if any.
+        """
         now = time.time()
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
         entry = {"time": when, "caller": caller, "method": method, "route": route, "status": status}

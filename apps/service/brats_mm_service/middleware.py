@@ -116,7 +116,12 @@ def _host_of(header: str) -> str:
 
 
 async def answer(problem: Problem, send: Callable[[Message], Awaitable[None]]) -> None:
-    """Send a problem response directly, outside of the application."""
+    """Send a problem response directly, outside of the application.
+
+    Args:
+        problem: the problem to send.
+        send: ASGI function that sends messages.
+    """
     body = json.dumps(problem.body()).encode()
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]

@@ -98,7 +98,12 @@ class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
 
 
 def problem_body(kind: str, detail: str) -> dict[str, Any]:
-    """Return an RFC 9457 body, which is also the `error` of a failed job."""
+    """Return an RFC 9457 body, which is also the `error` of a failed job.
+
+    Args:
+        kind: kind of the problem.
+        detail: what was given, what is needed and what to do, in one or two sentences.
+    """
     status, title = TITLES[kind]
     return {"type": f"{_URN}{kind}", "title": title, "status": status, "detail": detail}
 

@@ -186,7 +186,12 @@ def _spawn(settings: Settings, models: ModelVersions) -> Spawn:
 
 
 def with_bundle(settings: WorkerSettings, bundle: Path | None) -> WorkerSettings:
-    """Return the settings of a worker with another bundle. None keeps the bundle."""
+    """Return the settings of a worker with another bundle. None keeps the bundle.
+
+    Args:
+        settings: settings of a worker.
+        bundle: folder of the bundle.
+    """
     return settings if bundle is None else replace(settings, model=replace(settings.model, bundle=bundle))
 
 

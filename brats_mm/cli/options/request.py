@@ -16,7 +16,13 @@ _SEQUENCE_ALIASES = ("t1n", "t1c", "t2w", "t2f")
 
 
 def add_sequence_options(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
-    """Add an option with its alias for each sequence. `help` describes its value."""
+    """Add an option with its alias for each sequence. `help` describes its value.
+
+    Args:
+        parser: parser of a command.
+        metavar: name of the value in the help.
+        help: help text. `{sequence}` stands for the name of the sequence.
+    """
     for modality in MODALITIES:
         aliases = [f"--{name}" for name in _SEQUENCE_ALIASES if modality_named(name) is modality]
         parser.add_argument(f"--{modality.value}", *aliases, metavar=metavar, help=help.format(sequence=modality.label))

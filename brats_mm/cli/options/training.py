@@ -44,7 +44,14 @@ def parse_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def show_settings(console: Console, name: str, resolved: Mapping[str, Any], changed: Mapping[str, Any]) -> None:
-    """Print the settings of a training run."""
+    """Print the settings of a training run.
+
+    Args:
+        console: console to print to.
+        name: name of the training run.
+        resolved: settings by name.
+        changed: names of settings that differ from the bundle's `train.json`.
+    """
     console.say(f"Settings of the {name} (* differs from the bundle's train.json):")
     for key, value in resolved.items():
         console.say(f"  {'*' if key in changed else ' '} {key} = {json.dumps(value)}")

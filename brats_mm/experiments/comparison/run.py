@@ -167,7 +167,14 @@ def _with_distinct_titles(runs: Sequence[ExperimentRun]) -> tuple[ExperimentRun,
 def perform(
     run: ExperimentRun, evaluator: RunEvaluator, *, train: Train = train_here, say: Say = logger.info
 ) -> Outcome:
-    """Train and evaluate one run, resuming earlier work. The outcome records a failure."""
+    """Train and evaluate one run, resuming earlier work. The outcome records a failure.
+
+    Args:
+        run: the run.
+        evaluator: evaluates the trained model.
+        train: function that trains.
+        say: called with a line of progress.
+    """
     try:
         for expert in run.experts:
             say(f"{run.method}, seed {run.seed}: {expert.label}")

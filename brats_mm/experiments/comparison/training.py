@@ -99,7 +99,14 @@ def data_settings(dataset_dir: Path, datalist: Path, device: str | None) -> Sett
 
 
 def run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> Settings:
-    """Return the settings of a training run: seed, budget, resume, shared cases and no validation."""
+    """Return the settings of a training run: seed, budget, resume, shared cases and no validation.
+
+    Args:
+        folder: folder of the run.
+        seed: random seed.
+        budget: training time or epochs.
+        prepared: folder for prepared cases, which all runs share.
+    """
     return {
         "output_dir": str((folder / MODELS).resolve()),
         "seed": seed,

@@ -23,6 +23,11 @@ def smooth_l1(
     """Return the smooth L1 loss: mean over features, sum over masked modalities, mean over samples.
 
     With x = projected - real: `x^2 / 2` if |x| < 1, else `|x| - 1/2`. Samples without masked modalities count as 0.
+
+    Args:
+        projected: projected features (b, m, f, ...).
+        real: features of the encoders, of the same shape.
+        masked: (b, m) booleans, true for masked modalities.
     """
     losses = F.smooth_l1_loss(projected.float(), real.float(), reduction="none").flatten(2).mean(dim=2)  # (b m)
     return (losses * masked).sum(dim=1).mean()

@@ -28,7 +28,13 @@ class Frames:
 
 
 def frames_of(dataset: Any, path: Path, stored: Stored) -> Frames:
-    """Read all frames of a multi-frame image."""
+    """Read all frames of a multi-frame image.
+
+    Args:
+        dataset: header of the multi-frame image.
+        path: path of its file.
+        stored: storage of its voxels.
+    """
     shared = _first(dataset, "SharedFunctionalGroupsSequence")
     per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
     per_frame += [None] * (stored.frames - len(per_frame))

@@ -58,6 +58,11 @@ def _read_slices(slices: Sequence[Slice], name: str) -> Array:
 def decode(path: Path, stored: Stored, name: str) -> Array:
     """Return the stored values of a file before rescaling, (frames, rows, columns).
 
+    Args:
+        path: DICOM file.
+        stored: storage of its voxels by its header.
+        name: name of the series for error messages.
+
     Raises:
         VolumeError: GDCM cannot decode the file, or it contains no grey values.
     """

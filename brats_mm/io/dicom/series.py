@@ -102,7 +102,13 @@ def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple
 
 
 def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
-    """Return the header facts of a volume."""
+    """Return the header facts of a volume.
+
+    Args:
+        physics: header facts of the series.
+        stack: slices of the volume.
+        layout: ordered slices with their grid.
+    """
     first = stack.slices[0]
     return HeaderFacts(
         modality=physics.modality,

@@ -125,7 +125,14 @@ def algorithm(findings: Findings) -> Any:
 
 
 def common(title: str, series_number: int, findings: Findings, provenance: Provenance) -> dict[str, Any]:
-    """Return the common arguments of all highdicom constructors."""
+    """Return the common arguments of all highdicom constructors.
+
+    Args:
+        title: title of the object.
+        series_number: number of its series.
+        findings: findings of the result.
+        provenance: origin of the result.
+    """
     dated = {"content_date": _NO_DATE, "content_time": datetime.time()} if provenance.deidentified else {}
     return {
         "series_instance_uid": provenance.uid(title, "series"),
@@ -143,7 +150,13 @@ def common(title: str, series_number: int, findings: Findings, provenance: Prove
 
 
 def finish(dataset: Any, source: Any, provenance: Provenance) -> Any:
-    """Add the attributes that highdicom omits: the character set, and whether the identity was removed."""
+    """Add the attributes that highdicom omits: the character set, and whether the identity was removed.
+
+    Args:
+        dataset: object to complete in place.
+        source: reference series.
+        provenance: origin of the result.
+    """
     dataset.SpecificCharacterSet = "ISO_IR 192"
     for keyword in ("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"):
         if keyword in source:

@@ -96,7 +96,13 @@ def resize_slice(values: npt.NDArray[np.generic], rows: int, columns: int) -> Pi
 
 
 def tint(picture: Picture, colour: Picture | Colour, opacity: Picture) -> Picture:
-    """Blend a colour over an image (rows, columns, 3) with an opacity from 0 to 1."""
+    """Blend a colour over an image (rows, columns, 3) with an opacity from 0 to 1.
+
+    Args:
+        picture: (rows, columns, 3) image.
+        colour: red, green and blue, 0 to 255.
+        opacity: opacity of the colour, 0 to 1.
+    """
     share = opacity[..., None]
     return np.asarray(picture * (1 - share) + np.asarray(colour, np.float32) * share, np.float32)
 
@@ -105,6 +111,12 @@ def with_region(picture: Picture, mask: npt.NDArray[np.bool_], colour: Colour, *
     """Draw a mask with a translucent fill and a smooth outline at its 0.5 level.
 
     A dark border keeps the outline visible on bright images and colours.
+
+    Args:
+        picture: (rows, columns, 3) image.
+        mask: (rows, columns) mask of the region.
+        colour: red, green and blue, 0 to 255.
+        opacity: opacity of the fill, 0 to 1.
     """
     rows, columns = picture.shape[:2]
     inside = resize_slice(mask, rows, columns)

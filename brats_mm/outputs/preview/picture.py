@@ -60,6 +60,11 @@ def write_preview(path: Path, prediction: Prediction, warnings: Sequence[str] | 
     The top row shows labels over the preferred sequence, the bottom row the combined entropy in nats on the same
     slices. The right column shows importance, volumes, legend and model.
 
+    Args:
+        path: PNG file to write.
+        prediction: prediction to draw.
+        warnings: warnings of the report, whose number is shown.
+
     Raises:
         OutputError: the file cannot be written.
     """

@@ -115,7 +115,13 @@ def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> Cuts:
 
 
 def slice_through(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> Slice:
-    """Return the uncropped slice through a voxel of the input grid."""
+    """Return the uncropped slice through a voxel of the input grid.
+
+    Args:
+        grid: the input grid.
+        voxel: index on the input grid.
+        plane: anatomical plane.
+    """
     source = _sources(grid)[plane.through]
     return _slice(grid, plane, grid.shape[source] - 1 - voxel[source] if _flipped(grid, source) else voxel[source])
 

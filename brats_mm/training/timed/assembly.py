@@ -42,7 +42,12 @@ def assemble(
 
 
 def subvoxel_experts(mixture: DMoME, *, size: str = "light") -> dict[str, SubvoxelExpert]:
-    """Convert the experts of a SimMLM mixture at 2 mm to sub-voxel experts of the same function at 1 mm."""
+    """Convert the experts of a SimMLM mixture at 2 mm to sub-voxel experts of the same function at 1 mm.
+
+    Args:
+        mixture: SimMLM mixture at 2 mm.
+        size: size of the modality experts.
+    """
     return {
         name: from_lattice_expert(expert, WIDTHS[size])  # type: ignore[arg-type]
         for name, expert in mixture.experts.items()

@@ -134,7 +134,13 @@ def plain_crop(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tens
 
 
 def cut(case: PackedCase, starts: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
-    """Return grey levels (m, s, s, s) and labels (s, s, s) of a cube with corner `starts`, zero outside the case."""
+    """Return grey levels (m, s, s, s) and labels (s, s, s) of a cube with corner `starts`, zero outside the case.
+
+    Args:
+        case: packed case.
+        starts: first voxel of the cube along each axis. May lie outside the case.
+        side: side of the cube in voxels.
+    """
     levels = np.zeros((len(case.image), side, side, side), np.uint8)
     labels = np.zeros((side, side, side), np.uint8)
     source, target = [], []

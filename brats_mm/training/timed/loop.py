@@ -67,12 +67,22 @@ class LoopSettings:
 
 
 def side_at(share: float, sides: Sequence[tuple[float, int]]) -> int:
-    """Return the side of the crops in voxels at a fraction of the time."""
+    """Return the side of the crops in voxels at a fraction of the time.
+
+    Args:
+        share: fraction of the training time, 0 to 1.
+        sides: pairs of a fraction of the time and the side from then on.
+    """
     return [side for begin, side in sides if begin <= share][-1]
 
 
 def learning_rate_at(share: float, settings: LoopSettings) -> float:
-    """Return the learning rate at a fraction of the time: linear warm-up, then half a cosine to zero."""
+    """Return the learning rate at a fraction of the time: linear warm-up, then half a cosine to zero.
+
+    Args:
+        share: fraction of the training time, 0 to 1.
+        settings: training settings with peak rate and warm-up.
+    """
     if share < settings.warmup:
         return settings.learning_rate * max(share, 1e-4) / settings.warmup
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))

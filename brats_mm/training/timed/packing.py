@@ -101,7 +101,13 @@ def pack_case(item: Mapping[str, Any], chain: Compose) -> PackedCase:
 
 
 def unpack_image(levels: torch.Tensor, scale: npt.NDArray[np.float32], offset: npt.NDArray[np.float32]) -> torch.Tensor:
-    """Return the z-scores (m, ...) of grey levels. Background is exactly zero."""
+    """Return the z-scores (m, ...) of grey levels. Background is exactly zero.
+
+    Args:
+        levels: (m, ...) uint8 grey levels, 0 outside the brain.
+        scale: (m,) z-score per grey level.
+        offset: (m,) z-score of level 1.
+    """
     shape = (-1, *(1 for _ in levels.shape[1:]))
     values = (levels.float() - 1) * torch.from_numpy(scale).reshape(shape) + torch.from_numpy(offset).reshape(shape)
     return values.masked_fill_(levels == 0, 0.0)

@@ -51,6 +51,11 @@ class Tokens:
     ) -> tuple[Token, str]:
         """Create a token for a caller.
 
+        Args:
+            caller: name of the caller, 1 to 64 letters, digits and any of `. _ @ -`.
+            scopes: scopes of the token.
+            days: days until the token expires. None means never.
+
         Returns:
             The token, and the text for the caller to send, which is not stored.
 
@@ -119,6 +124,11 @@ class Tokens:
 
 def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool:
     """Create a token if there is no valid one, and write it to a file that only its owner can read.
+
+    Args:
+        tokens: tokens of the service.
+        path: file for the text of the token.
+        caller: name of the caller.
 
     Returns:
         Whether a token was created.

@@ -59,6 +59,11 @@ class DicomwebClient:
     def fetch(self, study_uid: str, folder: Path, most_bytes: int) -> int:
         """Fetch the MR series of a study unchanged, one file per instance, and return their number.
 
+        Args:
+            study_uid: Study Instance UID.
+            folder: existing folder for the files.
+            most_bytes: maximum total size.
+
         Raises:
             DicomwebRefused: the study does not exist, has no MR series, or exceeds the limit.
             DicomwebUnreachable: the archive does not respond.
@@ -91,6 +96,10 @@ class DicomwebClient:
 
     def store(self, study_uid: str, objects: Sequence[Any]) -> None:
         """Store objects in a study.
+
+        Args:
+            study_uid: Study Instance UID.
+            objects: DICOM datasets of the study.
 
         Raises:
             DicomwebRefused: the archive refuses the objects.

@@ -32,6 +32,10 @@ class JobRecords:
     def add(self, new: NewJob, limits: QueueLimits) -> tuple[Job, bool]:
         """Accept a job, or return the earlier job with the same caller and key.
 
+        Args:
+            new: the job to accept.
+            limits: limits of waiting jobs.
+
         Returns:
             The job, and whether it is new.
 
@@ -65,7 +69,12 @@ class JobRecords:
         return _job(row), True
 
     def check_room(self, owner: str, limits: QueueLimits) -> None:
-        """Raise QueueFull if a job of a caller would not be accepted now."""
+        """Raise QueueFull if a job of a caller would not be accepted now.
+
+        Args:
+            owner: the caller.
+            limits: limits of waiting jobs.
+        """
         _check_room(self._database.connection(), owner, limits)
 
     def get(self, job_id: str) -> Job | None:
@@ -84,7 +93,13 @@ class JobRecords:
         return None if row is None else _job(row)
 
     def page(self, owner: str, *, before: int | None, size: int) -> tuple[list[Job], int | None]:
-        """Return a page of a caller's jobs, newest first, and the start of the next page."""
+        """Return a page of a caller's jobs, newest first, and the start of the next page.
+
+        Args:
+            owner: the caller.
+            before: serial number that ends the page. None starts with the newest job.
+            size: maximum number of jobs.
+        """
         rows = (
             self._database.connection()
             .execute(
@@ -149,7 +164,13 @@ class JobRecords:
         return _job(row)
 
     def finish(self, job_id: str, results: Sequence[ResultFile], seconds: Mapping[str, float]) -> bool:
-        """Move a job to done. Return False if it is no longer running."""
+        """Move a job to done. Return False if it is no longer running.
+
+        Args:
+            job_id: the job.
+            results: result files.
+            seconds: seconds per stage.
+        """
         return self._move(
             job_id,
             JobState.DONE,
@@ -159,7 +180,12 @@ class JobRecords:
         )
 
     def fail(self, job_id: str, error: Mapping[str, Any]) -> bool:
-        """Move an open job to failed with a reason. Return False if it has already ended."""
+        """Move an open job to failed with a reason. Return False if it has already ended.
+
+        Args:
+            job_id: the job.
+            error: problem body for the caller.
+        """
         return self._move(job_id, JobState.FAILED, OPEN, finished=self._now(), error=json.dumps(dict(error)))
 
     def mark_damaged(self, job_id: str, error: Mapping[str, Any]) -> bool:

@@ -37,6 +37,14 @@ async def receive_viewer_form(
 ) -> Form:
     """Receive a viewer's form into `folder`: multipart, or without files also url-encoded or empty.
 
+    Args:
+        service: the service, whose upload slots and limits apply.
+        request: request whose body has not been read.
+        caller: the authenticated caller.
+        folder: existing folder for the files.
+        files: allowed names of file parts.
+        texts: allowed names of text parts.
+
     Raises:
         Problem: the body is invalid or exceeds a limit, or nothing can be accepted now.
         OSError: the disk is full.
@@ -53,7 +61,14 @@ async def receive_viewer_form(
 
 
 def form_body(*files: str, texts: Collection[str] = (), many: bool = False, required: bool = False) -> dict[str, Any]:
-    """Return the `requestBody` of a route that takes a form."""
+    """Return the `requestBody` of a route that takes a form.
+
+    Args:
+        files: names of file parts.
+        texts: names of text parts.
+        many: whether a file part may be repeated.
+        required: whether the body is required.
+    """
     volume = {"type": "array", "items": _VOLUME} if many else _VOLUME
     properties = {**dict.fromkeys(files, volume), **dict.fromkeys(texts, _TEXT)}
     schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
@@ -63,5 +78,10 @@ def form_body(*files: str, texts: Collection[str] = (), many: bool = False, requ
 
 
 def shown(example: Any, description: str = "Response as in MONAI Label") -> Answers:
-    """Return the documentation of a route's 200 response, with an example."""
+    """Return the documentation of a route's 200 response, with an example.
+
+    Args:
+        example: example of the response.
+        description: description of the response.
+    """
     return {200: {"description": description, "content": {"application/json": {"example": example}}}}

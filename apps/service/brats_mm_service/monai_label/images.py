@@ -70,6 +70,14 @@ class ViewerImages:
     ) -> SortedUpload:
         """Collect the sequences of a request in `folder`, for a job.
 
+        Args:
+            caller: the authenticated caller.
+            form: received form, with or without files.
+            folder: folder for the sequences.
+            image: ID of an image.
+            session_id: ID of a session.
+            modality: sequence of a single volume, or sequence to select from a case.
+
         Raises:
             Problem: there are no sequences, or the sequence of the only volume is unknown.
         """
@@ -146,13 +154,25 @@ class ViewerImages:
         return ImageFiles(images, grid=None if images else reference_file(self.service, job))
 
     def keep_prediction(self, caller: Caller, form: Form, *, image: str, session_id: str, job: str) -> None:
-        """Record the job that segmented an image."""
+        """Record the job that segmented an image.
+
+        Args:
+            caller: the authenticated caller.
+            form: received form of the request.
+            image: ID of the image in the request.
+            session_id: ID of the session in the request.
+            job: job that segmented it.
+        """
         is_upload = session_id or any(file.field == "file" for file in form.files)
         if image and not is_upload:
             self.service.predictions.note(caller.name, image, job)
 
     def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
         """Return the next case on the server without a final label of the caller, or an empty object if there is none.
+
+        Args:
+            caller: the authenticated caller.
+            strategy: `first`, `random` or `uncertain`.
 
         Raises:
             Problem: the strategy is unknown.
@@ -179,7 +199,14 @@ class ViewerImages:
         return waiting[0]
 
     def server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:
-        """Return the ID of the server case that a request segments, or None for uploaded files."""
+        """Return the ID of the server case that a request segments, or None for uploaded files.
+
+        Args:
+            caller: the authenticated caller.
+            form: received form of the request.
+            image: ID of the image in the request.
+            session_id: ID of the session in the request.
+        """
         is_upload = session_id or any(file.field == "file" for file in form.files)
         if is_upload or self.store.get(caller.name, Kind.IMAGE, image) is not None or self.cases.get(image) is None:
             return None
@@ -187,6 +214,11 @@ class ViewerImages:
 
     def file_of(self, caller: Caller, image: str, modality: object = None) -> Path:
         """Return the file of an image. For a case, this is the requested or the first sequence.
+
+        Args:
+            caller: the authenticated caller.
+            image: ID of the image.
+            modality: requested sequence of a case.
 
         Raises:
             Problem: the file does not exist.

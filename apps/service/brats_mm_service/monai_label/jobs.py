@@ -107,7 +107,12 @@ def _finished(job: Job) -> Job:
 
 
 def result_json(result: Path, name: str) -> Mapping[str, object]:
-    """Return a JSON result of a job, or an empty object if there is none."""
+    """Return a JSON result of a job, or an empty object if there is none.
+
+    Args:
+        result: result folder of a job.
+        name: name of the file.
+    """
     try:
         content = json.loads((result / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -122,6 +122,12 @@ def own_view(service: Service, job_id: str, caller: Caller) -> JobView:
 async def accept(service: Service, request: Request, caller: Caller, key: str | None) -> tuple[Job, bool]:
     """Receive a submission, and return the job and whether it is new.
 
+    Args:
+        service: the service.
+        request: request whose body has not been read.
+        caller: the authenticated caller.
+        key: the caller's Idempotency-Key.
+
     Raises:
         Problem: the job cannot be accepted.
     """
@@ -181,6 +187,11 @@ def parse_options(text: str | None) -> OptionsBody:
 def check_room(service: Service, owner: str, key: str | None = None) -> None:
     """Reject a request that cannot be accepted before reading its body.
 
+    Args:
+        service: the service.
+        owner: the caller.
+        key: the caller's Idempotency-Key. A repeated request is not rejected.
+
     Raises:
         Problem: too many jobs are waiting, the disk or the caller's share of it is full, or the model cannot be loaded.
     """
@@ -205,7 +216,12 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
 
 
 def too_many(service: Service, why: str) -> Problem:
-    """Return a problem with status 429 and the seconds to wait before retrying."""
+    """Return a problem with status 429 and the seconds to wait before retrying.
+
+    Args:
+        service: the service.
+        why: the exceeded limit, as a sentence.
+    """
     seconds = str(int(min(600, max(5, service.queue.typical_s))))
     return Problem("too-many", f"{why} Try again in {seconds} s.", {"Retry-After": seconds})
 

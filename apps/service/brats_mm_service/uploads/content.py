@@ -98,6 +98,11 @@ def _inflated(head: bytes) -> bytes:
 def checked_content(path: Path, field: str, filename: str) -> Content:
     """Recognise the kind of an uploaded volume.
 
+    Args:
+        path: received file.
+        field: name of the part or file, for error messages.
+        filename: the caller's name of the file.
+
     Raises:
         Problem: the file is not a volume, or its content does not match its suffix.
     """

@@ -33,6 +33,11 @@ class StoredStudy:
 def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> StoredStudy:
     """Choose the series of an unpacked study and move their files to `folder`.
 
+    Args:
+        unpacked: folder of the unpacked zip.
+        folder: folder for the chosen series.
+        overrides: study and series selected by the caller.
+
     Raises:
         Problem: there is no usable series, or the caller must choose.
     """
@@ -65,7 +70,12 @@ def _move(series: Series, modality: Modality, folder: Path, moved: dict[Path, Pa
 
 
 def with_request_terms(sentence: str, folder: Path) -> str:
-    """Replace the command-line options in a message with those of a request."""
+    """Replace the command-line options in a message with those of a request.
+
+    Args:
+        sentence: message of the library.
+        folder: folder whose path the message calls "the zip file".
+    """
     sentence = sentence.replace(str(folder), "the zip file")
     for modality in Modality:
         sentence = sentence.replace(f"--{modality.value} ", f"the option series.{modality.value} ")

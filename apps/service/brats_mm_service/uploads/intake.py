@@ -103,7 +103,16 @@ def new_job(
     files: tuple[ReceivedFile, ...] = (),
     key: str | None = None,
 ) -> NewJob:
-    """Return a job for a sorted upload, with an ID that cannot be guessed."""
+    """Return a job for a sorted upload, with an ID that cannot be guessed.
+
+    Args:
+        owner: the caller.
+        request: options of the job.
+        upload: sorted upload.
+        keep_upload: keep the uploaded files as long as the results.
+        files: received files, whose hashes identify a repeated request.
+        key: the caller's Idempotency-Key.
+    """
     content = json.dumps([to_json(request), keep_upload, sorted((file.field, file.sha256) for file in files)])
     return NewJob(
         id=secrets.token_urlsafe(18),
@@ -181,7 +190,12 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
 
 
 def with_zip_terms(sentence: str, folder: Path) -> str:
-    """Replace the command-line options in a message with parts of a request."""
+    """Replace the command-line options in a message with parts of a request.
+
+    Args:
+        sentence: message of the library.
+        folder: folder whose path the message calls "the zip file".
+    """
     sentence = sentence.replace(str(folder.resolve()), "the zip file").replace(str(folder), "the zip file")
     sentence = sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
     return sentence.replace("with --participant and --session", "with the options participant and session")

@@ -185,6 +185,10 @@ def score_label(folder: Path) -> dict[str, dict[str, float | None]]:
 def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[ReceivedFile, ...]:
     """Copy kept files, or those of a server case, to `folder` like an upload.
 
+    Args:
+        sources: file by sequence.
+        folder: existing folder for the copies.
+
     Raises:
         OSError: a file cannot be read, or the disk is full.
     """
@@ -197,7 +201,12 @@ def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[Rece
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Link a file, which is never modified, or copy it to another disk."""
+    """Link a file, which is never modified, or copy it to another disk.
+
+    Args:
+        source: file to link.
+        target: path of the link or copy.
+    """
     try:
         os.link(source.resolve(), target)
     except OSError:

@@ -139,7 +139,13 @@ def _file(result: Path, labels: Labels, grid: Grid, model: ViewerModel, form: La
 
 
 def nrrd_bytes(labels: Labels, grid: Grid, form: LabelForm) -> bytes:
-    """Return a label map as an NRRD file, with voxels in the order of the grid, little-endian."""
+    """Return a label map as an NRRD file, with voxels in the order of the grid, little-endian.
+
+    Args:
+        labels: label map on `grid`.
+        grid: grid of the result.
+        form: voxel type and compression of the file.
+    """
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
     voxels = first_axis_fastest(labels.astype(np.dtype(form.dtype).newbyteorder("<")))
     header = [

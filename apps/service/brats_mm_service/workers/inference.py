@@ -138,7 +138,13 @@ def begin() -> tuple[dict[str, Any], Commands, Channel, list[Path]]:
 
 
 def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
-    """Load the model and execute commands forever. If the model cannot be loaded, report that and return."""
+    """Load the model and execute commands forever. If the model cannot be loaded, report that and return.
+
+    Args:
+        start: first message of the service: model options and memory limit.
+        commands: commands of the service.
+        channel: destination of events.
+    """
     set_up_process(start, channel)
     try:
         segmenter = _load(start)
@@ -175,7 +181,12 @@ def perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outle
 
 
 def set_up_process(start: dict[str, Any], channel: Outlet) -> None:
-    """Set the limits of the process, and begin to send heartbeats."""
+    """Set the limits of the process, and begin to send heartbeats.
+
+    Args:
+        start: first message of the service, with the memory limit.
+        channel: destination of heartbeats.
+    """
     _limit(start)
     threading.Thread(target=_send_heartbeats, args=(channel,), daemon=True).start()
 
