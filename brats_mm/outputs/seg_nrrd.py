@@ -58,7 +58,7 @@ def stream_segmentation(
     write_gzip(raw, first_axis_fastest(np.asarray(labels, np.uint8)))
 
 
-def nrrd_geometry(grid: Grid, kind: str) -> list[str]:
+def nrrd_geometry(grid: Grid, kind: str, *, encoding: str = "gzip") -> list[str]:
     """Return the header of a gzipped NRRD file on a grid. `kind` is NRRD's name of the voxel type."""
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
     columns = " ".join(_vector(lps[:3, axis]) for axis in range(3))
@@ -70,7 +70,7 @@ def nrrd_geometry(grid: Grid, kind: str) -> list[str]:
         f"sizes: {' '.join(map(str, grid.shape))}",
         f"space directions: {columns}",
         "kinds: domain domain domain",
-        "encoding: gzip",
+        f"encoding: {encoding}",
         f"space origin: {_vector(lps[:3, 3])}",
     ]
 

@@ -1,10 +1,5 @@
 """Callers see their own file names, and no one else does."""
 
-import json
-import sqlite3
-from contextlib import closing
-
-from brats_mm_service.database import MIGRATIONS, Database
 from brats_mm_service.jobs.model import in_callers_names
 from tests.fakes.serving import ended, serving, small_settings, two_files
 from tests.fakes.step_gate import StepGate
@@ -43,19 +38,3 @@ def test_names_are_replaced_once_and_completely():
     assert in_callers_names(message, stored, names) == (
         "flair.nii.gz and a_t1.nii.gz differ; unt1.nii.gz is another, t2 too."
     )
-
-
-def test_reads_records_of_earlier_version(tmp_path):
-    path = tmp_path / "records.sqlite"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
-    database = Database(path)
-    with database.writing() as connection:
-        row = ("a", "b", "done", "{}", "{}", "{}", "[]", 0.0, "f")
-        connection.execute(
-            "INSERT INTO jobs (id, owner, state, options, sequences, ignored, notes, created, fingerprint)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            row,
-        )
-    assert json.loads(database.connection().execute("SELECT names FROM jobs").fetchone()["names"]) == {}
-    database.close()

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from brats_mm.errors import OptionError
-from brats_mm_service.database import MIGRATIONS, Database, check_records, key_digest
+from brats_mm_service.database import MIGRATIONS, Database, check_records
 
 
 def test_new_file_has_current_version_and_reopens(tmp_path):
@@ -31,22 +31,18 @@ def test_unversioned_file_is_upgraded_and_keeps_rows(tmp_path):
     database.close()
 
 
-def test_upgrade_replaces_idempotency_keys_by_digests(tmp_path):
+def test_file_of_earlier_version_is_upgraded_step_by_step(tmp_path, monkeypatch):
     path = tmp_path / "records.sqlite3"
-    with sqlite3.connect(path, isolation_level=None) as old:
-        for statement in ";".join(MIGRATIONS[:3]).split(";"):
-            old.execute(statement)
-        old.execute("PRAGMA user_version = 3")
-        columns = "id, owner, state, options, sequences, ignored, notes, created, fingerprint, key"
-        options = """'{"keep_upload": false}', '{}', '{}', '[]'"""
-        old.execute(f"INSERT INTO jobs ({columns}) VALUES ('one', 'ann', 'queued', {options}, 0, 'f', 'Canary-Smith')")
-        old.execute(f"INSERT INTO jobs ({columns}) VALUES ('two', 'ann', 'queued', {options}, 0, 'f', NULL)")
+    Database(path).close()
+    steps = ("ALTER TABLE tokens ADD COLUMN note TEXT NOT NULL DEFAULT 'none'", "UPDATE tokens SET note = 'upgraded'")
+    monkeypatch.setattr("brats_mm_service.database.MIGRATIONS", (*MIGRATIONS, *steps))
+    with sqlite3.connect(path) as old:
+        old.execute("INSERT INTO tokens VALUES ('1', 'ann', 'd', 's', 0, NULL, NULL)")
     old.close()
     database = Database(path)
-    keys = {row["id"]: row["key"] for row in database.connection().execute("SELECT id, key FROM jobs")}
+    assert database.connection().execute("SELECT note FROM tokens").fetchone()["note"] == "upgraded"
+    assert database.connection().execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS) + 2
     database.close()
-    assert keys == {"one": key_digest("ann", "Canary-Smith"), "two": None}
-    assert [file for file in tmp_path.iterdir() if b"Canary" in file.read_bytes()] == []
 
 
 def test_rejects_newer_file(tmp_path):

@@ -19,14 +19,16 @@ from brats_mm import __version__
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.errors import BratsMMError
 from brats_mm_service.audit import AuditLog
+from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.logs import log
 from brats_mm_service.middleware import Guard
 from brats_mm_service.monai_label import auto3dseg, datastore, inference, scoring, sessions, training
-from brats_mm_service.problems import MEDIA_TYPE, Problem, kind_of
+from brats_mm_service.problems import Problem, kind_of, problem_response
 from brats_mm_service.routes import about, dicomweb, events, inputs, inspect, jobs, page, results, versions
 from brats_mm_service.schemas import ProblemBody
 from brats_mm_service.service import Service, open_service
 from brats_mm_service.settings import Settings
+from brats_mm_service.uploads.slots import NoSlot
 from brats_mm_service.workers.protocol import Spawn
 
 ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
@@ -118,11 +120,17 @@ def _make_tokens_optional(app: FastAPI) -> None:
 def _add_problems(app: FastAPI, service: Service) -> None:
     def answer(problem: Problem) -> JSONResponse:
         service.metrics.refusals.labels(problem.kind).inc()
-        return JSONResponse(problem.body(), problem.status, dict(problem.headers), media_type=MEDIA_TYPE)
+        return problem_response(problem)
 
     @app.exception_handler(Problem)
     async def _problem(_: Request, problem: Problem) -> JSONResponse:
         return answer(problem)
+
+    @app.exception_handler(NoSlot)
+    @app.exception_handler(QueueFull)
+    async def _full(_: Request, full: Exception) -> JSONResponse:
+        seconds = str(int(min(600, max(5, service.queue.typical_s))))
+        return answer(Problem("too-many", f"{full} Try again in {seconds} s.", {"Retry-After": seconds}))
 
     @app.exception_handler(BratsMMError)
     async def _library(_: Request, error: BratsMMError) -> JSONResponse:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from brats_mm.errors import OptionError
 
-_VERSION_1 = """
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     serial INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS jobs (
     results TEXT NOT NULL DEFAULT '[]',
     seconds TEXT NOT NULL DEFAULT '{}',
     key TEXT,
-    fingerprint TEXT NOT NULL
+    fingerprint TEXT NOT NULL,
+    names TEXT NOT NULL DEFAULT '{}',
+    training TEXT
 );
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_by_key ON jobs (owner, key) WHERE key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, serial);
@@ -56,11 +58,6 @@ CREATE TABLE IF NOT EXISTS transfers (
     present TEXT NOT NULL DEFAULT '[]'
 );
 CREATE TABLE IF NOT EXISTS seen_studies (study TEXT PRIMARY KEY, instances INTEGER NOT NULL, done INTEGER NOT NULL);
-"""
-
-_VERSION_2 = "ALTER TABLE jobs ADD COLUMN names TEXT NOT NULL DEFAULT '{}'"
-
-_VERSION_3 = """
 CREATE TABLE IF NOT EXISTS predictions (
     owner TEXT NOT NULL,
     image TEXT NOT NULL,
@@ -68,10 +65,7 @@ CREATE TABLE IF NOT EXISTS predictions (
     at REAL NOT NULL,
     PRIMARY KEY (owner, image)
 );
-ALTER TABLE jobs ADD COLUMN training TEXT
 """
-
-_VERSION_4 = "UPDATE jobs SET key = key_digest(owner, key) WHERE key IS NOT NULL"
 
 _WAIT_S = 10
 """Longest wait for a lock of another connection."""
@@ -79,7 +73,7 @@ _WAIT_S = 10
 _ERASE_WAIT_S = 1
 """Longest wait while the log is emptied, which blocks other writers."""
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+MIGRATIONS: tuple[str, ...] = (_SCHEMA,)
 """Migrations from version n to n + 1 of a file (`user_version`). Append only, never change."""
 
 
@@ -172,7 +166,6 @@ class Database:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")  # deleted data are overwritten
-        connection.create_function("key_digest", 2, key_digest, deterministic=True)
         self._local.connection = connection
         return connection
 

@@ -1,7 +1,6 @@
 """Middleware: checks of host and origin, security headers, metrics and a log line per request."""
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from brats_mm_service.audit import AuditLog
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
-from brats_mm_service.problems import MEDIA_TYPE, Problem
+from brats_mm_service.problems import Problem, problem_response
 from brats_mm_service.settings import Settings, is_loopback
 
 SECURITY_HEADERS = {
@@ -46,7 +45,7 @@ class Guard:
         refusal = self._reason_to_reject(scope)
         sending = self._log_when_finished(scope, self._with_deadline(send), start)
         if refusal is not None:
-            await answer(refusal, sending)
+            await problem_response(refusal)(scope, receive, sending)
             return
         self._active += 1
         try:
@@ -113,17 +112,3 @@ class Guard:
 def _host_of(header: str) -> str:
     host = header.rsplit(":", 1)[0] if header.rpartition(":")[2].isdecimal() else header
     return host.strip("[]").lower()
-
-
-async def answer(problem: Problem, send: Callable[[Message], Awaitable[None]]) -> None:
-    """Send a problem response directly, outside of the application.
-
-    Args:
-        problem: the problem to send.
-        send: ASGI function that sends messages.
-    """
-    body = json.dumps(problem.body()).encode()
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.responses import JSONResponse
+
 from brats_mm.errors import (
     BratsMMError,
     BundleError,
@@ -95,6 +97,11 @@ class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
     def body(self) -> dict[str, Any]:
         """Return the problem body."""
         return problem_body(self.kind, self.detail) | dict(self.extra)
+
+
+def problem_response(problem: Problem) -> JSONResponse:
+    """Return the response for a problem."""
+    return JSONResponse(problem.body(), problem.status, dict(problem.headers), media_type=MEDIA_TYPE)
 
 
 def problem_body(kind: str, detail: str) -> dict[str, Any]:

@@ -58,8 +58,8 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class NewJob:
-    """A job to be accepted.
+class JobInput:
+    """What a job computes.
 
     Attributes:
         id: random identifier.
@@ -69,7 +69,6 @@ class NewJob:
         ignored: reason for each ignored file.
         notes: notes on how the sequences were recognised.
         names: the caller's file name by sequence.
-        key: the caller's Idempotency-Key.
         fingerprint: SHA-256 over options and files, to detect repeated requests.
         keep_upload: keep the uploaded files as long as the results.
         training: version to create, its parent and minutes. None for a segmentation.
@@ -82,14 +81,20 @@ class NewJob:
     ignored: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
-    key: str | None = None
     fingerprint: str = ""
     keep_upload: bool = False
     training: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class NewJob(JobInput):
+    """A job to be accepted, with the caller's Idempotency-Key if there is one."""
+
+    key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(JobInput):
     """Record of an accepted job. Times are seconds since 1970.
 
     Attributes:
@@ -97,16 +102,9 @@ class Job:
         error: problem body, if it failed.
         results: result files, if done.
         seconds: seconds per stage, if done.
-        training: version to create, its parent and minutes. None for a segmentation.
     """
 
-    id: str
-    owner: str
     state: JobState
-    request: SegmentRequest
-    sequences: Mapping[str, str]
-    ignored: Mapping[str, str]
-    notes: tuple[str, ...]
     created: float
     started: float | None
     finished: float | None
@@ -114,10 +112,6 @@ class Job:
     error: Mapping[str, Any] | None
     results: tuple[ResultFile, ...]
     seconds: Mapping[str, float]
-    fingerprint: str
-    keep_upload: bool = False
-    names: Mapping[str, str] = field(default_factory=dict)
-    training: Mapping[str, Any] | None = None
 
     def in_callers_names(self, sentence: str) -> str:
         """Return a message of the worker with the caller's file names."""

@@ -17,6 +17,10 @@ from brats_mm_service.settings import QueueLimits
 _WITHOUT_NAMES: dict[str, Any] = {"ignored": "{}", "notes": "[]", "names": "{}"}
 """Columns with file names and series descriptions, which may contain patient names."""
 
+_PLAIN = ("id", "owner", "created", "started", "finished", "attempts", "fingerprint")
+_JSON = ("sequences", "ignored", "notes", "names", "error", "results", "seconds", "training")
+"""Columns that a job takes as stored, and those that are JSON."""
+
 
 class QueueFull(Exception):  # noqa: N818 (a state of the queue)
     """No more jobs are accepted at the moment. The message states the limit."""
@@ -46,24 +50,19 @@ class JobRecords:
             if new.key is not None and (earlier := self._by_key(connection, new.owner, new.key)) is not None:
                 return earlier, False
             _check_room(connection, new.owner, limits)
-            connection.execute(
-                "INSERT INTO jobs (id, owner, state, options, sequences, ignored, notes, created, key, fingerprint,"
-                " names, training) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    new.id,
-                    new.owner,
-                    JobState.QUEUED.value,
-                    json.dumps({**to_json(new.request), "keep_upload": new.keep_upload}),
-                    json.dumps(dict(new.sequences)),
-                    json.dumps(dict(new.ignored)),
-                    json.dumps(list(new.notes)),
-                    self._now(),
-                    None if new.key is None else key_digest(new.owner, new.key),
-                    new.fingerprint,
-                    json.dumps(dict(new.names)),
-                    None if new.training is None else json.dumps(dict(new.training)),
-                ),
-            )
+            values = {
+                **{name: json.dumps(getattr(new, name)) for name in ("sequences", "ignored", "notes", "names")},
+                "id": new.id,
+                "owner": new.owner,
+                "state": JobState.QUEUED.value,
+                "created": self._now(),
+                "options": json.dumps({**to_json(new.request), "keep_upload": new.keep_upload}),
+                "key": None if new.key is None else key_digest(new.owner, new.key),
+                "fingerprint": new.fingerprint,
+                "training": None if new.training is None else json.dumps(new.training),
+            }
+            columns, marks = ", ".join(values), ", ".join("?" * len(values))
+            connection.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", tuple(values.values()))
             # Read before the commit, because a failure afterwards would report an accepted job as rejected.
             row = connection.execute("SELECT * FROM jobs WHERE id = ?", (new.id,)).fetchone()
         return _job(row), True
@@ -259,25 +258,10 @@ def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits)
 
 
 def _job(row: sqlite3.Row) -> Job:
+    values = {name: row[name] for name in _PLAIN}
+    parsed = {name: None if row[name] is None else json.loads(row[name]) for name in _JSON}
     options = json.loads(row["options"])
     keep_upload = options.pop("keep_upload")
-    return Job(
-        id=row["id"],
-        owner=row["owner"],
-        state=JobState(row["state"]),
-        request=from_json(options),
-        keep_upload=keep_upload,
-        sequences=json.loads(row["sequences"]),
-        ignored=json.loads(row["ignored"]),
-        notes=tuple(json.loads(row["notes"])),
-        created=row["created"],
-        started=row["started"],
-        finished=row["finished"],
-        attempts=row["attempts"],
-        error=None if row["error"] is None else json.loads(row["error"]),
-        results=tuple(ResultFile(**file) for file in json.loads(row["results"])),
-        seconds=json.loads(row["seconds"]),
-        fingerprint=row["fingerprint"],
-        names=json.loads(row["names"]),
-        training=None if row["training"] is None else json.loads(row["training"]),
-    )
+    parsed["notes"] = tuple(parsed["notes"])
+    parsed["results"] = tuple(ResultFile(**file) for file in parsed["results"])
+    return Job(**values, **parsed, state=JobState(row["state"]), request=from_json(options), keep_upload=keep_upload)

@@ -16,16 +16,11 @@ from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, LabelConvention
 from brats_mm_service.auth.callers import Caller
-from brats_mm_service.monai_label.forms import (
-    VIEWER_PROBLEMS,
-    form_body,
-    incoming,
-    receive_viewer_form,
-    shown,
-)
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, receive_viewer_form
 from brats_mm_service.monai_label.jobs import ViewerJobs
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.documented import form_body, problems, shown
+from brats_mm_service.routes.receiving import incoming
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile

@@ -16,6 +16,7 @@ from typing import Any
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import OptionError
 from brats_mm.io.bundle import sha256_of
+from brats_mm.io.suffixes import image_suffix
 from brats_mm.learning.corrections import (
     FINAL,
     CorrectedPrediction,
@@ -253,20 +254,16 @@ def _link_images(files: ImageFiles, folder: Path) -> tuple[dict[str, str], str]:
     """Link the images next to the label. Return the stored names by sequence, and the name of the image to compare."""
     stored = {}
     for modality, source in files.sequences.items():
-        name = f"{modality.value}{''.join(_suffixes(source))}"
+        name = f"{modality.value}{image_suffix(source.name) or ''}"
         link_or_copy(source, folder / name)
         stored[modality.value] = name
     if stored:
         return stored, next(iter(stored.values()))
     image = files.unsorted or files.grid
     assert image is not None, "an image has at least one file"
-    name = f"image{''.join(_suffixes(image))}"
+    name = f"image{image_suffix(image.name) or ''}"
     link_or_copy(image, folder / name)
     return {}, name
-
-
-def _suffixes(path: Path) -> list[str]:
-    return path.suffixes[-2:] if path.name.endswith(".nii.gz") else path.suffixes[-1:]
 
 
 def _content_of(folder: Path, names: Any) -> str:

@@ -18,16 +18,11 @@ from brats_mm.learning.corrections import FINAL
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.bodies import json_object
 from brats_mm_service.monai_label.corrections import ViewerCorrections, merge_info
-from brats_mm_service.monai_label.forms import (
-    VIEWER_PROBLEMS,
-    form_body,
-    incoming,
-    receive_viewer_form,
-    shown,
-)
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, receive_viewer_form, viewer_shown
 from brats_mm_service.monai_label.images import ViewerImages, about_label, no_image
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import Answers
+from brats_mm_service.routes.documented import Answers, form_body
+from brats_mm_service.routes.receiving import incoming
 from brats_mm_service.routes.stored_file import StoredFile
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.multipart import Form
@@ -64,7 +59,7 @@ def router(service: Service) -> APIRouter:
 def _add_listing(routes: APIRouter, service: Service, images: ViewerImages) -> None:
     reader = Depends(service.auth.require_scope("jobs:read"))
 
-    @routes.get("/", summary="MONAI Label: images and labels", responses=shown({"total": 3, "completed": 1}))
+    @routes.get("/", summary="MONAI Label: images and labels", responses=viewer_shown({"total": 3, "completed": 1}))
     def listed(caller: Annotated[Caller, reader], output: Annotated[Listing, Query()] = Listing.STATS) -> Any:
         """Return counts, or all images with their labels, or the final labels for training."""
         if output is Listing.ALL:
@@ -128,7 +123,9 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
     writer = Depends(service.auth.require_scope("jobs:write"))
 
     @routes.get(
-        "/image/info", summary="MONAI Label: information about an image", responses=shown({"sequences": ["t1ce"]})
+        "/image/info",
+        summary="MONAI Label: information about an image",
+        responses=viewer_shown({"sequences": ["t1ce"]}),
     )
     def about_image(image: ImageId, caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """Return the sequences of an image, and the information from its uploader."""
@@ -158,7 +155,7 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
         "/label",
         summary="MONAI Label: save a corrected label map",
         openapi_extra=form_body("label", texts=("params",)),
-        responses=shown({"image": "case-7", "label": "case-7"}),
+        responses=viewer_shown({"image": "case-7", "label": "case-7"}),
     )
     async def saved(
         image: ImageId, request: Request, caller: Annotated[Caller, writer], tag: Tag = FINAL
@@ -198,7 +195,9 @@ def _add_labels(routes: APIRouter, service: Service, corrections: ViewerCorrecti
         return {}
 
     @routes.get(
-        "/label/info", summary="MONAI Label: information about a label", responses=shown({"name": "label.nii.gz"})
+        "/label/info",
+        summary="MONAI Label: information about a label",
+        responses=viewer_shown({"name": "label.nii.gz"}),
     )
     def info_of_label(
         label: ImageId, caller: Annotated[Caller, reader], tag: Tag = FINAL, version: Version = None

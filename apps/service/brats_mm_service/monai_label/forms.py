@@ -1,8 +1,7 @@
 """Receive forms of viewers, within the same limits as other uploads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +9,17 @@ from starlette.requests import Request
 
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.bodies import small_form
-from brats_mm_service.routes.documented import Answers, problems
-from brats_mm_service.routes.jobs import check_room, too_many
+from brats_mm_service.routes.documented import Answers, problems, shown
+from brats_mm_service.routes.jobs import check_room
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.multipart import Form, receive_form
-from brats_mm_service.uploads.slots import NoSlot
 
 VIEWER_PROBLEMS: Answers = problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507)
 
-_VOLUME = {"type": "string", "format": "binary", "description": "a volume: .nii.gz, .nii, .nrrd or .mha"}
-_TEXT = {"type": "string", "contentMediaType": "application/json", "description": "options, as a JSON object"}
 
-
-@asynccontextmanager
-async def incoming(service: Service) -> AsyncIterator[Path]:
-    """Yield a folder for received files. Its remaining content is deleted at the end."""
-    folder = await asyncio.to_thread(service.queue.files.incoming)
-    try:
-        yield folder
-    finally:
-        await asyncio.to_thread(service.queue.files.discard, folder)
+def viewer_shown(example: Any) -> Answers:
+    """Return the documentation of a route's 200 response in the format of MONAI Label."""
+    return shown(example, "Response as in MONAI Label")
 
 
 async def receive_viewer_form(
@@ -53,35 +43,5 @@ async def receive_viewer_form(
     if not request.headers.get("content-type", "").startswith("multipart/"):
         fields = await small_form(request, service.settings.uploads.text_bytes, service.settings.connections.body_s)
         return Form((), {name: text for name, text in fields.items() if name in texts})
-    try:
-        with service.uploads.held(caller.name):
-            return await receive_form(request, folder, service.settings.uploads, files=files, texts=texts)
-    except NoSlot as full:
-        raise too_many(service, str(full)) from full
-
-
-def form_body(*files: str, texts: Collection[str] = (), many: bool = False, required: bool = False) -> dict[str, Any]:
-    """Return the `requestBody` of a route that takes a form.
-
-    Args:
-        files: names of file parts.
-        texts: names of text parts.
-        many: whether a file part may be repeated.
-        required: whether the body is required.
-    """
-    volume = {"type": "array", "items": _VOLUME} if many else _VOLUME
-    properties = {**dict.fromkeys(files, volume), **dict.fromkeys(texts, _TEXT)}
-    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-    if required:
-        schema["required"] = list(files)
-    return {"requestBody": {"required": required, "content": {"multipart/form-data": {"schema": schema}}}}
-
-
-def shown(example: Any, description: str = "Response as in MONAI Label") -> Answers:
-    """Return the documentation of a route's 200 response, with an example.
-
-    Args:
-        example: example of the response.
-        description: description of the response.
-    """
-    return {200: {"description": description, "content": {"application/json": {"example": example}}}}
+    with service.uploads.held(caller.name):
+        return await receive_form(request, folder, service.settings.uploads, files=files, texts=texts)

@@ -22,19 +22,14 @@ from brats_mm_service.auth.callers import Caller
 from brats_mm_service.auth.tokens import MODELS
 from brats_mm_service.bodies import json_object, small_form
 from brats_mm_service.jobs.model import Job
-from brats_mm_service.monai_label.forms import (
-    VIEWER_PROBLEMS,
-    form_body,
-    incoming,
-    receive_viewer_form,
-    shown,
-)
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, receive_viewer_form, viewer_shown
 from brats_mm_service.monai_label.images import STRATEGIES, ViewerImages
 from brats_mm_service.monai_label.jobs import ViewerJobs, result_json
 from brats_mm_service.monai_label.scoring import SCORING
 from brats_mm_service.monai_label.training import TRAINABLE
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.documented import form_body, problems
+from brats_mm_service.routes.receiving import incoming
 from brats_mm_service.schemas import path_of
 from brats_mm_service.service import Service
 from brats_mm_service.viewer.expected_dice import expected_dice_of
@@ -76,7 +71,9 @@ def router(service: Service) -> APIRouter:
     images, jobs = ViewerImages(service), ViewerJobs(service)
 
     @routes.get(
-        "/info/", summary="MONAI Label: models and labels", responses=problems(401, 403) | shown({"name": "BraTS-MM"})
+        "/info/",
+        summary="MONAI Label: models and labels",
+        responses=problems(401, 403) | viewer_shown({"name": "BraTS-MM"}),
     )
     def info(caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """Return the information from which viewers build their panels."""
@@ -129,7 +126,7 @@ def router(service: Service) -> APIRouter:
     @routes.post(
         "/activelearning/{strategy}",
         summary="MONAI Label: the next case on the server that the caller has not corrected",
-        responses=VIEWER_PROBLEMS | shown({"id": "case-7", "name": "case-7_t1ce.nii.gz", "strategy": "first"}),
+        responses=VIEWER_PROBLEMS | viewer_shown({"id": "case-7", "name": "case-7_t1ce.nii.gz", "strategy": "first"}),
     )
     def following(strategy: str, caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """Return the next image, or an empty object if none is left. /info/ lists the strategies."""
@@ -146,7 +143,7 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
     @routes.get(
         "/auth/",
         summary="MONAI Label: whether a token is required (404 if not)",
-        responses=problems(404) | shown({"enabled": True, "client_id": "brats-mm", "realm": "brats-mm"}),
+        responses=problems(404) | viewer_shown({"enabled": True, "client_id": "brats-mm", "realm": "brats-mm"}),
     )
     async def auth() -> dict[str, Any]:
         """Return whether a token is required. 3D Slicer calls this first."""
@@ -157,7 +154,7 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
     @routes.post(
         "/auth/token",
         summary="MONAI Label: log in with a token as the password",
-        responses=problems(401, 404, 413) | shown({"access_token": "bmm_...", "token_type": "Bearer"}),
+        responses=problems(401, 404, 413) | viewer_shown({"access_token": "bmm_...", "token_type": "Bearer"}),
     )
     async def token(request: Request) -> dict[str, str]:
         """Return the token in the password if it is valid. The name is ignored."""
@@ -172,7 +169,7 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
     @routes.get(
         "/auth/token/valid",
         summary="MONAI Label: whether the token sent is valid",
-        responses=problems(401) | shown({"valid": True}),
+        responses=problems(401) | viewer_shown({"valid": True}),
     )
     def valid(request: Request) -> dict[str, bool]:
         """Respond with 401 to an invalid token."""

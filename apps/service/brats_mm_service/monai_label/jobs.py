@@ -13,11 +13,9 @@ from brats_mm.io.bundle import sha256_of
 from brats_mm.learning.versions import BASE
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job
-from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.problems import Problem, kind_in, not_found
 from brats_mm_service.routes.about import base_version
-from brats_mm_service.routes.jobs import too_many
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import SortedUpload, new_job
 
@@ -70,10 +68,7 @@ class ViewerJobs:
                 return earlier
             key = None
         new = new_job(caller.name, DEFAULT_REQUEST, upload, key=key)
-        try:
-            return queue.submit(new, folder)[0]
-        except QueueFull as full:
-            raise too_many(self._service, str(full)) from full
+        return queue.submit(new, folder)[0]
 
     def _is_current(self, job: Job) -> bool:
         """Return whether the version that finished a job is still active."""

@@ -9,7 +9,7 @@ from brats_mm.learning.corrections import FINAL, Correction
 from brats_mm.learning.scores import summary_by_version
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.monai_label.corrections import ViewerCorrections
-from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, shown
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, viewer_shown
 from brats_mm_service.monai_label.images import ViewerImages
 from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service
@@ -26,7 +26,7 @@ def router(service: Service) -> APIRouter:
     writer = Depends(service.auth.require_scope("jobs:write"))
     corrections = ViewerCorrections(ViewerImages(service))
 
-    @routes.get("/", summary="MONAI Label: history of scores", responses=shown(_EXAMPLE))
+    @routes.get("/", summary="MONAI Label: history of scores", responses=viewer_shown(_EXAMPLE))
     def history(caller: Annotated[Caller, reader], *, check_if_running: bool = False) -> dict[str, Any]:
         """Return scores of predictions against the caller's final labels, oldest first, and their means by version.
 
@@ -37,7 +37,7 @@ def router(service: Service) -> APIRouter:
         return _document(_scored(service.corrections.all(caller.name)))
 
     @routes.post("/", include_in_schema=False)
-    @routes.post("/{method}", summary="MONAI Label: score predictions", responses=shown(_EXAMPLE))
+    @routes.post("/{method}", summary="MONAI Label: score predictions", responses=viewer_shown(_EXAMPLE))
     async def score(caller: Annotated[Caller, writer], method: str = SCORING) -> dict[str, Any]:
         """Score the predictions that could not be scored when their label was submitted, and return the history."""
         if method != SCORING:

@@ -12,8 +12,10 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from brats_mm_service.auth.callers import Caller
-from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, form_body, incoming, receive_viewer_form, shown
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, receive_viewer_form, viewer_shown
 from brats_mm_service.monai_label.images import ViewerImages, no_session
+from brats_mm_service.routes.documented import form_body
+from brats_mm_service.routes.receiving import incoming
 from brats_mm_service.routes.stored_file import StoredFile
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.multipart import Form
@@ -34,8 +36,8 @@ def router(service: Service) -> APIRouter:
     @routes.put(
         "/",
         summary="MONAI Label: begin a session with one file, several, or a zip",
-        openapi_extra=form_body("files", many=True, required=True),
-        responses=shown({"session_id": "h7Qe0m3Jx2vYb1kT9sWcRz5a", "session_info": _EXAMPLE}),
+        openapi_extra=form_body("files", many=True, required=("files",)),
+        responses=viewer_shown({"session_id": "h7Qe0m3Jx2vYb1kT9sWcRz5a", "session_info": _EXAMPLE}),
     )
     async def begun(
         request: Request,
@@ -52,7 +54,7 @@ def router(service: Service) -> APIRouter:
             item = await run_in_threadpool(_keep, images, caller, form, folder, expiry)
         return {"session_id": item.id, "session_info": _shown(item)}
 
-    @routes.get("/{session_id}", summary="MONAI Label: information about a session", responses=shown(_EXAMPLE))
+    @routes.get("/{session_id}", summary="MONAI Label: information about a session", responses=viewer_shown(_EXAMPLE))
     def one(
         session_id: str,
         caller: Annotated[Caller, reader],
@@ -69,7 +71,7 @@ def router(service: Service) -> APIRouter:
                 raise no_session() from error
         return _file(images, caller, item) if image else _shown(item)
 
-    @routes.delete("/{session_id}", summary="MONAI Label: end a session", responses=shown(_EXAMPLE))
+    @routes.delete("/{session_id}", summary="MONAI Label: end a session", responses=viewer_shown(_EXAMPLE))
     def ended(session_id: str, caller: Annotated[Caller, writer]) -> dict[str, Any]:
         """Delete a session. Its files are deleted before the response is sent."""
         item = _get_session(images, caller, session_id)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from brats_mm.errors import BratsMMError, OptionError
+from brats_mm.io.suffixes import image_suffix
 from brats_mm.learning.corrections import Correction
 from brats_mm.learning.plan import (
     MOST_REPLAYED,
@@ -28,12 +29,11 @@ from brats_mm_service.auth.callers import Caller
 from brats_mm_service.auth.tokens import MODELS
 from brats_mm_service.bodies import small_json
 from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job, NewJob
-from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.jobs.states import OPEN, JobState
-from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, shown
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, viewer_shown
 from brats_mm_service.problems import Problem, kind_of
 from brats_mm_service.routes.about import base_version
-from brats_mm_service.routes.jobs import check_room, too_many
+from brats_mm_service.routes.jobs import check_room
 from brats_mm_service.service import Service
 from brats_mm_service.viewer.intake import link_or_copy
 from brats_mm_service.viewer.label_files import ViewerModel
@@ -64,7 +64,9 @@ def router(service: Service) -> APIRouter:
     trainer = Depends(service.auth.require_scope(MODELS))
     starting = threading.Lock()
 
-    @routes.get("/", summary="MONAI Label: state of the training (404 if there is none)", responses=shown(_EXAMPLE))
+    @routes.get(
+        "/", summary="MONAI Label: state of the training (404 if there is none)", responses=viewer_shown(_EXAMPLE)
+    )
     def status(
         caller: Annotated[Caller, reader],
         *,
@@ -84,7 +86,7 @@ def router(service: Service) -> APIRouter:
         "/{model}",
         summary="MONAI Label: train on the submitted labels",
         openapi_extra=_PARAMS,
-        responses=shown(_EXAMPLE),
+        responses=viewer_shown(_EXAMPLE),
     )
     async def start(request: Request, caller: Annotated[Caller, trainer], model: str = TRAINABLE) -> dict[str, Any]:
         """Start a fine-tuning of the active version on the final labels of all callers.
@@ -101,7 +103,7 @@ def router(service: Service) -> APIRouter:
 
         return _shown(service, await run_in_threadpool(start_alone))
 
-    @routes.delete("/", summary="MONAI Label: stop the training", responses=shown(_EXAMPLE))
+    @routes.delete("/", summary="MONAI Label: stop the training", responses=viewer_shown(_EXAMPLE))
     def stop(caller: Annotated[Caller, trainer]) -> dict[str, Any]:
         """Cancel the training that waits or runs. The active version does not change."""
         jobs = service.queue.records.trainings(tuple(OPEN))
@@ -130,8 +132,6 @@ def _start(service: Service, caller: Caller, params: Mapping[str, Any]) -> Job:
         training = {"version": version, "parent": parent, "minutes": settings.minutes, "cases": counts}
         new = NewJob(secrets.token_urlsafe(18), caller.name, DEFAULT_REQUEST, {}, training=training)
         return service.queue.submit(new, folder)[0]
-    except QueueFull as full:
-        raise too_many(service, str(full)) from full
     finally:
         service.queue.files.discard(folder)
 
@@ -188,15 +188,11 @@ def _linked_replay(case: ReplayCase, folder: Path, number: int) -> PlannedCase:
     target.mkdir()
     sequences = {}
     for modality, source in (*case.sequences.items(), (None, case.label)):
-        name = f"{'labels' if modality is None else modality.value}{''.join(_suffixes(source))}"
+        name = f"{'labels' if modality is None else modality.value}{image_suffix(source.name) or ''}"
         link_or_copy(source, target / name)
         if modality is not None:
             sequences[modality.value] = f"{target.name}/{name}"
-    return PlannedCase(target.name, REPLAY, sequences, f"{target.name}/labels{''.join(_suffixes(case.label))}")
-
-
-def _suffixes(path: Path) -> list[str]:
-    return path.suffixes[-2:] if path.name.endswith(".nii.gz") else path.suffixes[-1:]
+    return PlannedCase(target.name, REPLAY, sequences, f"{target.name}/labels{image_suffix(case.label.name) or ''}")
 
 
 def _shown(service: Service, job: Job) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from brats_mm.pipeline.info import describe_installation
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.states import JobState
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.documented import problems, shown
 from brats_mm_service.service import Service
 
 _READY = {"status": "ready", "confinement": "landlock"}
@@ -29,8 +29,7 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/v1/models",
         summary="The model, its sequences, regions, labels and colours",
-        responses=problems(401, 403)
-        | {200: {"description": "The models of this service", "content": _example(described)}},
+        responses=problems(401, 403) | shown(described, "The models of this service"),
     )
     def models(caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """List the models, at present only one."""
@@ -44,7 +43,7 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/healthz",
         summary="Whether the service runs",
-        responses={200: {"description": "It runs", "content": _example({"status": "ok"})}},
+        responses=shown({"status": "ok"}, "It runs"),
     )
     async def healthz() -> dict[str, str]:
         """Respond while the service runs, even if the model is not loaded."""
@@ -53,7 +52,7 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/readyz",
         summary="Whether jobs can be computed now",
-        responses=problems(503) | {200: {"description": "The model is loaded", "content": _example(_READY)}},
+        responses=problems(503) | shown(_READY, "The model is loaded"),
     )
     async def readyz() -> dict[str, str]:
         """Respond with 503 and the reason while the model is being loaded, or if data or model cannot be used."""
@@ -98,7 +97,3 @@ def _storage_problem(service: Service) -> str | None:
     except (OSError, sqlite3.Error):
         return "The service's data folder cannot be used. Contact the operator."
     return None
-
-
-def _example(content: Any) -> dict[str, Any]:
-    return {"application/json": {"example": content}}

@@ -10,7 +10,7 @@ from brats_mm_service.auth.callers import Caller
 from brats_mm_service.dicomweb.client import is_uid
 from brats_mm_service.dicomweb.transfers import Transfer
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.documented import problems, shown
 from brats_mm_service.routes.jobs import check_room
 from brats_mm_service.schemas import path_of
 from brats_mm_service.service import Service
@@ -63,8 +63,7 @@ def router(service: Service) -> APIRouter:
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
     study = Path(description="Study Instance UID", max_length=64)
-    example_response = {"content": {"application/json": {"example": _EXAMPLE}}, "description": "State of the transfer"}
-    listed = {"content": {"application/json": {"example": [_EXAMPLE]}}, "description": "State of each transfer"}
+    example_response = shown(_EXAMPLE, "State of the transfer")[200]
 
     @routes.post(
         "/studies/{uid}",
@@ -85,7 +84,7 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/studies/{uid}",
         summary="State of your transfers of a study, newest first",
-        responses=problems(401, 403, 404, 422) | {200: listed},
+        responses=problems(401, 403, 404, 422) | shown([_EXAMPLE], "State of each transfer"),
     )
     def look(uid: Annotated[str, study], caller: Annotated[Caller, reader]) -> list[TransferBody]:
         """Return the caller's transfers of a study."""

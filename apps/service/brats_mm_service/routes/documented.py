@@ -1,9 +1,11 @@
 """Additions to the OpenAPI document: examples, problem bodies, the multipart body."""
 
+from collections.abc import Collection
 from typing import Any
 
 from brats_mm_service.problems import MEDIA_TYPE, TITLES, problem_body
 from brats_mm_service.schemas import OptionsBody, ProblemBody, example_job
+from brats_mm_service.uploads.intake import CASE, FILE_FIELDS
 
 _SENTENCES = {
     400: "Unknown part 'scan'. Use t1, t1ce, t2, flair, case, options.",
@@ -43,48 +45,52 @@ def problems(*statuses: int) -> "Answers":
 Answers = dict[int | str, dict[str, Any]]
 """The `responses` of a route: status -> description, example, schema."""
 
-JOB_EXAMPLE: dict[str, Any] = {
-    "description": "The job",
-    "content": {"application/json": {"example": example_job()}},
-}
 
-_VOLUME = {"type": "string", "format": "binary", "description": "one volume: .nii.gz, .nii, .nrrd or .mha"}
+def shown(example: Any, description: str) -> Answers:
+    """Return the documentation of a route's 200 response, with an example in JSON.
 
-SUBMISSION: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        **dict.fromkeys(("t1", "t1ce", "t2", "flair"), _VOLUME),
-                        "case": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "instead of single files: a zip of one case's folder",
-                        },
-                        "options": {
-                            "type": "string",
-                            "contentMediaType": "application/json",
-                            "contentSchema": OptionsBody.model_json_schema(),
-                            "description": "options, as a JSON object",
-                        },
-                    },
-                    "additionalProperties": False,
-                },
-                "encoding": {"options": {"contentType": "application/json"}},
-                "examples": {
-                    "two": {
-                        "summary": "T1ce and FLAIR, with probabilities",
-                        "value": {
-                            "t1ce": "(the bytes of t1ce.nii.gz)",
-                            "flair": "(the bytes of flair.nii.gz)",
-                            "options": '{"probabilities": true}',
-                        },
-                    }
-                },
-            }
-        },
+    Args:
+        example: example of the response.
+        description: description of the response.
+    """
+    return {200: {"description": description, "content": {"application/json": {"example": example}}}}
+
+
+JOB_EXAMPLE: dict[str, Any] = shown(example_job(), "The job")[200]
+
+_VOLUME = {"type": "string", "format": "binary", "description": "a volume: .nii.gz, .nii, .nrrd or .mha"}
+_ZIP = {"type": "string", "format": "binary", "description": "a zip of one case's folder"}
+_TEXT = {"type": "string", "contentMediaType": "application/json", "description": "options, as a JSON object"}
+
+
+def form_body(
+    *files: str, texts: Collection[str] = (), many: bool = False, required: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the `requestBody` of a route that takes a form.
+
+    Args:
+        files: names of the parts that are files.
+        texts: names of the parts that are JSON.
+        many: whether each file may be sent several times.
+        required: names of the parts that must be sent.
+    """
+    volume = {"type": "array", "items": _VOLUME} if many else _VOLUME
+    properties = {**{name: _ZIP if name == CASE else volume for name in files}, **dict.fromkeys(texts, _TEXT)}
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        schema["required"] = list(required)
+    return {"requestBody": {"required": bool(required), "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+SUBMISSION: dict[str, Any] = form_body(*FILE_FIELDS, texts=("options",))
+SUBMISSION["requestBody"]["required"] = True
+_FORM = SUBMISSION["requestBody"]["content"]["multipart/form-data"]
+_FORM["schema"]["properties"]["options"] = {**_TEXT, "contentSchema": OptionsBody.model_json_schema()}
+_FORM["encoding"] = {"options": {"contentType": "application/json"}}
+_SENT = {"t1ce": "(the bytes of t1ce.nii.gz)", "flair": "(the bytes of flair.nii.gz)"}
+_FORM["examples"] = {
+    "two": {
+        "summary": "T1ce and FLAIR, with probabilities",
+        "value": {**_SENT, "options": '{"probabilities": true}'},
     }
 }

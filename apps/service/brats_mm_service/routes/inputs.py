@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job
 from brats_mm_service.problems import Problem, not_found
-from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.documented import problems, shown
 from brats_mm_service.routes.jobs import own_view
 from brats_mm_service.routes.stored_file import StoredFile
 from brats_mm_service.schemas import STUDY, path_of
@@ -44,8 +44,7 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "",
         summary="The images of a job that was sent with keep_upload",
-        responses=problems(401, 403, 404)
-        | {200: {"description": "One per sequence", "content": {"application/json": {"example": [_EXAMPLE]}}}},
+        responses=problems(401, 403, 404) | shown([_EXAMPLE], "One per sequence"),
     )
     def listed(job_id: str, caller: Annotated[Caller, reader]) -> list[KeptBody]:
         """Return the kept inputs, if any."""

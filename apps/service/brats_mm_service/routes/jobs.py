@@ -14,15 +14,14 @@ from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job
 from brats_mm_service.jobs.queue import JobView
-from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.problems import Problem, not_found
 from brats_mm_service.routes.documented import JOB_EXAMPLE, SUBMISSION, problems
+from brats_mm_service.routes.receiving import incoming
 from brats_mm_service.schemas import JobBody, JobsBody, OptionsBody, path_of
 from brats_mm_service.service import Service
 from brats_mm_service.settings import GIB
 from brats_mm_service.uploads.intake import FILE_FIELDS, new_job
 from brats_mm_service.uploads.multipart import Form, receive_form
-from brats_mm_service.uploads.slots import NoSlot
 
 _LONGEST_KEY = 128
 _STILL_SHOWN = (
@@ -131,19 +130,12 @@ async def accept(service: Service, request: Request, caller: Caller, key: str | 
     Raises:
         Problem: the job cannot be accepted.
     """
-    queue, limits = service.queue, service.settings.uploads
     start = time.monotonic()
     await asyncio.to_thread(check_room, service, caller.name, key)
-    try:
-        with service.uploads.held(caller.name):
-            folder = await asyncio.to_thread(queue.files.incoming)
-            try:
-                form = await receive_form(request, folder, limits, files=FILE_FIELDS, texts=("options",))
-                job, is_new = await asyncio.to_thread(_submit, service, form, folder, caller, key)
-            finally:
-                await asyncio.to_thread(queue.files.discard, folder)
-    except NoSlot as full:
-        raise too_many(service, str(full)) from full
+    with service.uploads.held(caller.name):
+        async with incoming(service) as folder:
+            form = await receive_form(request, folder, service.settings.uploads, files=FILE_FIELDS, texts=("options",))
+            job, is_new = await asyncio.to_thread(_submit, service, form, folder, caller, key)
     service.metrics.stages.labels("upload").observe(time.monotonic() - start)
     return job, is_new
 
@@ -156,10 +148,7 @@ def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str
     if request.outputs.deidentify:
         upload = replace(upload, notes=(*upload.notes, _STILL_SHOWN))
     new = new_job(caller.name, request, upload, keep_upload=options.keep_upload, files=form.files, key=key)
-    try:
-        job, is_new = service.queue.submit(new, folder)
-    except QueueFull as full:
-        raise too_many(service, str(full)) from full
+    job, is_new = service.queue.submit(new, folder)
     if not is_new and job.fingerprint != new.fingerprint:
         message = "This Idempotency-Key was used with other files or options. Use a new key for a new request."
         raise Problem("idempotency-conflict", message)
@@ -197,10 +186,7 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
     """
     queue = service.queue
     if key is None or queue.records.by_key(owner, key) is None:
-        try:
-            queue.records.check_room(owner, queue.limits)
-        except QueueFull as full:
-            raise too_many(service, str(full)) from full
+        queue.records.check_room(owner, queue.limits)
     if service.workers.is_hopeless:
         raise Problem("unavailable", service.workers.readiness.reason)
     if queue.files.free_bytes() < service.settings.uploads.free_bytes:
@@ -213,17 +199,6 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
         allowed = f"of {most / GIB:.1f} GiB allowed"
         message = f"Your jobs, images and labels use {used / GIB:.1f} GiB {allowed}. Delete some of them."
         raise Problem("quota", message)
-
-
-def too_many(service: Service, why: str) -> Problem:
-    """Return a problem with status 429 and the seconds to wait before retrying.
-
-    Args:
-        service: the service.
-        why: the exceeded limit, as a sentence.
-    """
-    seconds = str(int(min(600, max(5, service.queue.typical_s))))
-    return Problem("too-many", f"{why} Try again in {seconds} s.", {"Retry-After": seconds})
 
 
 def _cursor(serial: int) -> str:

@@ -6,19 +6,19 @@ The worker wrote these files, so they are trusted and can be read here.
 import tempfile
 from dataclasses import dataclass
 from enum import Enum
+from io import SEEK_END, BytesIO
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import numpy.typing as npt
-from isal import isal_zlib
 
 from brats_mm.domain.entropy import binary_entropy
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.regions import Compartment, LabelConvention
 from brats_mm.domain.volume import Array, Grid
-from brats_mm.outputs.gzip_stream import first_axis_fastest
+from brats_mm.outputs.gzip_stream import first_axis_fastest, write_gzip
 from brats_mm.outputs.nifti import write_labels
+from brats_mm.outputs.seg_nrrd import nrrd_geometry
 from brats_mm_service.problems import Problem
 
 BAND_SHARES = (0.95, 0.85, 0.70)
@@ -146,31 +146,16 @@ def nrrd_bytes(labels: Labels, grid: Grid, form: LabelForm) -> bytes:
         grid: grid of the result.
         form: voxel type and compression of the file.
     """
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
     voxels = first_axis_fastest(labels.astype(np.dtype(form.dtype).newbyteorder("<")))
-    header = [
-        "NRRD0004",
-        f"type: {_NRRD_TYPES[form.dtype]}",
-        "dimension: 3",
-        "space: left-posterior-superior",
-        f"sizes: {' '.join(map(str, grid.shape))}",
-        f"space directions: {' '.join(_vector(lps[:3, axis]) for axis in range(3))}",
-        "kinds: domain domain domain",
-        "endian: little",
-        f"encoding: {'gzip' if form.compressed else 'raw'}",
-        f"space origin: {_vector(lps[:3, 3])}",
-    ]
-    start = ("\n".join(header) + "\n\n").encode("ascii")
-    return start + (_gzip(voxels) if form.compressed else bytes(voxels))
-
-
-def _gzip(voxels: memoryview) -> bytes:
-    stream = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)  # 31: with a gzip header
-    return bytes(stream.compress(voxels) + stream.flush())
-
-
-def _vector(values: npt.NDArray[np.float64]) -> str:
-    return "(" + ",".join(repr(float(value) + 0.0) for value in values) + ")"
+    encoding = "gzip" if form.compressed else "raw"
+    header = [*nrrd_geometry(grid, _NRRD_TYPES[form.dtype], encoding=encoding), "endian: little"]
+    stream = BytesIO(("\n".join(header) + "\n\n").encode("ascii"))
+    stream.seek(0, SEEK_END)
+    if form.compressed:
+        write_gzip(stream, voxels)
+    else:
+        stream.write(voxels)
+    return stream.getvalue()
 
 
 def _centroids(labels: Labels, model: ViewerModel) -> dict[str, list[float]]:
