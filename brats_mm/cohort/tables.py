@@ -1,8 +1,8 @@
 """Tables of a cohort: `results.parquet` or `.csv` with one row per case, and `failures.csv` with reasons."""
 
 import csv
-from collections.abc import Iterator, Mapping
-from dataclasses import astuple, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from brats_mm.cohort.ledger import Failure
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
-from brats_mm.outputs.csv_text import escape_formula, inert_row
+from brats_mm.outputs.csv_text import escape_formula
 from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.parquet import write_parquet
 
@@ -106,16 +106,16 @@ def write_results_table(folder: Path, rows: Iterator[Mapping[str, Any]], kind: T
         if kind is TableFormat.PARQUET:
             write_parquet(aside, COLUMNS, rows)
         else:
-            _write_csv(aside, rows)
+            _write_csv(aside, COLUMNS, rows)
         aside.replace(path)
     return path
 
 
-def _write_csv(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
+def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(COLUMNS), extrasaction="ignore")
+        writer = csv.DictWriter(stream, list(columns), extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(inert_row(row) for row in rows)
+        writer.writerows({name: escape_formula(value) for name, value in row.items()} for row in rows)
 
 
 def write_failures(folder: Path, failures: Iterator[Failure]) -> Path:
@@ -127,9 +127,6 @@ def write_failures(folder: Path, failures: Iterator[Failure]) -> Path:
     path = folder / "failures.csv"
     aside = folder / ".failures.csv.partial"
     with output_errors(path):
-        with aside.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow([field.name for field in fields(Failure)])
-            writer.writerows(map(escape_formula, astuple(failure)) for failure in failures)
+        _write_csv(aside, [field.name for field in fields(Failure)], map(asdict, failures))
         aside.replace(path)
     return path

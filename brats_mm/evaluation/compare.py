@@ -16,7 +16,8 @@ from scipy.stats import wilcoxon
 from brats_mm.domain.availability import SUBSETS, subset_name
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
-from brats_mm.evaluation.comparison_tables import comparison_latex, comparison_markdown, write_comparison_csv
+from brats_mm.evaluation.comparison_markdown import comparison_markdown
+from brats_mm.evaluation.comparison_tables import comparison_latex, write_comparison_csv
 from brats_mm.evaluation.tables import NUMBERS, SCORES, CaseRow, read_case_rows, read_summary, write_document
 from brats_mm.metrics.case_scores import Rule
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs

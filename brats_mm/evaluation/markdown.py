@@ -14,6 +14,7 @@ from brats_mm.evaluation.published import (
     Protocol,
     sets_of,
 )
+from brats_mm.evaluation.subset_groups import GROUP_NAMES
 from brats_mm.outputs.markdown import NOTHING, figure, table
 
 BESIDE = Protocol.THREE_FOLD_2018
@@ -67,15 +68,8 @@ def _sets(document: Mapping[str, Any]) -> str:
 
 
 def _means(document: Mapping[str, Any]) -> str:
-    names = {
-        "all_sets": "all sets",
-        "full_set": "all four sequences",
-        "single_sequences": "single sequences",
-        "with_t1ce": "subsets with T1ce",
-        "without_t1ce": "subsets without T1ce",
-    }
     rows = []
-    for key, name in names.items():
+    for key, name in GROUP_NAMES.items():
         raw, ruled = document["means"]["raw"][key], document["means"]["et500"][key]
         cells = [_percent(raw["et"]["dice"]), _percent(ruled["et"]["dice"])]
         rows.append([f"{name} ({raw['wt']['sets']})", *cells, *(_percent(raw[r]["dice"]) for r in ("tc", "wt"))])

@@ -3,23 +3,16 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from brats_mm.domain.availability import SUBSETS, describe, subset_name
+from brats_mm.domain.availability import subset_name
 from brats_mm.errors import OutputError
-from brats_mm.evaluation.comparison_tables import IN_MILLIMETRES, escape, row, tabular
 from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
-from brats_mm.evaluation.statistics import Statistic, statistics, write_csv
-from brats_mm.evaluation.tables import read_case_rows
+from brats_mm.evaluation.statistics import Statistic, statistics
+from brats_mm.evaluation.subset_groups import GROUPS, NAMES
+from brats_mm.evaluation.tables import IN_MILLIMETRES, RowWriter, read_case_rows
 from brats_mm.outputs.folder import OutputFolder
+from brats_mm.outputs.latex import escape, row, tabular
 
-_GROUPS = {
-    "all_sets": "all subsets",
-    "full_set": "all four sequences",
-    "single_sequences": "single sequences",
-    "with_t1ce": "subsets with T1ce",
-    "without_t1ce": "subsets without T1ce",
-}
-NAMES = {**{subset_name(subset): describe(subset) for subset in SUBSETS}, **_GROUPS}
-_ROWS = (*(subset_name(subset) for subset in PAPER_ORDER), *_GROUPS)
+_ROWS = (*(subset_name(subset) for subset in PAPER_ORDER), *GROUPS)
 
 
 def score_table(statistics: Iterable[Statistic], score: str, *, rule: str = "raw") -> str:
@@ -93,7 +86,8 @@ def write_score_tables(
         raise OutputError(f"{out / existing[0]} already exists. Choose another folder, or add --overwrite.")
     rows = [row for folder in folders for row in statistics(folder.name, read_case_rows(folder), scores)]
     with OutputFolder(out) as results:
-        write_csv(results.staged(STATISTICS), rows)
+        with RowWriter(results.staged(STATISTICS), Statistic) as table:
+            table.write(rows)
         for score in scores:
             results.staged(f"{score}.tex").write_text(score_table(rows, score, rule=rule), encoding="utf-8")
     return tuple(out / name for name in names), rows

@@ -4,35 +4,21 @@ The case is the unit of analysis. Its scores are averaged over the subsets of a 
 case are not independent observations.
 """
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.availability import SUBSETS, Availability, subset_name
-from brats_mm.domain.modality import Modality
+from brats_mm.domain.availability import Availability, subset_name
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
 from brats_mm.evaluation.compare import ComparisonSettings, bootstrap_interval
+from brats_mm.evaluation.subset_groups import EVERY
 from brats_mm.evaluation.tables import NUMBERS, CaseRow
 from brats_mm.metrics.case_scores import Rule
-from brats_mm.outputs.csv_text import inert_row
-from brats_mm.outputs.folder import output_errors
-
-GROUPS: Mapping[str, tuple[Availability, ...]] = {
-    "all_sets": SUBSETS,
-    "full_set": tuple(subset for subset in SUBSETS if len(subset) == len(Modality)),
-    "single_sequences": tuple(subset for subset in SUBSETS if len(subset) == 1),
-    "with_t1ce": tuple(subset for subset in SUBSETS if Modality.T1CE in subset),
-    "without_t1ce": tuple(subset for subset in SUBSETS if Modality.T1CE not in subset),
-    **{subset_name(subset): (subset,) for subset in SUBSETS},
-}
-"""Groups of subsets and single subsets, by name."""
 
 _ByCase = Mapping[str, MutableMapping[str, float]]
 """Case -> name of a subset -> score, which can be NaN."""
@@ -44,7 +30,7 @@ class Statistic:
 
     Attributes:
         evaluation: name of the evaluation.
-        sequences: a key of `GROUPS`.
+        sequences: a key of `subset_groups.EVERY`.
         region: wt, tc or et.
         rule: raw or et500.
         score: a column of `cases.csv`.
@@ -92,7 +78,7 @@ def statistics(
         for score in scores:
             values[row.region, row.rule, score][row.case][row.subset] = getattr(row, score)
     results = []
-    for (group, subsets), region, rule, score in product(GROUPS.items(), REGIONS, Rule, scores):
+    for (group, subsets), region, rule, score in product(EVERY.items(), REGIONS, Rule, scores):
         means = _case_means(values[region.value, rule.value, score], subsets)
         if len(means):
             low, high = bootstrap_interval(means, lambda sample: sample.mean(axis=1), effective)
@@ -120,25 +106,6 @@ def _case_means(by_case: _ByCase, subsets: Sequence[Availability]) -> npt.NDArra
     return np.array([mean for mean in means if not np.isnan(mean)], np.float64)
 
 
-def write_csv(path: Path, rows: Iterable[Statistic]) -> None:
-    """Write statistics as CSV. NaN becomes an empty cell.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    with output_errors(path), path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, [field.name for field in fields(Statistic)])
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(inert_row({name: _cell(value) for name, value in asdict(row).items()}))
-
-
 def _mean(values: Sequence[float]) -> float:
     scored = [value for value in values if not np.isnan(value)]
     return sum(scored) / len(scored) if scored else float("nan")
-
-
-def _cell(value: str | int | float) -> str | int:
-    if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:.6g}"
-    return value

@@ -8,9 +8,9 @@ from typing import Any
 
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
-from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
+from brats_mm.evaluation.subset_groups import GROUPS
 from brats_mm.evaluation.tables import NUMBERS, SCORES, CaseRow, WeightRow
 from brats_mm.metrics import calibration, monotonicity
 from brats_mm.metrics.calibration import Reliability, no_reliability
@@ -148,11 +148,8 @@ class Summary:
             "definitions": DEFINITIONS,
             "means": {
                 rule.value: {
-                    "all_sets": self._means(rule, subsets),
-                    "full_set": self._means(rule, [subset for subset in subsets if len(subset) == 4]),
-                    "single_sequences": self._means(rule, [subset for subset in subsets if len(subset) == 1]),
-                    "with_t1ce": self._means(rule, [subset for subset in subsets if Modality.T1CE in subset]),
-                    "without_t1ce": self._means(rule, [subset for subset in subsets if Modality.T1CE not in subset]),
+                    name: self._means(rule, [subset for subset in group if subset in subsets])
+                    for name, group in GROUPS.items()
                 }
                 for rule in Rule
             },

@@ -76,6 +76,9 @@ UNCERTAINTY = ("ece", "sce", "class_ece", "error_auroc", "qu_brats")
 NUMBERS = (*SCORES, *UNCERTAINTY)
 """Averaged columns of `cases.csv`."""
 
+IN_MILLIMETRES = frozenset({"hd95_mm", "lesion_hd95_mm"})
+"""Scores in millimetres. The others are from 0 to 1."""
+
 CATEGORIES = frozenset({"subset", "region", "rule", "modality"})
 """Columns with few distinct texts."""
 

@@ -1,6 +1,5 @@
 """Escape text in CSV tables to prevent spreadsheets from running it as a formula."""
 
-from collections.abc import Mapping
 from typing import Any
 
 _STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -19,8 +18,3 @@ def escape_formula(value: Any) -> Any:
 def unescape_formula(text: str) -> str:
     """Invert `escape_formula`."""
     return text[1:] if text.startswith("'") and text[1:].lstrip(" '").startswith(_STARTS) else text
-
-
-def inert_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with all text escaped by `escape_formula`."""
-    return {name: escape_formula(value) for name, value in row.items()}

@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm compare` and return its exit code."""
     from brats_mm.evaluation.compare import compare
-    from brats_mm.evaluation.comparison_tables import comparison_markdown
+    from brats_mm.evaluation.comparison_markdown import comparison_markdown
 
     document = compare(options.first, options.second, options.output)
     console.say(comparison_markdown(document))
