@@ -63,7 +63,7 @@ def training_step(name: str, expert: nn.Module, crops: Tensor, precision: torch.
     def step() -> None:
         with torch.autocast("cpu", dtype=precision, enabled=precision is not torch.float32):
             if name == "cross":
-                loss = cross_sequence_step(expert, crops, target, available)
+                loss = cross_sequence_step()(expert, crops, target, available)
             else:
                 loss = dice_and_bce(expert(crops), target)
         optimizer.zero_grad(set_to_none=True)

@@ -222,7 +222,7 @@ def _train(
     trained: nn.Module = network
     step: Step = mixture_step
     if isinstance(network, CrossSequenceMixture):
-        trained, step = network.cross, cross_sequence_step
+        trained, step = network.cross, cross_sequence_step()
         cases = [(case, weight) for case, weight in cases if case.available.sum() > 1]
         if not cases:
             raise CaseError("Training needs a corrected case with at least two sequences. Correct such a case.")

@@ -18,30 +18,14 @@ from brats_mm.inference.engine import WindowSettings
 from brats_mm.pipeline.segment import load_case
 from brats_mm.pipeline.segmenter import Segmenter
 
-CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def bundle(tiny: dict[str, Any], tmp_path: Path) -> Path:
-    """The shipped inference config and metadata with a toy network and its weights."""
-    folder = tmp_path / "toy_segmentation"
-    (folder / "configs").mkdir(parents=True)
-    (folder / "models").mkdir()
-    network = json.loads(Path(tiny["inference"]).read_text())
-    shipped = json.loads((CONFIGS / "inference.json").read_text())
-    config = {**shipped, **network, "window": [64, 64, 64], "device": "cpu", "bundle_root": str(folder)}
-    (folder / "configs" / "inference.json").write_text(json.dumps(config))
-    (folder / "configs" / "metadata.json").write_text((CONFIGS / "metadata.json").read_text())
-    (folder / "models" / "model.pt").write_bytes(Path(tiny["weights"]).read_bytes())
-    return folder
 
 
 def _infer(bundle: Path, image: MetaTensor) -> dict[str, np.ndarray]:
     """Return the images that the operator sends."""
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
+    parser.config.update({"bundle_root": str(bundle), "device": "cpu"})
     formats = json.loads((bundle / "configs" / "metadata.json").read_text())["network_data_format"]
     plain = parser.get_parsed_content("network_def")
     plain.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))

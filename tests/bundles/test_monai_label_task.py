@@ -19,22 +19,6 @@ from brats_mm.pipeline.segmenter import Segmenter
 
 pytestmark = pytest.mark.slow
 
-CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation" / "configs"
-
-
-@pytest.fixture
-def bundle(tiny: dict[str, Any], tmp_path: Path) -> Path:
-    """The shipped inference config and metadata with a toy network and its weights."""
-    folder = tmp_path / "toy_segmentation"
-    (folder / "configs").mkdir(parents=True)
-    (folder / "models").mkdir()
-    network = json.loads(Path(tiny["inference"]).read_text())
-    config = {**json.loads((CONFIGS / "inference.json").read_text()), **network, "window": [64, 64, 64]}
-    (folder / "configs" / "inference.json").write_text(json.dumps(config))
-    (folder / "configs" / "metadata.json").write_text((CONFIGS / "metadata.json").read_text())
-    (folder / "models" / "model.pt").write_bytes(Path(tiny["weights"]).read_bytes())
-    return folder
-
 
 def _infer(bundle: Path, image: str) -> dict[str, Any]:
     """Return the data of a request after the steps of the task, before its writer."""

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import EXIT_OK, Commands, add_command, add_json_option
+from brats_mm.cli.command import EXIT_OK, Commands, add_command
+from brats_mm.cli.options.common import add_json_option
 from brats_mm.cli.output import Console
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, EXIT_OK, Commands, add_command, add_terminal_options
+from brats_mm.cli.command import EXIT_INTERRUPTED, EXIT_OK, Commands, add_command
+from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.options.generate import add_options
 from brats_mm.cli.options.request import request_options
 from brats_mm.cli.output import Console

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command, add_terminal_options, selected_bundle
+from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command
+from brats_mm.cli.options.common import add_terminal_options, selected_bundle
 from brats_mm.cli.options.training import (
     add_training_options,
     parse_settings,

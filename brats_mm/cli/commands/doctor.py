@@ -4,15 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.command import (
-    EXIT_FAULT,
-    EXIT_OK,
-    Commands,
-    add_bundle_options,
-    add_command,
-    add_data_option,
-    add_json_option,
-)
+from brats_mm.cli.command import EXIT_FAULT, EXIT_OK, Commands, add_command
+from brats_mm.cli.options.common import add_bundle_options, add_json_option
+from brats_mm.cli.options.service import add_data_option
 from brats_mm.cli.output import Console
 
 if TYPE_CHECKING:

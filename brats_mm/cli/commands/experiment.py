@@ -3,14 +3,8 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import (
-    EXIT_INTERRUPTED,
-    Commands,
-    add_bundle_options,
-    add_command,
-    add_terminal_options,
-    selected_bundle,
-)
+from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command
+from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, selected_bundle
 from brats_mm.cli.output import Console
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brats_mm.cli.command import Commands, add_command, add_json_option
+from brats_mm.cli.command import Commands, add_command
+from brats_mm.cli.options.common import add_json_option
 from brats_mm.cli.options.generate import add_options
 from brats_mm.cli.options.request import add_sequence_options, request_options, sequence_options
 from brats_mm.cli.output import Console

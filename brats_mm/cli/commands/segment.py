@@ -3,7 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.command import EXIT_INPUT, EXIT_OK, Commands, add_command, add_terminal_options
+from brats_mm.cli.command import EXIT_INPUT, EXIT_OK, Commands, add_command
+from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.options.generate import add_options
 from brats_mm.cli.options.request import (
     add_sequence_options,

@@ -4,9 +4,10 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from brats_mm.cli.command import Commands, add_command, add_data_option, service_package
+from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.generate import add_options, options_from
 from brats_mm.cli.options.request import model_options
+from brats_mm.cli.options.service import add_data_option, service_package
 from brats_mm.cli.output import Console
 from brats_mm.domain.options import ModelOptions
 from brats_mm.errors import OptionError

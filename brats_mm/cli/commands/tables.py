@@ -4,7 +4,8 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from brats_mm.cli.command import Commands, add_command, add_terminal_options
+from brats_mm.cli.command import Commands, add_command
+from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 

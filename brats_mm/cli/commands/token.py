@@ -4,7 +4,9 @@ import argparse
 from datetime import datetime, timezone
 from typing import Any
 
-from brats_mm.cli.command import Commands, add_command, add_data_option, add_json_option, service_package
+from brats_mm.cli.command import Commands, add_command
+from brats_mm.cli.options.common import add_json_option
+from brats_mm.cli.options.service import add_data_option, service_package
 from brats_mm.cli.output import Console
 
 

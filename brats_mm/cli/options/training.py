@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
-from brats_mm.cli.command import add_bundle_options
+from brats_mm.cli.options.common import add_bundle_options
 from brats_mm.cli.output import Console
 from brats_mm.errors import BratsMMError, OptionError
 

@@ -179,21 +179,8 @@ Step = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
 """Returns the loss of a network for images (b, m, ...), targets (b, c, ...) and availability (b, m)."""
 
 
-def cross_sequence_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
-    """Return the deeply supervised loss of a cross-sequence expert.
-
-    Args:
-        network: cross-sequence expert.
-        image: (b, m, h, w, d) z-scores, zero in missing channels.
-        target: (b, c, h, w, d) region masks, 0 or 1.
-        available: (b, m) booleans.
-    """
-    levels = network.forward_levels_available(image, available)  # type: ignore[operator]
-    return level_loss(levels, target)
-
-
-def extended_step(*, inside_weight: float = 0.0, distillation: float = 0.0) -> Step:
-    """Return `cross_sequence_step` with further terms.
+def cross_sequence_step(*, inside_weight: float = 0.0, distillation: float = 0.0) -> Step:
+    """Return a function that computes the deeply supervised loss of a cross-sequence expert.
 
     Args:
         inside_weight: weight of `bce_inside_tumour` of crops that show T1ce. Without T1ce, enhancement is hardly
@@ -228,7 +215,7 @@ def train(
     settings: LoopSettings,
     *,
     crops: CropSettings | None = None,
-    step: Step = cross_sequence_step,
+    step: Step | None = None,
     device: torch.device | str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Path:
@@ -241,10 +228,11 @@ def train(
         folder: folder for `state.pt` (the full state), `weights.pt` (the averaged weights) and `log.jsonl`.
         settings: training settings.
         crops: crop and augmentation settings.
-        step: function that computes the loss of a batch.
+        step: function that computes the loss of a batch. None is `cross_sequence_step()`.
         device: device to train on.
         clock: seconds that count as training time.
     """
+    step = step or cross_sequence_step()
     device = torch.device(device)
     folder.mkdir(parents=True, exist_ok=True)
     tune_malloc(device)

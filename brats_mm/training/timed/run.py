@@ -17,7 +17,7 @@ from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.timed.assembly import assemble, observed_gate_values, subvoxel_experts, window_gate_values
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.experts import ExpertEnsemble, expert_step
-from brats_mm.training.timed.loop import LoopSettings, extended_step, train
+from brats_mm.training.timed.loop import LoopSettings, cross_sequence_step, train
 from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 from brats_mm.training.timed.pretraining import Reconstruction, expert_state, reconstruction_step
 
@@ -147,7 +147,7 @@ def _train_cross_expert(
         folder,
         replace(_loop_settings(options), enhancement_boost=options.enhancement_boost),
         crops=CropSettings().scale_intensity_changes(options.intensity_changes),
-        step=extended_step(inside_weight=options.inside_weight, distillation=options.distillation),
+        step=cross_sequence_step(inside_weight=options.inside_weight, distillation=options.distillation),
         device=_device(),
     )
 

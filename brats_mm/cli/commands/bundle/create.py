@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.command import Commands, add_bundle_options, add_command, add_terminal_options, selected_bundle
+from brats_mm.cli.command import Commands, add_command
+from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, selected_bundle
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 

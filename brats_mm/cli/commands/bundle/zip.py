@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import Commands, add_command, add_terminal_options
+from brats_mm.cli.command import Commands, add_command
+from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.output import Console
 
 

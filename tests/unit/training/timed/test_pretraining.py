@@ -8,7 +8,7 @@ from torch import nn
 
 from brats_mm.losses.tumour import bce_inside_tumour, level_loss
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
-from brats_mm.training.timed.loop import cross_sequence_step, extended_step
+from brats_mm.training.timed.loop import cross_sequence_step
 from brats_mm.training.timed.pretraining import Reconstruction, expert_state, hidden_blocks, reconstruction_step
 
 WIDTHS = (4, 4, 4)
@@ -73,9 +73,9 @@ def test_distillation_adds_divergence_from_view_with_all_sequences():
     image, target = torch.ones(1, 4, 2, 2, 2), torch.ones(1, 3, 2, 2, 2)
     image[:, 3] = 0  # the case has three sequences
     seen = torch.tensor([[True, False, False, False]])
-    plain = cross_sequence_step(LogitOfCount(), image, target, seen)
+    plain = cross_sequence_step()(LogitOfCount(), image, target, seen)
     assert plain == level_loss([torch.ones(1, 3, 2, 2, 2)], target)
-    taught = extended_step(distillation=0.5)(LogitOfCount(), image, target, seen)
+    taught = cross_sequence_step(distillation=0.5)(LogitOfCount(), image, target, seen)
     p, q = 1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))
     divergence = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
     assert (taught - plain).item() == pytest.approx(0.5 * divergence, rel=1e-5)
@@ -84,8 +84,8 @@ def test_distillation_adds_divergence_from_view_with_all_sequences():
 def test_view_with_all_sequences_is_not_distilled():
     image, target = torch.ones(1, 4, 2, 2, 2), torch.ones(1, 3, 2, 2, 2)
     everything = torch.ones(1, 4, dtype=torch.bool)
-    step = extended_step(distillation=0.5)
-    assert step(LogitOfCount(), image, target, everything) == cross_sequence_step(
+    step = cross_sequence_step(distillation=0.5)
+    assert step(LogitOfCount(), image, target, everything) == cross_sequence_step()(
         LogitOfCount(), image, target, everything
     )
 
@@ -95,7 +95,7 @@ def test_loss_inside_tumour_counts_with_t1ce_only(seen, weight):
     image, target = torch.ones(1, 4, 2, 2, 2), torch.zeros(1, 3, 2, 2, 2)
     target[:, 0] = 1
     available = torch.tensor([seen])
-    plain = cross_sequence_step(LogitOfCount(), image, target, available)
-    extended = extended_step(inside_weight=2.0)(LogitOfCount(), image, target, available)
+    plain = cross_sequence_step()(LogitOfCount(), image, target, available)
+    extended = cross_sequence_step(inside_weight=2.0)(LogitOfCount(), image, target, available)
     logits = LogitOfCount()(image, available)
     assert (extended - plain).item() == pytest.approx(weight * bce_inside_tumour(logits, target).item())
