@@ -38,7 +38,7 @@ class Offer:
     Attributes:
         help: help text.
         group: heading in the help of the command line. Empty for the options of a single command.
-        metavar: name of the value on the command line.
+        metavar: name of the value on the command line, or names of several values.
         choices: allowed values. Empty for any value.
         flags: flag -> help, for an option whose values have flags instead of one option with a value.
         excludes: options that share this word cannot be combined.
@@ -49,7 +49,7 @@ class Offer:
 
     help: str
     group: str = ""
-    metavar: str | None = None
+    metavar: str | tuple[str, ...] | None = None
     choices: tuple[str, ...] = ()
     flags: Mapping[str, str] = field(default_factory=dict)
     excludes: str = ""

@@ -90,7 +90,15 @@ def _add(target: Any, option: Option) -> None:
     elif option.kind is bool:
         target.add_argument(flag, action="store_true", help=_literal(offer.help))
     elif get_origin(option.kind) is tuple:
-        target.add_argument(flag, nargs="+", default=option.default, metavar=offer.metavar, help=_literal(offer.help))
+        kinds = get_args(option.kind)
+        target.add_argument(
+            flag,
+            nargs="+" if Ellipsis in kinds else len(kinds),
+            type=kinds[0],
+            default=option.default,
+            metavar=offer.metavar,
+            help=_literal(offer.help),
+        )
     else:
         is_enum = isinstance(option.default, Enum)
         choices = [member.value for member in type(option.default)] if is_enum else offer.choices or None

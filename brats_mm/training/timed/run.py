@@ -1,7 +1,7 @@
 """Train a cross-sequence expert and fine-tune the modality experts on a list of cases, and write a checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from brats_mm.training.timed.assembly import assemble, observed_gate_values, sub
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.experts import ExpertEnsemble, expert_step
 from brats_mm.training.timed.loop import LoopSettings, cross_sequence_step, train
+from brats_mm.training.timed.options import TimedTraining
 from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 from brats_mm.training.timed.pretraining import Reconstruction, expert_state, reconstruction_step
 
@@ -31,43 +32,6 @@ EXPERT_CROPS = CropSettings(kind_shares=(0.4, 0.2, 0.2, 0.2))
 """The modality experts decide where tumour is suspected, so they see more normal brain than the cross expert."""
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class TimedTraining:
-    """Options of a timed training run.
-
-    Attributes:
-        minutes: minutes to train the cross-sequence expert, summed over all runs.
-        expert_minutes: minutes to fine-tune the modality experts, summed over all runs. 0 leaves them unchanged.
-        side: side of the crops in voxels. None starts with 80 and continues with 96.
-        threads: number of CPU threads. None takes all cores.
-        seed: seed of the crops and the initial weights.
-        initial: checkpoint of a cross-sequence mixture to continue from.
-        experts: checkpoint of a SimMLM mixture whose experts to convert. If this and `initial` are None, only the
-            cross-sequence expert is written.
-        joint_shares: weight of the cross-sequence expert for WT, TC, ET, each in (0, 1). Not used if the gate of
-            `initial` is kept.
-        distillation: weight of the divergence of a view from the view with all sequences. 0 disables it.
-        inside_weight: weight of the cross-entropy inside the tumour. 0 disables it.
-        enhancement_boost: factor of the frequency of cases with a core but little enhancement among views with T1ce.
-        intensity_changes: factor of the probabilities of intensity changes, 0 to 1.
-        pretrain_minutes: minutes of masked reconstruction before the training, summed over all runs. 0 skips it.
-    """
-
-    minutes: float
-    expert_minutes: float = 0.0
-    side: int | None = None
-    threads: int | None = None
-    seed: int = 1
-    initial: Path | None = None
-    experts: Path | None = None
-    joint_shares: tuple[float, ...] = (0.8, 0.7, 0.8)
-    distillation: float = 0.0
-    inside_weight: float = 0.0
-    enhancement_boost: float = 1.0
-    intensity_changes: float = 1.0
-    pretrain_minutes: float = 0.0
 
 
 def train_cross(
@@ -88,13 +52,17 @@ def train_cross(
         on_case: called with the number of packed cases and the total.
 
     Returns:
-        `model.pt` of the whole mixture, or `weights.pt` of the cross-sequence expert if neither `options.initial` nor
-        `options.experts` is given.
+        `model.pt` of the whole mixture, or `weights.pt` of the cross-sequence expert if neither
+        `options.initial_weights` nor `options.experts` is given.
 
     Raises:
         BundleError: a checkpoint does not hold the expected weights.
     """
-    initial = None if options.initial is None else _load(cross_sequence(), options.initial, "a cross-sequence mixture")
+    initial = (
+        None
+        if options.initial_weights is None
+        else _load(cross_sequence(), options.initial_weights, "a cross-sequence mixture")
+    )
     mixture = None if options.experts is None else _load(simmlm(), options.experts, "a SimMLM mixture")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -147,7 +115,7 @@ def _train_cross_expert(
         folder,
         replace(_loop_settings(options), enhancement_boost=options.enhancement_boost),
         crops=CropSettings().scale_intensity_changes(options.intensity_changes),
-        step=cross_sequence_step(inside_weight=options.inside_weight, distillation=options.distillation),
+        step=cross_sequence_step(inside_weight=options.inside_weight, distillation=options.distill),
         device=_device(),
     )
 
