@@ -11,26 +11,21 @@ USABLE = 0.5
 
 
 @dataclass(frozen=True)
-class HeaderFacts:
-    """Header facts of one stack of slices. Missing facts are empty strings or None.
+class Physics:
+    """Header facts about a whole series. Missing facts are empty strings or None.
 
     Attributes:
         modality: Modality tag, `MR`.
         sop_class: kind of object, in words: `MR`, `enhanced MR`, `secondary capture`, `spectroscopy`, `other`.
         description, protocol, sequence_name: texts entered on the scanner.
-        image_type: Image Type, upper case.
         scanning_sequence: any of SE, IR, GR, EP, RM.
         sequence_variant: any of SK, MTC, SS, TRSS, SP, MP, OSP.
         scan_options: vendor-specific options.
         contrast_agent: Contrast/Bolus Agent.
         acquisition_contrast: for enhanced images: T1, T2, FLUID_ATTENUATED, DIFFUSION and so on.
-        echo_ms, repetition_ms, inversion_ms, flip_deg, b_value: None if absent.
+        repetition_ms, inversion_ms, flip_deg: None if absent.
         is_3d: MR Acquisition Type. None if absent.
         is_angio: Angio Flag.
-        orientation: axial, sagittal, coronal or oblique.
-        slices: number of slices of the stack.
-        repeats: number of volumes of the same kind in its series (time points, directions).
-        spacing_mm: distance of columns, rows and slices.
         body_part: Body Part Examined, upper case.
         is_annotated: whether the header marks annotations burned into the voxels.
         acquired_s: start of the acquisition, seconds since midnight.
@@ -41,26 +36,41 @@ class HeaderFacts:
     description: str = ""
     protocol: str = ""
     sequence_name: str = ""
-    image_type: tuple[str, ...] = ("ORIGINAL", "PRIMARY")
     scanning_sequence: tuple[str, ...] = ()
     sequence_variant: tuple[str, ...] = ()
     scan_options: tuple[str, ...] = ()
     contrast_agent: str = ""
     acquisition_contrast: str = ""
-    echo_ms: float | None = None
     repetition_ms: float | None = None
     inversion_ms: float | None = None
     flip_deg: float | None = None
-    b_value: float | None = None
     is_3d: bool | None = None
     is_angio: bool = False
+    body_part: str = ""
+    is_annotated: bool = False
+    acquired_s: float | None = None
+
+
+@dataclass(frozen=True)
+class HeaderFacts(Physics):
+    """Header facts of one stack of slices, with those about its series.
+
+    Attributes:
+        image_type: Image Type, upper case.
+        echo_ms, b_value: None if absent.
+        orientation: axial, sagittal, coronal or oblique.
+        slices: number of slices of the stack.
+        repeats: number of volumes of the same kind in its series (time points, directions).
+        spacing_mm: distance of columns, rows and slices.
+    """
+
+    image_type: tuple[str, ...] = ("ORIGINAL", "PRIMARY")
+    echo_ms: float | None = None
+    b_value: float | None = None
     orientation: str = "axial"
     slices: int = 24
     repeats: int = 1
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 5.0)
-    body_part: str = ""
-    is_annotated: bool = False
-    acquired_s: float | None = None
 
     @property
     def extent_mm(self) -> float:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from brats_mm.io.dicom.slices import Physics, Slice, Stored
+from brats_mm.io.dicom.facts import Physics
+from brats_mm.io.dicom.slices import Slice, Stored
 from brats_mm.io.dicom.values import directions, number, numbers, text, vector, whole, words
 
 

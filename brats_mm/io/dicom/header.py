@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from brats_mm.io.dicom.facts import Physics
 from brats_mm.io.dicom.frames import frames_of
-from brats_mm.io.dicom.slices import FileHeader, Identity, Physics, Slice, Stored
+from brats_mm.io.dicom.slices import FileHeader, Identity, Slice, Stored
 from brats_mm.io.dicom.suppress_warnings import without_warnings
 from brats_mm.io.dicom.values import directions, number, numbers, text, vector, whole, words
 

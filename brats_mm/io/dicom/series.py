@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from brats_mm.domain.volume import Grid
 from brats_mm.io.dicom.classify import classify
 from brats_mm.io.dicom.exclusions import annotation_of
-from brats_mm.io.dicom.facts import HeaderFacts, Verdict
+from brats_mm.io.dicom.facts import HeaderFacts, Physics, Verdict
 from brats_mm.io.dicom.layout import Layout, order_slices, orientation_name
-from brats_mm.io.dicom.slices import FileHeader, Identity, Physics, Slice
+from brats_mm.io.dicom.slices import FileHeader, Identity, Slice
 from brats_mm.io.dicom.stacks import Stack, stacks_of
 
 SHORTEST_LABEL = 6
@@ -111,31 +111,14 @@ def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
     """
     first = stack.slices[0]
     return HeaderFacts(
-        modality=physics.modality,
-        sop_class=physics.sop_class,
-        description=physics.description,
-        protocol=physics.protocol,
-        sequence_name=physics.sequence_name,
+        **vars(physics),
         image_type=first.image_type,
-        scanning_sequence=physics.scanning_sequence,
-        sequence_variant=physics.sequence_variant,
-        scan_options=physics.scan_options,
-        contrast_agent=physics.contrast_agent,
-        acquisition_contrast=physics.acquisition_contrast,
         echo_ms=first.echo_ms,
-        repetition_ms=physics.repetition_ms,
-        inversion_ms=physics.inversion_ms,
-        flip_deg=physics.flip_deg,
         b_value=first.b_value,
-        is_3d=physics.is_3d,
-        is_angio=physics.is_angio,
         orientation=orientation_name(stack.slices),
         slices=len(stack.slices),
         repeats=stack.repeats,
         spacing_mm=_spacing_mm(layout, first),
-        body_part=physics.body_part,
-        is_annotated=physics.is_annotated,
-        acquired_s=physics.acquired_s,
     )
 
 

@@ -1,7 +1,9 @@
-"""Data classes of a DICOM header: slices with geometry and storage, identity, and acquisition."""
+"""Data classes of a DICOM header: slices with geometry and storage, and identity."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from brats_mm.io.dicom.facts import Physics
 
 Vector = tuple[float, float, float]
 
@@ -87,30 +89,6 @@ class Identity:
     frame_of_reference: str = ""
     series_number: int | None = None
     study_date: str = ""
-
-
-@dataclass(frozen=True)
-class Physics:
-    """Header facts about a whole series. See `facts.HeaderFacts` for the fields."""
-
-    modality: str
-    sop_class: str
-    description: str = ""
-    protocol: str = ""
-    sequence_name: str = ""
-    scanning_sequence: tuple[str, ...] = ()
-    sequence_variant: tuple[str, ...] = ()
-    scan_options: tuple[str, ...] = ()
-    contrast_agent: str = ""
-    acquisition_contrast: str = ""
-    repetition_ms: float | None = None
-    inversion_ms: float | None = None
-    flip_deg: float | None = None
-    is_3d: bool | None = None
-    is_angio: bool = False
-    body_part: str = ""
-    is_annotated: bool = False
-    acquired_s: float | None = None
 
 
 @dataclass(frozen=True)
