@@ -1,6 +1,5 @@
 """List cases from folders of BraTS cases, Decathlon-style JSON lists, and files that name a split."""
 
-import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,6 +8,7 @@ from typing import Any
 
 from brats_mm.data.checked_nifti import ITK_SUFFIXES
 from brats_mm.data.decathlon import with_volumes
+from brats_mm.data.json_file import read_json
 from brats_mm.data.label_maps import with_schemes
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.sequence_names import ImageName, read_image_names
@@ -215,10 +215,7 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
         CaseError: the list cannot be read or does not have the section.
         OptionError: the section name is unknown.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CaseError(f"The list of cases {path} cannot be read ({error}). Set --datalist to a JSON file.") from error
+    content = read_json(path, CaseError, "Set --datalist to a JSON list of cases.")
     if section not in SECTIONS and section not in content:
         raise OptionError(f"The section is {section!r}. Choose one of {', '.join({**SECTIONS, **content})}.")
     for name in SECTIONS.get(section, (section,)):

@@ -1,12 +1,11 @@
 """Cases of a folder in nnU-Net's raw layout: imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz, dataset.json."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from brats_mm.data.datalist import Item
 from brats_mm.data.decathlon import scheme_of_labels
+from brats_mm.data.json_file import read_json
 from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.sequence_names import modalities_in_name
@@ -28,7 +27,9 @@ def nnunet_items(root: Path) -> list[Item]:
     Raises:
         CaseError: `dataset.json` cannot be read, names other sequences, or describes no known label scheme.
     """
-    content = _description(root / DESCRIPTION)
+    content = read_json(
+        root / DESCRIPTION, CaseError, "Provide a folder in nnU-Net's raw layout, or one of BraTS cases."
+    )
     scheme = scheme_of_labels(content.get("labels") or {}, root / DESCRIPTION)
     channels = _channels(content.get("channel_names") or content.get("modality") or {}, root / DESCRIPTION)
     ending = content.get("file_ending", ".nii.gz")
@@ -53,16 +54,6 @@ def _items(
         labelled = {"label": str(label), "label_scheme": scheme.value} if label.is_file() else {}
         items.append({"name": name, "image": sequences, **labelled})
     return items
-
-
-def _description(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CaseError(
-            f"{path} cannot be read ({error}). Provide a folder in nnU-Net's raw layout, or one of BraTS cases."
-        ) from error
-    return dict(content)
 
 
 def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:

@@ -20,7 +20,7 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import bounding_box
 from brats_mm.domain.subset_calibration import IDENTITY
 from brats_mm.evaluation.summary import CaseEvaluation, VoxelTables
-from brats_mm.evaluation.tables import CaseRow, WeightRow
+from brats_mm.evaluation.tables import CaseRow, UncertaintyScores, WeightRow
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase
@@ -139,13 +139,9 @@ def _case_rows(
     scores = score_regions({region: prediction.mask(region)[box] for region in REGIONS}, reference, policy)
     rows = []
     for region, (calibrated, entropy) in tables.items():
-        shared: dict[str, Any] = {
-            "ece": calibrated.ece,
-            "sce": calibrated.sce,
-            "class_ece": calibrated.class_ece,
-            "error_auroc": entropy.auroc,
-            "qu_brats": entropy.filtered().score,
-        }
+        uncertainty = UncertaintyScores(
+            calibrated.ece, calibrated.sce, calibrated.class_ece, entropy.auroc, entropy.filtered().score
+        )
         rows += [
             CaseRow(
                 case=prediction.case.name,
@@ -153,7 +149,8 @@ def _case_rows(
                 sequences=len(available),
                 region=region.value,
                 rule=rule.value,
-                **{**vars(scores[rule][region]), **shared},
+                **vars(scores[rule][region]),
+                **vars(uncertainty),
             )
             for rule in Rule
         ]

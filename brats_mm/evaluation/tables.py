@@ -9,7 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
+from brats_mm.data.json_file import read_json
 from brats_mm.errors import OptionError
+from brats_mm.metrics.case_scores import RegionScores
 from brats_mm.outputs.csv_text import escape_formula, unescape_formula
 from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.parquet import GROUP_ROWS, write_parquet
@@ -22,8 +24,8 @@ SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
-class CaseRow:
-    """A row of `cases.csv`. Missing scores are NaN here and empty cells in the file.
+class RowKey:
+    """What a row of `cases.csv` scores.
 
     Attributes:
         case: the case's name.
@@ -31,10 +33,6 @@ class CaseRow:
         sequences: number of sequences.
         region: wt, tc or et.
         rule: raw, or et500 (the rule for small enhancing tumours).
-        dice ... reference_voxels: see `metrics.case_scores.RegionScores`.
-        ece, sce, class_ece: calibration over the case's brain box, equal for both rules.
-        error_auroc: AUROC of entropy for wrong voxels, equal for both rules.
-        qu_brats: QU-BraTS score of the filtered curves, equal for both rules.
     """
 
     case: str
@@ -42,22 +40,32 @@ class CaseRow:
     sequences: int
     region: str
     rule: str
-    dice: float
-    hd95_mm: float
-    sensitivity: float
-    precision: float
-    lesion_dice: float
-    lesion_hd95_mm: float
-    lesions_found: int
-    lesions_missed: int
-    lesions_false: int
-    predicted_voxels: int
-    reference_voxels: int
+
+
+@dataclass(frozen=True)
+class UncertaintyScores:
+    """Scores of the uncertainty of one region, equal for both rules.
+
+    Attributes:
+        ece, sce, class_ece: calibration over the case's brain box.
+        error_auroc: AUROC of entropy for wrong voxels.
+        qu_brats: QU-BraTS score of the filtered curves.
+    """
+
     ece: float
     sce: float
     class_ece: float
     error_auroc: float
     qu_brats: float
+
+
+@dataclass(frozen=True)
+class CaseRow(UncertaintyScores, RegionScores, RowKey):
+    """A row of `cases.csv`. Missing scores are NaN here and empty cells in the file.
+
+    The columns are those of the key, then the scores of the region, then those of the uncertainty: dataclasses start
+    with the fields of the last base.
+    """
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class WeightRow:
 
 
 SCORES = ("dice", "hd95_mm", "sensitivity", "precision", "lesion_dice", "lesion_hd95_mm")
-UNCERTAINTY = ("ece", "sce", "class_ece", "error_auroc", "qu_brats")
+UNCERTAINTY = tuple(field.name for field in fields(UncertaintyScores))
 NUMBERS = (*SCORES, *UNCERTAINTY)
 """Averaged columns of `cases.csv`."""
 
@@ -186,14 +194,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
     Raises:
         OptionError: the folder has no such file.
     """
-    path = folder / SUMMARY
-    try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OptionError(
-            f"{path} cannot be read ({error}). Use the folder of a finished `brats-mm evaluate`."
-        ) from error
-    return summary
+    return read_json(folder / SUMMARY, OptionError, "Use the folder of a finished `brats-mm evaluate`.")
 
 
 def write_document(path: Path, content: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from brats_mm.data.json_file import read_json
 from brats_mm.errors import BundleError
 
 T = TypeVar("T")
@@ -38,15 +39,11 @@ class Bundle:
             BundleError: the file is missing or not JSON.
         """
         path = self.root / "configs" / "metadata.json"
-        try:
-            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        if not path.exists():
             raise BundleError(
                 f"{self.root} is not a model bundle: it has no configs/metadata.json. Provide the folder of a bundle."
-            ) from error
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{path} cannot be read ({error}). Restore the bundle from its archive.") from error
-        return document
+            )
+        return read_json(path, BundleError, "Restore the bundle from its archive.")
 
     def recorded_hash(self) -> str | None:
         """Return the recorded SHA-256 of the weights, or None."""

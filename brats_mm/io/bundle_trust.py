@@ -3,7 +3,6 @@
 A MONAI config can name any function and contain any expression, so loading an unknown bundle could run any code.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -11,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from brats_mm.data.json_file import read_json
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle, default_bundle
 
@@ -142,11 +142,8 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} cannot be read. Restore the bundle from its archive.") from error
+def _json(path: Path) -> dict[str, Any]:
+    return read_json(path, BundleError, "Restore the bundle from its archive.")
 
 
 def _reject(part: str) -> NoReturn:

@@ -14,9 +14,9 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def write_json(document: object, path: Path) -> None:
+def write_json(document: object, path: Path, *, indent: int | None = None) -> None:
     """Write JSON atomically: `path` holds either the new or the old content. Does not sync the folder."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(document), encoding="utf-8")
+    partial.write_text(json.dumps(document, indent=indent) + "\n", encoding="utf-8")
     sync(partial)
     partial.replace(path)

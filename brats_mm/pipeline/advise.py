@@ -1,10 +1,10 @@
 """Advise on the missing sequence that would improve a segmentation most, for a result or a subset of sequences."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from brats_mm.data.json_file import read_json
 from brats_mm.domain.availability import SUBSETS, Availability, subset_name
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS
@@ -29,14 +29,10 @@ def advise_result(folder: Path) -> dict[str, Any]:
         OptionError: the report is missing or contains no advice.
     """
     path = folder / "report.json" if folder.is_dir() else folder
+    report = read_json(path, OptionError, "Use a folder written by `brats-mm segment`.")
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
         trust, sequences = report["trust"], "+".join(report["sequences_found"])
-    except OSError as error:
-        raise OptionError(
-            f"{path} cannot be read ({error.strerror}). Use a folder written by `brats-mm segment`."
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise OptionError(
             f"{path} is not a report with advice. Use a folder written by this version of `brats-mm segment`."
         ) from error

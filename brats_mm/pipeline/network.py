@@ -1,7 +1,6 @@
 """Load a network from a bundle on disk."""
 
 import importlib
-import json
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from brats_mm.data.json_file import read_json
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.errors import BundleError, first_line
 from brats_mm.io.bundle import HASHES, Bundle, checked_hash
@@ -87,16 +87,7 @@ def inference_config(bundle: Bundle) -> dict[str, Any]:
     Raises:
         BundleError: the file is missing or not JSON.
     """
-    path = bundle.root / INFERENCE
-    try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BundleError(f"The bundle has no {path}. Restore the bundle from its archive.") from error
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{path} cannot be read ({first_line(error)}). Restore the bundle from its archive."
-        ) from error
-    return document
+    return read_json(bundle.root / INFERENCE, BundleError, "Restore the bundle from its archive.")
 
 
 def network_of(

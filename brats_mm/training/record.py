@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm import __version__
+from brats_mm.data.json_file import read_json
 from brats_mm.errors import TrainingError
+from brats_mm.io.durable import write_json
 from brats_mm.io.running_bundle import running_workflow
 
 RECORD_VERSION = 1
@@ -74,10 +76,7 @@ class TrainingRecord:
 
     def write_beside(self, checkpoint: Path) -> None:
         """Write the record next to a saved checkpoint."""
-        path = record_path(checkpoint)
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_text(json.dumps(self.document, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(self.document, record_path(checkpoint), indent=2)
 
     def check_same_settings(self, checkpoint: Path) -> None:
         """Compare this training with the one that wrote a checkpoint.
@@ -108,17 +107,11 @@ def read_record(checkpoint: Path) -> Record | None:
         TrainingError: the record cannot be read.
     """
     path, inference = record_path(checkpoint), checkpoint.parent.parent / "configs" / "inference.json"
-    try:
-        if path.is_file():
-            record: Record = json.loads(path.read_text(encoding="utf-8"))
-            return record
-        if checkpoint.parent.name == "models" and inference.is_file():
-            config = json.loads(inference.read_text(encoding="utf-8"))
-            return {"settings": {name: config.get(name) for name in ("spacing_mm", "network_def")}, "config": config}
-    except (OSError, ValueError) as error:
-        raise TrainingError(
-            f"The training record {path} cannot be read ({error}). Restore it, or delete it to continue without it."
-        ) from error
+    if path.is_file():
+        return read_json(path, TrainingError, "Restore this training record, or delete it to continue without it.")
+    if checkpoint.parent.name == "models" and inference.is_file():
+        config = read_json(inference, TrainingError, "Restore the bundle from its archive.")
+        return {"settings": {name: config.get(name) for name in ("spacing_mm", "network_def")}, "config": config}
     return None
 
 

@@ -55,7 +55,7 @@ def options_from(arguments: argparse.Namespace, kind: type[Kind], **values: Any)
     """
     offered = {
         option.field: _in_field(getattr(arguments, option.name), option)
-        for option in options_of(kind)
+        for option in options_of(kind)  # type: ignore[arg-type]  # mypy takes classes as unhashable
         if hasattr(arguments, option.name)
     }
     return kind(**offered, **values)

@@ -6,12 +6,12 @@ experiment file, whose methods keep their names. Its `settings` apply to every t
 experts only.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from brats_mm.data.json_file import read_json
 from brats_mm.errors import OptionError
 from brats_mm.io.bundle import Bundle
 from brats_mm.packaging.method_config import METHODS
@@ -126,10 +126,4 @@ def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> 
 
 
 def _read(path: Path) -> Settings:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OptionError(f"The config {path} cannot be read ({error}). Provide a JSON file.") from error
-    if not isinstance(document, dict):
-        raise OptionError(f"The config {path} must be a JSON object.")
-    return document
+    return read_json(path, OptionError, "Provide a config.")

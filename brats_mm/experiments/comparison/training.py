@@ -16,6 +16,7 @@ from typing import Any
 
 from brats_mm.errors import OptionError, TrainingError
 from brats_mm.experiments.comparison.methods import Settings
+from brats_mm.io.durable import write_json
 from brats_mm.io.running_bundle import METADATA
 from brats_mm.outputs.folder import output_errors
 
@@ -228,8 +229,5 @@ def _spent(training: Training) -> dict[str, Any]:
 
 
 def _write(path: Path, content: Any) -> None:
-    """Write JSON atomically."""
-    temporary = path.with_suffix(".part")
     with output_errors(path):
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(content, path, indent=2)

@@ -1,11 +1,11 @@
 """Data of a report page, from a prediction or from the files of a result."""
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from brats_mm.data.json_file import read_json
 from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.label_map import Mask
@@ -72,7 +72,10 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
         OptionError: the folder contains no result, or one of another version.
         VolumeError, GridError: a volume is damaged or on another grid.
     """
-    report, importance = _document(folder / "report.json"), _document(folder / "importance.json")
+    report, importance = (
+        read_json(folder / name, OptionError, "Use a folder written by `brats-mm segment`.")
+        for name in ("report.json", "importance.json")
+    )
     version = report.get("report_version")
     if version != REPORT_VERSION:
         raise OptionError(
@@ -132,11 +135,3 @@ def _check_grid(images: Grid, result: Grid, folder: Path) -> None:
 
 def _listed(modalities: Any) -> str:
     return ", ".join(modality.label for modality in ordered(modalities))
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OptionError(f"{path} cannot be read ({error}). Use a folder written by `brats-mm segment`.") from error
-    return document

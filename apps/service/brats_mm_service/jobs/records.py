@@ -259,7 +259,7 @@ def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits)
 
 def _job(row: sqlite3.Row) -> Job:
     values = {name: row[name] for name in _PLAIN}
-    parsed = {name: None if row[name] is None else json.loads(row[name]) for name in _JSON}
+    parsed: dict[str, Any] = {name: None if row[name] is None else json.loads(row[name]) for name in _JSON}
     options = json.loads(row["options"])
     keep_upload = options.pop("keep_upload")
     parsed["notes"] = tuple(parsed["notes"])

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from brats_mm.io.durable import write_json
+
 FILE = "expected_dice.json"
 
 
@@ -36,7 +38,4 @@ class ExpectedDiceFile:
     def set(self, case: str, dice: float) -> None:
         """Store the expected Dice of a case and replace its previous value."""
         with self._lock:
-            values = {**self.read(), case: round(dice, 4)}
-            partial = self._path.with_suffix(".partial")
-            partial.write_text(json.dumps(values, sort_keys=True), encoding="utf-8")
-            partial.replace(self._path)
+            write_json({**self.read(), case: round(dice, 4)}, self._path)

@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from brats_mm.io.durable import write_json
 from brats_mm_service.jobs.files import JobFiles, folder_bytes
 from brats_mm_service.problems import Problem
 
@@ -152,9 +153,7 @@ def _hash(text: str) -> str:
 
 
 def _write(folder: Path, item: Item) -> None:
-    partial = folder / f"{_ITEM}.partial"
-    partial.write_text(json.dumps(asdict(item)), encoding="utf-8")
-    partial.replace(folder / _ITEM)
+    write_json(asdict(item), folder / _ITEM)
 
 
 def _read(folder: Path) -> Item | None:

@@ -1,0 +1,28 @@
+"""Read JSON files that users or other programs wrote."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from brats_mm.errors import BratsMMError, first_line
+
+
+def read_json(path: Path, error: type[BratsMMError], remedy: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        path: the file.
+        error: class of the error to raise.
+        remedy: last sentence of its message.
+
+    Raises:
+        BratsMMError: the file is missing or not a JSON object, as the given class.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as cause:
+        reason = getattr(cause, "strerror", None) or first_line(cause)
+        raise error(f"{path} cannot be read ({reason}). {remedy}") from cause
+    if not isinstance(document, dict):
+        raise error(f"{path} must be a JSON object. {remedy}")
+    return document
