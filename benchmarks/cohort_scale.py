@@ -52,8 +52,8 @@ class NothingRunner:
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """Loads it."""
+class LoadNothing:
+    """Load the model that computes nothing."""
 
     writes: bool
 
@@ -90,7 +90,7 @@ def planning(folder: Path, count: int, *, writes: bool) -> dict[str, Any]:
 
     start = time.perf_counter()
     status = run_cohort(
-        manifest, folder / f"out-{count}", LocalEngine(Nothing(writes), 2), CohortSettings("nothing"), look
+        manifest, folder / f"out-{count}", LocalEngine(LoadNothing(writes), 2), CohortSettings("nothing"), look
     )
     took = time.perf_counter() - start
     assert status.ended == count

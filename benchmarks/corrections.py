@@ -196,7 +196,7 @@ def choose(
 
 
 def doubt(segmenter: Segmenter, case: PlannedCase, work: Path) -> float:
-    """Return what the estimated Dice of the whole tumour lacks of 1, as the strategy `uncertain` does."""
+    """Return 1 minus the estimated Dice of the whole tumour, as the strategy `uncertain` does."""
     prediction = segmenter.predict({name: work / file for name, file in case.sequences.items()})
     estimate = estimates_of(prediction)[REGIONS[0]]
     return 1.0 if estimate is None else 1.0 - estimate

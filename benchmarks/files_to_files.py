@@ -2,9 +2,9 @@
 
     python benchmarks/files_to_files.py --case FOLDER [--rounds 3] [--backends openvino torch] [-o files_to_files.json]
 
-FOLDER holds one case with four sequences. Each row is a process of its own that imports torch and the library, loads
-the shipped model, and segments the case `--rounds` times into a new folder. The first round is the first result of a
-new process. The others give the medians. `start` is everything before the case is read, without the import of torch.
+FOLDER holds one case with four sequences. Each row is a separate process that imports torch and the library, loads the
+shipped model, and segments the case `--rounds` times into a new folder. The first round is the first result of a new
+process. The others give the medians. `start` is everything before the case is read, without the import of torch.
 `overhead` is what no stage covers. `peak` is the process's peak memory.
 
 The last table has the cost by number of sequences as a share of all four, next to the goal of k / 4 + 0.15.

@@ -1,4 +1,4 @@
-"""What a model says about heads without tumour, made from cases by replacing the tumour with the mirrored other side.
+"""Evaluate a model on heads without tumour, made from cases by replacing the tumour with the mirrored other side.
 
     python benchmarks/healthy_heads.py split.json --dataset-dir CASES --trust evaluation/trust.csv --page docs/trust.md
 

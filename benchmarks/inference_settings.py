@@ -222,7 +222,7 @@ def alone_s_and_gb(folder: Path, name: str, bundle: Path | None) -> dict[str, fl
 
 
 def predict_alone(folder: str, name: str, bundle: str, start: float) -> None:
-    """Run in that process."""
+    """Run the measurement of `alone_s_and_gb`."""
     if name in (PLAIN, UNCUT):
         make_ways(Path(bundle) if bundle else None, (), uncut=True)[name](load_case(Path(folder)))
     else:

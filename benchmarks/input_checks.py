@@ -57,7 +57,7 @@ Masks = Mapping[Region, Mask]
 
 @dataclass(frozen=True)
 class Measures:
-    """What a training case contributes to the reference."""
+    """Contribution of a training case to the reference."""
 
     head: Array
     inside: Mask
@@ -148,7 +148,7 @@ class Fault:
 
 
 def exchanged(a: Modality, b: Modality, given: Availability) -> Fault:
-    """Give each of two images under the other's name, or, alone, the image of `b` as `a`."""
+    """Exchange the names of two images. With one image, give that of `b` as `a`."""
 
     def make(case: Case, masks: Masks, rng: np.random.Generator) -> Volumes:
         swapped = {**case.volumes, a: case.volumes[b], b: case.volumes[a]}

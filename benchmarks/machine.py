@@ -48,7 +48,7 @@ def describe() -> dict[str, Any]:
 
 
 def load_average() -> float | None:
-    """Return the load average of the last minute. None where the system has none."""
+    """Return the load average of the last minute, or None if the system has none."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 

@@ -1,4 +1,4 @@
-"""Whether more sequences do worse less often when the predictions of fewer sequences take part.
+"""Test whether mixing in the predictions from fewer sequences lowers the counter-intuitive rate.
 
     python benchmarks/order.py split.json --dataset-dir CASES -o order.json
 

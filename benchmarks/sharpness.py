@@ -1,4 +1,4 @@
-"""Whether motion and thick slices can be told from the sharpness of an image: why no check warns of them.
+"""Test whether the sharpness of an image reveals motion and thick slices. It is too unreliable for an input check.
 
     python benchmarks/sharpness.py split.json --dataset-dir CASES --page docs/trust.md
 

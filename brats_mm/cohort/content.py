@@ -1,8 +1,8 @@
 """Detect whether a case has changed, by the hash of its files' content or by their unchanged dates.
 
-Hashing a hundred thousand unchanged cases would take hours. So a stamp of each case (names, sizes, modification times)
-is stored with the hash of its content. A case with an equal stamp is unchanged. If the stamp differs, as for a copied
-dataset, the hashes are compared.
+Hashing a hundred thousand unchanged cases would take hours. Therefore, a stamp of each case (names, sizes, modification
+times) is stored with the hash of its content. A case with an equal stamp is unchanged. If the stamp differs, as for a
+copied dataset, the hashes are compared.
 """
 
 import hashlib

@@ -152,7 +152,7 @@ class GainModel:
 
 @dataclass(frozen=True)
 class LightRecord:
-    """How often outlines with one traffic light were poor.
+    """Frequency of poor outlines with one traffic light.
 
     Attributes:
         outlines: labelled outlines with this light. Each light is from a curve fitted to the other cases.

@@ -147,7 +147,7 @@ def required_experts(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
 def _apply_weight(
     contribution: Float[Tensor, "b c h w d"], weight: Float[Tensor, "b k *space"]
 ) -> Float[Tensor, "b c h w d"]:
-    """Apply weights in float32, whatever the expert's precision."""
+    """Apply weights in float32, independent of the expert's precision."""
     return contribution * unsqueeze_to(weight, contribution.dim())
 
 

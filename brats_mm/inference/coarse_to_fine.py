@@ -172,7 +172,7 @@ def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
 def suspicious_box(
     suspicious: Bool[Tensor, "x y z"],
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
-    """Return the box around suspicious voxels with a margin, (start, stop) per axis. None if there are none."""
+    """Return the box around suspicious voxels with a margin, (start, stop) per axis, or None for an empty mask."""
     bounds = []
     for axis, size in enumerate(suspicious.shape):
         other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)

@@ -52,7 +52,7 @@ def _mask(logits: Tensor, channels: list[int]) -> Mask:
 
 
 def _small_components(mask: Mask, smallest: float) -> Mask | None:
-    """Return the voxels of components with fewer than `smallest` voxels, except the largest. None if there are none."""
+    """Return the voxels of components with fewer than `smallest` voxels, except the largest, or None without any."""
     if not mask.any():
         return None
     box = bounding_box(mask)

@@ -144,7 +144,7 @@ def _describe(modality: Modality, files: CaseFiles | None, grid: Grid) -> str:
 
 
 def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseError | None:
-    """Return a fault if two sequences have identical images, whatever their file names."""
+    """Return a fault if two sequences have identical images, even with different file names."""
     present = ordered(volumes)
     twins = [
         f"{a.label} ({Path(files.paths[a]).name}) and {b.label} ({Path(files.paths[b]).name})"

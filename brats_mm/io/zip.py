@@ -40,7 +40,7 @@ class ZipLimits:
 
     Attributes:
         entries: maximum number of files and folders.
-        unpacked_bytes: maximum total size of the unpacked files, whatever the zip file declares.
+        unpacked_bytes: maximum total size of the unpacked files, measured while unpacking.
         file_bytes: maximum size of one unpacked file.
     """
 

@@ -139,7 +139,7 @@ def write_version(
         target.write_bytes(path.read_bytes())
     bundle = Bundle(folder)
     bundle.weights.parent.mkdir(parents=True, exist_ok=True)
-    packed = BytesIO()  # on a full disk, torch raises an error of its own
+    packed = BytesIO()  # on a full disk, torch raises its own error
     torch.save(weights, packed)
     bundle.weights.write_bytes(packed.getbuffer())
     digest = sha256_of(bundle.weights)

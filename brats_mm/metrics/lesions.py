@@ -2,8 +2,8 @@
 
 Reference components (26-neighbourhood) that touch after dilation by three voxels form one lesion. A predicted component
 is assigned to every lesion whose dilated mask it overlaps. A lesion is scored against all components assigned to it.
-Components assigned to no lesion are false positives, whatever their size. Lesions of 50 mm3 or less, and the components
-assigned to them, are not scored. If nothing is left to score, Dice is 1 and HD95 0 mm.
+Components assigned to no lesion are false positives of any size. Lesions of 50 mm3 or less, and the components assigned
+to them, are not scored. If nothing is left to score, Dice is 1 and HD95 0 mm.
 
 `lesion-wise Dice = sum of the lesions' Dice / (scored lesions + false lesions)`
 `lesion-wise HD95 = (sum of the lesions' HD95 + 374 mm x false lesions) / (scored lesions + false lesions)`

@@ -47,7 +47,7 @@ class CaseOutcome:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Number of cases in progress beside the one that is computed.
+    """Number of cases in progress besides the one being computed.
 
     Attributes:
         ahead: cases to read ahead.

@@ -39,7 +39,7 @@ class Brain:
     """An extracted brain.
 
     Attributes:
-        mask: mask of the shape of the images.
+        mask: brain mask, of the shape of the images.
         agreement: lowest Dice between the brain from a single sequence and that from all sequences.
         level: logit of the threshold. 0 is a probability of 0.5.
     """

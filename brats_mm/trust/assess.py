@@ -43,7 +43,7 @@ class RegionTrust:
 
     @property
     def action(self) -> str | None:
-        """What to do with the outline. None if nothing was segmented."""
+        """Advice on the outline. None if nothing was segmented."""
         return None if self.grade is None else outline_advice(self.grade, self.dice_interval, self.light)
 
 

@@ -39,7 +39,7 @@ def test_every_named_variable_is_read_by_its_test():
 def test_every_section_of_service_page_has_tests():
     sections = set(re.findall(r"^###? (.+)$", SERVICE, re.MULTILINE))
     table = PAGE[PAGE.index("## Guarantees of the service page") : PAGE.index("## Dependencies")]
-    part_of_another = {"Which sequence is which", "3D Slicer", "Stress tests"}  # of MONAI Label, and figures
+    part_of_another = {"Assign sequences", "3D Slicer", "Stress tests"}  # of MONAI Label, and figures
     assert [name for name in sorted(sections - part_of_another) if name not in table] == []
 
 

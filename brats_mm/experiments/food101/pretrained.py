@@ -86,7 +86,7 @@ def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
     transformers = import_transformers()
     try:
         encoder = transformers.BertModel.from_pretrained(str(folder), local_files_only=True)
-    except Exception as error:  # the library raises types of its own and of torch
+    except Exception as error:  # the library raises its own exception types and those of torch
         raise BundleError(
             f"{folder} contains no BERT model ({first_line(error)}). Set --bert_folder to a local folder with "
             "config.json and weights."

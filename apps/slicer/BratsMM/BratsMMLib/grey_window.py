@@ -1,4 +1,4 @@
-"""Which intensities of an image to draw black and white: the same window as in all other outputs."""
+"""Choose the intensities of an image to draw black and white, as in all other outputs."""
 
 from __future__ import annotations
 
