@@ -9,7 +9,7 @@
     |   `-- OutputError       results cannot be written
     |-- BundleError           a model bundle is missing or incomplete, or its weights do not match their hash
     |-- TrainingError         training cannot continue: non-finite loss, or a checkpoint that does not fit
-    |-- ResourceError         this machine has too little memory for the settings
+    |-- ResourceError         this machine has too little memory or temporary disk space
     `-- Cancelled             the caller asked to stop
 
 Catch `InputError` for errors that the user can fix. Catch `BratsMMError` at the boundary (command line, service).
@@ -53,7 +53,7 @@ class TrainingError(BratsMMError):
 
 
 class ResourceError(BratsMMError):
-    """The machine's memory is too small for the settings."""
+    """The machine's memory or temporary disk space is too small."""
 
 
 class Cancelled(BratsMMError):  # noqa: N818 (not an error: the user requested it)

@@ -369,7 +369,9 @@ def _reasons(ignored: Mapping[str, str]) -> str:
     reasons_by_file = {
         name: reason
         for name, reason in ignored.items()
-        if known_format(name) == reason or (image_suffix(name) and _is_informative(reason))
+        if known_format(name) == reason
+        or (image_suffix(name) and _is_informative(reason))
+        or (reason == unreadable_reason(name) and modalities_in_name(Path(name).name))
     }
     return ". ".join(
         f"{name} cannot be used: {reason}" for name, reason in list(reasons_by_file.items())[:_SHOWN_REASONS]

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.domain.label_map import Mask, integer_labels, regions_from_labels
 from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_values
 from brats_mm.domain.lattice import match_lattice, place_voxels
@@ -79,9 +80,9 @@ def _shown(grid: Grid) -> str:
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read voxels and affine in any image format, with the same checks as for images."""
+    """Read voxels and affine in any image format, with the same checks as for images. NaN around the labels is 0."""
     try:
         volume = read_stored(path)
     except VolumeError as error:
         raise VolumeError(f"Could not read the label map. {error}") from error
-    return volume.data, volume.grid.affine
+    return fill_nan_background(volume.data)[0], volume.grid.affine

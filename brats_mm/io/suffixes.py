@@ -34,9 +34,14 @@ _UNREADABLE = {
         ".nii.zip",
     ): "its compression is not supported: compress it with gzip (.nii.gz)",
     (".mnc", ".mnc2"): f"it is a MINC file: {_CONVERT}, for example with mnc2nii",
-    (".par", ".rec", ".v", ".gipl", ".gipl.gz", ".vtk", ".vti", ".fdf", ".spr", ".hv", ".cub", ".nrrd.gz", ".mat"): (
-        f"its format is not supported: {_CONVERT}"
+    (
+        *(".par", ".rec", ".v", ".gipl", ".gipl.gz", ".vtk", ".vti", ".fdf", ".spr", ".hv", ".cub", ".nrrd.gz", ".mat"),
+        *(".mif", ".mif.gz", ".mih", ".nia", ".nia.gz", ".vmr", ".npy", ".npz", ".h5", ".hdf5", ".pt", ".pth", ".pkl"),
+    ): f"its format is not supported: {_CONVERT}",
+    (".part", ".partial", ".filepart", ".crdownload", ".download", ".aria2"): (
+        "its download is incomplete: download it again"
     ),
+    (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"): "it is an archive: unpack it",
     (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"): "it is a picture, not a volume",
     VOXEL_SUFFIXES: "it contains voxels without a header",
 }

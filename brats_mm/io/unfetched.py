@@ -23,6 +23,8 @@ def is_unfetched(path: Path) -> bool:
     if is_broken_link(path):
         return True
     try:
+        if not path.is_file():  # opening a pipe would wait for a writer
+            return False
         with path.open("rb") as stream:
             return is_pointer(stream.read(LONGEST_POINTER + 1))
     except OSError:

@@ -67,6 +67,8 @@ class Unpacked:
 def is_zip(path: Path) -> bool:
     """Return whether a file starts like a zip file."""
     try:
+        if not path.is_file():  # opening a pipe would wait for a writer
+            return False
         with path.open("rb") as stream:
             return stream.read(2) == b"PK"
     except OSError:

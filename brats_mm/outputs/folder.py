@@ -53,7 +53,7 @@ class OutputFolder:
     replaced at the end. Other files in the folder are kept. After an error, the folder is unchanged.
 
     Raises:
-        OutputError: the folder cannot be created or written, or the block raised an `OSError`.
+        OutputError: the folder cannot be created or written, or the block raised an `OSError` about it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +89,7 @@ class OutputFolder:
                 with output_errors(self.path):
                     self._commit()
                 self._made = []
-            elif isinstance(error, OSError):
+            elif isinstance(error, OSError) and _is_about(error, self.path):
                 raise output_error(self.path, error) from error
         finally:
             self._discard()
@@ -125,6 +125,15 @@ class OutputFolder:
         for folder in self._made:
             with suppress(OSError):  # not empty, or never created
                 folder.rmdir()
+
+
+def _is_about(error: OSError, folder: Path) -> bool:
+    """Return whether an error concerns a folder: it names a path in it or none, and is no limit of the process."""
+    if error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN):
+        return False
+    names = [name for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]
+    paths = [Path(os.fsdecode(name)).absolute() for name in names]
+    return not paths or any(path.is_relative_to(folder.absolute()) for path in paths)
 
 
 def delete_abandoned(path: Path) -> None:

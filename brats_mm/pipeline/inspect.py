@@ -17,11 +17,12 @@ from brats_mm.io.dicom.series import Series
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_header
 from brats_mm.pipeline.dicom_study import SeriesOverrides, grids_agree, study_warnings
-from brats_mm.pipeline.load import is_dicom_folder, open_input, reject_bids
+from brats_mm.pipeline.load import access_errors, is_dicom_folder, open_input, reject_bids
 
 DIGITS = 3
 
 
+@access_errors()
 def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[str, Any]:
     """Inspect a folder or zip of DICOM or NIfTI files.
 

@@ -1,9 +1,10 @@
 """Load a case. Only this module distinguishes files, folders, zips, DICOM and images in memory."""
 
+import errno
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from brats_mm.domain.case import Case, CaseFiles, Scans
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.volume import Volume
-from brats_mm.errors import CaseError, InputError, OptionError
+from brats_mm.errors import CaseError, InputError, OptionError, ResourceError
 from brats_mm.io.case import read_scans
 from brats_mm.io.case_files import is_four_dimensional
 from brats_mm.io.dicom.header import is_dicom
@@ -54,6 +55,20 @@ class Loaded:
     series: Availability = frozenset()
 
 
+@contextmanager
+def access_errors() -> Iterator[None]:
+    """Raise an `OSError` about a path of the input as a `CaseError`, so that it is not taken for one of the output."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+            raise
+        raise CaseError(
+            f"{error.filename} could not be accessed: {error.strerror or error}. Check the path and its permissions."
+        ) from error
+
+
+@access_errors()
 def load(request: SegmentRequest) -> Loaded:
     """Read the sequences of a request's input.
 
@@ -150,22 +165,43 @@ def open_input(path: Path) -> Iterator[Path]:
     Raises:
         CaseError: the path does not exist, or is a file of an unsupported type.
         ZipError: the zip is damaged, unsafe or too large.
+        ResourceError: the temporary folder is full or cannot be used.
     """
     check_input(path)
     if path.is_dir():
         yield path
     elif is_zip(path):
-        with tempfile.TemporaryDirectory(prefix="brats-mm-") as temporary:
-            folder = Path(temporary) / (path.stem or "case")
-            try:
-                yield unpack(path, folder).folder
-            except InputError as error:  # the user knows the zip, not the temporary folder
-                raise type(error)(str(error).replace(str(folder), str(path))) from error
+        with _unpacked(path) as folder:
+            yield folder
     elif path.name.upper() == "DICOMDIR":
         yield path.parent
     else:
         problem = "is one DICOM file" if is_dicom(path) else "is a file, but not a zip file"
         raise CaseError(f"{path} {problem}. Provide the folder of one case, or single files, for example --t1ce FILE.")
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    """Yield the temporary folder of a zip's content. Messages name the zip instead of that folder.
+
+    Raises:
+        ResourceError: the temporary folder is full or cannot be used.
+        ZipError: the zip is damaged, unsafe or too large.
+    """
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="brats-mm-"))
+            folder = Path(temporary) / (path.stem or "case")
+            unpacked = unpack(path, folder)
+        except OSError as error:
+            raise ResourceError(
+                f"{path} could not be unpacked into the temporary folder: {error.strerror or error}. Free space, or "
+                "set TMPDIR to a folder on another disk."
+            ) from error
+        try:
+            yield unpacked.folder
+        except InputError as error:
+            raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 
 def is_dicom_folder(folder: Path) -> bool:

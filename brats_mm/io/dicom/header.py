@@ -90,6 +90,8 @@ def _read(stream: _HeaderStream, path: Path, *, force: bool) -> FileHeader:
 def is_dicom(path: Path) -> bool:
     """Return whether a file looks like DICOM by its first bytes."""
     try:
+        if not path.is_file():  # opening a pipe would wait for a writer
+            return False
         with path.open("rb") as stream:
             head = stream.read(132)
     except OSError:

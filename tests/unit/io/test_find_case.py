@@ -1,12 +1,16 @@
 """The sequences of the files in a folder are recognised."""
 
 import json
+import os
 
 import pytest
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError
 from brats_mm.io.case import explicit_case, find_case
+from brats_mm.io.dicom.header import is_dicom
+from brats_mm.io.unfetched import is_unfetched
+from brats_mm.io.zip import is_zip
 
 T1, T1CE, T2, FLAIR = Modality
 
@@ -293,3 +297,31 @@ def test_registered_image_without_report_is_an_image(tmp_path):
     (tmp_path / "registered_flair.nii.gz").touch()
 
     assert [m.value for m in find_case(tmp_path).paths] == ["flair"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("t1.mif", "its format is not supported"),
+        ("t1.npy", "its format is not supported"),
+        ("t1.nii.gz.part", "its download is incomplete"),
+        ("t1.tar.gz", "it is an archive"),
+        ("t1.unknown", "it is not a volume file"),
+        ("t1", "it is not a volume file"),
+    ],
+)
+def test_reason_is_the_format_where_the_name_is_right(tmp_path, name, reason):
+    with pytest.raises(CaseError) as caught:
+        find_case(folder_of(tmp_path, name))
+    assert f"{name} cannot be used: {reason}" in str(caught.value)
+    assert "must contain the sequence" not in str(caught.value)
+
+
+def test_named_pipe_is_never_opened(tmp_path):
+    """Opening a pipe would wait for a writer for ever."""
+    os.mkfifo(tmp_path / "t1.nii.gz")
+    with pytest.raises(CaseError, match=r"t1\.nii\.gz cannot be used: it is not a regular file"):
+        find_case(tmp_path)
+    assert not is_unfetched(tmp_path / "t1.nii.gz")
+    assert not is_zip(tmp_path / "t1.nii.gz")
+    assert not is_dicom(tmp_path / "t1.nii.gz")

@@ -46,3 +46,12 @@ def test_rejects_map_between_voxels_or_too_large(tmp_path, voxels):
     nib.save(nib.Nifti1Image(labels(), affine), tmp_path / "off.nii.gz")
     with pytest.raises(GridError, match=r"16 x 18 x 10 voxels, orientation LPS, offset .* instead of 16 x 18 x 10"):
         read_reference(tmp_path / "off.nii.gz", GRID)
+
+
+def test_nan_around_the_labels_is_background(tmp_path):
+    """Masking tools divide by a mask."""
+    nib.save(
+        nib.Nifti1Image(np.where(labels() == 0, np.nan, labels()).astype(np.float32), LPS), tmp_path / "nan.nii.gz"
+    )
+    actual = read_reference(tmp_path / "nan.nii.gz", GRID)
+    np.testing.assert_array_equal(actual[Region.WT], labels() > 0)
