@@ -149,7 +149,7 @@ class CaseForm {
       archive && h("p", { class: "archive" }, h("strong", {}, archive.name), ` (${bytes(archive.size)})`),
       (files.length > 0 || this.series) && this.slots(),
       this.series?.element,
-      archive && this.bids.element,
+      archive && !this.series?.isDicom() && this.bids.element,
       files.length > 0 && this.table(),
       passedOver.length > 0 && h("p", { class: "hint" }, `Not used: ${passedOver.slice(0, 8).join(", ")}${passedOver.length > 8 ? ` and ${passedOver.length - 8} more` : ""}.`),
       any && this.actions(),

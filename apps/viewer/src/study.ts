@@ -68,6 +68,11 @@ export class SeriesChoice {
     return this.sequences().length ? null : "Choose the sequence of at least one series.";
   }
 
+  /** Whether the zip holds DICOM series, and so no BIDS dataset. */
+  isDicom(): boolean {
+    return this.series().length > 0;
+  }
+
   private series(): Series[] {
     return this.inspection.studies?.[0]?.series ?? [];
   }
@@ -87,7 +92,7 @@ export class SeriesChoice {
         "tr",
         {},
         h("td", {}, h("label", { for: id, class: "file" }, name), h("small", {}, one.why || one.kind)),
-        h("td", { class: "number" }, `${one.slices} slices`, h("small", {}, `${one.spacing_mm.map((mm) => mm.toFixed(1)).join(" x ")} mm`)),
+        h("td", { class: "number" }, `${one.slices} slices`, h("small", {}, `${one.spacing_mm.map((mm) => mm.toFixed(1)).join(" × ")} mm`)),
         h("td", {}, select),
       );
     });
