@@ -431,6 +431,7 @@ def test_reports_folder_without_dicom(tmp_path: Path) -> None:
         scan(tmp_path)
 
 
+@pytest.mark.slow
 def test_folders_with_one_series_each_are_read_in_parallel(tmp_path: Path) -> None:
     """Runs in a separate process, because ITK loads modules on first use, here in several threads at once."""
     for seed, name in enumerate(("t1", "t2", "flair")):

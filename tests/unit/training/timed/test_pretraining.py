@@ -41,6 +41,7 @@ def test_sequences_outside_subset_are_hidden_and_predicted():
     assert loss.item() == pytest.approx((hidden + 9 * 32**3) / (hidden + 32**3))
 
 
+@pytest.mark.slow
 def test_reconstruction_loss_falls_and_expert_can_be_extracted():
     torch.manual_seed(0)
     expert = CrossSequenceExpert(WIDTHS)
