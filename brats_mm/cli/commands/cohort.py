@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, EXIT_OK, Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
-from brats_mm.cli.options.generate import add_options
-from brats_mm.cli.options.request import request_options
+from brats_mm.cli.options.generate import add_options, options_from
 from brats_mm.cli.output import Console
 from brats_mm.cohort.records import Layout
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.errors import OptionError
-from brats_mm.pipeline.request import SECTIONS, BidsFilter, SegmentRequest, make_request
+from brats_mm.pipeline.request import SECTIONS, BidsFilter, SegmentRequest
 
 if TYPE_CHECKING:
     from brats_mm.cohort.records import CaseTask, TaskResult
@@ -120,7 +119,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
     """
     if (options.manifest is None) == (options.input is None):
         raise OptionError("Expected one manifest. Provide a single table, BIDS dataset or folder of case folders.")
-    request = make_request(**request_options(options, *SECTIONS.values()))
+    request = SegmentRequest(**{name: options_from(options, kind) for name, kind in SECTIONS.items()})
     if options.workers < 1:
         raise OptionError(f"--workers is {options.workers}. It must be at least 1.")
     if options.layout == Layout.BIDS.value:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
-from brats_mm.cli.options.generate import add_options
-from brats_mm.cli.options.request import load_segmenter, model_options
+from brats_mm.cli.options.generate import add_options, options_from
+from brats_mm.cli.options.request import load_segmenter
 from brats_mm.cli.output import Console
 from brats_mm.domain.label_scheme import SCHEMES
 from brats_mm.domain.options import ModelOptions
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
     from brats_mm.io.labelled_cases import labelled_cases
 
-    model = model_options(options)
+    model = options_from(options, ModelOptions)
     checkpoint = EvaluationCheckpoint(options.output)
     checkpoint.check_no_overwrite(resume=options.resume, overwrite=options.overwrite)
     cases = labelled_cases(

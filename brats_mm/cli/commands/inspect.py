@@ -7,12 +7,12 @@ from typing import Any
 
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_json_option
-from brats_mm.cli.options.generate import add_options
-from brats_mm.cli.options.request import add_sequence_options, request_options, sequence_options
+from brats_mm.cli.options.generate import add_options, options_from
+from brats_mm.cli.options.request import add_sequence_options, sequence_options
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import Modality
 from brats_mm.pipeline.check import check_input
-from brats_mm.pipeline.request import BidsFilter, SegmentRequest, make_request
+from brats_mm.pipeline.request import BidsFilter, SegmentRequest
 
 _LONGEST = 34
 
@@ -44,9 +44,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.inspect import inspect_input
 
     series = {Modality(name): text for name, text in sequence_options(options).items()}
-    inspection = inspect_input(
-        options.path, SeriesOverrides(series, options.study, make_request(**request_options(options, BidsFilter)).bids)
-    )
+    inspection = inspect_input(options.path, SeriesOverrides(series, options.study, options_from(options, BidsFilter)))
     if inspection["kind"] == "DICOM":
         for study in inspection["studies"]:
             _print_study(study, console)

@@ -1,16 +1,16 @@
 """`brats-mm segment`: segment one case from its available sequences."""
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INPUT, EXIT_OK, Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
-from brats_mm.cli.options.generate import add_options
+from brats_mm.cli.options.generate import add_options, options_from
 from brats_mm.cli.options.request import (
     add_sequence_options,
     load_segmenter,
     print_loaded,
-    request_options,
     sequence_options,
 )
 from brats_mm.cli.output import Console
@@ -64,9 +64,9 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
     """
     if options.case is not None and options.input is not None:
         raise OptionError(f"Two inputs were given, {options.case} and --input {options.input}. Specify only one.")
-    values = request_options(options, SegmentRequest, *SECTIONS.values())
     source = _channels(options) or options.case or options.input
-    return make_request(source, options.output, **values, **sequence_options(options))
+    request = make_request(source, options.output, study=options.study, **sequence_options(options))
+    return replace(request, **{name: options_from(options, kind) for name, kind in SECTIONS.items()})
 
 
 def _channels(options: argparse.Namespace) -> "CaseFiles | None":

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.generate import add_options, options_from
-from brats_mm.cli.options.request import model_options
 from brats_mm.cli.options.service import add_data_option, service_package
 from brats_mm.cli.output import Console
 from brats_mm.domain.options import ModelOptions
@@ -91,7 +90,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         oidc=options_from(options, OidcSettings) if options.oidc_issuer else None,
         uploads=options_from(options, UploadLimits),
         queue=options_from(options, QueueLimits),
-        worker=options_from(options, WorkerSettings, model=model_options(options)),
+        worker=options_from(options, WorkerSettings, model=options_from(options, ModelOptions)),
         learning=replace(learning, minutes=min(learning.minutes, learning.longest_minutes)),
         retention=options_from(options, Retention),
     )

@@ -64,7 +64,10 @@ def options_from(arguments: argparse.Namespace, kind: type[Kind], **values: Any)
 def _in_field(value: Any, option: Option) -> Any:
     if isinstance(value, list):
         return tuple(value)
-    return value if option.offer.unit == 1 else option.kind(value * option.offer.unit)
+    if option.offer.unit != 1:
+        return option.kind(value * option.offer.unit)
+    enum = next((kind for kind in _kinds(option) if isinstance(kind, type) and issubclass(kind, Enum)), None)
+    return value if enum is None or value is None else enum(value)
 
 
 def _add(target: Any, option: Option) -> None:
@@ -112,9 +115,12 @@ def _add(target: Any, option: Option) -> None:
         )
 
 
+def _kinds(option: Option) -> tuple[Any, ...]:
+    return get_args(option.kind) or (option.kind,)
+
+
 def _type_of(option: Option) -> type:
-    kinds = get_args(option.kind) or (option.kind,)
-    return next((kind for kind in kinds if kind in (int, float, Path)), str)
+    return next((kind for kind in _kinds(option) if kind in (int, float, Path)), str)
 
 
 def _in_unit(default: Any, unit: float | int) -> Any:

@@ -1,11 +1,11 @@
 """Command-line options of a request. Imports nothing heavy."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.options import ModelOptions, options_of
+from brats_mm.domain.options import ModelOptions
 from brats_mm.domain.sequence_names import modality_named
 
 if TYPE_CHECKING:
@@ -28,27 +28,10 @@ def add_sequence_options(parser: argparse.ArgumentParser, metavar: str, help: st
         parser.add_argument(f"--{modality.value}", *aliases, metavar=metavar, help=help.format(sequence=modality.label))
 
 
-def request_options(options: argparse.Namespace, *kinds: type) -> dict[str, Any]:
-    """Return the parsed options of request classes by name, for `make_request`."""
-    names = [option.name for kind in kinds for option in options_of(kind) if hasattr(options, option.name)]
-    return {name: getattr(options, name) for name in names}
-
-
 def sequence_options(options: argparse.Namespace) -> dict[str, str]:
     """Return the given values of the sequence options."""
     values = {modality.value: getattr(options, modality.value) for modality in MODALITIES}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def model_options(options: argparse.Namespace) -> ModelOptions:
-    """Return the model options.
-
-    Raises:
-        OptionError: an option has an invalid value.
-    """
-    from brats_mm.pipeline.request import make_request
-
-    return make_request(**request_options(options, ModelOptions)).model
 
 
 def load_segmenter(model: ModelOptions, console: Console) -> "Segmenter":
