@@ -24,7 +24,6 @@ from brats_mm.networks.mixing import available_by_content
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
 from brats_mm.training.timed.packing import PackedCase
-from brats_mm.training.timed.sampling import has_little_enhancement
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +140,7 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
             self.share.share_memory_()  # type: ignore[no-untyped-call]
         self._cases, self._crops, self._settings, self._seed = cases, crops, settings, seed
         boost = settings.enhancement_boost
-        self._boosts = np.array([boost if boost > 1 and has_little_enhancement(case) else 1.0 for case in cases])
+        self._boosts = np.array([boost if boost > 1 and case.has_little_enhancement else 1.0 for case in cases])
         frequencies = np.asarray(weights, np.float64) * self._boosts
         self._frequencies = frequencies / frequencies.sum()
 

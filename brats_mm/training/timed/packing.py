@@ -21,6 +21,9 @@ CLIP_PERCENTILE = 99.95
 CENTRES_PER_KIND = 20_000
 """Maximum number of crop centres per kind of tissue."""
 
+LITTLE_ENHANCEMENT_MM3 = 5000
+"""Enhancing tumours below this volume count as small."""
+
 
 @dataclass(frozen=True, eq=False)
 class PackedCase:
@@ -43,6 +46,12 @@ class PackedCase:
     available: npt.NDArray[np.bool_]
     labels: npt.NDArray[np.uint8]
     centres: tuple[npt.NDArray[np.int32], ...]
+
+    @property
+    def has_little_enhancement(self) -> bool:
+        """Whether a case at 1 mm has a tumour core with less enhancing tumour than `LITTLE_ENHANCEMENT_MM3`."""
+        core, enhancing = (int(np.count_nonzero(self.labels >= value)) for value in (2, 3))
+        return core > 0 and enhancing < LITTLE_ENHANCEMENT_MM3
 
 
 def preprocessing(spacing_mm: float, *, labelled: bool = True) -> Compose:

@@ -7,8 +7,7 @@ import pytest
 
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.loop import CropStream, LoopSettings
-from brats_mm.training.timed.packing import PackedCase
-from brats_mm.training.timed.sampling import LITTLE_ENHANCEMENT_MM3, has_little_enhancement
+from brats_mm.training.timed.packing import LITTLE_ENHANCEMENT_MM3, PackedCase
 
 
 def case(core: int, enhancing: int) -> PackedCase:
@@ -31,7 +30,7 @@ def case(core: int, enhancing: int) -> PackedCase:
     ],
 )
 def test_little_enhancement_needs_a_core_and_less_than_limit(core, enhancing, little):
-    assert has_little_enhancement(case(core, enhancing)) is little
+    assert case(core, enhancing).has_little_enhancement is little
 
 
 def test_boost_acts_on_views_with_t1ce_only():
