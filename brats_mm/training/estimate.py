@@ -31,6 +31,7 @@ UNMEASURED = {
     "mlflow": None,
     "progress_bar": False,
     "epochs": 1,
+    "steps_per_epoch": None,
     "val_interval": 1,
     "warmup_epochs": 0,
     "num_workers": 0,
@@ -65,7 +66,8 @@ class Amount:
 
     Attributes:
         training_cases, validation_cases: number of cases.
-        batch_size, epochs, val_interval, num_workers: settings of the training.
+        batch_size, epochs, val_interval, num_workers, steps: settings of the training. Without `steps`, an epoch
+            draws every case once.
     """
 
     training_cases: int
@@ -74,11 +76,12 @@ class Amount:
     epochs: int
     val_interval: int
     num_workers: int
+    steps: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of steps of an epoch."""
-        return math.ceil(self.training_cases / self.batch_size)
+        return self.steps or math.ceil(self.training_cases / self.batch_size)
 
 
 def hours_of(amount: Amount, measured: Measurement) -> float:
@@ -146,10 +149,11 @@ def estimate(
             len(checked.training),
             len(checked.validation),
             *(int(values[key]) for key in ("batch_size", "epochs", "val_interval", "num_workers")),
+            values.get("steps_per_epoch"),
         )
         document["trainings"][name] = {
             "window": values["window"],
-            **asdict(amount),
+            **{name: value for name, value in asdict(amount).items() if name != "steps"},
             "steps_per_epoch": amount.steps_per_epoch,
             **asdict(measured[stage]),
             "hours": hours_of(amount, measured[stage]),

@@ -17,6 +17,12 @@ def test_epoch_includes_incomplete_last_batch() -> None:
     assert Amount(9, 1, batch_size=4, epochs=1, val_interval=1, num_workers=0).steps_per_epoch == 3
 
 
+def test_steps_per_epoch_may_be_set() -> None:
+    amount = Amount(9, 1, batch_size=4, epochs=10, val_interval=20, num_workers=0, steps=7)
+    assert amount.steps_per_epoch == 7
+    assert hours_of(amount, _measured()) == pytest.approx(10 * 7 * 2.0 / 3600)
+
+
 @pytest.mark.parametrize(
     ("measured", "workers", "seconds"),
     [
