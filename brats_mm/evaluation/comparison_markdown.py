@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brats_mm.domain.availability import describe, subset_name
+from brats_mm.evaluation.markdown import model_label
 from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
 from brats_mm.evaluation.tables import IN_MILLIMETRES
 from brats_mm.outputs.markdown import NOTHING, table
@@ -14,9 +15,9 @@ def comparison_markdown(document: Mapping[str, Any]) -> str:
     a, b = document["a"], document["b"]
     parts = [
         "# Comparison of two evaluations",
-        f"A: {a['folder']} ({a['model']['name']} {a['model']['version']}). B: {b['folder']} ({b['model']['name']} "
-        f"{b['model']['version']}). {document['cases']} cases in both. Difference: {document['difference']}; interval: "
-        f"{document['interval']}; test: {document['test']}.",
+        f"A: {a['folder']} ({model_label(a['model'])}). B: {b['folder']} ({model_label(b['model'])}). "
+        f"{document['cases']} cases in both. Difference: {document['difference']}; interval: {document['interval']}; "
+        f"test: {document['test']}.",
         "## Means over subsets",
         "In percent; HD95 in millimetres.",
         _means(document),

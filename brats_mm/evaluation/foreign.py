@@ -12,6 +12,7 @@ from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.prediction import NO_IMPORTANCE, ModelIdentity, Prediction, Run
 from brats_mm.errors import CaseError
 from brats_mm.evaluation.case import SetPredictor
+from brats_mm.evaluation.markdown import UNKNOWN
 from brats_mm.io.reference_labels import read_reference
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -36,7 +37,7 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
     """
     if not folder.is_dir():
         raise CaseError(f"There is no folder {folder}. Set --predictions to a folder with one label map per case.")
-    model = ModelIdentity(name or folder.resolve().name, "unknown", "", 0)
+    model = ModelIdentity(name or folder.resolve().name, UNKNOWN, "", 0)
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         maps = [(subset, path) for subset in subsets if (path := _map_of(folder, case, subset)) is not None]

@@ -20,16 +20,20 @@ from brats_mm.outputs.markdown import NOTHING, figure, table
 BESIDE = Protocol.THREE_FOLD_2018
 """Protocol of the published tables shown for comparison."""
 
+UNKNOWN = "unknown"
+"""Version of a program whose predictions are scored."""
+
 METHODS = ("RFNet", "GSS", "DeMoSeg")
 
 
 def markdown_of(document: Mapping[str, Any]) -> str:
     """Render an evaluation's summary document as Markdown."""
     model = document["model"]
+    weights = str(model["weights_sha256"])[:12]
     parts = [
         "# Evaluation with missing sequences",
         f"{document['disclaimer']}",
-        f"Model {model['name']} {model['version']} (weights {str(model['weights_sha256'])[:12]}), cases: "
+        f"Model {model_label(model)}{f' (weights {weights})' if weights else ''}, cases: "
         f"{document['cases']}. {document['empty_policy']['sentence']} (Policy `{document['empty_policy']['name']}`.)",
         _failed(document),
         "## Dice of each subset, in percent",
@@ -52,6 +56,11 @@ def markdown_of(document: Mapping[str, Any]) -> str:
         "\n".join(f"- **{name}**: {text}" for name, text in document["definitions"].items()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def model_label(model: Mapping[str, Any]) -> str:
+    """Return name and version of an evaluated model. Predictions of other programs have no known version."""
+    return f"{model['name']}" if model["version"] == UNKNOWN else f"{model['name']} {model['version']}"
 
 
 def _sets(document: Mapping[str, Any]) -> str:

@@ -78,6 +78,7 @@ def test_command_scores_label_maps_and_reports_missing_ones(
     arguments = ["evaluate", str(cases), "-o", str(tmp_path / "out"), "--no-plots"]
     assert main([*arguments, "--predictions", str(tmp_path / "other")]) == 0
     assert (tmp_path / "out" / "cases.csv").is_file()
+    assert "\nModel other, cases: 1. " in (tmp_path / "out" / "summary.md").read_text()
     assert main([*arguments, "--overwrite", "--predictions", str(cases)]) == 2
     assert "has no prediction of one" in capsys.readouterr().err
     with pytest.raises(CaseError, match="no folder"):

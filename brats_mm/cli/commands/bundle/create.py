@@ -103,7 +103,7 @@ def _print_calibration(created: "CreatedBundle", console: Console, *, confidence
             gain, left_out = created.calibration.gains[region], created.calibration.left_out_gains.get(region)
             cross_validated = "" if left_out is None else f" ({100 * left_out:+.1f} in cross-validation)"
             console.say(
-                f"{region.value.upper()}: logits lowered by {offset:+.2f}, "
+                f"{region.value.upper()}: logits {'lowered' if offset >= 0 else 'raised'} by {abs(offset):.2f}, "
                 f"mean Dice {100 * gain:+.1f} points{cross_validated}"
             )
     if created.subsets is not None:
