@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -36,15 +37,25 @@ class Rule:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _whole(low: int) -> Rule:
-    return Rule(lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= low, f"{low} or more")
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _whole(low: int, *, optional: bool = False) -> Rule:
+    words = f"a whole number, {low} or more" + (", or null" if optional else "")
+    return Rule(lambda value: (optional and value is None) or (_is_whole(value) and value >= low), words)
 
 
 def _between(low: float | int, high: float | int, words: str) -> Rule:
     return Rule(lambda value: _number(value) and low <= value <= high, words)
+
+
+def _at_least_zero(words: str = "0 or more") -> Rule:
+    return Rule(lambda value: _number(value) and value >= 0, words)
 
 
 _SIDES = Rule(
@@ -58,23 +69,28 @@ _SIDES = Rule(
 
 RULES: dict[str, Rule] = {
     "epochs": _whole(1),
+    "steps_per_epoch": _whole(1, optional=True),
     "val_interval": _whole(1),
     "batch_size": _whole(1),
     "pairs": _whole(1),
+    "views": _whole(1),
     "num_workers": _whole(0),
     "warmup_epochs": _whole(0),
     "patience": _whole(0),
     "supervised_levels": _whole(1),
-    "seed": Rule(lambda value: isinstance(value, int), "an integer"),
+    "projected_scales": _whole(0),
+    "seed": Rule(lambda value: _is_whole(value) and 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
     "learning_rate": Rule(lambda value: _number(value) and value > 0, "above 0"),
     "spacing_mm": _between(0.2, 10, "a voxel size from 0.2 to 10 mm"),
-    "ranking_weight": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
-    "clip_norm": Rule(lambda value: _number(value) and value >= 0, "0 or more (0 disables clipping)"),
-    "weight_decay": Rule(lambda value: _number(value) and value >= 0, "0 or more"),
+    "ranking_weight": _at_least_zero(),
+    "alignment_weight": _at_least_zero(),
+    "clip_norm": _at_least_zero("0 or more (0 disables clipping)"),
+    "weight_decay": _at_least_zero(),
     "cache_rate": _between(0, 1, "a fraction from 0 to 1"),
     "transplant_prob": Rule(
         lambda value: value is None or (_number(value) and 0 <= value <= 1), "a fraction from 0 to 1"
     ),
+    "drop_prob": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1"),
     "ema_decay": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1 (0 disables averaging)"),
     "window": _SIDES,
     "validation_window": _SIDES,
@@ -97,12 +113,55 @@ def check_settings(stage: str) -> None:
     check_names(config, _names_in(Path(workflow.parser.get_parsed_content("bundle_root")) / "configs"))
     values = {name: workflow.parser.get_parsed_content(name) for name in RULES if name in config}
     check_values(values, gated=stage == "mixture")
+    if values.get("val_interval", 0) > values.get("epochs", math.inf):
+        logger.warning(
+            "val_interval is %d but epochs is %d, so nothing is validated and only the last weights are kept.",
+            *(values["val_interval"], values["epochs"]),
+        )
+
+
+def check_overrides(settings: Mapping[str, Any], configs: Path, files: Collection[Path] = (), *, gated: bool) -> None:
+    """Check settings before any library is loaded. `check_settings` checks the merged config later.
+
+    Args:
+        settings: entries to merge into the configs of a bundle.
+        configs: the `configs` folder of the bundle.
+        files: further config files to merge. Only JSON files are checked.
+        gated: see `check_values`.
+
+    Raises:
+        OptionError: a name is in none of the configs, or a value is invalid.
+    """
+    contents = [_read(path) for path in files if path.suffix == ".json"]
+    if len(contents) == len(files):
+        known_names = _names_in(configs).union(ENTRY_POINTS, *contents)
+        _raise_unknown([name for name in settings if _top_level(name) not in known_names], known_names)
+    merged = {name: value for entries in (*contents, settings) for name, value in entries.items()}
+    check_values({name: value for name, value in merged.items() if not _is_reference(value)}, gated=gated)
+
+
+def _top_level(name: str) -> str:
+    return name.removeprefix("+").split("::")[0].split("#")[0]
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("$", "@", "%"))
 
 
 def _names_in(configs: Path) -> frozenset[str]:
     """Return the entries of all configs of a bundle, which are valid even if a stage or method ignores them."""
     files = [*configs.glob("*.json"), *configs.glob("methods/*.json")]
-    return frozenset(name for path in files for name in json.loads(path.read_text(encoding="utf-8")))
+    return frozenset(name for path in files for name in _read(path))
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"The config {path} cannot be read ({error}). Correct it.") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"The config {path} is not a JSON object. Write settings as keys and values.")
+    return content
 
 
 def check_names(config: Mapping[str, Any], extra_names: Collection[str] = ()) -> None:
@@ -121,12 +180,15 @@ def check_names(config: Mapping[str, Any], extra_names: Collection[str] = ()) ->
         for key in config
         if key in ENTRY_POINTS or key in extra_names or re.search(rf"[@%]{re.escape(key)}\b", text)
     ]
-    unknown = [key for key in config if key not in known_names and not key.startswith("_")]
-    if unknown:
-        messages = []
-        for name in unknown:
-            near = get_close_matches(name, known_names, n=1)
-            messages.append(f"{name} (did you mean {near[0]}?)" if near else name)
+    _raise_unknown([key for key in config if key not in known_names and not key.startswith("_")], known_names)
+
+
+def _raise_unknown(unknown: Collection[str], known_names: Collection[str]) -> None:
+    messages = []
+    for name in unknown:
+        near = get_close_matches(name, known_names, n=1)
+        messages.append(f"{name} (did you mean {near[0]}?)" if near else name)
+    if messages:
         raise OptionError(f"Unknown settings: {', '.join(messages)}. docs/training.md lists the settings.")
 
 
@@ -152,8 +214,3 @@ def check_values(values: Mapping[str, Any], *, gated: bool = False) -> None:
         )
     if violations:
         raise OptionError(f"{'; '.join(violations)}. Correct the settings, and start again.")
-    if values.get("val_interval", 0) > values.get("epochs", float("inf")):
-        logger.warning(
-            "val_interval is %d but epochs is %d, so nothing is validated and only the last weights are kept.",
-            *(values["val_interval"], values["epochs"]),
-        )

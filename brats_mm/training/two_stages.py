@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BratsMMError, OptionError, TrainingError, first_line
 from brats_mm.io.bundle import Bundle, training_configs
+from brats_mm.training.settings import check_overrides
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,18 @@ def with_workflow(files: Sequence[str], settings: Mapping[str, Any], use: Callab
         del workflow
         gc.collect()
     return result
+
+
+def check_plan(bundle: Bundle, plan: Plan) -> None:
+    """Check the stage, modalities, configs and settings of a plan before any heavy library is loaded.
+
+    Raises:
+        OptionError: one of them is unknown or invalid.
+    """
+    runs = [name for name, _, _ in trainings(bundle, plan)]
+    configs = bundle.root / "configs"
+    files = [_config_file(name, configs) for name in plan.configs]
+    check_overrides(plan.settings, configs, files, gated="mixture" in runs)
 
 
 def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict[str, Any]]]:

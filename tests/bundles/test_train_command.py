@@ -56,7 +56,7 @@ def test_one_command_trains_four_experts_and_mixture(
     ("settings", "message"),
     [
         (["leaning_rate=0.1"], "error: Unknown settings: leaning_rate (did you mean learning_rate?)"),
-        (["epochs=0"], "error: epochs is 0 but must be 1 or more"),
+        (["epochs=0"], "error: epochs is 0 but must be a whole number, 1 or more"),
         (["precision=float16"], "error: float16 needs a CUDA device"),
         (["epochs"], "error: Expected NAME=VALUE, such as epochs=100, got 'epochs'."),
     ],

@@ -129,7 +129,7 @@ def test_resume_applies_new_learning_rate_from_first_epoch(cases: Path, tiny: di
     [
         ({"leaning_rate": 0.1}, r"Unknown settings: leaning_rate \(did you mean learning_rate\?\)"),
         ({"epoch": 3}, r"epoch \(did you mean epochs\?\)"),
-        ({"epochs": 0}, "epochs is 0 but must be 1 or more"),
+        ({"epochs": 0}, "epochs is 0 but must be a whole number, 1 or more"),
         ({"learning_rate": -1}, "learning_rate is -1 but must be above 0"),
         ({"window": [30, 32, 32]}, "window is .* but must be three multiples of 16"),
         ({"window": [32, 32, 32]}, "the gate needs a side above 32"),

@@ -14,6 +14,7 @@ from brats_mm.cli.options.training import (
 )
 from brats_mm.cli.output import Console
 from brats_mm.domain.label_scheme import SCHEMES
+from brats_mm.domain.number_range import FOLDS, SEED, check_numbers
 
 
 def add(commands: Commands) -> None:
@@ -52,6 +53,12 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm cross-validate` and return its exit code."""
+    check_numbers(options, {"folds": FOLDS, "seed": SEED})
+    bundle = selected_bundle(options)
+    settings, configs = parse_settings(options), tuple(options.config)
+    from brats_mm.training.two_stages import Plan, check_plan
+
+    check_plan(bundle, Plan(options.dataset, options.output, configs=configs, settings=settings))
     from brats_mm.experiments.cross_validation import CrossValidation, cross_validate
 
     plan = CrossValidation(
@@ -61,8 +68,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         options.seed,
         options.datalist,
         options.labels,
-        tuple(options.config),
-        parse_settings(options),
+        configs,
+        settings,
         options.device,
         options.split,
     )
@@ -70,7 +77,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     with training_output(options):
         try:
             result = cross_validate(
-                selected_bundle(options),
+                bundle,
                 plan,
                 on_stage=lambda name, resolved, changed: show_settings(console, name, resolved, changed),
                 on_step=console.say,

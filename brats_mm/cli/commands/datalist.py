@@ -8,6 +8,7 @@ from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.output import Console
 from brats_mm.domain.label_scheme import SCHEMES, LabelScheme
+from brats_mm.domain.number_range import FOLDS, SEED, check_numbers
 
 
 def add(commands: Commands) -> None:
@@ -36,7 +37,7 @@ def add(commands: Commands) -> None:
         metavar="CASE",
         help="names of validation cases, or a fraction of the patients such as 0.2 (default: 0.2)",
     )
-    parser.add_argument("--folds", type=int, default=0, metavar="K", help="write K lists for cross-validation")
+    parser.add_argument("--folds", type=int, metavar="K", help="write K lists for cross-validation")
     parser.add_argument(
         "--split",
         nargs="*",
@@ -62,10 +63,11 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm datalist` and return its exit code."""
+    check_numbers(options, {"folds": FOLDS, "seed": SEED})
     from brats_mm.data.training_gaps import parse_shares
     from brats_mm.pipeline.datalists import Division, write_datalists
 
-    division = Division(tuple(options.validation), options.folds, tuple(options.split), options.seed)
+    division = Division(tuple(options.validation), options.folds or 0, tuple(options.split), options.seed)
     datalists = write_datalists(
         options.dataset,
         options.output,

@@ -6,6 +6,16 @@ from pathlib import Path
 from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command
 from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, selected_bundle
 from brats_mm.cli.output import Console
+from brats_mm.domain.number_range import ABOVE_ZERO, FROM_ONE, OPEN_SHARE, SEED, ZERO_OR_MORE, check_numbers
+
+_NUMBERS = {
+    "minutes": ABOVE_ZERO,
+    "epochs": FROM_ONE,
+    "expert_share": OPEN_SHARE,
+    "seeds": SEED,
+    "cores": ABOVE_ZERO,
+    "gpus": ZERO_OR_MORE,
+}
 
 
 def add(commands: Commands) -> None:
@@ -48,13 +58,10 @@ def add(commands: Commands) -> None:
     budget.add_argument(
         "--minutes",
         type=float,
-        default=0.0,
         metavar="N",
         help="training time per method and seed, including its experts",
     )
-    budget.add_argument(
-        "--epochs", type=int, default=0, metavar="N", help="epochs per method and seed, including its experts"
-    )
+    budget.add_argument("--epochs", type=int, metavar="N", help="epochs per method and seed, including its experts")
     parser.add_argument(
         "--expert-share",
         type=float,
@@ -83,6 +90,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm experiment` and return its exit code."""
+    check_numbers(options, _NUMBERS)
     from brats_mm.experiments.comparison.methods import read_methods
 
     template = selected_bundle(options)
@@ -97,7 +105,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.experiments.comparison.run import Data, Outcome, perform_all, plan, with_reference_first
     from brats_mm.experiments.comparison.training import Budget
 
-    budget = Budget(options.epochs, options.minutes, options.expert_share)
+    budget = Budget(options.epochs or 0, options.minutes or 0.0, options.expert_share)
     data = Data(options.dataset_dir, options.datalist, options.section)
     settings = {"seeds": options.seeds, "budget": budget, "device": options.device, "experts": options.experts}
     planned = plan(methods, data, options.output, template, **settings)

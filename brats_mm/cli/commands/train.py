@@ -14,6 +14,7 @@ from brats_mm.cli.options.training import (
     training_output,
 )
 from brats_mm.cli.output import Console
+from brats_mm.domain.number_range import ZERO_OR_MORE, check_numbers
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 
@@ -57,9 +58,13 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm train` and return its exit code."""
-    from brats_mm.training.two_stages import Plan, train
+    from brats_mm.training.two_stages import Plan, check_plan, train
 
+    check_numbers(options, {"fold": ZERO_OR_MORE})
+    bundle = selected_bundle(options)
     settings = parse_settings(options)
+    modalities, configs = tuple(options.modality), tuple(options.config)
+    check_plan(bundle, Plan(options.dataset, options.output, options.stage, modalities, configs, settings))
     if options.datalist is not None:
         settings["datalist"] = str(options.datalist)
     if options.fold is not None:
@@ -67,9 +72,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
         listed = options.datalist or options.dataset / "datalist.json"
         settings["datalist"] = str(write_fold_list(listed, options.output / "datalist.json", options.fold))
-    plan = Plan(
-        options.dataset, options.output, options.stage, tuple(options.modality), tuple(options.config), settings
-    )
+    plan = Plan(options.dataset, options.output, options.stage, modalities, configs, settings)
     trainings: dict[str, Any] = {}
 
     def show(name: str, resolved: Any, changed: Any) -> None:
@@ -79,7 +82,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
     show_log(options)
     estimated: dict[str, Any] = {}
     with training_output(options):
-        bundle = selected_bundle(options)
         try:
             if options.estimate:
                 from brats_mm.training.estimate import estimate

@@ -3,12 +3,34 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from brats_mm.domain.number_range import (
+    ABOVE_ZERO,
+    FROM_ONE,
+    OPEN_SHARE,
+    SEED,
+    SHARE,
+    ZERO_OR_MORE,
+    check_numbers,
+)
 from brats_mm.domain.options import option
 from brats_mm.errors import OptionError
 
 SMALLEST_EXPERT_SIDE = 96
 """Smallest crop for fine-tuning experts. In smaller crops, their coarsest level has one voxel and no finite gradient.
 """
+
+_NUMBERS = {
+    "minutes": ABOVE_ZERO,
+    "expert_minutes": ZERO_OR_MORE,
+    "joint_shares": OPEN_SHARE,
+    "distill": ZERO_OR_MORE,
+    "inside_weight": ZERO_OR_MORE,
+    "enhancement_boost": FROM_ONE,
+    "intensity_changes": SHARE,
+    "pretrain_minutes": ZERO_OR_MORE,
+    "threads": FROM_ONE,
+    "seed": SEED,
+}
 
 
 @dataclass(frozen=True)
@@ -56,18 +78,9 @@ class TimedTraining:
     seed: int = option(1, "random seed")
 
     def __post_init__(self) -> None:
-        if self.minutes <= 0:
-            raise OptionError(f"--minutes is {self.minutes:g}. Use a positive number.")
-        if not all(0 < share < 1 for share in self.joint_shares):
-            raise OptionError(f"--joint-shares are {self.joint_shares}. Use three numbers between 0 and 1.")
+        check_numbers(self, _NUMBERS)
         if self.side is not None and (self.side < 48 or self.side % 16):
             raise OptionError(f"--side is {self.side}. Use a multiple of 16, at least 48.")
-        self._check_experts()
-        self._check_additions()
-
-    def _check_experts(self) -> None:
-        if self.expert_minutes < 0:
-            raise OptionError(f"--expert-minutes is {self.expert_minutes:g}. Use 0 or a positive number.")
         if self.expert_minutes > 0 and self.side is not None and self.side < SMALLEST_EXPERT_SIDE:
             raise OptionError(
                 f"--side is {self.side}. Fine-tuning the modality experts needs at least {SMALLEST_EXPERT_SIDE}."
@@ -79,15 +92,3 @@ class TimedTraining:
         for name, path in (("--experts", self.experts), ("--initial-weights", self.initial_weights)):
             if path is not None and not path.is_file():
                 raise OptionError(f"{name} is {path}, which does not exist. Provide a checkpoint.")
-
-    def _check_additions(self) -> None:
-        if self.distill < 0 or self.pretrain_minutes < 0:
-            message = f"--distill is {self.distill:g} and --pretrain-minutes is {self.pretrain_minutes:g}. "
-            message += "Both must be 0 or positive."
-            raise OptionError(message)
-        if self.inside_weight < 0:
-            raise OptionError(f"--inside-weight is {self.inside_weight:g}. Use 0 or a positive number.")
-        if self.enhancement_boost < 1:
-            raise OptionError(f"--enhancement-boost is {self.enhancement_boost:g}. Use a number of at least 1.")
-        if not 0 <= self.intensity_changes <= 1:
-            raise OptionError(f"--intensity-changes is {self.intensity_changes:g}. Use a number from 0 to 1.")
