@@ -19,11 +19,11 @@ class Range:
     """
 
     words: str
-    low: float
-    high: float = math.inf
+    low: float | int
+    high: float | int = math.inf
     open: bool = False
 
-    def __contains__(self, value: float) -> bool:
+    def __contains__(self, value: float | int) -> bool:
         """Return whether a value is valid. NaN and infinite values never are."""
         inside = self.low < value < self.high if self.open else self.low <= value <= self.high
         return math.isfinite(value) and inside
