@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 # Constants from <malloc.h>. glibc does not report its defaults.
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 TUNED = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**28}
 HUGE_PAGE = 2 << 20
 RESERVED_BYTES = 3 << 29
@@ -53,10 +53,11 @@ def tune_malloc(device: "str | torch.device") -> bool:
 
 
 def tune_malloc_for_inference(device: "str | torch.device") -> bool:
-    """Tune malloc like `tune_malloc`, with the first `RESERVED_BYTES` of memory in large pages.
+    """Tune malloc like `tune_malloc`, with one arena for all threads and `RESERVED_BYTES` of memory in large pages.
 
-    Affects the whole process, so only a program that owns its process calls it. With a limit on the address space, or
-    on systems without large pages, the effect is that of `tune_malloc`.
+    With an arena for each thread, glibc would return memory that another thread frees to the system. Affects the whole
+    process, so only a program that owns its process calls it. With a limit on the address space, or on systems without
+    large pages, the effect is that of `tune_malloc` with one arena.
 
     Args:
         device: device of the network. Only the CPU is affected.
@@ -66,6 +67,7 @@ def tune_malloc_for_inference(device: "str | torch.device") -> bool:
     """
     if not tune_malloc(device):
         return False
+    _set({M_ARENA_MAX: 1})
     if address_space() == sys.maxsize:
         _reserve(RESERVED_BYTES)
     return True

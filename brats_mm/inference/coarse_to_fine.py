@@ -4,7 +4,7 @@ The modality experts compute on a lattice of 2 mm and provide context. The cross
 around voxels in which their mixture suspects tumour. Outside of the box, their mixture is the result.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.windows import STRIDE, WindowGrid, cover, plan_windows
 from brats_mm.networks.case_gate import thumbnail
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.subvoxel import FACTOR, SubvoxelExpert, refine
 
 SUSPICION = 0.05
 """Probability of any region above which the cross-sequence expert runs."""
@@ -46,7 +47,7 @@ EXPECTED_FINE_WINDOWS = 8
 """Expected number of windows of the cross-sequence expert, usually 1 to 13. Progress uses it until the number is known.
 """
 
-LATTICE = 2
+LATTICE = FACTOR
 """Number of image voxels per voxel of the modality experts' lattice, along each side."""
 
 COARSE_MULTIPLE = 32
@@ -56,6 +57,14 @@ COARSE_MULTIPLE = 32
 @runtime_checkable
 class CrossSequenceBackend(ExpertBackend, Protocol):
     """Parts of a `CrossSequenceMixture`, run by an engine."""
+
+    def lattice_contribution(self, modality: Modality, window: Tensor) -> Tensor:
+        """Return the output of one expert for windows (b, 1, h, w, d) in the form in which mixing costs least.
+
+        Returns:
+            `lattice_logits` (b, 9c, h / 2, w / 2, d / 2) of a sub-voxel expert, logits (b, c, h, w, d) of another one.
+            `at_full_resolution` converts both to logits.
+        """
 
     def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
         """Return the logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
@@ -75,7 +84,13 @@ class TorchCrossSequenceBackend(TorchBackend):
         self._mixture = network
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
-        return super().contribution(modality, window).float()
+        return at_full_resolution(self.lattice_contribution(modality, window), window.shape[2:])
+
+    def lattice_contribution(self, modality: Modality, window: Tensor) -> Tensor:
+        expert = self._mixture.get_submodule(f"experts.{modality.value}")
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
+            lattice: Tensor = expert.lattice_logits(window) if isinstance(expert, SubvoxelExpert) else expert(window)
+        return lattice.float()
 
     def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
@@ -104,18 +119,30 @@ class PassCounter:
             self._on_pass(self._done, max(self._done, self.total))
 
 
-def coarse_logits(
+def at_full_resolution(contribution: Float[Tensor, "b k h w d"], shape: Sequence[int]) -> Float[Tensor, "b c h w d"]:
+    """Return the logits of a contribution or a mixture of contributions.
+
+    Args:
+        contribution: logits of the given shape, or `lattice_logits`.
+        shape: sides (h, w, d) of the result.
+    """
+    return contribution if contribution.shape[2:] == tuple(shape) else refine(contribution)
+
+
+def coarse_contributions(
     image: Float[Tensor, "m x y z"],
     windows: WindowGrid,
     backend: CrossSequenceBackend,
     modalities: Sequence[Modality],
     tta_flips: Sequence[Sequence[int]],
     count: Callable[[], None],
-) -> dict[Modality, Float[Tensor, "c x y z"]]:
-    """Return each modality expert's logits over the padded box, with windows blended by a Gaussian.
+) -> Iterator[tuple[Modality, Float[Tensor, "k h w d"]]]:
+    """Compute each modality expert's contribution over the padded box.
+
+    It is `lattice_logits` if one window covers the box, and otherwise logits of windows blended by a Gaussian.
 
     Args:
-        image: (m, x, y, z) z-scores of the box.
+        image: (m, x, y, z) z-scores of the box without padding.
         windows: windows over the box.
         backend: backend to run the experts.
         modalities: modalities whose experts to run.
@@ -123,22 +150,29 @@ def coarse_logits(
         count: called after each expert pass.
 
     Returns:
-        Logits (c, x, y, z) by modality.
+        Pairs of a modality and its contribution. Each expert runs when its pair is requested.
     """
-    maps: dict[Modality, Tensor] = {}
-    importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
+    single = len(windows.positions) == 1 and windows.window == windows.padded
+    coverage = None if single else windows.coverage.to(image.device).clamp(min=1e-12)
     for modality in modalities:
-        channel = image[modality.channel : modality.channel + 1]
+        channel = F.pad(image[modality.channel : modality.channel + 1], windows.padding)
+        if coverage is None and _is_plain(tta_flips):
+            contribution = backend.lattice_contribution(modality, channel[None])[0]
+            count()
+            yield modality, contribution
+            continue
+        total: Tensor | None = None
         for position in windows.positions:
             patch = channel[(slice(None), *position)][None]
             logits = _flipped(partial(backend.contribution, modality), patch, tta_flips)[0]
             count()
-            if len(windows.positions) == 1 and logits.shape[1:] == image.shape[1:]:
-                maps[modality] = logits
-            else:
-                total = maps.setdefault(modality, logits.new_zeros((logits.shape[0], *image.shape[1:])))
-                total[(slice(None), *position)] += logits * (importance / coverage[position])
-    return maps
+            if coverage is None:
+                total = logits
+                continue
+            total = logits.new_zeros((logits.shape[0], *windows.padded)) if total is None else total
+            total[(slice(None), *position)] += logits * (windows.importance.to(image.device) / coverage[position])
+        assert total is not None, "a box has a window"
+        yield modality, total
 
 
 def suspicious_voxels(logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
@@ -157,16 +191,40 @@ def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
     Training crops are centred on tumour more often than windows of a whole brain, so the cross-sequence expert predicts
     more false tumour far from the suspicious voxels.
     """
-    grown = voxels[None, None].float()
+    grown = voxels
     for axis in range(3):
-        size = [1, 1, 1]
-        size[axis] = 2 * (REACH + FADE // 2) + 1
-        grown = F.max_pool3d(grown, size, 1, [side // 2 for side in size])
-    for axis in range(3):
-        size = [1, 1, 1]
-        size[axis] = FADE + 1
-        grown = F.avg_pool3d(grown, size, 1, [side // 2 for side in size], count_include_pad=False)
-    return grown[0, 0]
+        grown = _grown(grown, axis, REACH + FADE // 2)
+    near, counts = grown.to(torch.uint8), torch.ones((), device=voxels.device)
+    for axis, size in enumerate(voxels.shape):  # the mean of FADE + 1 voxels along each axis, at most 125 ones
+        near = _sum_around(near, axis, FADE // 2)
+        line = _sum_around(torch.ones(size, dtype=torch.uint8, device=voxels.device), 0, FADE // 2)
+        counts = counts * line.float().reshape([-1 if other == axis else 1 for other in range(3)])
+    return near / counts
+
+
+def _grown(voxels: Bool[Tensor, "h w d"], axis: int, reach: int) -> Bool[Tensor, "h w d"]:
+    """Return whether a voxel lies within `reach` voxels of a given one along an axis."""
+    done = 0
+    while done < reach:
+        step = min(done + 1, reach - done)  # a larger step would leave a gap next to a voxel on the border
+        larger = voxels.clone()
+        rest = voxels.shape[axis] - step
+        if rest > 0:
+            larger.narrow(axis, step, rest).logical_or_(voxels.narrow(axis, 0, rest))
+            larger.narrow(axis, 0, rest).logical_or_(voxels.narrow(axis, step, rest))
+        voxels, done = larger, done + step
+    return voxels
+
+
+def _sum_around(values: Tensor, axis: int, reach: int) -> Tensor:
+    """Return the sum of the values within `reach` voxels along an axis."""
+    total = values.clone()
+    for step in range(1, reach + 1):
+        rest = values.shape[axis] - step
+        if rest > 0:
+            total.narrow(axis, step, rest).add_(values.narrow(axis, 0, rest))
+            total.narrow(axis, 0, rest).add_(values.narrow(axis, step, rest))
+    return total
 
 
 def suspicious_box(
@@ -270,25 +328,31 @@ def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, 
 
 
 def mix_modalities(
-    contributions: Mapping[Modality, Float[Tensor, "c x y z"]], subset: Availability, weights: Float[Tensor, "e c"]
-) -> Float[Tensor, "c x y z"]:
+    contributions: Iterable[tuple[Modality, Float[Tensor, "k h w d"]]],
+    subset: Availability,
+    weights: Float[Tensor, "e c"],
+) -> Float[Tensor, "k h w d"]:
     """Return the mixture of the modality experts, with their weights scaled to sum to 1.
 
     Args:
-        contributions: logits (c, x, y, z) of each modality expert.
-        subset: modalities to mix.
+        contributions: modalities with the contributions of their experts, logits or `lattice_logits`.
+        subset: modalities to mix. Others are skipped.
         weights: (e, c) gate weights, modality experts first.
 
     Returns:
-        Logits (c, x, y, z).
+        Mixture in the form of the contributions.
     """
-    present = ordered(subset)
-    shares = weights[[modality.channel for modality in present]]
-    shares = shares / shares.sum(dim=0, keepdim=True).clamp(min=1e-12)
-    first = contributions[present[0]]
-    mixture = first * shares[0][:, None, None, None].to(first.dtype)
-    for modality, share in zip(present[1:], shares[1:], strict=True):
-        mixture.addcmul_(contributions[modality], share[:, None, None, None].to(first.dtype))
+    shares = weights[[modality.channel for modality in ordered(subset)]].sum(dim=0).clamp(min=1e-12)
+    mixture: Tensor | None = None
+    for modality, contribution in contributions:
+        if modality not in subset:
+            continue
+        share = weights[modality.channel] / shares
+        if len(contribution) > len(share):  # lattice logits: each region, then the voxels of a block by region
+            share = torch.cat([share, share.repeat_interleave(len(contribution) // len(share) - 1)])
+        share = share[:, None, None, None].to(contribution.dtype)
+        mixture = contribution * share if mixture is None else mixture.addcmul_(contribution, share)
+    assert mixture is not None, "a subset has a sequence"
     return mixture
 
 
@@ -313,21 +377,23 @@ def run_stages(
         on_pass: called with the numbers of finished and total expert passes.
     """
     windows = plan_windows(model_input.brain, window, overlap, COARSE_MULTIPLE, LATTICE * STRIDE)
-    image = F.pad(model_input.image.to(backend.device, non_blocking=True), windows.padding)
+    image = model_input.image.to(backend.device, non_blocking=True)
     x, y, z = model_input.brain.shape
     brain = model_input.brain.to(backend.device)
     modalities = required_experts(subsets)
     count = PassCounter(len(modalities) * len(windows.positions) + EXPECTED_FINE_WINDOWS * len(subsets), on_pass)
-    contributions = {
-        modality: logits[:, :x, :y, :z]
-        for modality, logits in coarse_logits(image, windows, backend, modalities, tta_flips, count).items()
-    }
-    small = thumbnail(model_input.image[None].to(backend.device))
+    contributions: Iterable[tuple[Modality, Tensor]]
+    contributions = coarse_contributions(image, windows, backend, modalities, tta_flips, count)
+    if len(subsets) > 1:
+        contributions = list(contributions)
+    small = thumbnail(image[None])
     for subset in subsets:
         available = torch.tensor([flags(subset)], device=backend.device)
         weights = backend.case_weights(small, available)[0].float()
-        mixture = mix_modalities(contributions, subset, weights)
-        ran = add_joint(mixture, image[:, :x, :y, :z], brain, subset, weights[-1], backend, tta_flips, count)
+        mixed = mix_modalities(contributions, subset, weights)
+        mixture = at_full_resolution(mixed[None], windows.padded)[0][:, :x, :y, :z]
+        del mixed
+        ran = add_joint(mixture, image, brain, subset, weights[-1], backend, tta_flips, count)
         yield subset, mixture, weights, windows, len(windows.positions) + ran
 
 
@@ -337,6 +403,13 @@ def modality_shares(weights: Float[Tensor, "e c"]) -> Float[Tensor, "m c"]:
     return single / single.sum(dim=0, keepdim=True).clamp(min=1e-12)
 
 
+def _is_plain(tta_flips: Sequence[Sequence[int]]) -> bool:
+    """Return whether the only view is not flipped."""
+    return len(tta_flips) == 1 and not tta_flips[0]
+
+
 def _flipped(run: Callable[[Tensor], Tensor], patch: Tensor, tta_flips: Sequence[Sequence[int]]) -> Tensor:
+    if _is_plain(tta_flips):
+        return run(patch)
     views = [flip_spatial(run(flip_spatial(patch, axes)), axes) for axes in tta_flips]
     return views[0] if len(views) == 1 else torch.stack(views).mean(dim=0)

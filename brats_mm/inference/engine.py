@@ -165,7 +165,7 @@ def _blend(
     device = backend.device
     image = F.pad(model_input.image.to(device, non_blocking=True), windows.padding)
     importance, coverage = windows.importance.to(device), windows.coverage.to(device).clamp(min=1e-12)
-    batches = list(_batches(windows, settings.batch))
+    batches = list(_batches(windows, model_input.brain, settings.batch))
     count = PassCounter(len(batches) * len(settings.tta_flips) * len(required_experts(subsets)), on_window)
     blend: _Blend | None = None
     for batch in batches:
@@ -201,8 +201,10 @@ def _predict_flipped(
     return torch.stack([view for view, _ in views]).mean(dim=0), torch.stack([view for _, view in views]).mean(dim=0)
 
 
-def _batches(windows: WindowGrid, size: int) -> Iterator[list[tuple[tuple[slice, slice, slice], float]]]:
-    pairs = iter(zip(windows.positions, windows.brain_shares, strict=True))
+def _batches(
+    windows: WindowGrid, brain: Bool[Tensor, "h w d"], size: int
+) -> Iterator[list[tuple[tuple[slice, slice, slice], float]]]:
+    pairs = iter(zip(windows.positions, windows.shares_of(brain), strict=True))
     while batch := list(itertools.islice(pairs, size)):
         yield batch
 

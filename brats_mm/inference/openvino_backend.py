@@ -11,9 +11,17 @@ from torch import Tensor, nn
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import OptionError
+from brats_mm.inference.coarse_to_fine import at_full_resolution
 from brats_mm.inference.openvino_cache import CompiledCache, cache_folder
-from brats_mm.inference.openvino_graph import GRAPH_VERSION, graph_of, is_convertible, joint_graph_of
+from brats_mm.inference.openvino_graph import (
+    GRAPH_VERSION,
+    graph_of,
+    is_convertible,
+    joint_graph_of,
+    lattice_graph_of,
+)
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.subvoxel import SubvoxelExpert
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +72,6 @@ class OpenVinoBackend:
         key = (weights_sha256, ov.__version__, str(GRAPH_VERSION), self.precision, self._processor())
         self._cache = CompiledCache(folder or cache_folder(), key) if weights_sha256 else None
         self._requests: dict[str, ov.InferRequest] = {}
-        self._exported: dict[str, bytes] = {}
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
         request = self._request(modality.value)
@@ -94,19 +101,15 @@ class OpenVinoBackend:
 
     def _compiled(self, name: str) -> ov.CompiledModel:
         options = self._options()
-        model = self._exported.get(name) or (self._cache.load(name) if self._cache else None)
+        model = self._cache.load(name) if self._cache else None
         if model is not None:
             try:
-                compiled = self._core.import_model(model, CPU, options)
+                return self._core.import_model(model, CPU, options)
             except RuntimeError as error:
                 logger.warning("Recompiling a model that cannot be loaded (%s).", error)
-            else:
-                self._exported[name] = model
-                return compiled
         compiled = self._core.compile_model(self._graph(name), CPU, options)
-        self._exported[name] = compiled.export_model().getvalue()
         if self._cache:
-            self._cache.keep(name, self._exported[name])
+            self._cache.keep(name, compiled.export_model().getvalue())
         return compiled
 
     def _options(self) -> dict[str, Any]:
@@ -129,16 +132,29 @@ class OpenVinoBackend:
 class OpenVinoCrossSequenceBackend(OpenVinoBackend):
     """Run all experts of a mixture with a cross-sequence expert in OpenVINO.
 
+    Only the last expert keeps its intermediate results. The others stay compiled: when OpenVINO deletes a compiled
+    model, it returns all free memory of the process to the system, and the next expert waits for new pages.
+
     Takes the arguments of `OpenVinoBackend`.
     """
 
     JOINT = "cross"
+    _last: str | None = None
 
     def _request(self, name: str) -> ov.InferRequest:
-        if name not in self._requests:
-            self._requests.clear()
-            self._requests[name] = self._compiled(name).create_infer_request()
-        return self._requests[name]
+        if self._last is not None and self._last != name:
+            self._requests[self._last].get_compiled_model().release_memory()
+        self._last = name
+        return super()._request(name)
+
+    def lattice_contribution(self, modality: Modality, window: Tensor) -> Tensor:
+        """Return the output of one expert before its refinement, as in `CrossSequenceBackend`."""
+        request = self._request(modality.value)
+        request.infer([np.ascontiguousarray(window.numpy())], share_inputs=True, share_outputs=True)
+        return _copied(request.get_output_tensor(0))
+
+    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+        return at_full_resolution(self.lattice_contribution(modality, window), window.shape[2:])
 
     def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
         """Return the logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
@@ -158,6 +174,17 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
 
     def _graph(self, name: str) -> ov.Model:
         if name != self.JOINT:
-            return super()._graph(name)
+            expert = self._network.get_submodule(f"experts.{name}")
+            if isinstance(expert, SubvoxelExpert):
+                return lattice_graph_of(expert, bfloat16=self.precision == "bfloat16")
+            return graph_of(expert)
         assert isinstance(self._network, CrossSequenceMixture)
         return joint_graph_of(self._network.cross)
+
+
+def _copied(tensor: ov.Tensor) -> Tensor:
+    """Return a float32 copy of an output, which the next inference overwrites."""
+    values = tensor.data
+    if tensor.element_type == ov.Type.bf16:  # NumPy has no bfloat16, so OpenVINO declares the bits as float16
+        return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16).float()
+    return torch.from_numpy(values.astype(np.float32))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
+import torch
 from openvino import opset13 as op
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ from brats_mm.networks.levels import FeatureExpert, ProbabilityExpert
 from brats_mm.networks.normed_activation import NEGATIVE_SLOPE
 from brats_mm.networks.subvoxel import SubvoxelExpert
 
-GRAPH_VERSION = 2
+GRAPH_VERSION = 5
 """Version of the graphs. Increase it when a graph changes, to invalidate cached compiled graphs."""
 
 SPACE = (2, 3, 4)
@@ -40,6 +41,25 @@ def graph_of(expert: nn.Module) -> ov.Model:
     """
     image = op.parameter(ov.PartialShape([-1, 1, -1, -1, -1]), np.float32)
     return ov.Model([_expert(image, expert)], [image])
+
+
+def lattice_graph_of(expert: SubvoxelExpert, *, bfloat16: bool) -> ov.Model:
+    """Convert a sub-voxel expert to a graph from (b, 1, h, w, d) to its `lattice_logits`.
+
+    Args:
+        expert: the expert.
+        bfloat16: return bfloat16, in half the memory of float32.
+    """
+    image = op.parameter(ov.PartialShape([-1, 1, -1, -1, -1]), np.float32)
+    features = _features(op.space_to_depth(image, "blocks_first", 2), expert.unet)
+    head, detail = expert.unet.heads[-1], expert.detail
+    assert isinstance(head, nn.Conv3d)
+    both = nn.Conv3d(detail.in_channels, head.out_channels + detail.out_channels, kernel_size=1)
+    with torch.no_grad():
+        both.weight.copy_(torch.cat([head.weight, detail.weight]))
+        both.get_parameter("bias").copy_(torch.cat([head.get_parameter("bias"), detail.get_parameter("bias")]))
+    lattice = _convolve(features, both)
+    return ov.Model([op.convert(lattice, ov.Type.bf16) if bfloat16 else lattice], [image])
 
 
 def joint_graph_of(expert: CrossSequenceExpert) -> ov.Model:

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -42,18 +43,34 @@ class WindowGrid:
     Attributes:
         window: window sides in voxels.
         padding: padding of the box to at least one window, for `torch.nn.functional.pad`.
+        padded: sides of the padded box in voxels.
         positions: position of each window in the padded box.
-        importance: (h, w, d) importance within a window.
-        coverage: sum of the importance of all windows over the padded box.
-        brain_shares: fraction of the brain for each window. They sum to 1.
     """
 
     window: tuple[int, int, int]
     padding: tuple[int, ...]
+    padded: tuple[int, int, int]
     positions: tuple[Position, ...]
-    importance: Float[Tensor, "h w d"]
-    coverage: Float[Tensor, "x y z"]
-    brain_shares: tuple[float, ...]
+
+    @cached_property
+    def importance(self) -> Float[Tensor, "h w d"]:
+        """Importance of each voxel of a window: 1 everywhere for a single window."""
+        return gaussian(self.window) if len(self.positions) > 1 else torch.ones(self.window)
+
+    @cached_property
+    def coverage(self) -> Float[Tensor, "x y z"]:
+        """Sum of the importance of all windows over the padded box."""
+        coverage = torch.zeros(self.padded)
+        for position in self.positions:
+            coverage[position] += self.importance
+        return coverage
+
+    def shares_of(self, voxels: Bool[Tensor, "x y z"]) -> tuple[float, ...]:
+        """Return the fraction of the given voxels of the box for each window. They sum to 1."""
+        padded = F.pad(voxels, self.padding)
+        total = int(padded.sum())
+        weighed = ((self.importance / self.coverage[position])[padded[position]] for position in self.positions)
+        return tuple(float(one.sum()) / total for one in weighed)
 
 
 def plan_windows(
@@ -84,8 +101,7 @@ def plan_windows(
         (slice(x, x + window[0]), slice(y, y + window[1]), slice(z, z + window[2]))
         for x, y, z in itertools.product(*starts)
     ]
-    positions = [position for position in positions if bool(padded[position].any())]
-    return _blended(window, padding, positions, padded)
+    return _grid(window, padding, [position for position in positions if bool(padded[position].any())], padded)
 
 
 def cover(
@@ -132,7 +148,7 @@ def cover(
         )
         uncovered[block] = 0
         uncovered[_blocks_inside(positions[-1], padded.shape, margin)] = 0
-    return _blended(window, padding, positions, padded)
+    return _grid(window, padding, positions, padded)
 
 
 def _blocks_inside(position: Position, shape: Sequence[int], margin: int) -> tuple[slice, ...]:
@@ -145,16 +161,11 @@ def _blocks_inside(position: Position, shape: Sequence[int], margin: int) -> tup
     return tuple(inside)
 
 
-def _blended(
-    window: tuple[int, int, int], padding: tuple[int, ...], positions: Sequence[Position], padded: Bool[Tensor, "x y z"]
+def _grid(
+    window: tuple[int, int, int], padding: tuple[int, ...], positions: Sequence[Position], padded: Tensor
 ) -> WindowGrid:
-    importance = gaussian(window) if len(positions) > 1 else torch.ones(window)
-    coverage = torch.zeros(padded.shape)
-    for position in positions:
-        coverage[position] += importance
-    voxels = int(padded.sum())
-    shares = tuple(float((importance / coverage[position])[padded[position]].sum()) / voxels for position in positions)
-    return WindowGrid(window, padding, tuple(positions), importance, coverage, shares)
+    x, y, z = padded.shape
+    return WindowGrid(window, padding, (x, y, z), tuple(positions))
 
 
 def clip_window(

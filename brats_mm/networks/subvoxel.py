@@ -37,6 +37,15 @@ class SubvoxelExpert(nn.Module):
         self.stride = FACTOR * self.unet.stride
         """Window sides should be multiples of this many voxels."""
 
+    def lattice_logits(self, x: Tensor) -> Tensor:
+        """Return the output on the lattice, (b, 9c, h / 2, w / 2, d / 2): coarse logits, then the detail of each block.
+
+        `refine` converts it to the output of `forward`. That step is linear, so a mixture of several experts can be
+        refined once.
+        """
+        features = self.unet.features(space_to_depth(x))
+        return torch.cat([self.unet.heads[-1](features), self.detail(features)], dim=1)
+
     def forward(self, x: Tensor) -> Tensor:
         features = self.unet.features(space_to_depth(x))
         coarse = self.unet.heads[-1](features)
@@ -67,6 +76,36 @@ def depth_to_space(x: Tensor) -> Tensor:
     b, c, h, w, d = x.shape
     x = x.reshape(b, c // 8, 2, 2, 2, h, w, d)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * h, 2 * w, 2 * d)
+
+
+def refine(lattice: Tensor) -> Tensor:
+    """Return logits at twice the resolution: interpolated coarse logits plus detail. Not differentiable.
+
+    Writes each of the eight voxels of a block once, in half the time of an interpolation and a sum.
+
+    Args:
+        lattice: (b, 9c, h, w, d) from `SubvoxelExpert.lattice_logits`.
+
+    Returns:
+        Tensor (b, c, 2h, 2w, 2d).
+    """
+    b, channels, h, w, d = lattice.shape
+    c = channels // (FACTOR**3 + 1)
+    detail = lattice[:, c:].unflatten(1, (c, FACTOR, FACTOR, FACTOR))
+    logits = lattice.new_empty((b, c, FACTOR * h, FACTOR * w, FACTOR * d))
+    blocks = logits.view(b, c, h, FACTOR, w, FACTOR, d, FACTOR)
+    for i, along_h in enumerate(_halves(lattice[:, :c], 2)):
+        for j, along_w in enumerate(_halves(along_h, 3)):
+            for k, along_d in enumerate(_halves(along_w, 4)):
+                torch.add(along_d, detail[:, :, i, j, k], out=blocks[:, :, :, i, :, j, :, k])
+    return logits
+
+
+def _halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Return the linear interpolation at the first and the second half of each voxel along an axis."""
+    before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, x.shape[axis] - 1)], dim=axis)
+    after = torch.cat([x.narrow(axis, 1, x.shape[axis] - 1), x.narrow(axis, x.shape[axis] - 1, 1)], dim=axis)
+    return torch.lerp(x, before, 0.25), torch.lerp(x, after, 0.25)
 
 
 def from_lattice_expert(expert: UNetExpert, widths: Sequence[int]) -> SubvoxelExpert:

@@ -25,7 +25,7 @@ def test_window_weights_match_monai():
 def test_windows_cover_all_of_the_brain():
     brain = torch.zeros(100, 130, 64, dtype=torch.bool)
     brain[20:90, 10:120] = True
-    assert sum(plan_windows(brain, (64, 64, 64), 0.5).brain_shares) == pytest.approx(1, abs=1e-5)
+    assert sum(plan_windows(brain, (64, 64, 64), 0.5).shares_of(brain)) == pytest.approx(1, abs=1e-5)
 
 
 def test_window_is_clipped_to_box():
