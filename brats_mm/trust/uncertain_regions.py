@@ -158,7 +158,7 @@ def _downsample(mask: Mask, steps: list[int]) -> Mask:
 
 
 def _upsample(coarse: npt.NDArray[_Value], steps: list[int], shape: tuple[int, ...]) -> npt.NDArray[_Value]:
-    """Invert `_mostly` by repetition, without the padding."""
+    """Invert `_downsample` by repetition, without the padding."""
     fine = coarse[1:-1, 1:-1, 1:-1]
     for axis, step in enumerate(steps):
         fine = fine.repeat(step, axis=axis)
