@@ -15,6 +15,7 @@ from torch import Tensor
 from brats_mm.data.checked_nifti import CheckedNibabelReader
 from brats_mm.data.label_maps import named_scheme
 from brats_mm.data.nan_background import fill_nan_background
+from brats_mm.data.value_range import scale_extremes
 from brats_mm.domain.background import without_background
 from brats_mm.domain.label_map import integer_labels, regions_from_labels
 from brats_mm.domain.label_scheme import decide_schemes, unknown_values
@@ -119,9 +120,9 @@ def _corrected(volume: MetaTensor, codes: str | None, name: str) -> Tensor:
 
 
 def _zero_background(volume: MetaTensor) -> MetaTensor:
-    """Return a sequence (1, h, w, d) with a background of exactly 0, as later transforms require."""
+    """Return a sequence (1, h, w, d) with a background of exactly 0 and without extreme values, as in inference."""
     data = volume.numpy()[0]
-    clean = without_background(data)
+    clean = without_background(scale_extremes(data)[0])
     return volume if clean is data else MetaTensor(torch.from_numpy(clean)[None], meta=volume.meta)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from brats_mm.errors import InputError
 from brats_mm.io.dicom.header import starts_as_dicom
 from brats_mm.io.suffixes import MOST_VOLUMES, holds_voxels, image_suffix
+from brats_mm.io.unfetched import LONGEST_POINTER, is_pointer
 
 _END = b"PK\x05\x06"
 _END_64 = b"PK\x06\x07"
@@ -143,8 +144,8 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
 
 
 def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folder: Path, limits: ZipLimits) -> Unpacked:
-    """Write files that start like DICOM files, and skip the rest."""
-    images = [entry for entry in entries if starts_as_dicom(_head(opened, entry))]
+    """Write files that start like DICOM files, and pointers to files that were not fetched. Skip the rest."""
+    images = [entry for entry in entries if _may_be_dicom(opened, entry)]
     if entries and not images:
         raise _zip_error(
             problem=f"holds {len(entries):,} files, but none is a volume or DICOM. Pack the images of one case"
@@ -159,9 +160,11 @@ def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folde
     return Unpacked(folder, {names_text: "it is not DICOM"}, is_dicom=True)
 
 
-def _head(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+def _may_be_dicom(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    """Return whether an entry starts like DICOM, or is a pointer, so that the reader warns about missing slices."""
     with opened.open(entry) as source:
-        return source.read(132)
+        head = source.read(1024)
+    return starts_as_dicom(head[:132]) or (entry.file_size <= LONGEST_POINTER and is_pointer(head))
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:

@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from brats_mm.data.transforms import LoadSequencesd
 from brats_mm.data.value_range import scale_extremes
 from brats_mm.errors import VolumeError
 from brats_mm.inference.prepare import prepare
@@ -43,6 +44,17 @@ def test_model_input_does_not_depend_on_the_scale(tmp_path, power):
     assert np.isfinite(expected).all()
     assert expected.std() > 0
     np.testing.assert_allclose(model_input("extreme", np.ldexp(GREY, power)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("power", [-120, 115])
+def test_training_reads_extreme_values_like_inference(tmp_path, power):
+    nib.Nifti1Image(np.ldexp(GREY, power), np.diag([3, 3, 3, 1])).to_filename(tmp_path / "t1.nii.gz")
+
+    loaded = LoadSequencesd(["t1"])({"image": {"t1": str(tmp_path / "t1.nii.gz")}})
+
+    expected = read_volume(tmp_path / "t1.nii.gz").data
+    assert 500 < expected.max() < 2000
+    np.testing.assert_array_equal(loaded["image"][0].numpy(), expected)
 
 
 def test_images_in_memory_are_scaled():

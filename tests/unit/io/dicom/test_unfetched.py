@@ -1,5 +1,7 @@
 """DICOM folders with broken links, or pointers of git-annex and Git LFS, in place of some slices."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,24 @@ def test_folder_of_placeholders_asks_to_fetch_them(tmp_path, kind, suffix):
 
     with pytest.raises(CaseError, match=r"IM0.* is a broken link or a pointer .* Fetch the file, for example"):
         find_case(tmp_path)
+
+
+def zipped(folder, path):
+    with zipfile.ZipFile(path, "w") as packed:
+        for file in folder.iterdir():
+            packed.write(file, file.name)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["annex", "lfs"])
+def test_zip_of_placeholders_is_read_like_its_folder(tmp_path, kind):
+    folder = tmp_path / "study"
+    for path in write_series(folder, GREY, AFFINE, TYPICAL["t1"])[-3:]:
+        unfetched(path, kind)
+    notes = inspect_input(zipped(folder, tmp_path / "some.zip"))["notes"]
+    assert any(note.startswith("3 files of the folder were not fetched") for note in notes)
+
+    for path in folder.iterdir():
+        unfetched(path, kind)
+    with pytest.raises(CaseError, match=r"is a broken link or a pointer .* Fetch the file, for example"):
+        inspect_input(zipped(folder, tmp_path / "none.zip"))
