@@ -22,8 +22,9 @@ def add(commands: Commands) -> None:
         "number of minutes, on the GPU if there is one, and join it with the experts of a SimMLM checkpoint, or of an "
         "earlier result with --initial-weights. With --expert-minutes, fine-tune those experts too. Run the same "
         "command again to resume.",
-        epilog="example:\n  brats-mm train-cross datalist.json --dataset-dir CASES --minutes 60 -o OUT\n"
-        "  brats-mm bundle create OUT/model.pt --config configs/methods/cross_sequence.json -o my_bundle",
+        epilog="example:\n"
+        "  brats-mm train-cross datalist.json --dataset-dir CASES --minutes 60 --experts models/model.pt -o OUT\n"
+        "  brats-mm bundle create OUT/model.pt --config BUNDLE/configs/methods/cross_sequence.json -o my_bundle",
     )
     parser.add_argument("datalist", type=Path, metavar="DATALIST", help="list of labelled cases")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the training")
