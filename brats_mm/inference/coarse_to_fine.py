@@ -119,12 +119,12 @@ class PassCounter:
             self._on_pass(self._done, max(self._done, self.total))
 
 
-def at_full_resolution(contribution: Float[Tensor, "b k h w d"], shape: Sequence[int]) -> Float[Tensor, "b c h w d"]:
+def at_full_resolution(contribution: Float[Tensor, "b k h w d"], shape: Sequence[int]) -> Float[Tensor, "b c x y z"]:
     """Return the logits of a contribution or a mixture of contributions.
 
     Args:
         contribution: logits of the given shape, or `lattice_logits`.
-        shape: sides (h, w, d) of the result.
+        shape: sides (x, y, z) of the result.
     """
     return contribution if contribution.shape[2:] == tuple(shape) else refine(contribution)
 
