@@ -91,7 +91,7 @@ def refine(lattice: Tensor) -> Tensor:
     """
     b, channels, h, w, d = lattice.shape
     c = channels // (FACTOR**3 + 1)
-    detail = lattice[:, c:].unflatten(1, (c, FACTOR, FACTOR, FACTOR))
+    detail = lattice[:, c:].view(b, c, FACTOR, FACTOR, FACTOR, h, w, d)
     logits = lattice.new_empty((b, c, FACTOR * h, FACTOR * w, FACTOR * d))
     blocks = logits.view(b, c, h, FACTOR, w, FACTOR, d, FACTOR)
     for i, along_h in enumerate(_halves(lattice[:, :c], 2)):
