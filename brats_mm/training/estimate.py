@@ -148,8 +148,8 @@ def estimate(
         amount = Amount(
             len(checked.training),
             len(checked.validation),
-            *(int(values[key]) for key in ("batch_size", "epochs", "val_interval", "num_workers")),
-            values.get("steps_per_epoch"),
+            **{key: int(values[key]) for key in ("batch_size", "epochs", "val_interval", "num_workers")},
+            steps=values.get("steps_per_epoch"),
         )
         document["trainings"][name] = {
             "window": values["window"],
