@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("url", help="such as https://github.com/OWNER/NAME")
     url = parser.parse_args().url.removesuffix(".git").rstrip("/")
     if not re.fullmatch(r"https://[\w.-]+(/[\w.-]+){2,}", url):
-        parser.error(f"{url} is no address of a repository. Give one such as https://github.com/OWNER/NAME.")
+        parser.error(f"{url} is not the address of a repository. Provide one such as https://github.com/OWNER/NAME.")
     set_repository(ROOT, url)
 
 

@@ -67,17 +67,17 @@ def make_heads(options: argparse.Namespace) -> None:
     names = json.loads(options.split.read_text())["train"][: options.limit]
     for number, name in enumerate(names):
         case = read_case(find_case(options.cases / name))
-        coarse = {modality: _coarse(volume) for modality, volume in case.volumes.items()}
+        coarse = {modality: _downsample(volume) for modality, volume in case.volumes.items()}
         for seed in range(options.heads):
             rng = np.random.default_rng([number, seed])
             margin = Margin(around_mm=24, below_mm=float(rng.uniform(15, 90)))
             head = add_skull(coarse, seed=number * 100 + seed, margin=margin)
-            stripped = np.stack([_stripped(head, coarse, modality) for modality in MODALITIES])
+            stripped = np.stack([_strip(head, coarse, modality) for modality in MODALITIES])
             np.savez(options.output / f"{name}-{seed}.npz", tissues=head.tissues, stripped=stripped.astype(np.float16))
         print(number + 1, name, head.grid.shape, flush=True)
 
 
-def _coarse(volume: Volume, spacing_mm: float = SPACING_MM) -> Volume:
+def _downsample(volume: Volume, spacing_mm: float = SPACING_MM) -> Volume:
     """Resample to `spacing_mm` and RAS. The cases are axis-aligned."""
     grid = volume.grid
     x, y, z = (max(1, round(n * mm / spacing_mm)) for n, mm in zip(grid.shape, grid.spacing_mm, strict=True))
@@ -88,7 +88,7 @@ def _coarse(volume: Volume, spacing_mm: float = SPACING_MM) -> Volume:
     return Volume(np.ascontiguousarray(data), Grid((x, y, z), np.diag([spacing_mm] * 3 + [1.0])))
 
 
-def _stripped(head: RawHead, coarse: dict, modality) -> np.ndarray:
+def _strip(head: RawHead, coarse: dict, modality) -> np.ndarray:
     """Resample the stripped sequence to the head's grid and divide it by its median."""
     before = np.rint((next(iter(coarse.values())).grid.affine - head.grid.affine)[:3, 3] / SPACING_MM).astype(int)
     data = coarse[modality].data
@@ -146,14 +146,14 @@ def synthesise(rng: np.random.Generator, head: dict) -> tuple[torch.Tensor, torc
         brain = np.where(slices, rng.uniform(1.5, 2.5) - 0.7 * brain if rng.random() < 0.4 else brain, 0)
     image = np.where(slices & (brain != 0), brain, signal.astype(np.float32)[tissues])
     volumes = torch.from_numpy(np.stack([image, slices]).astype(np.float32))[None]
-    volumes = _posed(rng, volumes)
+    volumes = _pose(rng, volumes)
     image, slices = volumes[0, :1], (volumes[0, 1:] > 0.5).float()
-    image = _faulty(rng, image)
-    image, slices = _cut(rng, image, slices)
+    image = _degrade(rng, image)
+    image, slices = _crop(rng, image, slices)
     return torch.from_numpy(normalised(image.numpy())), slices
 
 
-def _posed(rng: np.random.Generator, volumes: torch.Tensor) -> torch.Tensor:
+def _pose(rng: np.random.Generator, volumes: torch.Tensor) -> torch.Tensor:
     """Rotate, scale and shift. The top of the head stays close to its position at inference."""
     shape = np.array(volumes.shape[2:])
     angles = np.deg2rad(rng.normal(0, 9, 3))
@@ -178,7 +178,7 @@ def _posed(rng: np.random.Generator, volumes: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(volumes, where, align_corners=False, padding_mode="zeros")
 
 
-def _faulty(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
+def _degrade(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
     """Add a bias field, thick slices and noise."""
     bias = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.35), (1, 1, 4, 4, 4))).float()
     image = image * torch.exp(F.interpolate(bias, SIDE, mode="trilinear", align_corners=True))[0]
@@ -192,7 +192,7 @@ def _faulty(rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
     return torch.hypot(image + noise[:1], noise[1:])
 
 
-def _cut(rng: np.random.Generator, image: torch.Tensor, slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _crop(rng: np.random.Generator, image: torch.Tensor, slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut the field of view, mostly at the bottom."""
     if rng.random() < 0.5:
         low = int(rng.integers(0, 30))
@@ -212,7 +212,7 @@ def measure_methods(options: argparse.Namespace) -> None:
     rows = []
     for number, name in enumerate(json.loads(options.split.read_text())["validation"][: options.limit]):
         case = read_case(find_case(options.cases / name))
-        coarse = {modality: _coarse(volume, 2.0) for modality, volume in case.volumes.items()}
+        coarse = {modality: _downsample(volume, 2.0) for modality, volume in case.volumes.items()}
         head = add_skull(coarse, seed=9000 + number, margin=Margin(12.0, 15 + 12.0 * (number % 8)))
         images = {modality: volume.data for modality, volume in head.images.items()}
         row = {"case": name}

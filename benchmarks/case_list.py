@@ -15,7 +15,9 @@ def case_parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the list of cases and its section."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datalist", type=Path, help="list of labelled cases, or folder of case folders")
-    parser.add_argument("--dataset-dir", type=Path, help="folder of the list's paths (default: its own)")
+    parser.add_argument(
+        "--dataset-dir", type=Path, help="folder that the list's paths are relative to (default: folder of the list)"
+    )
     parser.add_argument("--section", default="validation", help="section of the list")
     parser.add_argument("--cases", type=int, help="number of cases from the start of the section (default: all)")
     return parser
@@ -31,7 +33,7 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the cases, subsets and bundle of an evaluation, and the folder for its tables."""
     parser = argparse.ArgumentParser(description=(description or "").split("\n", 1)[0])
     parser.add_argument("dataset", type=Path, metavar="DATALIST", help="JSON list of cases, or folder of case folders")
-    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder of the list's paths")
+    parser.add_argument("--dataset-dir", type=Path, metavar="DIR", help="folder that the list's paths are relative to")
     parser.add_argument("--section", default="validation", help="section of the list")
     parser.add_argument("--cases", nargs="*", default=[], metavar="CASE", help="only these cases")
     parser.add_argument("--subsets", nargs="*", metavar="SUBSET", help="only these subsets, such as t1ce+flair")

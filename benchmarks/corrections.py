@@ -2,11 +2,11 @@
 
 A small model is trained on heads with the usual contrast. The site's heads have a shifted one. In each round, labels of
 some cases are submitted, chosen by the lowest estimated Dice or at random, and the model is fine-tuned on all labels so
-far. Both ways are scored on the same test heads of the site. Random choices are repeated, and their mean is compared.
+far. Both ways are scored on the same number of test heads. Random choices are repeated, and their mean is compared.
 
     python benchmarks/corrections.py -o corrections.json --plot docs/pictures/corrections.png
 
-A training is bounded by gradient steps and uses one thread, so the load of the machine does not change the scores.
+Training is bounded by gradient steps and uses one thread, so the load of the machine does not change the scores.
 """
 
 import argparse
@@ -52,7 +52,7 @@ NETWORK = {
 
 
 class StepClock:
-    """Clock of a training that counts one second per gradient step.
+    """Training clock that counts one second per gradient step.
 
     `check` belongs to `Watch.check`, which the training calls once before each step.
     """
@@ -71,14 +71,14 @@ class StepClock:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the results")
-    parser.add_argument("--plot", type=Path, help="picture of the results")
-    parser.add_argument("--steps", type=int, default=140, help="gradient steps of each fine-tuning")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for the results")
+    parser.add_argument("--plot", type=Path, help="picture for the results")
+    parser.add_argument("--steps", type=int, default=140, help="gradient steps of each fine-tuning run")
     parser.add_argument("--first-steps", type=int, default=700, help="gradient steps of the first training")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of corrections")
-    parser.add_argument("--pool", type=int, default=8, help="heads of the site to choose from")
-    parser.add_argument("--each", type=int, default=2, help="labels in each round")
-    parser.add_argument("--test", type=int, default=3, help="test heads of the site")
+    parser.add_argument("--pool", type=int, default=8, help="number of heads to choose from")
+    parser.add_argument("--each", type=int, default=2, help="number of labels per round")
+    parser.add_argument("--test", type=int, default=3, help="number of test heads")
     parser.add_argument("--draws", type=int, default=2, help="repetitions of the random choice")
     options = parser.parse_args()
     if options.rounds * options.each > options.pool:
@@ -104,7 +104,7 @@ def experiment(work: Path, options: argparse.Namespace) -> dict[str, Any]:
         for number, gamma in enumerate(gammas)
     ]
     pool, test = site[: options.pool], site[options.pool :]
-    start, dice = trained(work, "start", random_bundle(work / "random"), usual, test, options.first_steps)
+    start, dice = fine_tune_bundle(work, "start", random_bundle(work / "random"), usual, test, options.first_steps)
     arms = [("uncertain", 0), *(("random", draw) for draw in range(options.draws))]
     curves: dict[str, list[list[float]]] = {"uncertain": [], "random": []}
     for way, draw in arms:
@@ -131,7 +131,7 @@ def corrected(
         chosen = choose(way, bundle, waiting, work, options.each, rng)
         waiting = [case for case in waiting if case not in chosen]
         labelled += chosen
-        bundle, dice = trained(work, f"{way}-{draw}-{number}", bundle, labelled, test, options.steps)
+        bundle, dice = fine_tune_bundle(work, f"{way}-{draw}-{number}", bundle, labelled, test, options.steps)
         yield dice
 
 
@@ -164,10 +164,10 @@ def random_bundle(folder: Path) -> Path:
     return folder
 
 
-def trained(
+def fine_tune_bundle(
     work: Path, name: str, parent: Path, cases: list[PlannedCase], test: list[PlannedCase], steps: int
 ) -> tuple[Path, float]:
-    """Fine-tune a bundle for a number of steps, and return the new one with its mean Dice on the test heads."""
+    """Fine-tune a bundle for a number of steps, and return the new bundle and its mean Dice on the test heads."""
     held_out = [replace(case, use="held_out") for case in test]
     minutes = (steps - 0.5) / 60  # by `StepClock`. Half a step less, so that rounding adds none
     settings = FineTuning(minutes=minutes, side=SIDE, batch=1, learning_rate=3e-3 if name == "start" else 1e-3)

@@ -123,7 +123,7 @@ def misregistered(distance_mm: float, angle_degrees: float) -> Shift:
         still = Modality.FLAIR if Modality.FLAIR in case.volumes else next(iter(case.volumes))
         volumes = {}
         for modality, volume in case.volumes.items():
-            moved = _moved(volume.data, case.grid.spacing_mm, distance_mm, angle_degrees, rng)
+            moved = _move(volume.data, case.grid.spacing_mm, distance_mm, angle_degrees, rng)
             volumes[modality] = volume if modality is still else replace(volume, data=moved)
         return replace(case, volumes=volumes), masks
 
@@ -140,7 +140,7 @@ def _each_volume(name: str, change: Callable[[Array, np.random.Generator], Array
     return Shift(name, apply)
 
 
-def _moved(
+def _move(
     voxels: Array,
     spacing_mm: tuple[float, float, float],
     distance_mm: float,

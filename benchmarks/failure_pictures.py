@@ -72,7 +72,7 @@ def row_of(labelled: LabelledCase, subset: Availability, predictor: Predictor) -
     brain = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
 
     def shown(plane: Array) -> Array:
-        return _turned(plane[brain], case.grid.affine)
+        return _orient(plane[brain], case.grid.affine)
 
     return Row(
         f"{case.name}, {describe(subset)}\nDice " + ", ".join(scores),
@@ -83,7 +83,7 @@ def row_of(labelled: LabelledCase, subset: Availability, predictor: Predictor) -
     )
 
 
-def _turned(plane: Array, affine: Array) -> Array:
+def _orient(plane: Array, affine: Array) -> Array:
     """Return a slice of a grid whose axes are x, y and z, in either direction."""
     turned = plane if affine[0, 0] < 0 else plane[::-1]
     turned = turned if affine[1, 1] < 0 else turned[:, ::-1]

@@ -113,11 +113,13 @@ def shares(rows: list[dict[str, Any]], backend: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", type=Path, required=True, help="folder of a case with four sequences")
-    parser.add_argument("--rounds", type=int, default=4, help="rounds per process, the first apart (default: 4)")
+    parser.add_argument(
+        "--rounds", type=int, default=4, help="rounds per process, including a warm-up round (default: 4)"
+    )
     parser.add_argument("--backends", nargs="+", default=["openvino", "torch"], choices=["openvino", "torch"])
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("-o", "--output", type=Path, help="JSON file for all figures")
-    if "--child" in sys.argv:  # the parent has looked at the load, which is now its own
+    if "--child" in sys.argv:  # the parent has already checked the load
         options = parser.parse_args()
         backend, *names = options.child
         print(json.dumps(segment_in_this_process(options.case, tuple(names), backend, options.rounds)))

@@ -125,11 +125,11 @@ def warning_block(heads: Iterable[Mapping[Availability, Estimates]], cases: Mapp
         title = ", ".join(modality.label for modality in ordered(subset))
         lines.append(
             f"| {title} | {limits[len(subset)]:.2f} | {_warned(heads_of)} | {_warned(cases_of_subset)} | "
-            f"{_limit(heads_of, max)} | {_limit(cases_of_subset, min)} |"
+            f"{_format_limit(heads_of, max)} | {_format_limit(cases_of_subset, min)} |"
         )
     for count, limit in limits.items():
         group = [one for one in real if len(one[0]) == count]
-        lines.append(f"| any {count} | {limit:.2f} | - | {_warned(group)} | - | {_limit(group, min)} |")
+        lines.append(f"| any {count} | {limit:.2f} | - | {_warned(group)} | - | {_format_limit(group, min)} |")
     return "\n".join(lines)
 
 
@@ -137,7 +137,7 @@ def _warned(scored: Sequence[Scored]) -> str:
     return f"{sum(bool(no_tumour_warnings(*one)) for one in scored)} of {len(scored)}"
 
 
-def _limit(scored: Sequence[Scored], choose: Callable[[Iterable[float]], float]) -> str:
+def _format_limit(scored: Sequence[Scored], choose: Callable[[Iterable[float]], float]) -> str:
     scores = [score for subset, estimates, _ in scored if (score := no_tumour_score(subset, estimates)) is not None]
     return f"{choose(scores):.2f}" if scores else "-"
 
@@ -146,7 +146,7 @@ def main() -> None:
     parser = case_parser(__doc__)
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--trust", type=Path, help="trust.csv of an evaluation with the same weights")
-    parser.add_argument("--page", type=Path, help="page whose marked table is replaced")
+    parser.add_argument("--page", type=Path, help="Markdown page whose marked table to replace")
     options = machine.parse(parser)
     predictor = Segmenter.from_bundle(options.bundle).predictor
     answers, skipped = [], 0

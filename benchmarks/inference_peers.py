@@ -76,7 +76,7 @@ def main() -> None:
     for name in options.ways:
         package = missing_package(name)
         if package is not None:
-            print(f"{name} is left out: {package} is not installed. Install it by: pip install 'brats-mm[bench]'.")
+            print(f"Skipped {name}, because {package} is not installed. Run: pip install 'brats-mm[bench]'")
             continue
         ways[name] = WAYS[name](options.device)
     with tempfile.TemporaryDirectory() as folder:

@@ -444,10 +444,12 @@ def front(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("fit", "evaluate", "front"))
-    parser.add_argument("datalist", type=Path, help="list with training and validation, or folder of cases")
-    parser.add_argument("--dataset-dir", type=Path, help="where the list's paths start (its own folder)")
+    parser.add_argument("datalist", type=Path, help="list with training and validation cases, or folder of cases")
+    parser.add_argument(
+        "--dataset-dir", type=Path, help="folder that the list's paths are relative to (default: folder of the list)"
+    )
     parser.add_argument("--turned", nargs="*", default=[], help="cases whose header is known to be wrong")
-    parser.add_argument("--page", type=Path, help="page whose marked tables are replaced")
+    parser.add_argument("--page", type=Path, help="Markdown page whose marked tables to replace")
     parser.add_argument("-o", "--output", type=Path, default=Path("input_checks.json"))
     options = machine.parse(parser)
     if options.step == "front":

@@ -20,7 +20,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = Non
     Returns:
         The options, with the description of the machine as `machine`.
     """
-    parser.add_argument("--force", action="store_true", help="measure although the machine is busy")
+    parser.add_argument("--force", action="store_true", help="measure even if the machine is busy")
     options = parser.parse_args(arguments)
     options.machine = describe()
     load = options.machine["load_average"]

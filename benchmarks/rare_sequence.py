@@ -29,12 +29,16 @@ Dice = Mapping[str, Mapping[str, Mapping[float, float]]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path, help="folder of labelled cases")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of lists, experiments and the picture")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder for lists, experiments and the picture"
+    )
     parser.add_argument("--keep", default="t1ce", help="the rare sequence")
-    parser.add_argument("--shares", type=float, nargs="+", default=list(SHARES), help="shares of cases that have it")
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=list(SHARES), help="fractions of the training cases that keep it"
+    )
     parser.add_argument("--methods", nargs="+", default=["simmlm", "mmp", "early_fusion"], help="methods to compare")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the division and of the choice of cases")
-    parser.add_argument("--minutes", type=float, default=60.0, help="training minutes per method and share")
+    parser.add_argument("--seed", type=int, default=1, help="random seed for the choice of cases")
+    parser.add_argument("--minutes", type=float, default=60.0, help="training minutes per method and fraction")
     options = machine.parse(parser)
     tables = {share: measured(options, share) for share in options.shares}
     dice = collect(tables)

@@ -309,7 +309,7 @@ def picture(options: argparse.Namespace) -> None:
             image = to_ras(volume.data, affine)[..., z].T
             seen = image[image > 0] if (image > 0).any() else image
             grey = np.clip(image / np.percentile(seen, 99.5), 0, 1)
-            shown = _tinted(grey, labels[..., z].T) if row == 2 else np.repeat(grey[..., None], 3, axis=-1)
+            shown = _tint(grey, labels[..., z].T) if row == 2 else np.repeat(grey[..., None], 3, axis=-1)
             axis = axes[row, column]
             axis.imshow(shown, origin="lower", interpolation="bilinear")
             if row < 2 and modality is not Modality.T1CE:
@@ -336,7 +336,7 @@ def picture(options: argparse.Namespace) -> None:
     figure.savefig(options.output, dpi=80, facecolor="black", pil_kwargs={"quality": 85})
 
 
-def _tinted(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _tint(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Draw a slice in grey with its labels: necrosis red, oedema green, enhancing yellow."""
     shown = np.repeat(grey[..., None], 3, axis=-1)
     for value, tint in {1: (0.85, 0.2, 0.2), 2: (0.25, 0.75, 0.35), 3: (1.0, 0.85, 0.2)}.items():

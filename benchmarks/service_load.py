@@ -62,9 +62,9 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, default=50, help="number of clients that send requests meanwhile")
+    parser.add_argument("--clients", type=int, default=50, help="number of clients that send requests during the jobs")
     parser.add_argument("--pause", type=float, default=2.0, help="seconds between two requests of a client")
-    parser.add_argument("--jobs", type=int, default=3, help="in each part")
+    parser.add_argument("--jobs", type=int, default=3, help="number of jobs in each part")
     parser.add_argument("--case", type=Path, help="case folder (default: a synthetic head)")
     parser.add_argument("--bundle", type=Path, help="model bundle (default: the installed one)")
     parser.add_argument("--json", type=Path, help="JSON file for the figures")

@@ -131,7 +131,7 @@ def block(features: Mapping[str, Sequence[Features]], case: Sequence[int]) -> st
 
 def main() -> None:
     parser = case_parser(__doc__)
-    parser.add_argument("--page", type=Path, help="page whose marked table is replaced")
+    parser.add_argument("--page", type=Path, help="Markdown page whose marked table to replace")
     options = machine.parse(parser)
     rng = np.random.default_rng(0)
     features: dict[str, list[Features]] = {name: [] for name in ("as they are", *CHANGES)}

@@ -168,7 +168,7 @@ class _Fields:
     @classmethod
     def around(cls, rng: np.random.Generator, brain: Mask, grid: Grid) -> "_Fields":
         shape = (brain.shape[0], brain.shape[1], brain.shape[2])
-        envelope = _closed(brain)
+        envelope = _close_brain(brain)
         outside = np.asarray(ndimage.distance_transform_edt(~envelope), np.float32) * np.float32(PITCH_MM)
         at = _head_coordinates(envelope, grid)
 
@@ -191,7 +191,7 @@ class _Fields:
         )
 
 
-def _closed(brain: Mask) -> Mask:
+def _close_brain(brain: Mask) -> Mask:
     """Return the envelope of the brain, with sulci and ventricles closed."""
     reach = 4
     padded = np.pad(brain, 2 * reach)

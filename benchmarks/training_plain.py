@@ -1,4 +1,4 @@
-"""The baseline of `training_throughput.py`: a plain MONAI training.
+"""The baseline of `training_throughput.py`: a plain MONAI training run.
 
 It uses MONAI's dictionary transforms, CacheDataset, DataLoader and SupervisedTrainer, the network of our presets in
 PyTorch's default memory layout, and the same loss, window, augmentation and optimiser. In stage 2, the batch is doubled

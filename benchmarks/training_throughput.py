@@ -188,7 +188,7 @@ def machine_of(options: argparse.Namespace) -> dict[str, Any]:
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", type=int, nargs="+", default=[1, 2], choices=[1, 2])
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1], help="numbers of processes to load data")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1], help="numbers of data-loading processes")
     parser.add_argument("--size", default="light", help="network size: light or full")
     parser.add_argument("--window", type=int, default=64, help="voxels per side, a multiple of 32")
     parser.add_argument("--batch-size", type=int, default=2)
@@ -197,7 +197,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="measured rounds")
     parser.add_argument("--augmentation", default="small_data", choices=["small_data", "paper"])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=None, help="threads of PyTorch in the training process")
+    parser.add_argument("--threads", type=int, default=None, help="PyTorch threads in the training process")
     parser.add_argument("-o", "--output", type=Path, default=Path("training_throughput.json"))
     return machine.parse(parser, arguments)
 
@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     document = {"machine": described, "settings": settings, "rows": rows}
     options.output.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    print(f"Written: {options.output}")
+    print(f"Wrote {options.output}")
 
 
 if __name__ == "__main__":

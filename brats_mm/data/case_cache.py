@@ -109,7 +109,7 @@ def item_fingerprint(item: Item) -> bytes:
 def chain_fingerprint(chain: Sequence[Transform]) -> bytes:
     """Return a hash of the settings and code of the preprocessing, and of MONAI's version."""
     code = [Path(inspect.getfile(module)).read_text(encoding="utf-8") for module in _CODE]
-    return _digest([[_described(step) for step in chain], code, monai.__version__])
+    return _digest([[_describe(step) for step in chain], code, monai.__version__])
 
 
 def _digest(content: Any) -> bytes:
@@ -117,19 +117,19 @@ def _digest(content: Any) -> bytes:
     return hashlib.sha256(document.encode()).hexdigest()[:32].encode()
 
 
-def _described(value: Any) -> Any:
+def _describe(value: Any) -> Any:
     """Describe settings as plain values. Objects that are neither settings nor contain any are described by type."""
     description: Any = f"{type(value).__qualname__} {getattr(value, '__qualname__', '')}"
     if value is None or isinstance(value, str | int | float | bool):
         description = value
     elif isinstance(value, Mapping):
-        description = {str(key): _described(part) for key, part in value.items()}
+        description = {str(key): _describe(part) for key, part in value.items()}
     elif isinstance(value, list | tuple):
-        description = [_described(part) for part in value]
+        description = [_describe(part) for part in value]
     elif isinstance(value, np.ndarray | torch.Tensor):
         description = value.tolist()
     elif isinstance(value, Transform):
-        description = [type(value).__qualname__, _described(vars(value))]
+        description = [type(value).__qualname__, _describe(vars(value))]
     elif isinstance(value, torch.dtype | np.dtype | type):
         description = str(value)
     return description

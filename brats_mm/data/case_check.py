@@ -55,7 +55,7 @@ def check_cases(
     needs: Sequence[str] = (),
     label_scheme: str | None = None,
 ) -> int:
-    """Read all sequences and label maps that a training would use, and check the list.
+    """Read all sequences and label maps that a training run would use, and check the list.
 
     A case is faulty if a file is missing, truncated or unreadable, a sequence is empty or the same file as another, the
     files have different grids, or the label map is missing or has values outside its label scheme. The list is faulty
@@ -93,7 +93,7 @@ def check_cases(
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise CaseError(
             f"{len(faults)} of the {len(listed)} cases of {datalist} cannot be used for training:\n{lines}\n"
-            "Fix them or remove them from the list. No training was started."
+            "Fix them or remove them from the list. Training was not started."
         )
     _warn_of_shared_patients(listed)
     _warn_of_exchanged_fronts([finding.name for finding in findings if finding.is_backwards])
@@ -187,7 +187,7 @@ def _item_faults(item: Item, brains: list[Volume]) -> Iterator[str]:
         yield from _shared_files(item)
     grids: list[tuple[str, Any]] = []
     for path in _files_of(item):
-        image, fault = _opened(Path(path), _axes_of(item, path))
+        image, fault = _open_image(Path(path), _axes_of(item, path))
         if fault:
             yield fault
             continue
@@ -240,7 +240,7 @@ def _axes_of(item: Item, path: str) -> int:
     return 4 if "volumes" in item and path != item.get("label") else 3
 
 
-def _opened(path: Path, axes: int) -> tuple[Any, str | None]:
+def _open_image(path: Path, axes: int) -> tuple[Any, str | None]:
     """Return the image with its header read, or its fault."""
     if not path.is_file():
         return None, f"{path} does not exist"

@@ -30,7 +30,7 @@ def read_label_values(path: Path) -> Values:
 
 @lru_cache(maxsize=8192)
 def _values_in(stamp: FileStamp) -> Values:
-    """Return the label values in a file. Cached, because every training asks for its sections and for its checks."""
+    """Return the label values in a file. Cached, because each training run reads them several times."""
     path = Path(stamp.path)
     try:
         stored = _distinct(np.asanyarray(load_checked(path).dataobj))

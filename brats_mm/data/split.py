@@ -108,7 +108,7 @@ def read_nnunet_splits(path: Path, case_names: Collection[str]) -> tuple[tuple[f
         folds = [(list(map(str, fold["train"])), list(map(str, fold["val"]))) for fold in content]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CaseError(
-            f"{path} has no folds of nnU-Net ({error!r}). Provide a list of objects with the keys train and val."
+            f"{path} does not contain nnU-Net folds ({error!r}). Provide a list of objects with the keys train and val."
         ) from error
     if not folds or not all(train and val for train, val in folds):
         raise CaseError(

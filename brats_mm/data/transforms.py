@@ -73,7 +73,7 @@ class LoadSequencesd(Transform):
         first = next(iter(volumes.values()))
         volumes = {modality: _onto(volume, first) for modality, volume in volumes.items()}
         channels = [volumes.get(modality, torch.zeros_like(first)).as_tensor() for modality in self.modalities]
-        affine = _corrected(first, data.get("orientation"), str(data.get("name", "?")))
+        affine = _correct_affine(first, data.get("orientation"), str(data.get("name", "?")))
         image = MetaTensor(torch.cat(channels), affine=affine)
         available = torch.tensor([modality in volumes for modality in self.modalities])
         loaded: dict[Hashable, Any] = {"name": "unnamed", **data, "image": image, "available": available}
@@ -108,7 +108,7 @@ def _read(path: str) -> MetaTensor:
     return first
 
 
-def _corrected(volume: MetaTensor, codes: str | None, name: str) -> Tensor:
+def _correct_affine(volume: MetaTensor, codes: str | None, name: str) -> Tensor:
     """Return the affine of a case's grid in the orientation that the list gives, if any."""
     if codes is None:
         affine: Tensor = volume.affine
@@ -193,7 +193,7 @@ class ToSpacingd(Transform):
         if (x, y, z) == old:
             return dict(data)
         result = dict(data)
-        affine = _scaled(image.affine, old, (x, y, z))
+        affine = _scale_affine(image.affine, old, (x, y, z))
         channels = [resample_signal(channel.numpy(), (x, y, z)) for channel in image.as_tensor()]
         result["image"] = MetaTensor(torch.from_numpy(np.stack(channels)), affine=affine)
         if "label" in data:
@@ -202,7 +202,7 @@ class ToSpacingd(Transform):
         return result
 
 
-def _scaled(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int, int]) -> Tensor:
+def _scale_affine(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int, int]) -> Tensor:
     """Return the affine of a grid with another number of voxels over the same field of view."""
     scale = torch.eye(4, dtype=affine.dtype)
     for axis in range(3):

@@ -189,14 +189,14 @@ def _insert(image: Tensor, label: Tensor, piece: Piece, middle: list[int]) -> tu
     around = (weight > 0) & ~tumour
     if int(around.sum()) < FEWEST:
         return None
-    mixed = weight * _matched(new, old, around) + (1 - weight) * old
+    mixed = weight * _match_intensities(new, old, around) + (1 - weight) * old
     result, masks = image.clone(), label.clone()
     result[:, i, j, k] = torch.where(old != 0, mixed.to(old.dtype), old)
     masks[:, i, j, k] = torch.maximum(label[:, i, j, k], piece.label[:, x, y, z] * brain)
     return result, masks
 
 
-def _matched(new: Tensor, old: Tensor, around: Tensor) -> Tensor:
+def _match_intensities(new: Tensor, old: Tensor, around: Tensor) -> Tensor:
     """Match the mean and standard deviation of the donor's intensities to the new surroundings."""
     matched = torch.empty_like(new)
     for channel in range(new.shape[0]):

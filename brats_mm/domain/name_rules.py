@@ -232,7 +232,7 @@ def _contrast(tokens: Sequence[Word]) -> _Contrast:
             (after if token.sign == "+" else before).append(f"{text}{token.sign}")
             is_weak = False
         elif text in NEGATION or text in BEFORE:
-            target = _negated(tokens, index)
+            target = _find_negated(tokens, index)
             if target or text in BEFORE or index == len(tokens) - 1:
                 before.append(" ".join(part.text for part in tokens[index : (target or index) + 1]))
             index = target or index
@@ -253,7 +253,7 @@ def _contrast(tokens: Sequence[Word]) -> _Contrast:
     return _Contrast(tuple(after), tuple(before), is_weak, is_time_point)
 
 
-def _negated(tokens: Sequence[Word], index: int) -> int:
+def _find_negated(tokens: Sequence[Word], index: int) -> int:
     """Return the index of the last word for contrast that a negation covers, or 0 if there is none."""
     start = 0
     for position in range(index + 1, min(index + 1 + _REACH, len(tokens))):

@@ -243,11 +243,11 @@ class Prediction:
 
     def entropy(self, region: Region | str) -> Array:
         """Return the entropy of a region's probability at each voxel, in nats, 0 to ln 2."""
-        return self._computed(binary_entropy, [self.probabilities[Region(region)]])
+        return self._compute_voxelwise(binary_entropy, [self.probabilities[Region(region)]])
 
     def combined_entropy(self) -> Array:
         """Return the entropy over none, oedema, necrosis and enhancing at each voxel, in nats, 0 to ln 4."""
-        return self._computed(compartment_entropy, [self._nested[region] for region in REGIONS])
+        return self._compute_voxelwise(compartment_entropy, [self._nested[region] for region in REGIONS])
 
     def volume_ml(self, region: Region | str) -> float:
         """Return the volume of a region in millilitres."""
@@ -276,7 +276,7 @@ class Prediction:
             means[region] = float(binary_entropy(probabilities).mean()) if probabilities.size else None
         return means
 
-    def _computed(self, function: Callable[..., Array], maps: Sequence[Array]) -> Array:
+    def _compute_voxelwise(self, function: Callable[..., Array], maps: Sequence[Array]) -> Array:
         """Apply a voxelwise function to maps, once for all voxels outside the box and to each voxel inside."""
         result = np.full_like(maps[0], function(*(probability[:1, :1, :1] for probability in maps)).item())
         x, y, z = self._box

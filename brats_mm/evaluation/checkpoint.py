@@ -119,7 +119,7 @@ class EvaluationCheckpoint:
             path = self._file(number)
             try:
                 with np.load(path, allow_pickle=False) as saved:
-                    yield _decoded(saved)
+                    yield _decode(saved)
             except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
                 raise OptionError(
                     f"{path} cannot be read ({error}), so the evaluation cannot resume. Restart it with --overwrite."
@@ -187,7 +187,7 @@ def _encoded(name: str, result: CaseEvaluation | str) -> dict[str, Any]:
     }
 
 
-def _decoded(saved: Mapping[str, Any]) -> tuple[str, CaseEvaluation | str]:
+def _decode(saved: Mapping[str, Any]) -> tuple[str, CaseEvaluation | str]:
     text = json.loads(str(saved["text"]))
     if text["failure"] is not None:
         return text["name"], text["failure"]

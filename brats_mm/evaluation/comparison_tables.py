@@ -33,10 +33,11 @@ def comparison_latex(document: Mapping[str, Any]) -> str:
     """Render the Dice: both means, difference, interval and p value by region and subset."""
     a, b = (escape(document[side]["folder"]) for side in ("a", "b"))
     means = [
-        _row("all subsets", region, document["means"]["raw"][region.value]["dice"], "p") for region in REGION_ORDER
+        _format_row("all subsets", region, document["means"]["raw"][region.value]["dice"], "p")
+        for region in REGION_ORDER
     ]
     sets = [
-        _row(describe(subset), region, document["sets"][subset_name(subset)][region.value], "p_holm")
+        _format_row(describe(subset), region, document["sets"][subset_name(subset)][region.value], "p_holm")
         for subset in PAPER_ORDER
         for region in REGION_ORDER
         if region.value in document["sets"].get(subset_name(subset), {})
@@ -53,7 +54,7 @@ def _plain(comparison: Mapping[str, Any]) -> dict[str, Any]:
     return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in comparison.items()}
 
 
-def _row(name: str, region: Region, comparison: Mapping[str, Any], p: str) -> str:
+def _format_row(name: str, region: Region, comparison: Mapping[str, Any], p: str) -> str:
     cells = [name, region.value.upper()]
     if comparison["difference"] is None:
         return row([*cells, *["--"] * 5])

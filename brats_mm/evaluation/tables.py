@@ -147,7 +147,7 @@ def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
                 yield kind(**values)
     except (OSError, KeyError, ValueError) as error:
         raise OptionError(
-            f"{path} is not a table of an evaluation ({error}). Use a folder written by `brats-mm evaluate`."
+            f"{path} is not an evaluation table ({error}). Use a folder written by `brats-mm evaluate`."
         ) from error
 
 

@@ -94,10 +94,10 @@ def trust_figures(
         "cases": len(by_case),
         "segmentations": len(left_out.predictions),
         "failure_below": FAILURE,
-        "expected_dice": {region.value: _expected_dice(_of(left_out, region)) for region in REGIONS},
+        "expected_dice": {region.value: _score_expected_dice(_of(left_out, region)) for region in REGIONS},
         "expected_dice_by_group": {
             group.value: {
-                region.value: _expected_dice(
+                region.value: _score_expected_dice(
                     [prediction for prediction in _of(left_out, region) if group_of(prediction.subset) is group]
                 )
                 for region in REGIONS
@@ -114,11 +114,11 @@ def trust_figures(
             for group in SequenceGroup
         },
         "volume_all": {region.value: _volume(_of(left_out, region)) for region in REGIONS},
-        "advice": {region.value: _advice(left_out.gains, region) for region in REGIONS},
-        "importance": {region.value: _importance(by_case, weight_rows, region) for region in REGIONS},
+        "advice": {region.value: _score_advice(left_out.gains, region) for region in REGIONS},
+        "importance": {region.value: _score_importance(by_case, weight_rows, region) for region in REGIONS},
         "class_ece": {region.value: _class_ece(by_case, region) for region in REGIONS},
         "counterintuitive": {region.value: _counterintuitive(by_case, region) for region in REGIONS},
-        "fewer_sequences": {region.value: _fewer_sequences(left_out, region) for region in REGIONS},
+        "fewer_sequences": {region.value: _score_fewer_sequences(left_out, region) for region in REGIONS},
     }
 
 
@@ -126,7 +126,7 @@ def _of(left_out: LeftOut, region: Region) -> list[LeftOutPrediction]:
     return [prediction for prediction in left_out.predictions if prediction.region is region]
 
 
-def _expected_dice(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
+def _score_expected_dice(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
     """Score the expected Dice of the segmented regions, and for comparison the mean Dice of the model card."""
     scored = [prediction for prediction in predictions if not math.isnan(prediction.expected_dice)]
     true = [prediction.record.dice for prediction in scored]
@@ -157,13 +157,13 @@ def _expected_dice(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
             "coverage": _mean(low <= dice <= high for dice, (low, high) in intervals),
             "mean_width": _mean(high - low for _, (low, high) in intervals),
         },
-        "grades": {grade.value: _grade(scored, grade) for grade in Grade},
-        "limits": [_limit(scored, limit) for limit in REVIEW_LIMITS],
-        "plot": _plot(scored),
+        "grades": {grade.value: _score_grade(scored, grade) for grade in Grade},
+        "limits": [_count_below_limit(scored, limit) for limit in REVIEW_LIMITS],
+        "plot": _plot_points(scored),
     }
 
 
-def _limit(predictions: Sequence[LeftOutPrediction], limit: float) -> dict[str, Any]:
+def _count_below_limit(predictions: Sequence[LeftOutPrediction], limit: float) -> dict[str, Any]:
     """Count the outlines that a limit of `review` would make unreliable, and the failures among them."""
     true = [prediction.record.dice for prediction in predictions if prediction.expected_dice < limit]
     return {
@@ -174,7 +174,7 @@ def _limit(predictions: Sequence[LeftOutPrediction], limit: float) -> dict[str, 
     }
 
 
-def _grade(predictions: Sequence[LeftOutPrediction], grade: Grade) -> dict[str, Any]:
+def _score_grade(predictions: Sequence[LeftOutPrediction], grade: Grade) -> dict[str, Any]:
     true = [prediction.record.dice for prediction in predictions if grade_of(prediction.expected_dice) is grade]
     return {
         "segmentations": len(true),
@@ -184,7 +184,7 @@ def _grade(predictions: Sequence[LeftOutPrediction], grade: Grade) -> dict[str, 
     }
 
 
-def _plot(predictions: Sequence[LeftOutPrediction]) -> list[dict[str, float]]:
+def _plot_points(predictions: Sequence[LeftOutPrediction]) -> list[dict[str, float]]:
     """Return mean expected and mean true Dice of groups of equal size, ordered by expected Dice."""
     if not predictions:
         return []
@@ -220,7 +220,7 @@ def _volume(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
     }
 
 
-def _advice(gains: Sequence[LeftOutGain], region: Region) -> dict[str, Any]:
+def _score_advice(gains: Sequence[LeftOutGain], region: Region) -> dict[str, Any]:
     """Score the choice of the most helpful missing sequence, for cases with at least two missing."""
     kinds = list(dict.fromkeys(gain.kind for gain in gains))
     return {
@@ -248,7 +248,9 @@ def _advice_of_kind(gains: Sequence[LeftOutGain]) -> dict[str, Any]:
     }
 
 
-def _importance(by_case: Mapping[str, CaseRecords], weights: Sequence[WeightRow], region: Region) -> dict[str, Any]:
+def _score_importance(
+    by_case: Mapping[str, CaseRecords], weights: Sequence[WeightRow], region: Region
+) -> dict[str, Any]:
     """Relate gate weights and leave-one-out changes of all four sequences to the value of each sequence."""
     full = subset_name(ALL_AVAILABLE)
     gate = {(row.case, row.modality): row.weight for row in weights if (row.subset, row.region) == (full, region.value)}
@@ -296,7 +298,7 @@ def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dic
     return {"pairs": total.pairs, "rate": total.rate, "rate_tolerance_1_point": total.rate_above_one_point}
 
 
-def _fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
+def _score_fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
     """Score the use of fewer sequences if their expected Dice is higher by a margin."""
     by_case: dict[str, dict[Availability, LeftOutPrediction]] = defaultdict(dict)
     for prediction in _of(left_out, region):

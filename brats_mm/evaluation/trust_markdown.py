@@ -133,7 +133,7 @@ def _expected_dice(figures: Figures) -> str:
     bins = max((len(row) - 1 for row in plot), default=0)
     head = ["expected / true Dice, %", *(f"fifth {index + 1}" for index in range(bins))]
     filled = [row + [""] * (bins + 1 - len(row)) for row in plot]
-    return "\n\n".join([_cases(figures), _listed(["prediction", "region"], rows, columns), table(head, filled)])
+    return "\n\n".join([_cases(figures), _by_row(["prediction", "region"], rows, columns), table(head, filled)])
 
 
 def _grades(figures: Figures) -> str:
@@ -148,7 +148,7 @@ def _grades(figures: Figures) -> str:
         "mean true Dice, %": _points("mean_dice"),
         "of these below 0.5": _count("failures"),
     }
-    return _listed(["region", "grade"], rows, columns)
+    return _by_row(["region", "grade"], rows, columns)
 
 
 def _grade_limits(figures: Figures) -> str:
@@ -162,7 +162,7 @@ def _grade_limits(figures: Figures) -> str:
         "of these, Dice below 0.5": _count("failures"),
         "all with a Dice below 0.5": _count("all_failures"),
     }
-    return _listed(["region", "review from"], rows, columns)
+    return _by_row(["region", "review from"], rows, columns)
 
 
 def _by_group(figures: Figures) -> str:
@@ -173,7 +173,7 @@ def _by_group(figures: Figures) -> str:
         "mean error, points": _points("calibrated", "mean_absolute_error"),
         "interval holds, %": _points("interval", "coverage"),
     }
-    return _listed(["sequences", "region"], _groups(figures["expected_dice_by_group"]), columns)
+    return _by_row(["sequences", "region"], _groups(figures["expected_dice_by_group"]), columns)
 
 
 def _volume(figures: Figures, profile: TrustProfile) -> str:
@@ -183,7 +183,7 @@ def _volume(figures: Figures, profile: TrustProfile) -> str:
         "times or divided by": _two("median_factor"),
     }
     rows = _groups(figures["volume"])
-    return f"{coverage_statement(profile)}\n\n{_listed(['sequences', 'region'], rows, columns)}"
+    return f"{coverage_statement(profile)}\n\n{_by_row(['sequences', 'region'], rows, columns)}"
 
 
 def _advice(figures: Figures) -> str:
@@ -202,7 +202,7 @@ def _advice(figures: Figures) -> str:
         "Dice lost, points": _points("mean_dice_lost"),
         "error of gain, points": _points("mean_absolute_error"),
     }
-    return _listed(["region", "gain from"], rows, columns)
+    return _by_row(["region", "gain from"], rows, columns)
 
 
 def _groups(figures: Figures) -> Iterable[tuple[list[str], Figures]]:
@@ -230,7 +230,7 @@ def _order(figures: Figures) -> str:
     return f"{rows}\n\n{table(head, choices)}"
 
 
-def _listed(labels: Sequence[str], rows: Iterable[tuple[list[str], Figures]], columns: Mapping[str, Cell]) -> str:
+def _by_row(labels: Sequence[str], rows: Iterable[tuple[list[str], Figures]], columns: Mapping[str, Cell]) -> str:
     """Return a table with a row per set of figures and a column per cell function."""
     lines = [[*names, *(cell(row) for cell in columns.values())] for names, row in rows]
     return table([*labels, *columns], lines)

@@ -216,7 +216,7 @@ def start_or_exit(work: Callable[..., object], *arguments: object) -> None:
         try:
             work(*arguments)
         except BaseException:
-            logger.exception("A worker ends because of an unexpected error.")
+            logger.exception("A worker stopped because of an unexpected error.")
             os._exit(1)
 
     threading.Thread(target=run, daemon=True).start()

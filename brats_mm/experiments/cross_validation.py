@@ -74,7 +74,7 @@ def cross_validate(
         The summary of the pooled evaluation.
 
     Raises:
-        BratsMMError: a setting or a case is invalid, or a training failed.
+        BratsMMError: a setting or a case is invalid, or a training run failed.
     """
     lists = fold_lists(plan)
     cases = [labelled_cases(path, dataset_dir=plan.dataset, scheme=plan.label_scheme) for path in lists]
@@ -136,10 +136,10 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
 
 
 def _require_folds(folds: Sequence[Sequence[str]]) -> None:
-    """Refuse before any training what the pooled evaluation could not use.
+    """Check before training that the folds can be pooled.
 
     Raises:
-        CaseError: there are fewer than two folds, or a case is for validation in two of them.
+        CaseError: there are fewer than two folds, or a case is a validation case in two of them.
     """
     if len(folds) < 2:
         raise CaseError("There is only one fold. A cross-validation needs two or more.")
@@ -148,6 +148,6 @@ def _require_folds(folds: Sequence[Sequence[str]]) -> None:
         for name in names:
             if first.setdefault(name, number) != number:
                 raise CaseError(
-                    f"The case {name} is for validation in the folds {first[name]} and {number}. Put each case into "
-                    "one fold."
+                    f"The case {name} is a validation case in folds {first[name]} and {number}. Put each case into one "
+                    "validation set."
                 )

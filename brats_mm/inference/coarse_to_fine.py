@@ -164,7 +164,7 @@ def coarse_contributions(
         total: Tensor | None = None
         for position in windows.positions:
             patch = channel[(slice(None), *position)][None]
-            logits = _flipped(partial(backend.contribution, modality), patch, tta_flips)[0]
+            logits = _average_views(partial(backend.contribution, modality), patch, tta_flips)[0]
             count()
             if coverage is None:
                 total = logits
@@ -284,7 +284,7 @@ def add_joint(
     count.total += len(windows.positions) - EXPECTED_FINE_WINDOWS
     for position in windows.positions:
         patch = padded[(slice(None), *position)][None]
-        logits = _flipped(lambda x: backend.joint_contribution(x, available[None]), patch, tta_flips)[0]
+        logits = _average_views(lambda x: backend.joint_contribution(x, available[None]), patch, tta_flips)[0]
         count()
         total = logits.new_zeros((logits.shape[0], *padded.shape[1:])) if total is None else total
         total[(slice(None), *position)] += logits * (importance / coverage[position])
@@ -408,7 +408,7 @@ def _is_plain(tta_flips: Sequence[Sequence[int]]) -> bool:
     return len(tta_flips) == 1 and not tta_flips[0]
 
 
-def _flipped(run: Callable[[Tensor], Tensor], patch: Tensor, tta_flips: Sequence[Sequence[int]]) -> Tensor:
+def _average_views(run: Callable[[Tensor], Tensor], patch: Tensor, tta_flips: Sequence[Sequence[int]]) -> Tensor:
     if _is_plain(tta_flips):
         return run(patch)
     views = [flip_spatial(run(flip_spatial(patch, axes)), axes) for axes in tta_flips]

@@ -151,7 +151,7 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
         """Return the output of one expert before its refinement, as in `CrossSequenceBackend`."""
         request = self._request(modality.value)
         request.infer([np.ascontiguousarray(window.numpy())], share_inputs=True, share_outputs=True)
-        return _copied(request.get_output_tensor(0))
+        return _copy_output(request.get_output_tensor(0))
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
         return at_full_resolution(self.lattice_contribution(modality, window), window.shape[2:])
@@ -182,7 +182,7 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
         return joint_graph_of(self._network.cross)
 
 
-def _copied(tensor: ov.Tensor) -> Tensor:
+def _copy_output(tensor: ov.Tensor) -> Tensor:
     """Return a float32 copy of an output, which the next inference overwrites."""
     values = tensor.data
     if tensor.element_type == ov.Type.bf16:  # NumPy has no bfloat16, so OpenVINO declares the bits as float16

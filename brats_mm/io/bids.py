@@ -34,8 +34,8 @@ def reason_to_skip(name: str, selection: BidsFilter) -> str | None:
     for entity, labels in (
         ("sub", selection.participant),
         ("ses", selection.session),
-        ("run", _listed(selection.run)),
-        ("acq", _listed(selection.acquisition)),
+        ("run", _as_tuple(selection.run)),
+        ("acq", _as_tuple(selection.acquisition)),
     ):
         label = _label(name, entity)
         if labels and label is not None and not any(_is_equal_label(label, value, entity) for value in labels):
@@ -134,5 +134,5 @@ def _without_entity(label: str, entity: str) -> str:
     return label.removeprefix(f"{entity}-")
 
 
-def _listed(label: str | None) -> tuple[str, ...]:
+def _as_tuple(label: str | None) -> tuple[str, ...]:
     return () if label is None else (label,)

@@ -45,7 +45,7 @@ def known_network(config: Mapping[str, Any], name: str = "network_def") -> dict[
             continue
         network[entry] = config[entry]
         for key, value in _leaves(config[entry]):
-            open_names += _referred(key, value)
+            open_names += _find_referred(key, value)
             if key == "_target_":
                 _check_origin(value)
     return network
@@ -110,7 +110,7 @@ def _is_network(target: Any) -> bool:
     return isinstance(target, str) and _KNOWN_NETWORK.fullmatch(target) is not None
 
 
-def _referred(key: str, value: Any) -> list[str]:
+def _find_referred(key: str, value: Any) -> list[str]:
     """Return the entry that a value refers to, as a list with at most one item."""
     if key == "_target_" and not _is_network(value):
         _reject(f"uses {str(value)[:80]} as its network, which is not a known network")

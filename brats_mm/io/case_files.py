@@ -26,7 +26,7 @@ _RESULT = re.compile(
     r"segmentation\.(nii\.gz|seg\.nrrd)|entropy(_(wt|tc|et))?\.nii\.gz|(probability|mask)_(wt|tc|et)\.nii\.gz|"
     r"(registered|image|importance)_\w+\.nii\.gz"
 )
-"""Files that a run writes beside its `report.json`. They are no images, and no part of the names of a case."""
+"""Files that a run writes next to its `report.json`. They are neither images nor part of a case name."""
 
 _SHOWN_FILES = 12
 _SHOWN_REASONS = 4
@@ -267,7 +267,7 @@ def _check_one_case(below: Iterable[Path], folder: Path, selection: BidsFilter |
     cases = [sub.name for sub in below if len(recognise(_wanted_images(sub, selection)[0], sub).candidates) > 1]
     if len(cases) > 1:
         raise CaseError(
-            f"{folder} holds {len(cases)} cases ({_listed(cases)}), but one case is needed. Provide the folder of "
+            f"{folder} holds {len(cases)} cases ({_join_names(cases)}), but one case is needed. Provide the folder of "
             "one of them."
         )
 
@@ -318,7 +318,7 @@ def _check_one_time_point(chosen: Mapping[Modality, Path], folder: Path) -> None
     names = [_display_path(path, folder) for path in chosen.values()]
     if differ_in_time(names):
         raise CaseError(
-            f"In {folder}, the names state different time points: {_listed(names)}. Provide the folder of one time "
+            f"In {folder}, the names state different time points: {_join_names(names)}. Provide the folder of one time "
             f"point, select a session of a BIDS dataset with --session, or {_BY_OPTION}."
         )
 
@@ -336,12 +336,12 @@ def _lost_sequences(unusable: Mapping[str, str], chosen: Mapping[Modality, Path]
 def _nothing_found_error(ignored: Mapping[str, str], folder: Path) -> str:
     folders = [path.name for path in _subfolders(folder)]
     if ignored:
-        contents = f"it holds {_listed(list(ignored))}"
+        contents = f"it holds {_join_names(list(ignored))}"
     else:
-        contents = f"it holds the folders {_listed(folders)}" if folders else "it is empty"
+        contents = f"it holds the folders {_join_names(folders)}" if folders else "it is empty"
     several = [name for name in ignored if image_suffix(name) and (volumes_in(folder / name) or 1) > 1]
     if several:
-        hint = f"{_listed(several)} has several volumes in one file: split it into one file per sequence."
+        hint = f"{_join_names(several)} has several volumes in one file: split it into one file per sequence."
     elif unfetched := [name for name in list(ignored)[:_SHOWN_FILES] if is_unfetched(folder / name)]:
         hint = f"{unfetched[0]} is a broken link or a pointer to a file that was not fetched. {FETCH}"
     elif any(name.lower().endswith((".dcm", ".ima")) for name in ignored):
@@ -378,13 +378,13 @@ def _reasons(ignored: Mapping[str, str]) -> str:
     )
 
 
-def _listed(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     more = len(names) - _SHOWN_FILES
     return ", ".join(names[:_SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _or_listed(names: list[str]) -> str:
-    return _listed(names[:-1]) + f" or {names[-1]}"
+    return _join_names(names[:-1]) + f" or {names[-1]}"
 
 
 def _display_path(path: Path, folder: Path) -> str:

@@ -66,13 +66,13 @@ def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
     placed = None if match is None else place_voxels(stored, match, grid.shape)
     if placed is None or np.count_nonzero(placed) < np.count_nonzero(stored):
         raise GridError(
-            f"The label map {path.name} is on a different grid than the images: {_shown(label_grid)} instead of "
-            f"{_shown(grid)}. Resample the label map to the images with nearest-neighbour interpolation."
+            f"The label map {path.name} is on a different grid than the images: {_format_grid(label_grid)} instead of "
+            f"{_format_grid(grid)}. Resample the label map to the images with nearest-neighbour interpolation."
         )
     return integer_labels(placed, path.name)
 
 
-def _shown(grid: Grid) -> str:
+def _format_grid(grid: Grid) -> str:
     return (
         f"{' x '.join(map(str, grid.shape))} voxels, orientation {''.join(nib.aff2axcodes(grid.affine))}, offset "
         f"({', '.join(f'{value:.4g}' for value in grid.affine[:3, 3])}) mm"

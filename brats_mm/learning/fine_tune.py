@@ -83,7 +83,7 @@ def _fine_tune(
     scratch = output.parent / f"{output.name}-training"
     output.mkdir(mode=0o700)
     try:
-        cases = _packed(plan, folder, scratch, identity.spacing_mm, watch)
+        cases = _pack_cases(plan, folder, scratch, identity.spacing_mm, watch)
         steps = _train(network, cases, plan, scratch, watch, choose_device(options.device))
     finally:
         rmtree(scratch, ignore_errors=True)
@@ -175,7 +175,7 @@ def mixture_step(network: nn.Module, image: Tensor, target: Tensor, available: T
     return torch.stack(losses).mean()
 
 
-def _packed(
+def _pack_cases(
     plan: TrainingPlan, folder: Path, scratch: Path, spacing_mm: float, watch: Watch
 ) -> list[tuple[PackedCase, float]]:
     """Pack the cases to train on, each with its weight."""

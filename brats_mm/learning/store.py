@@ -68,7 +68,7 @@ class CorrectionStore:
         """Replace the record of a correction. Its files are unchanged.
 
         Raises:
-            FileNotFoundError: it was deleted meanwhile.
+            FileNotFoundError: it was deleted.
         """
         with self._lock:
             write_json(to_json(correction), self.folder(correction) / DOCUMENT)

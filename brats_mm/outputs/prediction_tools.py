@@ -101,7 +101,7 @@ class Tools:
 
         assessment = assess(prediction)
         picture = base64.b64encode(preview_png(prediction, assessment.warnings)).decode("ascii")
-        rows = "".join(_row(prediction, region, assessment.regions[region]) for region in REGIONS)
+        rows = "".join(_render_row(prediction, region, assessment.regions[region]) for region in REGIONS)
         warnings = "".join(f"<li>{escape(warning)}</li>" for warning in assessment.warnings)
         parts = [
             f'<img alt="Preview of the segmentation" style="max-width:100%" src="data:image/png;base64,{picture}">',
@@ -120,7 +120,7 @@ class Tools:
 TOOLS = Tools()
 
 
-def _row(prediction: Prediction, region: Region, trust: RegionTrust) -> str:
+def _render_row(prediction: Prediction, region: Region, trust: RegionTrust) -> str:
     cells = (
         format_ml(prediction.volume_ml(region)),
         "none" if trust.volume_interval_ml is None else " to ".join(map(format_ml, trust.volume_interval_ml)),

@@ -50,7 +50,7 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
     recorded = next(({**record["config"], **_recorded_settings(record)} for record in records.values()), None)
     if recorded is not None and not configs:
         merged = recorded
-    merged = {**merged, **{name: _resolved(merged.get(name, inference.get(name)), merged) for name in NAMES}}
+    merged = {**merged, **{name: _resolve(merged.get(name, inference.get(name)), merged) for name in NAMES}}
     for path, record in records.items():
         differences = describe_differences(_recorded_settings(record), merged, NAMES)
         if differences:
@@ -65,15 +65,15 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
 
 def _recorded_settings(record: Record) -> dict[str, Any]:
     settings = record["settings"]
-    return {name: _resolved(settings[name], record["config"]) for name in NAMES if settings.get(name) is not None}
+    return {name: _resolve(settings[name], record["config"]) for name in NAMES if settings.get(name) is not None}
 
 
-def _resolved(value: Any, config: Mapping[str, Any]) -> Any:
+def _resolve(value: Any, config: Mapping[str, Any]) -> Any:
     """Replace references to plain top-level entries (`@projected_scales`) by the entries."""
     if isinstance(value, dict):
-        return {key: _resolved(item, config) for key, item in value.items()}
+        return {key: _resolve(item, config) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolved(item, config) for item in value]
+        return [_resolve(item, config) for item in value]
     return config.get(value[1:], value) if isinstance(value, str) and value.startswith("@") else value
 
 

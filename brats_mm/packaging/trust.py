@@ -65,7 +65,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
         **trust_figures(records, read_rows(evaluation / WEIGHTS, WeightRow), left_out),
     }
     blocks = trust_blocks(figures, profile)
-    card = _text(bundle.root / CARD)
+    card = _read_text(bundle.root / CARD)
     if _begin("summary") not in card:
         card = f"{card.rstrip()}\n\n## Trust in single cases\n\n{_begin('summary')}\n{END}\n"
     with OutputFolder(bundle.root) as out:
@@ -79,7 +79,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     if page is not None:
         plot = page.parent / RELIABILITY_PLOT
         with output_errors(page):
-            page.write_text(with_blocks(_text(page), blocks), encoding="utf-8")
+            page.write_text(with_blocks(_read_text(page), blocks), encoding="utf-8")
             plot.parent.mkdir(parents=True, exist_ok=True)
             plot.write_text(reliability_svg(reliability_points(left_out), reliability_means(figures)), encoding="utf-8")
         files += [page, plot]
@@ -109,7 +109,7 @@ def with_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bu
     return text
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:

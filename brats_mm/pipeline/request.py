@@ -161,7 +161,7 @@ def from_json(document: Mapping[str, Any], template: SegmentRequest | None = Non
         request,
         **{section: options_from_json(kind, document, getattr(request, section)) for section, kind in SECTIONS.items()},
     )
-    read = {"input": _input_from_json, "output": _path, "series": _series, "study": _text}
+    read = {"input": _input_from_json, "output": _path, "series": _series, "study": _check_text}
     return replace(request, **{name: read[name](document[name]) for name in read if name in document})
 
 
@@ -179,11 +179,11 @@ def options_from_json(kind: type[_Options], document: Mapping[str, Any], templat
     plain: type = kind
     hints = {field.name: field.kind for field in options_of(plain)} | {"dicom_folder": str}
     names = {field.name for field in fields(kind)} & set(document)  # type: ignore[arg-type]
-    values = {name: _value(name, hints[name], document[name]) for name in sorted(names)}
+    values = {name: _convert_value(name, hints[name], document[name]) for name in sorted(names)}
     return replace(template or kind(), **values)  # type: ignore[type-var]
 
 
-def _value(name: str, kind: Any, value: Any) -> Any:
+def _convert_value(name: str, kind: Any, value: Any) -> Any:
     """Convert a JSON value to the type of its field."""
     if get_origin(kind) is tuple:
         return _texts(name, value)
@@ -241,10 +241,10 @@ def _input_from_json(value: Any) -> Any:
 
 
 def _path(value: Any) -> Path | None:
-    return value if value is None or isinstance(value, Path) else Path(str(_text(value)))
+    return value if value is None or isinstance(value, Path) else Path(str(_check_text(value)))
 
 
-def _text(value: Any) -> str | None:
+def _check_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise OptionError(f"Expected a string, got {value!r}.")

@@ -154,13 +154,13 @@ def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignme
     """
     rotation = np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1)))
     centre = fixed.centre_mm
-    _, inside = moving.at(moving.coarse.data, _moved(matrix, fixed.points_mm))
+    _, inside = moving.at(moving.coarse.data, _transform_points(matrix, fixed.points_mm))
     information = _information(fixed, moving, matrix)
     before = _information(fixed, moving, np.eye(4))
     return Alignment(
         start=start,
         rotation_deg=float(rotation),
-        shift_mm=float(np.linalg.norm(_moved(matrix, centre[None])[0] - centre)),
+        shift_mm=float(np.linalg.norm(_transform_points(matrix, centre[None])[0] - centre)),
         covered=float(inside.mean()),
         information_before_nats=before,
         information_nats=information,
@@ -170,7 +170,7 @@ def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignme
     )
 
 
-def _moved(matrix: Matrix, points: Points) -> Points:
+def _transform_points(matrix: Matrix, points: Points) -> Points:
     return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3])
 
 
@@ -179,7 +179,7 @@ def _information(fixed: Side, moving: Side, matrix: Matrix) -> float:
 
     Points outside the moving image's field of view contribute 0.
     """
-    values, inside = moving.at(moving.coarse.data, _moved(matrix, fixed.points_mm))
+    values, inside = moving.at(moving.coarse.data, _transform_points(matrix, fixed.points_mm))
     if np.count_nonzero(inside) < BINS:
         return 0.0
     joint, _, _ = np.histogram2d(fixed.coarse.data[fixed.head][inside], values[inside], BINS)
@@ -216,14 +216,14 @@ def _head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
     """Return the Dice of the heads inside both fields of view."""
     index = np.indices(fixed.coarse.grid.shape).reshape(3, -1).T
     affine = fixed.coarse.grid.affine
-    values, inside = moving.at(moving.head, _moved(matrix, index @ affine[:3, :3].T + affine[:3, 3]))
+    values, inside = moving.at(moving.head, _transform_points(matrix, index @ affine[:3, :3].T + affine[:3, 3]))
     fixed_head, moving_head = fixed.head.ravel() & inside, (values > 0.5) & inside
     total = int(np.count_nonzero(fixed_head)) + int(np.count_nonzero(moving_head))
     return 2 * int(np.count_nonzero(fixed_head & moving_head)) / max(1, total)
 
 
 def _edge_agreement(fixed: Side, moving: Side, matrix: Matrix) -> float:
-    values, inside = moving.at(moving.gradients, _moved(matrix, fixed.points_mm))
+    values, inside = moving.at(moving.gradients, _transform_points(matrix, fixed.points_mm))
     fixed_edges, moving_edges = fixed.gradients[fixed.head][inside], values[inside]
     if fixed_edges.size < BINS or fixed_edges.std() == 0 or moving_edges.std() == 0:
         return 0.0

@@ -54,11 +54,11 @@ def strip_scans(scans: Scans, mask: Volume, tolerance: float = GRID_TOLERANCE) -
     if together is None or match is None:
         return None
     inside = place_voxels(mask.data, match, together.grid.shape) > 0.5
-    stripped = {m: Volume(_stripped(v, inside), v.grid, v.notes) for m, v in together.volumes.items()}
+    stripped = {m: Volume(_strip(v, inside), v.grid, v.notes) for m, v in together.volumes.items()}
     return replace(scans, volumes=stripped)
 
 
-def _stripped(volume: Volume, inside: Mask) -> npt.NDArray[np.float32]:
+def _strip(volume: Volume, inside: Mask) -> npt.NDArray[np.float32]:
     background = volume.background
     offset = background.value if abs(background.value) > LEAST_TOLERANCE * background.scale else 0.0
     return np.asfortranarray(np.where(inside, volume.data - np.float32(offset), np.float32(0)))

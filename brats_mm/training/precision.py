@@ -42,7 +42,7 @@ def mixed_precision(name: str = "float32", *, device: str | torch.device = "cpu"
     kind = torch.device(device).type
     if name == "float16" and kind != "cuda":
         raise OptionError(
-            f"float16 needs a CUDA device, but this training runs on {kind}. Use --precision bfloat16, or float32 if "
+            f"float16 needs a CUDA device, but this run uses {kind}. Use --precision bfloat16, or float32 if "
             "the processor does not support bfloat16."
         )
     return Precision(PRECISIONS[name], GradScaler(kind, enabled=name == "float16"))

@@ -79,7 +79,7 @@ class TrainingRecord:
         write_json(self.document, record_path(checkpoint), indent=2)
 
     def check_same_settings(self, checkpoint: Path) -> None:
-        """Compare this training with the one that wrote a checkpoint.
+        """Compare this run with the one that wrote a checkpoint.
 
         Raises:
             TrainingError: settings in `FIXED` differ. The message names both values.
@@ -122,11 +122,11 @@ def copy_record(source: Path, target: Path) -> None:
 
 
 def check_same_spacing(checkpoint: Path, spacing_mm: float | int | None) -> None:
-    """Compare the voxel size of initial weights with that of this training.
+    """Compare the voxel size of initial weights with that of this run.
 
     Args:
         checkpoint: initial weights. Weights without a record are accepted.
-        spacing_mm: voxel size of this training. None skips the comparison.
+        spacing_mm: voxel size of this run. None skips the comparison.
 
     Raises:
         TrainingError: the voxel sizes differ.
@@ -135,7 +135,7 @@ def check_same_spacing(checkpoint: Path, spacing_mm: float | int | None) -> None
     former = None if record is None else record["settings"].get("spacing_mm")
     if former is not None and abs(float(former) - float(spacing_mm or 0)) > 1e-6:
         raise TrainingError(
-            f"{checkpoint} was trained with voxels of {former} mm, but this training uses {spacing_mm} mm. Set "
+            f"{checkpoint} was trained with voxels of {former} mm, but this run uses {spacing_mm} mm. Set "
             f"--spacing_mm {former}, or allow the change with --allow_other_spacing true."
         )
 
@@ -149,13 +149,13 @@ def describe_differences(former: Mapping[str, Any], current: Mapping[str, Any], 
         names: settings to compare.
     """
     return [
-        f"{name} was {_shown(former[name])} and is now {_shown(current[name])}"
+        f"{name} was {_format_value(former[name])} and is now {_format_value(current[name])}"
         for name in names
         if former.get(name) is not None and name in current and former[name] != _plain(current[name])
     ]
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = json.dumps(value) if isinstance(value, Mapping | list) else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

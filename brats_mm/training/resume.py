@@ -103,8 +103,8 @@ class LastState:
         except Exception as error:  # torch raises many types for a damaged file
             reason = first_line(error)
             raise TrainingError(
-                f"The checkpoint {self.path} does not fit this training ({reason}). Resume with the settings of the "
-                "run that wrote it, or start from scratch with --resume false."
+                f"The checkpoint {self.path} does not fit this training run ({reason}). Resume with the settings of "
+                "the run that wrote it, or start from scratch with --resume false."
             ) from error
         self._apply_learning_rate()
         engine.state.epoch = epoch

@@ -56,7 +56,7 @@ def train(bundle: Bundle, plan: Plan, *, on_stage: OnStage | None = None, only_c
 
     Raises:
         OptionError: a setting, stage, modality or config is unknown or invalid.
-        BratsMMError: a training failed.
+        BratsMMError: a training run failed.
     """
     for name, files, settings in trainings(bundle, plan):
 

@@ -43,7 +43,7 @@ def with_experts(
         network: network with `experts` or `encoders`, modules by modality name. Changed in place.
         experts_dir: folder with `expert_t1.pt`, `expert_t1ce.pt` and so on, or the checkpoint of a whole mixture. None
             or the word `none` starts from random weights. MONAI's command line drops overrides with None.
-        spacing_mm: voxel size of this training, which must equal that of the experts. None skips the comparison.
+        spacing_mm: voxel size of this training run, which must equal that of the experts. None skips the comparison.
 
     Returns:
         The same network.
@@ -91,7 +91,7 @@ def with_weights(
         network: network to initialise. Changed in place.
         path: state dict of any floating-point type. None keeps the network's weights.
         modality: modality of the network if it is an expert. A mixture's checkpoint with that expert is accepted too.
-        spacing_mm: voxel size of this training, which must equal that of the checkpoint. None skips the comparison.
+        spacing_mm: voxel size of this training run, which must equal that of the checkpoint. None skips the comparison.
 
     Returns:
         The same network.
@@ -129,7 +129,7 @@ def warm_start(
         initial_weights: see `with_weights`.
         new_experts_dir: folder with at least one expert that replaces that of the mixture, for an expert that was
             trained further on its own. None replaces none.
-        spacing_mm: voxel size of this training, which must equal that of all weights. None skips the comparison.
+        spacing_mm: voxel size of this training run, which must equal that of all weights. None skips the comparison.
 
     Returns:
         The same network.

@@ -50,7 +50,7 @@ def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibr
 
 def _calibration(document: Mapping[str, Any]) -> SubsetCalibration:
     corrections = {
-        subset: {region: _correction(row[region.value]) for region in REGIONS}
+        subset: {region: _parse_correction(row[region.value]) for region in REGIONS}
         for subset in SUBSETS
         if (row := document["subsets"].get(subset_name(subset))) is not None
     }
@@ -60,7 +60,7 @@ def _calibration(document: Mapping[str, Any]) -> SubsetCalibration:
     return SubsetCalibration(int(document["cases"]), corrections)
 
 
-def _correction(numbers: Mapping[str, Any]) -> Correction:
+def _parse_correction(numbers: Mapping[str, Any]) -> Correction:
     return Correction(**{name: float(value) for name, value in numbers.items()})
 
 

@@ -89,9 +89,9 @@ def expected_performance(model: ModelIdentity, available: Availability) -> dict[
         "meaning": MEANING,
         "sequences": subset_name(available),
         "cases": model.expected.cases,
-        **{name: _row(model.expected.dice.get(subset, {})) for name, subset in subsets.items()},
+        **{name: _make_row(model.expected.dice.get(subset, {})) for name, subset in subsets.items()},
     }
 
 
-def _row(dice: Mapping[Region, DiceOverCases]) -> dict[str, Any] | None:
+def _make_row(dice: Mapping[Region, DiceOverCases]) -> dict[str, Any] | None:
     return {region.value: {"mean": scores.mean, "std": scores.std} for region, scores in dice.items()} or None

@@ -64,7 +64,7 @@ def planned(cases: Path, methods: Path, folder: Path, epochs: int = 3, experts: 
 
 @pytest.fixture(scope="module")
 def done(cases: Path, methods: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """The folder of an experiment, and its trainings in order."""
+    """The folder of an experiment, and its training runs in order."""
     folder = tmp_path_factory.mktemp("experiment") / "out"
     reported: list[str] = []
 

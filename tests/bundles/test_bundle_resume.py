@@ -105,7 +105,7 @@ def test_non_finite_loss_ends_run_and_keeps_last_checkpoint(cases: Path, tiny: d
 
 def test_rejects_checkpoint_of_other_network(cases: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     torch.save({"network": {}, "epoch": 1}, tmp_path / "expert_flair_last.pt")
-    with pytest.raises(TrainingError, match=r"expert_flair_last\.pt does not fit this training"):
+    with pytest.raises(TrainingError, match=r"expert_flair_last\.pt does not fit this training run"):
         _run(_workflow(tiny, cases, tmp_path, resume="true"))
 
 

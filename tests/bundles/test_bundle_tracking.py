@@ -1,4 +1,4 @@
-"""MLflow gets the settings and curves of a training, and one command trains every expert."""
+"""MLflow gets the settings and curves of a training run, and one command trains every expert."""
 
 from pathlib import Path
 from typing import Any

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def packed(tiny: dict[str, Any], tmp_path: Path) -> Path:
-    """A bundle of the toy network, created from a training with its config."""
+    """A bundle of the toy network, created from a training run with its config."""
     folder = tmp_path / "packed"
     create_bundle([Path(tiny["weights"])], folder, open_bundle(None), version="9", configs=[Path(tiny["train"])])
     return folder

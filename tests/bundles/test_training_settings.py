@@ -1,4 +1,4 @@
-"""Settings of a training: records next to checkpoints, errors, learning rates after a resume, and metrics."""
+"""Settings of a training run: records next to checkpoints, errors, learning rates after a resume, and metrics."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def _cause(error: BaseException) -> BaseException:
 
 @pytest.fixture(scope="module")
 def trained(cases: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished training of one epoch at 4 mm."""
+    """A finished training run of one epoch at 4 mm."""
     models = tmp_path_factory.mktemp("trained")
     _run(_workflow(tiny, cases, models))
     return models
@@ -106,7 +106,7 @@ def test_rejects_weights_of_other_voxel_size_unless_allowed(
     start = {"initial_weights": str(trained / "model.pt"), "spacing_mm": 3.0}
     with pytest.raises(Exception, match="instantiate") as caught:
         _run(_workflow(tiny, cases, tmp_path, **start))
-    assert "was trained with voxels of 4.0 mm, but this training uses 3.0 mm" in str(_cause(caught.value))
+    assert "was trained with voxels of 4.0 mm, but this run uses 3.0 mm" in str(_cause(caught.value))
     workflow = _workflow(tiny, cases, tmp_path, **start, allow_other_spacing="true")
     workflow.initialize()
     assert workflow.parser.get_parsed_content("network") is not None

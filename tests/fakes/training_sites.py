@@ -1,4 +1,4 @@
-"""Plans of trainings on synthetic heads, as a site makes them from its labels."""
+"""Training plans on synthetic heads, like those that a site makes from its labels."""
 
 from pathlib import Path
 

@@ -417,7 +417,7 @@ def test_file_deleted_during_request_is_404_or_complete(http, made_head, monkeyp
     if when == "while it is sent":
         assert (answer.status_code, answer.content) == (200, data)
     else:
-        assert (answer.status_code, "deleted meanwhile" in answer.json()["detail"]) == (404, True)
+        assert (answer.status_code, "deleted during the request" in answer.json()["detail"]) == (404, True)
 
 
 def test_label_deleted_while_training_starts_is_a_conflict(http, made_head, monkeypatch):
@@ -428,7 +428,7 @@ def test_label_deleted_while_training_starts_is_a_conflict(http, made_head, monk
     monkeypatch.setattr(training, "choose_cases", lambda _: [one])
     store.remove(one)
     answer = http.post("/train/brats_mm")
-    assert (answer.status_code, "deleted meanwhile" in answer.json()["detail"]) == (409, True), answer.text
+    assert (answer.status_code, "deleted during the request" in answer.json()["detail"]) == (409, True), answer.text
     assert not list((http.service.queue.files.root / "incoming").iterdir())
     assert http.get("/train/").status_code == 404
 

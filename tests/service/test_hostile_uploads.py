@@ -35,8 +35,8 @@ def good(made_head):
     return (made_head / "BraTS-GLI-00000-000-t1c.nii.gz").read_bytes()
 
 
-def refused(client, status, sentence, **request):
-    """Check that a request is rejected with a problem, and that no file is left."""
+def assert_rejected(client, status, sentence, **request):
+    """Assert that a request is rejected with a problem body and leaves no file."""
     answer = client.post("/v1/jobs", **request)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -73,7 +73,7 @@ VOLUMES = {
     "no bytes": ("t1.nii.gz", b"", 422, "t1.nii.gz is empty"),
     "no volume": ("t1.nii.gz", b"hello world" * 50, 415, "not a volume file by its content"),
     "a picture": ("t1.nii.gz", b"\x89PNG\r\n\x1a\n" + bytes(500), 415, "not a volume file"),
-    "dicom": ("t1.dcm", bytes(128) + b"DICM" + bytes(500), 415, "as the part 'case'"),
+    "dicom": ("t1.dcm", bytes(128) + b"DICM" + bytes(500), 415, "in the form field 'case'"),
     "a zip as a volume": ("t1.nii.gz", zipped(a=b"x"), 415, "zip file"),
     "nrrd named nifti": ("t1.nii.gz", nrrd("dimension: 3"), 415, "has the suffix .nii.gz, but its content is .nrrd"),
     "dimensions beyond memory": (
@@ -166,7 +166,7 @@ VOLUMES = {
 @pytest.mark.parametrize("kind", VOLUMES)
 def test_rejects_volume_with_false_header(client, kind):
     name, content, status, sentence = VOLUMES[kind]
-    refused(client, status, sentence, files={"t1": (name, content)})
+    assert_rejected(client, status, sentence, files={"t1": (name, content)})
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd.nii.gz", "/tmp/a.nii.gz", "a\x01.nii.gz"])
@@ -226,7 +226,7 @@ ARCHIVES = {
 @pytest.mark.parametrize("kind", ARCHIVES)
 def test_rejects_malicious_zip(client, kind):
     content, status, sentence = ARCHIVES[kind]
-    refused(client, status, sentence, files={"case": ("case.zip", content)})
+    assert_rejected(client, status, sentence, files={"case": ("case.zip", content)})
 
 
 def test_remarks_on_files_of_zip_are_limited(tmp_path, good):
@@ -247,35 +247,39 @@ def test_remarks_on_files_of_zip_are_limited(tmp_path, good):
 
 
 def test_sizes_and_counts_are_limited_while_streaming(client, good):
-    refused(client, 413, "larger than 2 MiB", files={"t1": ("t1.nii", bytes(3 * MIB))})
-    refused(client, 413, "larger than 65,536 bytes", files={"t1": ("t1.nii", b"x")}, data={"options": "x" * 70000})
+    assert_rejected(client, 413, "larger than 2 MiB", files={"t1": ("t1.nii", bytes(3 * MIB))})
+    assert_rejected(
+        client, 413, "larger than 65,536 bytes", files={"t1": ("t1.nii", b"x")}, data={"options": "x" * 70000}
+    )
     many = [("t1", (f"{number}.nii", b"x")) for number in range(9)]
-    refused(client, 413, "more than 6 parts", files=many)
+    assert_rejected(client, 413, "more than 6 parts", files=many)
     with suppress(httpx.TransportError):  # the service may close the connection while the client is sending
         answer = client.post("/v1/jobs", files=[("t1", ("t1.nii", bytes(2 * MIB - 10)))] * 4)
         assert answer.status_code == 413
 
 
 def test_rejects_body_that_is_no_form(client):
-    refused(client, 415, "multipart/form-data", content=b"x")
-    refused(client, 415, "multipart/form-data", json={"t1": "x"})
+    assert_rejected(client, 415, "multipart/form-data", content=b"x")
+    assert_rejected(client, 415, "multipart/form-data", json={"t1": "x"})
     kind = {"Content-Type": "multipart/form-data; boundary=b"}
-    refused(client, 400, "malformed", content=b"nothing of the kind", headers=kind)
+    assert_rejected(client, 400, "malformed", content=b"nothing of the kind", headers=kind)
     cut = b'--b\r\nContent-Disposition: form-data; name="t1"; filename="a.nii"\r\n\r\nabc'
-    refused(client, 400, "ended early", content=cut, headers=kind)
+    assert_rejected(client, 400, "ended early", content=cut, headers=kind)
     long = b'--b\r\nContent-Disposition: form-data; name="' + b"a" * 100000 + b'"\r\n\r\nabc\r\n--b--\r\n'
-    refused(client, 400, "malformed", content=long, headers=kind)
+    assert_rejected(client, 400, "malformed", content=long, headers=kind)
 
 
 def test_rejects_unknown_and_repeated_parts(client, good):
-    refused(client, 400, "Unknown part 'scan'", files={"scan": ("a.nii.gz", good)})
-    refused(client, 400, "must be a file", data={"t1": "x"}, files={"t2": ("a.nii.gz", good)})
+    assert_rejected(client, 400, "Unknown form field 'scan'", files={"scan": ("a.nii.gz", good)})
+    assert_rejected(client, 400, "must be a file", data={"t1": "x"}, files={"t2": ("a.nii.gz", good)})
     twice = [("t1", ("a.nii.gz", good)), ("t1", ("b.nii.gz", good))]
-    refused(client, 422, "t1 was sent more than once", files=twice)
-    refused(client, 422, "Send only one of them", files={"t1": ("a.nii.gz", good), "case": ("c.zip", zipped(a=b"x"))})
+    assert_rejected(client, 422, "t1 was sent more than once", files=twice)
+    assert_rejected(
+        client, 422, "Send only one of them", files={"t1": ("a.nii.gz", good), "case": ("c.zip", zipped(a=b"x"))}
+    )
     kind = {"Content-Type": "multipart/form-data; boundary=b"}
     only = b'--b\r\nContent-Disposition: form-data; name="options"\r\n\r\n{}\r\n--b--\r\n'
-    refused(client, 422, "No sequence was sent", content=only, headers=kind)
+    assert_rejected(client, 422, "No sequence was sent", content=only, headers=kind)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +292,7 @@ def test_rejects_unknown_and_repeated_parts(client, good):
     ],
 )
 def test_rejects_options_of_wrong_type(client, good, options, sentence):
-    refused(client, 422, sentence, files={"t1ce": ("a.nii.gz", good)}, data={"options": options})
+    assert_rejected(client, 422, sentence, files={"t1ce": ("a.nii.gz", good)}, data={"options": options})
 
 
 def test_nearly_full_disk_is_reported_before_upload(tmp_path, good):

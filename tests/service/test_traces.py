@@ -25,7 +25,7 @@ def zipped(name, content):
 
 
 def files_with(folder, text):
-    """Return the files of a folder that contain a text. Files that vanish meanwhile do not."""
+    """Return the files of a folder that contain a text. Files deleted during the search are skipped."""
     holding = []
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
@@ -50,7 +50,7 @@ def test_deleted_job_leaves_no_name(tmp_path, made_head, caplog, fail):
         # On a busy machine, a reader can delay emptying the write-ahead log until the next sweep.
         until(lambda: not files_with(tmp_path, CANARY))
         named = list(tmp_path.rglob(f"*{CANARY}*"))
-    print(f"{fail}: 0 files with the name, {len(named)} named so")  # noqa: T201
+    print(f"{fail}: no file contains the name, {len(named)} file names contain it")  # noqa: T201
     assert named == []
     ours = [record for record in caplog.records if record.name.startswith(("brats_mm_service", "uvicorn"))]
     assert ours
@@ -98,7 +98,7 @@ def test_deleted_job_leaves_no_text_of_dicom_headers(tmp_path, caplog, fail):
         assert client.delete(f"/v1/jobs/{job}").status_code == 204
         until(lambda: not files_with(tmp_path, CANARY[:16]))
         named = list(tmp_path.rglob(f"*{CANARY[:16]}*"))
-    print(f"{fail}: 0 files with a text of the headers, {len(named)} named so")  # noqa: T201
+    print(f"{fail}: no file contains header text, {len(named)} file names contain it")  # noqa: T201
     assert named == []
     ours = [
         record for record in caplog.records if record.name.startswith(("brats_mm", "uvicorn", "pydicom", "highdicom"))

@@ -1,4 +1,4 @@
-"""A training waits for segmentations and pauses while one is waiting or running, with a fake worker."""
+"""A training job waits for segmentations and pauses while one is waiting or running, with a fake worker."""
 
 import errno
 import sqlite3
@@ -101,7 +101,7 @@ def test_segmentations_and_trainings_have_separate_supervisors(queue):
 
 
 def running(queue, name="train"):
-    """Return a training job that runs and has written its output."""
+    """Return a running training job that has written its output."""
     submit(queue, name, PLAN)
     job = queue.take(training=True)
     attempt = queue.files.attempt(job.id, job.attempts)

@@ -206,7 +206,7 @@ def test_dicom_folder_is_zipped_in_page(page_service, open_tab, tmp_path):
         tab.page.set_input_files("#choose-folder", str(tmp_path / "exam"))
         tab.page.wait_for_selector(".archive >> text=exam.zip")
         tab.page.wait_for_selector(".files tbody tr >> nth=1")
-        assert tab.page.locator(".bids").count() == 0, "DICOM is no BIDS dataset"
+        assert tab.page.locator(".bids").count() == 0, "DICOM is not a BIDS dataset"
         tab.page.click("#run")
         tab.shown()
         assert client.get("/v1/jobs").json()["jobs"][0]["sequences_found"] == ["t1ce", "flair"]

@@ -41,7 +41,7 @@ class _Waiting:
 
 
 class _Connection(H11Protocol):
-    """A uvicorn connection that tracks whether it waits."""
+    """A uvicorn connection that is closed if it waits for a request too long."""
 
     limits: ConnectionLimits
     needs_tokens: bool

@@ -69,7 +69,8 @@ class OptionsBody(_RequestOptions):
     model_config = ConfigDict(extra="forbid", strict=False)
 
     keep_upload: bool = Field(
-        default=False, description="Keep the uploaded files as long as the results, not only until they are used."
+        default=False,
+        description="Keep the uploaded files as long as the results, instead of deleting them after the job.",
     )
 
     @model_validator(mode="after")
@@ -109,13 +110,13 @@ class ProgressBody(BaseModel):
         description="waiting, reading, preprocessing, segmenting, writing, training, evaluating or finished"
     )
     step: str = Field(description="current step of the stage, such as registering T1 to T1ce, or empty")
-    fraction: float | None = Field(description="fraction of all stages that is done, 0 to 1. Null for a training")
+    fraction: float | None = Field(description="fraction of all stages that is done, 0 to 1. Null for a training job")
     windows_done: int
     windows_total: int
 
     @classmethod
     def of(cls, progress: Progress) -> "ProgressBody":
-        """Return the body of an object."""
+        """Return the body for the progress of a job."""
         return cls(
             stage=progress.stage,
             step=progress.step,
@@ -136,7 +137,7 @@ class ResultBody(BaseModel):
 
     @classmethod
     def of(cls, job_id: str, file: ResultFile) -> "ResultBody":
-        """Return the body of an object."""
+        """Return the body for a result file of a job."""
         return cls(
             name=file.name,
             size=file.size,
@@ -154,8 +155,8 @@ class JobBody(BaseModel):
     state: JobState
     sequences_found: list[str]
     sequences_missing: list[str]
-    files: dict[str, str] = Field(description="sequence -> name of the file that was sent")
-    ignored: dict[str, str] = Field(description="uploaded file -> reason that it is not used")
+    files: dict[str, str] = Field(description="name of the uploaded file for each sequence")
+    ignored: dict[str, str] = Field(description="reason why an uploaded file is not used, by file name")
     notes: list[str]
     options: OptionsBody
     progress: ProgressBody
@@ -165,7 +166,7 @@ class JobBody(BaseModel):
     finished: datetime | None
     expires: datetime | None = Field(description="when its results are deleted")
     error: ProblemBody | None
-    seconds: dict[str, float] = Field(description="stage -> seconds, once it is done")
+    seconds: dict[str, float] = Field(description="seconds of each finished stage")
     results: list[ResultBody]
     links: dict[str, str]
     disclaimer: str

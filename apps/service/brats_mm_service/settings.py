@@ -238,7 +238,7 @@ class LearningSettings:
         240.0, "longest training time", group=_LEARNING, name="max_train_minutes", metavar="MIN"
     )
     beside: bool = option(default=False, help="train while segmentations run", group=_LEARNING, name="train_beside")
-    replay: Path | None = option(None, "labelled cases to mix into each training", group=_LEARNING, metavar="DIR")
+    replay: Path | None = option(None, "labelled cases to mix into each training run", group=_LEARNING, metavar="DIR")
     job_s: float = 12 * 3600.0
 
 

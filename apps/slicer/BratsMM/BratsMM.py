@@ -354,7 +354,7 @@ class ImportanceChart:
 
 
 class BratsMMLogic(ScriptedLoadableModuleLogic):
-    """Connects the scene with the library."""
+    """Connect the MRML scene to `BratsMMLib`."""
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
@@ -365,7 +365,7 @@ class BratsMMLogic(ScriptedLoadableModuleLogic):
         """Return the scene's scalar volumes with the DICOM fields that identify sequences."""
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         images = [node for node in volumes if not node.IsA("vtkMRMLLabelMapVolumeNode")]
-        return [Loaded(node.GetID(), node.GetName(), self._dicom(node)) for node in images]
+        return [Loaded(node.GetID(), node.GetName(), self._read_dicom_fields(node)) for node in images]
 
     def start(self, runner, inputs):
         """Write the volumes as NRRD, with geometry only in their headers, and run."""
@@ -421,8 +421,8 @@ class BratsMMLogic(ScriptedLoadableModuleLogic):
             raise OSError(f"{node.GetName()} could not be written to a file. Check the disk.")
 
     @staticmethod
-    def _dicom(node):
-        """Return the fields of the volume's first DICOM instance. Empty if it is not in the database."""
+    def _read_dicom_fields(node):
+        """Return the fields of the volume's first DICOM instance, or an empty dict if it is not in the database."""
         first = (node.GetAttribute("DICOM.instanceUIDs") or "").split(" ")[0]
         database = slicer.dicomDatabase
         if not first or database is None or not database.isOpen:

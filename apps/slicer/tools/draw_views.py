@@ -36,7 +36,7 @@ SIZE = (760, 560)
 
 
 def open_scene(path: Path) -> tuple[Any, list[Any]]:
-    """Return the scene, and the objects that must live as long as it."""
+    """Return the scene, and the objects to keep alive while it is used."""
     scene, application = slicer.vtkMRMLScene(), slicer.vtkMRMLApplicationLogic()
     for kind in ("Selection", "Interaction"):
         scene.AddNode(getattr(slicer, f"vtkMRML{kind}Node")())

@@ -22,17 +22,17 @@ export interface ResultFile {
 
 export interface Job {
   id: string;
-  /** `segmentation` or `training`. Absent in answers of an older service. */
+  /** `segmentation` or `training`. Absent in responses of older services. */
   kind?: string;
   state: JobState;
   sequences_found: string[];
   sequences_missing: string[];
-  /** Sequence -> name of the file that was sent. */
+  /** Name of the uploaded file for each sequence. */
   files: Record<string, string>;
   ignored: Record<string, string>;
   options: { labels: string; series?: Record<string, string>; study?: string | null };
   notes: string[];
-  /** `fraction` covers all stages, 0 to 1. It is null for a training. */
+  /** `fraction` covers all stages, 0 to 1. It is null for a training job. */
   progress: { stage: string; step: string; fraction: number | null; windows_done: number; windows_total: number };
   queue_position: number | null;
   created: string;

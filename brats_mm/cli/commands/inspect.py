@@ -65,7 +65,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 def _print_study(study: Mapping[str, Any], console: Console) -> None:
     console.result(f"study …{study['study']}")
     head = ("use as", "series", "no.", "description", "is", "sure", "slices", "voxel mm", "plane")
-    rows = [head, *(_row(series) for series in study["series"])]
+    rows = [head, *(_format_row(series) for series in study["series"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     for row, series in zip(rows, [None, *study["series"]], strict=True):
         console.result("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -75,7 +75,7 @@ def _print_study(study: Mapping[str, Any], console: Console) -> None:
     _print_summary(study, console)
 
 
-def _row(series: Mapping[str, Any]) -> tuple[str, ...]:
+def _format_row(series: Mapping[str, Any]) -> tuple[str, ...]:
     spacing = " x ".join(f"{value:.3g}" for value in series["spacing_mm"])
     description = series["description"]
     return (

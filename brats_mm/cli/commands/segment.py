@@ -33,8 +33,9 @@ def add(commands: Commands) -> None:
         run,
         help="segment one case from its available sequences",
         description=(
-            "Segment one case from its available sequences. Provide a folder or zip, whose sequences are recognised by "
-            "name or DICOM header, or provide each file with an option.\n"
+            "Segment one case from its available sequences. Provide a folder or zip, or one file per sequence "
+            "(--t1, --t1ce, --t2, --flair). The sequences in a folder or zip are recognised by file name or DICOM "
+            "header.\n"
         )
         + NOT_FOR_DIAGNOSIS,
         epilog="examples:\n  brats-mm segment CASE_FOLDER -o result\n"

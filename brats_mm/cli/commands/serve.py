@@ -36,8 +36,8 @@ def add(commands: Commands) -> None:
         "serve",
         run,
         help="serve segmentation over HTTP, on this machine by default",
-        description="Serve segmentation over HTTP, with one process for the model or workers on a Ray cluster. Records "
-        "and files are in one folder. Other machines need tokens. docs/service.md describes the service.",
+        description="Serve segmentation over HTTP, with the model in a local process or on a Ray cluster. Records "
+        "and files are stored in one folder. Callers on other machines need tokens. See docs/service.md.",
         epilog="examples:\n  brats-mm serve\n  brats-mm token create viewer\n  brats-mm serve --host 0.0.0.0"
         "\n  brats-mm serve --data /shared/brats-mm --ray auto --workers 8",
     )

@@ -45,21 +45,21 @@ def run(options: argparse.Namespace, console: Console) -> int:
             console.say(
                 f"Token {token.id} of {token.caller}. It is not shown again. Send it as `Authorization: Bearer`."
             )
-            console.document({**_shown(token), "token": text})
+            console.document({**_describe(token), "token": text})
         elif options.action == "revoke":
             revoked = tokens.revoke(options.name)
             console.say(f"Revoked token {revoked.id} of {revoked.caller}.")
-            console.document(_shown(revoked))
+            console.document(_describe(revoked))
         else:
             for token in tokens.all():
-                console.result("  ".join(str(value) for value in _shown(token).values()))
-            console.document([_shown(token) for token in tokens.all()])
+                console.result("  ".join(str(value) for value in _describe(token).values()))
+            console.document([_describe(token) for token in tokens.all()])
     finally:
         database.close()
     return 0
 
 
-def _shown(token: Any) -> dict[str, Any]:
+def _describe(token: Any) -> dict[str, Any]:
     state = "revoked" if token.revoked is not None else "valid"
     if token.expires is not None and token.expires < datetime.now(timezone.utc).timestamp():
         state = "expired"

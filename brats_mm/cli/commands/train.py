@@ -53,7 +53,7 @@ def add(commands: Commands) -> None:
         help="check, run two steps of each training run, print memory, duration and a fingerprint of the data, and "
         "stop",
     )
-    add_terminal_options(parser, "the settings of each training as one JSON document")
+    add_terminal_options(parser, "the settings of each training run as one JSON document")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:

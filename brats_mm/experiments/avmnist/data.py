@@ -51,9 +51,9 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
         items = _from_files(root, split)
     else:
         raise CaseError(
-            f"{root} does not have a layout of avMNIST: it has neither image/{split}_data.npy (with "
+            f"{root} is not an avMNIST folder: it has neither image/{split}_data.npy (with "
             f"audio/{split}_data.npy and {split}_labels.npy) nor mnist/{split} (with {SOUND_FOLDERS[0]}/{split}). "
-            "Provide its folder with --dataset_dir."
+            "Provide the avMNIST folder with --dataset_dir."
         )
     if split == "test":
         return items
@@ -78,12 +78,12 @@ def _from_arrays(root: Path, split: str) -> list[Item]:
     paths = [root / "image" / f"{split}_data.npy", root / "audio" / f"{split}_data.npy", root / f"{split}_labels.npy"]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
-        raise CaseError(f"avMNIST in {root} has no {', '.join(missing)}. Copy the missing files there.")
+        raise CaseError(f"The avMNIST folder {root} lacks {', '.join(missing)}. Copy the missing files there.")
     images, audio, labels = (np.load(path, mmap_mode="r") for path in paths)
     if not len(images) == len(audio) == len(labels):
         raise CaseError(
-            f"avMNIST in {root} has {len(images)} images, {len(audio)} sounds and {len(labels)} labels for {split}. "
-            "The numbers must be equal. Restore the files from one source."
+            f"The avMNIST folder {root} has {len(images)} images, {len(audio)} sounds and {len(labels)} labels for "
+            f"{split}. The numbers must be equal. Restore all files from the same source."
         )
     return [
         {"image": images[row], "audio": audio[row], "label": int(labels[row]), "name": f"{split}_{row}", **_BOTH}
@@ -94,7 +94,7 @@ def _from_arrays(root: Path, split: str) -> list[Item]:
 def _from_files(root: Path, split: str) -> list[Item]:
     sounds = next((root / name for name in SOUND_FOLDERS if (root / name / split).is_dir()), None)
     if sounds is None:
-        raise CaseError(f"avMNIST in {root} has no folder {SOUND_FOLDERS[0]}/{split} with the sounds. Copy it there.")
+        raise CaseError(f"The avMNIST folder {root} lacks the sounds: {SOUND_FOLDERS[0]}/{split}. Copy that folder.")
     items = []
     for digit in range(10):
         pictures = sorted(
@@ -103,7 +103,9 @@ def _from_files(root: Path, split: str) -> list[Item]:
         for picture, sound in zip(pictures, sorted((sounds / split / str(digit)).glob("*.wav")), strict=False):
             items.append({"image": picture, "audio": sound, "label": digit, "name": picture.stem, **_BOTH})
     if not items:
-        raise CaseError(f"avMNIST in {root} has no digit with both images and sounds for {split}. Check its folders.")
+        raise CaseError(
+            f"The avMNIST folder {root} has no digit with both images and sounds for {split}. Check its subfolders."
+        )
     return items
 
 

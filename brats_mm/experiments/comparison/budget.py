@@ -1,4 +1,4 @@
-"""End a training when its budget of epochs or minutes is spent, and decay its learning rate over that budget.
+"""End a training run when its budget of epochs or minutes is spent, and decay its learning rate over that budget.
 
 With a budget in minutes, the number of epochs is unknown in advance, so the schedule must follow the budget itself.
 Only the time of completed epochs counts, over all runs of a resumed training run. Loading the cases does not count.
@@ -89,7 +89,7 @@ class BudgetSchedule:
 
 
 class StopWhenSpent:
-    """Handler that ends a training after the epoch that spends the budget.
+    """Handler that ends a training run after the epoch that spends the budget.
 
     Attach it after the handler that restores the state.
 

@@ -13,7 +13,7 @@ from brats_mm.experiments.comparison.evaluation import RunEvaluator
 from brats_mm.experiments.comparison.run import Experiment, ExperimentRun, Outcome, perform, prepare_expert
 from brats_mm.experiments.comparison.training import Training
 
-_LOST = "The worker of this training was lost {attempts} times ({how}). Give each worker more memory and try again."
+_LOST = "The worker of this training run was lost {attempts} times ({how}). Give each worker more memory and try again."
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TrainingTask(Task):
 
     @property
     def name(self) -> str:
-        """Folder of the training."""
+        """Folder of the training run."""
         training = self.work.training if isinstance(self.work, ExperimentRun) else self.work
         return str(training.folder)
 
@@ -121,7 +121,7 @@ def _outcome(finished: Finished[TrainingTask, TrainingResult]) -> Outcome:
 
 
 def _failure(finished: Finished[TrainingTask, TrainingResult]) -> str:
-    """Return the reason why a training failed, or an empty string if it succeeded."""
+    """Return the reason why a training run failed, or an empty string if it succeeded."""
     if finished.result is None:
         return _LOST.format(attempts=finished.attempts, how=finished.lost)
     return finished.result.failure

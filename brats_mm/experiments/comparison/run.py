@@ -68,7 +68,7 @@ class ExperimentRun:
         training: training of the method itself.
         experts: training runs that must finish first. Other runs can share them.
         title, description: title and description of the method for the tables.
-        starts_from: initial weights, in words for the tables.
+        starts_from: description of the initial weights, for the tables.
     """
 
     method: str

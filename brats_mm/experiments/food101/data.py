@@ -48,7 +48,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
     root, split = Path(dataset_dir), SECTIONS[section]
     classes = {name: number for number, name in enumerate(food101_classes(root))}
     items: list[Item] = []
-    for name, title, food in _rows(root / "texts" / f"{split}_titles.csv"):
+    for name, title, food in _read_rows(root / "texts" / f"{split}_titles.csv"):
         if food not in classes:
             raise CaseError(
                 f"texts/{split}_titles.csv in {root} has the class {food!r}, which is missing in train_titles.csv."
@@ -71,7 +71,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
 
 def food101_classes(root: Path) -> list[str]:
     """Return the sorted class names of the training list."""
-    return sorted({food for _, _, food in _rows(root / "texts" / "train_titles.csv")})
+    return sorted({food for _, _, food in _read_rows(root / "texts" / "train_titles.csv")})
 
 
 class LoadFoodd(Transform):
@@ -130,7 +130,7 @@ def read_picture(path: Path, side: int) -> Float[Tensor, "rgb h w"]:
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32))
 
 
-def _rows(path: Path) -> list[tuple[str, str, str]]:
+def _read_rows(path: Path) -> list[tuple[str, str, str]]:
     try:
         with path.open(encoding="utf-8", errors="replace", newline="") as stream:
             rows = [row for row in csv.reader(stream) if row]
@@ -141,7 +141,7 @@ def _rows(path: Path) -> list[tuple[str, str, str]]:
         ) from error
     short = next((number for number, row in enumerate(rows, start=1) if len(row) < 3), None)
     if short is not None:
-        raise CaseError(f"{path} has no name, title and class in row {short}. Restore the file.")
+        raise CaseError(f"Row {short} of {path} needs a name, a title and a class. Restore the file.")
     return [(row[0], ",".join(row[1:-1]), row[-1].strip()) for row in rows]
 
 

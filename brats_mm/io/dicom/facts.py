@@ -16,7 +16,7 @@ class Physics:
 
     Attributes:
         modality: Modality tag, `MR`.
-        sop_class: kind of object, in words: `MR`, `enhanced MR`, `secondary capture`, `spectroscopy`, `other`.
+        sop_class: kind of object: `MR`, `enhanced MR`, `secondary capture`, `spectroscopy`, `other`.
         description, protocol, sequence_name: texts entered on the scanner.
         scanning_sequence: any of SE, IR, GR, EP, RM.
         sequence_variant: any of SK, MTC, SS, TRSS, SP, MP, OSP.

@@ -23,7 +23,7 @@ class Frames:
     timing: dict[str, Any]
 
     def physics(self, whole_file: Physics) -> Physics:
-        """Return the physics of the file, completed by the groups."""
+        """Return the header facts of the file, completed from the functional groups."""
         values = {name: value for name, value in self.timing.items() if value not in (None, (), "")}
         return replace(whole_file, **values)
 

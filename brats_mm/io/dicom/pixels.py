@@ -72,7 +72,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
         )
     try:
         with _ONE_AT_A_TIME:
-            values, slope, intercept = _decoded(path)
+            values, slope, intercept = _decode_with_gdcm(path)
     except RuntimeError as error:
         reason = first_line(error).rsplit(": ", maxsplit=1)[-1][:120]
         raise VolumeError(
@@ -84,7 +84,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
     return _undo_rescaling(values, slope, intercept)
 
 
-def _decoded(path: Path) -> tuple[Array, float, float]:
+def _decode_with_gdcm(path: Path) -> tuple[Array, float, float]:
     """Return the voxels decoded by GDCM, and the slope and intercept that it applied."""
     import itk
 

@@ -89,7 +89,7 @@ def scan(folder: Path) -> Scan:
     headers, ignored = _headers(folder)
     if not headers:
         raise CaseError(_no_image_error(folder, ignored))
-    unique, doubled = _without_duplicates(headers)
+    unique, doubled = _drop_duplicates(headers)
     by_study: dict[str, list[FileHeader]] = defaultdict(list)
     for header in unique:
         by_study[header.identity.study_uid].append(header)
@@ -138,7 +138,7 @@ def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]
     return headers, {reason: (count, examples[reason]) for reason, count in passed_over.items()}
 
 
-def _without_duplicates(headers: Sequence[FileHeader]) -> tuple[list[FileHeader], Counter[str]]:
+def _drop_duplicates(headers: Sequence[FileHeader]) -> tuple[list[FileHeader], Counter[str]]:
     """Remove duplicates. Return the remaining headers, and the number of duplicates by series."""
     seen_uids: set[str] = set()
     unique: list[FileHeader] = []
@@ -203,14 +203,14 @@ def one_study(scanned: Scan, label: str | None = None) -> Study:
         if len(matches) != 1:
             count = "No study has" if not matches else f"{len(matches)} studies have"
             raise CaseError(
-                f"{count} a UID that begins or ends with {label!r}. Available studies: {_listed(scanned.studies)}."
+                f"{count} a UID that begins or ends with {label!r}. Available studies: {_join_labels(scanned.studies)}."
             )
         study = matches[0]
     elif len(scanned.studies) > 1:
         patients = "one patient" if scanned.patients == 1 else f"{scanned.patients} patients"
         raise CaseError(
-            f"The folder holds {len(scanned.studies)} studies of {patients}: {_listed(scanned.studies)}. Select one "
-            "with --study and the end of its UID, or provide only its folder."
+            f"The folder holds {len(scanned.studies)} studies of {patients}: {_join_labels(scanned.studies)}. Select "
+            "one with --study and the end of its UID, or provide only its folder."
         )
     else:
         study = scanned.studies[0]
@@ -228,6 +228,6 @@ def matches_uid(uid: str, label: str) -> bool:
     return bool(label) and (uid == label or uid.startswith(label) or uid.endswith(label))
 
 
-def _listed(studies: Sequence[Study]) -> str:
+def _join_labels(studies: Sequence[Study]) -> str:
     labels = [f"…{study.label} ({len(study.series)} series)" for study in studies[:8]]
     return ", ".join(labels) + (f" and {len(studies) - 8} more" if len(studies) > 8 else "")

@@ -47,13 +47,13 @@ def stacks_of(slices: Iterable[Slice]) -> tuple[Stack, ...]:
     Slices that differ slightly in echo time, or in Image Type, are one volume if their positions are distinct and
     together form one regular stack.
     """
-    planes = _grouped(sorted(slices, key=lambda item: (item.number, item.frame)), _shares_plane)
+    planes = _group_slices(sorted(slices, key=lambda item: (item.number, item.frame)), _shares_plane)
     return tuple(stack for plane in planes for stack in _stacks_in_plane(plane))
 
 
 def _stacks_in_plane(slices: list[Slice]) -> list[Stack]:
     stacks: list[Stack] = []
-    for pieces in _joinable(_grouped(slices, _is_alike)):
+    for pieces in _joinable(_group_slices(slices, _is_alike)):
         joined = sorted((item for piece in pieces for item in piece), key=lambda item: (item.number, item.frame))
         if len(pieces) == 1:
             stacks += _volumes(joined)
@@ -64,7 +64,7 @@ def _stacks_in_plane(slices: list[Slice]) -> list[Stack]:
     return stacks
 
 
-def _grouped(slices: Iterable[Slice], belongs: Callable[[Slice, Slice], bool]) -> list[list[Slice]]:
+def _group_slices(slices: Iterable[Slice], belongs: Callable[[Slice, Slice], bool]) -> list[list[Slice]]:
     """Group slices, comparing each with the first slice of every group."""
     groups: list[list[Slice]] = []
     for item in slices:

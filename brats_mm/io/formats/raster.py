@@ -260,7 +260,7 @@ def _voxel_stream(raster: Raster) -> Iterator[io.BufferedIOBase]:
         offset = size - raster.voxel_bytes if raster.offset is None else raster.offset
         _check_possible(raster, size, offset)
         raw.seek(offset)
-        with _decoded(raw, raster) as stream:
+        with _open_decoder(raw, raster) as stream:
             _skip(stream, raster)
             yield stream
 
@@ -286,7 +286,7 @@ def _uncompressed_bytes(raster: Raster) -> int:
 
 
 @contextmanager
-def _decoded(raw: io.BufferedIOBase, raster: Raster) -> Iterator[io.BufferedIOBase]:
+def _open_decoder(raw: io.BufferedIOBase, raster: Raster) -> Iterator[io.BufferedIOBase]:
     if raster.encoding is Encoding.GZIP:
         with igzip.IGzipFile(fileobj=raw) as stream:  # several times as fast as GzipFile
             yield stream

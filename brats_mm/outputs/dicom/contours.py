@@ -30,10 +30,10 @@ def outlines(mask: Mask) -> Iterator[Points]:
     areas, offsets = filled  # the types of contourpy do not depend on `fill_type`
     for points, bounds in zip(areas, offsets, strict=True):
         rings = [points[start : stop - 1] - 1.0 for start, stop in pairwise(bounds)]
-        yield _without_middle_points(_joined(rings))
+        yield _without_middle_points(_join_holes(rings))
 
 
-def _joined(rings: Sequence[Points]) -> Points:
+def _join_holes(rings: Sequence[Points]) -> Points:
     """Join the holes to the outer ring, the nearest first.
 
     Noise can give an area hundreds of holes, so distances are updated by each joined hole and not computed again.

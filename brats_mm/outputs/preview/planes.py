@@ -123,7 +123,7 @@ def slice_through(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> Slic
         plane: anatomical plane.
     """
     source = _sources(grid)[plane.through]
-    return _slice(grid, plane, grid.shape[source] - 1 - voxel[source] if _flipped(grid, source) else voxel[source])
+    return _slice(grid, plane, grid.shape[source] - 1 - voxel[source] if _is_flipped(grid, source) else voxel[source])
 
 
 def place_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tuple[int, int]:
@@ -137,7 +137,7 @@ def place_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tup
     coordinates = []
     for axis in (plane.down, plane.across):  # the highest index is drawn first
         source = _sources(grid)[axis]
-        coordinates.append(voxel[source] if _flipped(grid, source) else grid.shape[source] - 1 - voxel[source])
+        coordinates.append(voxel[source] if _is_flipped(grid, source) else grid.shape[source] - 1 - voxel[source])
     return coordinates[0], coordinates[1]
 
 
@@ -146,7 +146,7 @@ def _sources(grid: Grid) -> list[int]:
     return [int(axis) for axis in np.argsort(nib.orientations.io_orientation(grid.affine)[:, 0])]
 
 
-def _flipped(grid: Grid, source: int) -> bool:
+def _is_flipped(grid: Grid, source: int) -> bool:
     """Check whether an input axis points left, posterior or inferior."""
     return bool(nib.orientations.io_orientation(grid.affine)[source, 1] < 0)
 
@@ -161,7 +161,7 @@ def _slice(grid: Grid, plane: Plane, index: int) -> Slice:
         plane=plane,
         index=index,
         input_axis=source,
-        input_index=grid.shape[source] - 1 - index if _flipped(grid, source) else index,
+        input_index=grid.shape[source] - 1 - index if _is_flipped(grid, source) else index,
         rows=slice(0, sides[down]),
         columns=slice(0, sides[across]),
         letters=Letters(left="RA"[across], right="LP"[across], top="RAS"[down], bottom="LPI"[down]),

@@ -86,7 +86,7 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "weights_sha256": prediction.model.weights_sha256,
             "parameters": prediction.model.parameters,
             "spacing_mm": prediction.model.spacing_mm,
-            "correction": _correction(prediction.model.calibration, case.available),
+            "correction": _describe_correction(prediction.model.calibration, case.available),
         },
         "run": {
             "device": run.device,
@@ -96,12 +96,12 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
             "windows": run.windows,
             "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
         },
-        "preparation": None if case.preparation is None else _preparation(case.preparation),
+        "preparation": None if case.preparation is None else _describe_preparation(case.preparation),
         "warnings": list(assessed.warnings),
     }
 
 
-def _correction(calibration: SubsetCalibration | None, available: Availability) -> dict[str, Any] | None:
+def _describe_correction(calibration: SubsetCalibration | None, available: Availability) -> dict[str, Any] | None:
     """Describe the logit correction for these sequences, or return None if there is none."""
     if calibration is None:
         return None
@@ -174,12 +174,12 @@ def importance_of(prediction: Prediction) -> dict[str, Any]:
             modality.value: {region.value: round(by_region[region], DIGITS) for region in REGIONS}
             for modality, by_region in prediction.importance.weights.items()
         },
-        **_joint(prediction),
-        **_left_out(prediction),
+        **_describe_joint(prediction),
+        **_describe_left_out(prediction),
     }
 
 
-def _left_out(prediction: Prediction) -> dict[str, Any]:
+def _describe_left_out(prediction: Prediction) -> dict[str, Any]:
     """Return the change of each region when a sequence is left out, if it was measured."""
     changes = prediction.importance.left_out
     if changes is None:
@@ -202,7 +202,7 @@ def _left_out(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _joint(prediction: Prediction) -> dict[str, Any]:
+def _describe_joint(prediction: Prediction) -> dict[str, Any]:
     """Return the gate weight of the cross-sequence expert for each region, if the model has one."""
     joint = prediction.importance.joint
     if joint is None:
@@ -211,7 +211,7 @@ def _joint(prediction: Prediction) -> dict[str, Any]:
     return {"cross_sequence": {"meaning": JOINT_MEANING, "weights": weights}}
 
 
-def _preparation(preparation: Preparation) -> dict[str, Any]:
+def _describe_preparation(preparation: Preparation) -> dict[str, Any]:
     """Describe kind and evidence, and for raw scans the reference and each step."""
     document: dict[str, Any] = {
         "kind": preparation.recognition.kind.value,

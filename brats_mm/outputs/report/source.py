@@ -91,7 +91,7 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
     images = _background_images({**originals, **registered}, report["sequences_found"])
     if scans is not None and not images:
         raise OptionError(
-            f"Case {scans.name} has {_listed(scans.volumes)}, but the result in {folder} used "
+            f"Case {scans.name} has {_join_labels(scans.volumes)}, but the result in {folder} used "
             f"{', '.join(report['sequences_found'])}. Provide the folder of the segmented case."
         )
     return ReportSource(report, importance, entropy.grid, masks, entropy.data, images)
@@ -133,5 +133,5 @@ def _check_grid(images: Grid, result: Grid, folder: Path) -> None:
     )
 
 
-def _listed(modalities: Any) -> str:
+def _join_labels(modalities: Any) -> str:
     return ", ".join(modality.label for modality in ordered(modalities))

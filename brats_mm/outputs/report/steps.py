@@ -31,10 +31,10 @@ def step_rows(preparation: Mapping[str, Any] | None) -> list[StepRow]:
     if not preparation or "reference" not in preparation:
         return []
     reference = Modality(preparation["reference"]).label
-    return [_row(step, reference) for step in preparation["steps"]]
+    return [_make_row(step, reference) for step in preparation["steps"]]
 
 
-def _row(step: Mapping[str, Any], reference: str) -> StepRow:
+def _make_row(step: Mapping[str, Any], reference: str) -> StepRow:
     kind, _, sequence = str(step["name"]).partition("_")
     label = Modality(sequence).label if sequence else ""
     description = _DONE.get(kind, step["name"]).format(sequence=label, reference=reference)

@@ -52,7 +52,7 @@ class Handle:
 
 
 class Cases:
-    """A runner that records how many cases it receives at once. `deadly` ends its actor without a result."""
+    """Runner that records how many cases it holds at once. The case `deadly` kills its actor."""
 
     def __init__(self, seen):
         self.seen, self.handle = seen, Handle.made[-1]

@@ -155,7 +155,7 @@ def test_warns_of_brains_with_front_and_back_exchanged(
 
 
 def test_case_is_reread_only_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five trainings check one list. The expert of T1 asks for its sequence, the mixture for none."""
+    """Five training runs check one list. The expert of T1 asks for its sequence, the mixture for none."""
     opened: list[str] = []
     monkeypatch.setattr(case_check, "load_checked", lambda path: (opened.append(path.name), load_checked(path))[1])
     for name in ("a", "b"):

@@ -39,7 +39,7 @@ def test_folds_of_nnunet_are_kept_in_second_call(plan: CrossValidation) -> None:
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
-        ([("a", "bc"), ("b", "ac")], "The case c is for validation in the folds 0 and 1"),
+        ([("a", "bc"), ("b", "ac")], "The case c is a validation case in folds 0 and 1"),
         ([("ab", "c")], "only one fold"),
     ],
 )

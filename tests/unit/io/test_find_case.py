@@ -93,7 +93,7 @@ def test_common_prefix_is_ignored(tmp_path, case):
 
 
 def test_prefix_counts_if_nothing_else_names_a_sequence(tmp_path):
-    """Both names start with `t1`, which is no case name."""
+    """Both names start with `t1`, which is not a case name."""
     assert found_in(folder_of(tmp_path, "t1_pre.nii", "t1_post.nii")) == {T1: "t1_pre.nii", T1CE: "t1_post.nii"}
 
 
@@ -261,7 +261,7 @@ def test_ambiguous_name_is_ignored_next_to_clear_name(tmp_path):
 
 
 def test_reason_names_kind_of_ignored_images(tmp_path):
-    """A phase alone is no T1, and the message says why."""
+    """A phase image alone is not a T1, and the message says why."""
     with pytest.raises(CaseError, match=r"T1_phase\.nii\.gz cannot be used: its name marks .*complex image: 'phase'"):
         find_case(folder_of(tmp_path, "T1_phase.nii.gz"))
 

@@ -1,4 +1,4 @@
-"""Versions of a site's model: names, activation, rollback, and leftovers of interrupted trainings."""
+"""Versions of a site's model: names, activation, rollback, and leftovers of interrupted training runs."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

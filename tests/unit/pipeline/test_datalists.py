@@ -155,7 +155,7 @@ def test_rejects_faulty_nnunet_splits(root: Path, folds: list[tuple[str, str]], 
 @pytest.mark.parametrize("content", ["{", '["a"]', '{"train": ["a"], "val": ["b"]}', '[{"train": ["a"]}]'])
 def test_rejects_json_without_folds_of_nnunet(root: Path, content: str) -> None:
     (root / "splits.json").write_text(content)
-    with pytest.raises(CaseError, match=r"has no folds of nnU-Net .* with the keys train and val"):
+    with pytest.raises(CaseError, match=r"does not contain nnU-Net folds .* with the keys train and val"):
         write_datalists(root, root / "list.json", Division(files=(root / "splits.json",)))
 
 

@@ -93,34 +93,34 @@ class JobFiles:
 
     def clear_attempt(self, job_id: str, number: int) -> None:
         """Remove the output of an unfinished attempt."""
-        self._trash(self.attempt(job_id, number), job_id)
+        self._move_to_trash(self.attempt(job_id, number), job_id)
 
     def clear_attempts(self, job_id: str) -> None:
         """Remove the output of all unfinished attempts."""
         for folder in (self.root / "jobs" / job_id).glob("attempt-*"):
-            self._trash(folder, job_id)
+            self._move_to_trash(folder, job_id)
 
     def drop_upload(self, job_id: str) -> None:
         """Remove a job's uploaded files."""
-        self._trash(self.upload(job_id), job_id)
+        self._move_to_trash(self.upload(job_id), job_id)
 
     def remove(self, job_id: str) -> None:
         """Remove all files of a job, and wait for other threads that are removing some of them."""
-        self._trash(self.root / "jobs" / job_id, job_id)
+        self._move_to_trash(self.root / "jobs" / job_id, job_id)
         for folder in (self.root / "trash").glob(f"{job_id}.*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def discard(self, incoming: Path) -> None:
         """Remove an upload that was not accepted."""
-        self._trash(incoming, incoming.name)
+        self._move_to_trash(incoming, incoming.name)
 
     def clean(self, job_ids: Collection[str]) -> None:
         """Remove orphaned files after the start of the service."""
         for folder in (self.root / "incoming").iterdir():
-            self._trash(folder, folder.name)
+            self._move_to_trash(folder, folder.name)
         for folder in (self.root / "jobs").iterdir():
             if folder.name not in job_ids:
-                self._trash(folder, folder.name)
+                self._move_to_trash(folder, folder.name)
         self.empty_trash()
 
     def empty_trash(self) -> None:
@@ -133,7 +133,7 @@ class JobFiles:
         oldest = time.time() - _ORPHANED_S
         for folder in (self.root / "jobs").iterdir():
             if folder.name not in job_ids and folder.stat().st_mtime < oldest:
-                self._trash(folder, folder.name)
+                self._move_to_trash(folder, folder.name)
 
     def used_bytes(self, job_id: str) -> int:
         """Return the disk space of a job's files in bytes."""
@@ -164,7 +164,7 @@ class JobFiles:
         """Return the free disk space in bytes."""
         return shutil.disk_usage(self.root).free
 
-    def _trash(self, folder: Path, owner: str) -> None:
+    def _move_to_trash(self, folder: Path, owner: str) -> None:
         """Move a folder away before deleting it, to prevent access to a partly deleted folder."""
         gone = self.root / "trash" / f"{owner}.{secrets.token_hex(12)}"
         with suppress(FileNotFoundError):

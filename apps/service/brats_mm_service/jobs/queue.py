@@ -241,7 +241,7 @@ class JobQueue:
             name: name of the result.
 
         Raises:
-            Problem: the file is missing or damaged, or the job was deleted meanwhile.
+            Problem: the file is missing or damaged, or the job was deleted during the check.
         """
         file, path = job.result(name), self.files.result(job.id) / name
         if file is not None and self.files.matches(path, file):

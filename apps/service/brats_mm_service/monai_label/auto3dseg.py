@@ -77,7 +77,7 @@ def router(service: Service) -> APIRouter:
         subset = _subset(model_name)
         async with incoming(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=FILES, texts=())
-            received = _named(form, subset)
+            received = _assign_sequences(form, subset)
             upload: SortedUpload = await run_in_threadpool(service.checker.sort_upload, received, folder)
             job = await jobs.run(request, caller, upload, folder)
         result = service.queue.files.result(job.id)
@@ -174,7 +174,7 @@ def _subset(name: str) -> Availability:
     return MODELS[name]
 
 
-def _named(form: Form, subset: Availability) -> tuple[ReceivedFile, ...]:
+def _assign_sequences(form: Form, subset: Availability) -> tuple[ReceivedFile, ...]:
     """Return the volumes by the sequences of the model's inputs, regardless of their file names."""
     modalities = ordered(subset)
     files = {file.field: file for file in form.files}

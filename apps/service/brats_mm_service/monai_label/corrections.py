@@ -57,7 +57,7 @@ class ViewerCorrections:
 
         Args:
             caller: owner of the label.
-            form: form with the part `label`, and `params` as JSON.
+            form: form with the field `label`, and `params` as JSON.
             folder: folder of the received file. It is moved into the store.
             image: image or finished job of the caller, or case on the server.
             tag: tag of the label.
@@ -68,7 +68,7 @@ class ViewerCorrections:
         job = self._prediction(caller, image)
         files = self._files(caller, image, job)
         if not form.files:
-            raise Problem("bad-request", "No label map was sent. Send it as the part 'label'.")
+            raise Problem("bad-request", "No label map was sent. Send it in the form field 'label'.")
         file = form.files[0]
         params = json_object(form.texts.get("params"), "params")
         if len(self._store.all(caller.name)) >= MOST_LABELS:

@@ -52,7 +52,7 @@ def router(service: Service) -> APIRouter:
                 service, request, caller, folder, files=("files",), texts=("client_id", "params")
             )
             item = await run_in_threadpool(_keep, images, caller, form, folder, expiry)
-        return {"session_id": item.id, "session_info": _shown(item)}
+        return {"session_id": item.id, "session_info": _describe(item)}
 
     @routes.get("/{session_id}", summary="MONAI Label: information about a session", responses=viewer_shown(_EXAMPLE))
     def one(
@@ -69,14 +69,14 @@ def router(service: Service) -> APIRouter:
                 item = images.store.change(caller.name, Kind.SESSION, item)
             except FileNotFoundError as error:
                 raise no_session() from error
-        return _file(images, caller, item) if image else _shown(item)
+        return _file(images, caller, item) if image else _describe(item)
 
     @routes.delete("/{session_id}", summary="MONAI Label: end a session", responses=viewer_shown(_EXAMPLE))
     def ended(session_id: str, caller: Annotated[Caller, writer]) -> dict[str, Any]:
         """Delete a session. Its files are deleted before the response is sent."""
         item = _get_session(images, caller, session_id)
         images.store.remove(caller.name, Kind.SESSION, session_id)
-        return _shown(item)
+        return _describe(item)
 
     return routes
 
@@ -106,7 +106,7 @@ def _file(images: ViewerImages, caller: Caller, item: Item) -> Response:
     return StoredFile(path, media_type="application/octet-stream", filename=path.name)
 
 
-def _shown(item: Item) -> dict[str, Any]:
+def _describe(item: Item) -> dict[str, Any]:
     """Return MONAI Label's fields. Paths are replaced by names, to hide locations on the server."""
     return {
         "name": item.name,

@@ -73,13 +73,16 @@ def router(service: Service) -> APIRouter:
         all: Annotated[bool, Query(description="all training runs, as a list")] = False,
         check_if_running: Annotated[bool, Query(description="404 unless a training run is waiting or running")] = False,
     ) -> Any:
-        """Return the newest training of any caller, or the one that is waiting or running."""
+        """Return the newest training run of any caller, or the one that is waiting or running."""
         jobs = service.queue.records.trainings(tuple(OPEN) if check_if_running else tuple(JobState))
         if not jobs:
             raise Problem(
-                "not-found", "No training is running." if check_if_running else "There has been no training yet."
+                "not-found",
+                "No training run is waiting or running."
+                if check_if_running
+                else "No training run has been started yet.",
             )
-        return [_shown(service, job) for job in jobs] if all else _shown(service, jobs[-1])
+        return [_describe_job(service, job) for job in jobs] if all else _describe_job(service, jobs[-1])
 
     @routes.post("/", include_in_schema=False)
     @routes.post(
@@ -89,9 +92,9 @@ def router(service: Service) -> APIRouter:
         responses=viewer_shown(_EXAMPLE),
     )
     async def start(request: Request, caller: Annotated[Caller, trainer], model: str = TRAINABLE) -> dict[str, Any]:
-        """Start a fine-tuning of the active version on the final labels of all callers.
+        """Fine-tune the active version on the final labels of all callers.
 
-        The result is a new version, which is not active. Only one training can wait or run at a time.
+        The result is a new version, which is not active. Only one training run can wait or run at a time.
         """
         if model != TRAINABLE:
             raise Problem("not-found", f"The model {model[:40]!r} cannot be trained. Train {TRAINABLE}.")
@@ -101,16 +104,16 @@ def router(service: Service) -> APIRouter:
             with starting:
                 return _start(service, caller, params)
 
-        return _shown(service, await run_in_threadpool(start_alone))
+        return _describe_job(service, await run_in_threadpool(start_alone))
 
     @routes.delete("/", summary="MONAI Label: stop the training", responses=viewer_shown(_EXAMPLE))
     def stop(caller: Annotated[Caller, trainer]) -> dict[str, Any]:
-        """Cancel the training that waits or runs. The active version does not change."""
+        """Cancel the training run that is waiting or running. The active version does not change."""
         jobs = service.queue.records.trainings(tuple(OPEN))
         for job in jobs:
             service.queue.remove(job)
         stopped = service.queue.records.get(jobs[-1].id) if jobs else None
-        return {} if stopped is None else _shown(service, stopped)
+        return {} if stopped is None else _describe_job(service, stopped)
 
     return routes
 
@@ -159,7 +162,7 @@ def _settings(service: Service, params: Mapping[str, Any]) -> FineTuning:
 
 
 def _gather(service: Service, folder: Path, version: str, parent: str, settings: FineTuning) -> TrainingPlan:
-    """Link the cases of a training into a folder, to be independent of later changes."""
+    """Link the cases of a training run into a folder, so that later changes do not affect it."""
     try:
         corrections = choose_cases(service.corrections.all())
         replay = service.settings.learning.replay
@@ -169,7 +172,7 @@ def _gather(service: Service, folder: Path, version: str, parent: str, settings:
     try:
         cases = [_linked(service, correction, folder) for correction in corrections]
     except FileNotFoundError as error:
-        raise Problem("not-ready", "A label was deleted meanwhile. Start the training again.") from error
+        raise Problem("not-ready", "A label was deleted during the request. Start the training again.") from error
     cases += [_linked_replay(correction, folder, number) for number, correction in enumerate(replayed)]
     return TrainingPlan(version, parent, settings, tuple(cases))
 
@@ -195,7 +198,7 @@ def _linked_replay(case: ReplayCase, folder: Path, number: int) -> PlannedCase:
     return PlannedCase(target.name, REPLAY, sequences, f"{target.name}/labels{image_suffix(case.label.name) or ''}")
 
 
-def _shown(service: Service, job: Job) -> dict[str, Any]:
+def _describe_job(service: Service, job: Job) -> dict[str, Any]:
     """Return a training run in MONAI Label's format, with progress and result."""
     progress = service.queue.progress(job)
     training = dict(job.training or {})

@@ -8,14 +8,14 @@ from brats_mm_service.schemas import OptionsBody, ProblemBody, example_job
 from brats_mm_service.uploads.intake import CASE, FILE_FIELDS
 
 _SENTENCES = {
-    400: "Unknown part 'scan'. Use t1, t1ce, t2, flair, case, options.",
+    400: "Unknown form field 'scan'. Use t1, t1ce, t2, flair, case, options.",
     401: "This service needs a token. Send the header `Authorization: Bearer TOKEN`.",
     403: "Your token lacks the scope jobs:write. Request a token with this scope.",
     404: "There is no such job. It may have been deleted, or belong to another caller.",
     408: "The upload stalled or took too long. Send it again over a faster connection.",
     409: "The job is still running, so its results are not ready. Try again later, or follow its events.",
     410: "The results have expired and are deleted. Submit the case again.",
-    413: "The part 't1' is larger than 512 MiB, the maximum of this service.",
+    413: "The form field 't1' is larger than 512 MiB, the maximum of this service.",
     415: "t1 is a DICOM file. Convert the series to NIfTI first, for example with dcm2niix.",
     416: "The file has 1,204 bytes. Request a range within them.",
     422: "t1.nii.gz has a voxel spacing of 0 x 1 x 1 mm. It must be between 0.05 and 50 mm along each axis.",
@@ -69,10 +69,10 @@ def form_body(
     """Return the `requestBody` of a route that takes a form.
 
     Args:
-        files: names of the parts that are files.
-        texts: names of the parts that are JSON.
+        files: names of the fields that are files.
+        texts: names of the fields that are JSON.
         many: whether each file may be sent several times.
-        required: names of the parts that must be sent.
+        required: names of the required fields.
     """
     volume = {"type": "array", "items": _VOLUME} if many else _VOLUME
     properties = {**{name: _ZIP if name == CASE else volume for name in files}, **dict.fromkeys(texts, _TEXT)}

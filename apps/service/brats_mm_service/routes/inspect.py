@@ -55,7 +55,7 @@ def inspect_upload(form: Form, folder: Path, checker: UploadChecker) -> dict[str
         Problem: there is no zip, or it contains nothing to inspect.
     """
     if len(form.files) != 1:
-        raise Problem("bad-case", "Send one zip of a case's folder, as the part 'case'.")
+        raise Problem("bad-case", "Send one zip of a case folder in the form field 'case'.")
     request = parse_options(form.texts.get("options")).request()
     overrides = SeriesOverrides(request.series, request.study, request.bids)
     return checker.inspect_zip(form.files[0].path, folder, overrides)

@@ -79,7 +79,7 @@ def router(_: Service) -> APIRouter:
 
     @routes.get("/viewer/{name:path}")
     def file(name: str) -> Response:
-        """Serve a file of the page. Finds a page that was built meanwhile."""
+        """Serve a file of the page, even if the page was built after the service started."""
         root = built_page()
         if root is None:
             return HTMLResponse(absent_page(), status_code=404)

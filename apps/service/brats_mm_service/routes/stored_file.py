@@ -22,7 +22,7 @@ class StoredFile(FileResponse):
         try:
             handle = await run_in_threadpool(os.open, self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise Problem("not-found", "This file was deleted meanwhile.") from error
+            raise Problem("not-found", "The file was deleted during the request.") from error
         try:
             path: Any = f"/dev/fd/{handle}"
             self.path = path

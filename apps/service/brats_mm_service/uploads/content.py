@@ -100,7 +100,7 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
 
     Args:
         path: received file.
-        field: name of the part or file, for error messages.
+        field: name of the form field or file, for error messages.
         filename: the caller's name of the file.
 
     Raises:
@@ -108,10 +108,10 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
     """
     content = content_of(path)
     if content is Content.DICOM:
-        message = f"{field} is one DICOM file. Send the whole study as a zip, as the part 'case'."
+        message = f"{field} is one DICOM file. Send the whole study as a zip in the form field 'case'."
         raise Problem("unsupported-content", message)
     if content is Content.ZIP:
-        message = f"{field} is a zip file. Send the zip file of a whole case as the part 'case'."
+        message = f"{field} is a zip file. Send the zip of a whole case in the form field 'case'."
         raise Problem("unsupported-content", message)
     if content not in VOLUMES:
         message = f"{field} is not a volume file by its content. Send one of .nii.gz, .nii, .nrrd, .mha."

@@ -158,7 +158,9 @@ def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
 
 def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesOverrides | None) -> SortedUpload:
     if content_of(file.path) is not Content.ZIP:
-        raise Problem("unsupported-content", "The part 'case' is not a zip file. Send a case's folder as .zip.")
+        raise Problem(
+            "unsupported-content", "The form field 'case' is not a zip file. Send the folder of a case as .zip."
+        )
     unpacked = unpack(file.path, folder / "unpacked", limits)
     file.path.unlink()
     if unpacked.is_dicom and is_dicom_folder(unpacked.folder):

@@ -155,7 +155,7 @@ class _Receiver:
         part.size += end - start
         limit = self._limits.text_bytes if part.path is None else self._limits.file_bytes
         if part.size > limit:
-            message = f"The part {part.name!r} is larger than {_format_size(limit)}, the maximum of this service."
+            message = f"The form field {part.name!r} is larger than {_format_size(limit)}, the maximum of this service."
             raise Problem("too-large", message)
         part.buffer += data[start:end]
 
@@ -164,7 +164,7 @@ class _Receiver:
         assert part is not None
         if part.path is None:
             if part.name in self.texts:
-                raise Problem("bad-request", f"The part {part.name!r} was sent twice. Send it once.")
+                raise Problem("bad-request", f"The form field {part.name!r} was sent twice. Send it once.")
             self.texts[part.name] = part.buffer.decode("utf-8", "replace")
         else:
             self._hand_over(part)
@@ -271,16 +271,16 @@ def _unknown_part(part: _Part, files: Collection[str], texts: Collection[str]) -
     if part.filename is None and part.name in files:
         return Problem(
             "bad-request",
-            f"The part {part.name!r} was sent as text, but must be a file. Send it as a file, for example with "
+            f"The form field {part.name!r} was sent as text, but must be a file. Send it as a file, for example with "
             f"`curl -F {part.name}=@FILE`.",
         )
     if part.filename is not None and part.name in texts:
         return Problem(
             "bad-request",
-            f"The part {part.name!r} was sent as a file, but must be text. Send it without a file name.",
+            f"The form field {part.name!r} was sent as a file, but must be text. Send it without a file name.",
         )
     fields_text = ", ".join([*files, *texts])
-    return Problem("bad-request", f"Unknown part {part.name[:80]!r}. Use {fields_text}.")
+    return Problem("bad-request", f"Unknown form field {part.name[:80]!r}. Use {fields_text}.")
 
 
 def _body_too_large(limits: UploadLimits) -> Problem:

@@ -108,7 +108,7 @@ class ViewerStore:
             item: the changed item.
 
         Raises:
-            FileNotFoundError: it was deleted meanwhile.
+            FileNotFoundError: it was deleted.
         """
         used = replace(item, used=self._now())
         with self._lock:

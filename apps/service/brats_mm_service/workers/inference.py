@@ -187,7 +187,7 @@ def set_up_process(start: dict[str, Any], channel: Outlet) -> None:
         start: first message of the service, with the memory limit.
         channel: destination of heartbeats.
     """
-    _limit(start)
+    _set_limits(start)
     threading.Thread(target=_send_heartbeats, args=(channel,), daemon=True).start()
 
 
@@ -316,7 +316,7 @@ def _devices() -> tuple[Path | str, ...]:
     return (*DEVICES, *graphics)
 
 
-def _limit(start: dict[str, Any]) -> None:
+def _set_limits(start: dict[str, Any]) -> None:
     """Set limits of the operating system: memory on the CPU, no core dumps, low priority."""
     try:
         import resource

@@ -49,7 +49,7 @@ class WorkerPool:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether all workers repeatedly failed to load the model."""
+        """Whether every worker has repeatedly failed to load the model."""
         return all(supervisor.is_hopeless for supervisor in self._supervisors)
 
     @property

@@ -92,7 +92,7 @@ class RayWorker:
                 if not self._is_internal(message):
                     return message
             remaining_s = end - time.monotonic()
-            if remaining_s <= 0 or not self.running or not self._fetched(remaining_s):
+            if remaining_s <= 0 or not self.running or not self._fetch_events(remaining_s):
                 return None
 
     def kill(self) -> None:
@@ -113,7 +113,7 @@ class RayWorker:
         """Describe how the actor ended."""
         return self._death or "it is still running"
 
-    def _fetched(self, timeout_s: float) -> bool:
+    def _fetch_events(self, timeout_s: float) -> bool:
         """Return whether events have arrived in time."""
         import ray
         from ray.exceptions import RayError

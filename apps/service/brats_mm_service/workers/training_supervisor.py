@@ -105,7 +105,7 @@ class TrainingSupervisor(Supervisor):
         return is_done
 
     def discard_unfinished(self) -> None:
-        """Remove versions of trainings that ended otherwise or run again, left by an interruption at their end."""
+        """Remove versions left behind by training jobs that failed, were cancelled, or will run again."""
         ended = self._queue.records.trainings([JobState.QUEUED, JobState.CANCELLED, JobState.FAILED])
         for job in ended:
             if job.error is not None and kind_in(job.error) == "damaged":

@@ -102,7 +102,7 @@ def find_background(data: Array) -> Background:
     """
     sample = data[tuple(slice(None, None, 2 if side >= _SAMPLED_SIDE else 1) for side in data.shape)]
     finite = sample[np.isfinite(sample)] if not _all_finite(sample) else sample.ravel()
-    value = _value(data, finite)
+    value = _choose_value(data, finite)
     distance = np.abs(finite - np.float32(value))
     scale = float(np.percentile(distance, RANGE_PERCENTILE)) if distance.size else 0.0
     if scale == 0.0:  # foreground fills less than a hundredth of the image
@@ -171,7 +171,7 @@ def limit_outliers(data: Array, limit: float) -> Array:
     return np.clip(data, np.float32(-limit), np.float32(limit))
 
 
-def _value(data: Array, finite: Array) -> float:
+def _choose_value(data: Array, finite: Array) -> float:
     """Return the value of the corners if they agree, else 0 if the image has zeros, else the median of the corners."""
     corners = _corners(data)
     corners = corners[np.isfinite(corners)]

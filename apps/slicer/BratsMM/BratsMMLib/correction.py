@@ -43,7 +43,7 @@ def export_labels(slicer: Any, scene: Any, segmentation: Any, grid: Any, path: P
     labels = scene.AddNode(slicer.vtkMRMLLabelMapVolumeNode())
     try:
         labels.CopyOrientation(grid)
-        labels.SetAndObserveImageData(_merged(slicer, segmentation, grid, present))
+        labels.SetAndObserveImageData(_merge_segments(slicer, segmentation, grid, present))
         storage = scene.AddNode(slicer.vtkMRMLNRRDStorageNode())
         storage.SetFileName(str(path))
         written = storage.WriteData(labels)
@@ -58,7 +58,7 @@ def _count(segmentation: Any) -> int:
     return int(segmentation.GetSegmentation().GetNumberOfSegments())
 
 
-def _merged(slicer: Any, segmentation: Any, grid: Any, present: list[str]) -> Any:
+def _merge_segments(slicer: Any, segmentation: Any, grid: Any, present: list[str]) -> Any:
     """Return the voxels of all segments on a grid. On an overlap, the later of `SEGMENTS` counts."""
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy

@@ -37,7 +37,7 @@ class Form:
     @property
     def length(self) -> int:
         """Return the length of the body in bytes."""
-        texts = sum(len(self._text(field, value)) for field, value in self.texts.items())
+        texts = sum(len(self._encode_text(field, value)) for field, value in self.texts.items())
         heads = sum(len(self._head(field, path)) + 2 for field, path in self.files.items())
         return texts + heads + sum(path.stat().st_size for path in self.files.values()) + len(self._end())
 
@@ -52,7 +52,7 @@ class Form:
 
     def _pieces(self) -> Iterator[bytes]:
         for field, value in self.texts.items():
-            yield self._text(field, value)
+            yield self._encode_text(field, value)
         for field, path in self.files.items():
             yield self._head(field, path)
             with path.open("rb") as stream:
@@ -61,7 +61,7 @@ class Form:
             yield b"\r\n"
         yield self._end()
 
-    def _text(self, field: str, value: str) -> bytes:
+    def _encode_text(self, field: str, value: str) -> bytes:
         return f'--{self.boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()
 
     def _head(self, field: str, path: Path) -> bytes:

@@ -173,7 +173,7 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
         folder=folder,
         used=used,
         missing=tuple(sequence for sequence in SEQUENCES if sequence not in used),
-        volumes=tuple(_row(region, report["regions"][region]) for region in REGIONS),
+        volumes=tuple(_make_row(region, report["regions"][region]) for region in REGIONS),
         bars=tuple(
             Bar(sequence, region, float(importance["weights"][sequence.value][region]) if sequence in used else None)
             for sequence in SEQUENCES
@@ -201,7 +201,7 @@ def _kept_job(folder: Path) -> str | None:
     return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
 
 
-def _row(region: str, values: dict[str, Any]) -> VolumeRow:
+def _make_row(region: str, values: dict[str, Any]) -> VolumeRow:
     spread, entropy = values.get("volume_interval_ml"), values.get("mean_entropy_inside_nats")
     if spread is None:
         spread = values.get("volume_range_ml")

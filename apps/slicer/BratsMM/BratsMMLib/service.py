@@ -55,7 +55,7 @@ class ServiceRunner:
     keep: bool = False
 
     def run(self, inputs: Inputs, folder: Path, tell: Callable[[Progress], None], stop: Stop) -> None:
-        """Submit a job, follow it and fetch its results, then delete it unless it is to be kept.
+        """Submit a job, follow it and fetch its results, then delete it unless the user keeps it.
 
         Raises:
             NotAllowed: the service is on another machine, and the user has not agreed.
@@ -150,7 +150,7 @@ def headers_of(place: Place) -> dict[str, str]:
 
 
 def progress_of(job: dict[str, Any]) -> Progress:
-    """Return a job's progress in words and as a fraction."""
+    """Return a job's progress as a message and a fraction."""
     if job["state"] == "queued":
         position = job.get("queue_position")
         ahead = "" if not position else f", {position} ahead"

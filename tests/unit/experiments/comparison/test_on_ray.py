@@ -15,7 +15,7 @@ EXPERT = Training(Path("experts/x/seed_1/t1"), {}, "expert")
 
 
 class LastFirstEngine:
-    """Computes in this process, the latest task first. The workers of `lost` trainings die."""
+    """Computes in this process, the latest task first. The workers of `lost` training runs die."""
 
     width, retries = 10, 1
 
