@@ -136,7 +136,7 @@ def throughput(folder: Path, cases: list[Path], count: int, workers: int) -> dic
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=Path, help="folder with one subfolder per case")
     parser.add_argument("--count", type=int, default=12, help="number of real cases for each number of workers")

@@ -47,7 +47,7 @@ def counting(predictor: SetPredictor, counts: dict[Availability, list[int]]) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command."""
+    """Run the benchmark."""
     parser = evaluation_parser(__doc__)
     parser.add_argument("--side", type=int, default=coarse_to_fine.FINE_WINDOW[0], help="side of the windows in voxels")
     parser.add_argument("--overlap", type=float, default=coarse_to_fine.FINE_OVERLAP)

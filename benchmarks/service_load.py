@@ -48,7 +48,7 @@ for _ in sys.stdin:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark."""
     options = _options()
     with tempfile.TemporaryDirectory() as temporary:
         case = options.case or _made_head(Path(temporary) / "head")

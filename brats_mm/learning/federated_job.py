@@ -1,4 +1,4 @@
-"""Write an NVFlare job that averages the fine-tuning of several sites."""
+"""Write an NVFlare job that averages the weights that several sites fine-tune."""
 
 import json
 from collections.abc import Mapping, Sequence

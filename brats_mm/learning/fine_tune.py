@@ -37,7 +37,7 @@ _REMEDY = "Lower the learning rate, or check the corrected cases."
 
 @dataclass(frozen=True)
 class Watch:
-    """Callbacks of a fine-tuning for progress and cancellation.
+    """Callbacks for the progress and cancellation of a fine-tuning run.
 
     Attributes:
         check: called often. An exception from it stops the training.

@@ -1,4 +1,4 @@
-"""Plan of a fine-tuning as data: cases of the site, replayed cases, and the resulting version."""
+"""Plan of a fine-tuning run as data: cases of the site, replayed cases, and the resulting version."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ class PlannedCase:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """Settings of a fine-tuning.
+    """Settings of a fine-tuning run.
 
     Attributes:
         minutes: training time, without packing and evaluation.
@@ -63,7 +63,7 @@ class FineTuning:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A fine-tuning.
+    """A planned fine-tuning run.
 
     Attributes:
         version: name of the new version.
@@ -111,7 +111,7 @@ def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTE
     """Check settings and return them unchanged.
 
     Args:
-        settings: settings of a fine-tuning.
+        settings: settings of a fine-tuning run.
         longest_minutes: maximum training time in minutes.
 
     Raises:

@@ -83,7 +83,7 @@ class CorrectionStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete the rest of corrections whose deletion was interrupted: folders without a record."""
+        """Delete what interrupted deletions left behind: folders without a record."""
         with self._lock:
             for folder in self.root.glob("*/*"):
                 if not (folder / DOCUMENT).exists():

@@ -194,7 +194,7 @@ def _areas(region: Region, components: _Components, probability: Array, grid: Gr
 
 
 def _overlap(components: Mapping[Region, _Components], first: UncertainRegion, second: UncertainRegion) -> bool:
-    """Check whether components of two regions overlap: one contains the position of the other."""
+    """Return whether components of two regions overlap: one contains the position of the other."""
     if first.region is second.region:
         return False
     both = (components[first.region], components[second.region])

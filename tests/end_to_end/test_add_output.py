@@ -54,7 +54,7 @@ def insert(path, line, block, *, before=False, places=1):
 
 
 def follow(clone):
-    """Do what the steps 1 to 4 say."""
+    """Follow steps 1 to 4 of the tutorial."""
     page = (ROOT / "docs" / "add_output.md").read_text(encoding="utf-8")
     field, name, writer, call, test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     reference, service, readme = re.findall(r"```markdown\n(.*?)```", page, re.DOTALL)

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return what the coroutine returns.
+    """Run a coroutine and return its result.
 
     `asyncio.run` refuses a thread that has a running event loop, and Playwright leaves one in the thread of the browser
     tests. A new thread has none.

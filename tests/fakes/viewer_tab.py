@@ -76,7 +76,7 @@ class Tab:
         return dict(self.page.locator(".readout > div").evaluate_all(text))
 
     def until(self, condition):
-        """Wait outside the page, because its policy forbids the evaluation of text."""
+        """Poll from outside the page, because its content security policy forbids `eval`."""
         end = time.monotonic() + LONGEST_MS / 1000
         while not condition():
             assert time.monotonic() < end, "it did not come in time"

@@ -155,7 +155,7 @@ def test_unsupported_routes_return_404(guarded, path):
 
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory, made_head):
-    """What the stand-in of the worker gives as results."""
+    """Results of the fake worker."""
     affine = nib.load(made_head / "BraTS-GLI-00000-000-t2f.nii.gz").affine
     return {"results": str(make_results(tmp_path_factory.mktemp("made") / "results", affine, model={"name": "made"}))}
 

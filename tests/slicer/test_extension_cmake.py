@@ -56,7 +56,7 @@ endforeach()
 
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory):
-    """What CMake prints when it configures the extension with its tests."""
+    """Output of CMake when it configures the extension with its tests."""
     if shutil.which("cmake") is None or shutil.which("c++") is None:
         pytest.skip("cmake or a compiler is not installed")
     root = tmp_path_factory.mktemp("slicer")

@@ -126,5 +126,5 @@ def kind_of(error: BratsMMError) -> str:
 
 
 def not_found() -> Problem:
-    """Return the problem of a job that does not exist or belongs to another caller. Both get the same response."""
+    """Return the problem for a job that does not exist or belongs to another caller. Both get the same response."""
     return Problem("not-found", "There is no such job. It may have been deleted, or belong to another caller.")

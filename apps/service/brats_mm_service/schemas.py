@@ -110,7 +110,7 @@ class ProgressBody(BaseModel):
         description="waiting, reading, preprocessing, segmenting, writing, training, evaluating or finished"
     )
     step: str = Field(description="current step of the stage, such as registering T1 to T1ce, or empty")
-    fraction: float | None = Field(description="fraction of all stages that is done, 0 to 1. Null for a training job")
+    fraction: float | None = Field(description="completed fraction of all stages, 0 to 1. Null for a training job")
     windows_done: int
     windows_total: int
 
@@ -160,11 +160,13 @@ class JobBody(BaseModel):
     notes: list[str]
     options: OptionsBody
     progress: ProgressBody
-    queue_position: int | None = Field(description="0 for the next job, null unless the job waits")
+    queue_position: int | None = Field(
+        description="position in the queue: 0 for the next job, null if the job is not waiting"
+    )
     created: datetime
     started: datetime | None
     finished: datetime | None
-    expires: datetime | None = Field(description="when its results are deleted")
+    expires: datetime | None = Field(description="time at which the results are deleted")
     error: ProblemBody | None
     seconds: dict[str, float] = Field(description="seconds of each finished stage")
     results: list[ResultBody]

@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
         "  brats-mm cohort cases.parquet -o results --ray auto --workers 40",
     )
     parser.add_argument("manifest", nargs="?", metavar="MANIFEST", help="table, BIDS dataset or folder of case folders")
-    parser.add_argument("-i", "--input", metavar="MANIFEST", help="the input, given as an option")
+    parser.add_argument("-i", "--input", metavar="MANIFEST", help="same as MANIFEST, as an option")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for all results")
     _add_engine(parser)
     _add_results(parser)

@@ -45,7 +45,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "case", nargs="?", metavar="CASE", help="folder or zip of one case, DICOM study, BIDS dataset, or 4-D file"
     )
-    parser.add_argument("-i", "--input", metavar="CASE", help="the input, given as an option")
+    parser.add_argument("-i", "--input", metavar="CASE", help="same as CASE, as an option")
     add_sequence_options(parser, "FILE", "{sequence} volume, or series of the study")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for the results")
     parser.add_argument(

@@ -147,7 +147,7 @@ def _sources(grid: Grid) -> list[int]:
 
 
 def _is_flipped(grid: Grid, source: int) -> bool:
-    """Check whether an input axis points left, posterior or inferior."""
+    """Return whether an input axis points left, posterior or inferior."""
     return bool(nib.orientations.io_orientation(grid.affine)[source, 1] < 0)
 
 

@@ -85,7 +85,7 @@ def cases(tmp_path: Path) -> Path:
 
 
 def knowing(blurred_without: Modality | None = None) -> SetPredictor:
-    """Return a predictor of the truth with certainty, but without enhancing tumour if the named sequence is missing."""
+    """Return a predictor that is certain of the truth, without enhancing tumour if the named sequence is missing."""
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
         labels = labels_of(3)

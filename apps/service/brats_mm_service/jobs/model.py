@@ -46,7 +46,7 @@ class Progress:
         stage: waiting, reading, preprocessing, segmenting, writing or finished. Of a training run: reading, training,
             evaluating.
         done, total: windows while segmenting, cases while reading or evaluating, seconds while training.
-        fraction: fraction of all stages that is done, 0 to 1. None for a training job.
+        fraction: completed fraction of all stages, 0 to 1. None for a training job.
         step: current step of the stage, such as "registering T1 to T1ce".
     """
 

@@ -105,7 +105,7 @@ def _add_lists(routes: APIRouter, reader: Any) -> None:
         responses=problems(401, 403, 404, 422) | shown(_model(next(iter(MODELS))), "The model"),
     )
     def one(caller: Annotated[Caller, reader], id: Annotated[str, Query(max_length=100)]) -> dict[str, Any]:
-        """Return a model as in the list."""
+        """Return one model in the format of the list."""
         return _model(model_id(_subset(id)))
 
     @routes.get(

@@ -31,12 +31,12 @@ STRATEGIES = {
 
 
 def no_image(image: str) -> Problem:
-    """Return the problem of an image that does not exist or belongs to another caller."""
+    """Return the problem for an image that does not exist or belongs to another caller."""
     return Problem("not-found", f"There is no image {image[:80]!r}. It may have expired. Upload it again.")
 
 
 def no_session() -> Problem:
-    """Return the problem of a session that does not exist or belongs to another caller."""
+    """Return the problem for a session that does not exist or belongs to another caller."""
     return Problem("not-found", "There is no such session. It may have expired. Create a new one.")
 
 

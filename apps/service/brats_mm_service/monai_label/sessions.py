@@ -44,7 +44,7 @@ def router(service: Service) -> APIRouter:
         caller: Annotated[Caller, writer],
         *,
         uncompress: Annotated[bool, Query(description="not needed, since zip files are detected")] = False,
-        expiry: Annotated[int, Query(description="seconds, 0 for the maximum of 3600")] = 0,
+        expiry: Annotated[int, Query(description="lifetime in seconds, or 0 for the maximum of 3600")] = 0,
     ) -> dict[str, Any]:
         """Receive files, which are checked at once and recognised by name."""
         async with incoming(service) as folder:
@@ -60,7 +60,7 @@ def router(service: Service) -> APIRouter:
         caller: Annotated[Caller, reader],
         *,
         update_ts: Annotated[bool, Query(description="count this as a use")] = False,
-        image: Annotated[bool, Query(description="the file instead of its description")] = False,
+        image: Annotated[bool, Query(description="return the file instead of its description")] = False,
     ) -> Any:
         """Return a session, or 404 if it has ended."""
         item = _get_session(images, caller, session_id)

@@ -1,4 +1,4 @@
-"""MONAI Label's training routes: start a fine-tuning as a job, show its state, and stop it."""
+"""MONAI Label's training routes: start fine-tuning as a job, show its state, and stop it."""
 
 import secrets
 import threading

@@ -68,7 +68,7 @@ def router(service: Service) -> APIRouter:
         name: str,
         request: Request,
         caller: Annotated[Caller, reader],
-        if_none_match: Annotated[str | None, Header(description="entity tags that you have")] = None,
+        if_none_match: Annotated[str | None, Header(description="entity tags of cached copies")] = None,
         range_: Annotated[str | None, Header(alias="Range", description="such as bytes=0-1023")] = None,
     ) -> Response:
         """Serve a result. Supports `Range`, `If-Range` and `If-None-Match`. The entity tag is the verified SHA-256."""

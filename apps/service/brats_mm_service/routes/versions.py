@@ -23,7 +23,7 @@ class ActiveBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: str = Field(description="a version of the list, or base", max_length=100)
+    version: str = Field(description="name of a listed version, or base", max_length=100)
 
 
 _ACTIVE: dict[str, Any] = {
@@ -38,10 +38,10 @@ class VersionBody(BaseModel):
     """A version of the model."""
 
     version: str
-    number: str = Field(description="version in the results of this model")
+    number: str = Field(description="version number in the results of this model")
     active: bool
-    parent: str | None = Field(default=None, description="version that was fine-tuned")
-    cases: dict[str, int] = Field(default_factory=dict, description="training, replay and held-out cases")
+    parent: str | None = Field(default=None, description="version that this one was fine-tuned from")
+    cases: dict[str, int] = Field(default_factory=dict, description="number of training, replay and held-out cases")
     held_out: dict[str, Any] | None = Field(default=None, description="scores of parent and version")
 
 

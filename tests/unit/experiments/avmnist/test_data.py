@@ -60,7 +60,7 @@ def test_rejects_folder_of_other_layout(tmp_path):
 def test_reports_missing_and_unequal_arrays(tmp_path):
     write_avmnist_arrays(tmp_path, train=10, test=10, side=20)
     (tmp_path / "test_labels.npy").unlink()
-    with pytest.raises(CaseError, match=r"has no .*test_labels\.npy"):
+    with pytest.raises(CaseError, match=r"lacks .*test_labels\.npy"):
         avmnist_items(tmp_path, "testing")
     np.save(tmp_path / "train_labels.npy", np.arange(9))
     with pytest.raises(CaseError, match="10 images, 10 sounds and 9 labels"):
@@ -69,7 +69,7 @@ def test_reports_missing_and_unequal_arrays(tmp_path):
 
 def test_reports_images_without_sounds(tmp_path):
     (tmp_path / "mnist" / "train").mkdir(parents=True)
-    with pytest.raises(CaseError, match="no folder sound_450/train"):
+    with pytest.raises(CaseError, match="lacks the sounds: sound_450/train"):
         avmnist_items(tmp_path, "training")
     (tmp_path / "sound" / "train").mkdir(parents=True)
     with pytest.raises(CaseError, match="no digit with both"):
