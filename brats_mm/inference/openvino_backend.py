@@ -21,6 +21,8 @@ from brats_mm.inference.openvino_graph import (
     lattice_graph_of,
 )
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.networks.cross_sequence import CrossSequenceExpert
+from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert
 from brats_mm.networks.subvoxel import SubvoxelExpert
 
 logger = logging.getLogger(__name__)
@@ -159,8 +161,17 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
     def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
         """Return the logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
         inputs = [np.ascontiguousarray(window.numpy()), available.numpy().astype(np.float32)]
-        results = self._request(self.JOINT).infer(inputs, share_inputs=True)
+        results = self._request(self._joint_name(available)).infer(inputs, share_inputs=True)
         return torch.from_numpy(results[0])
+
+    def _joint_name(self, available: Tensor) -> str:
+        """Return the name of the cross-sequence expert, of two the one for this subset."""
+        cross = self._network.get_submodule(self.JOINT)
+        return (
+            f"{self.JOINT}.{cross.expert_name(available)}"
+            if isinstance(cross, SplitCrossSequenceExpert)
+            else self.JOINT
+        )
 
     def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
         """Return the gate weights (b, m + 1, c) for a case's thumbnail (b, m, 16, 16, 16)."""
@@ -173,13 +184,14 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
         return self
 
     def _graph(self, name: str) -> ov.Model:
-        if name != self.JOINT:
-            expert = self._network.get_submodule(f"experts.{name}")
-            if isinstance(expert, SubvoxelExpert):
-                return lattice_graph_of(expert, bfloat16=self.precision == "bfloat16")
-            return graph_of(expert)
-        assert isinstance(self._network, CrossSequenceMixture)
-        return joint_graph_of(self._network.cross)
+        if name.startswith(self.JOINT):
+            joint = self._network.get_submodule(name)
+            assert isinstance(joint, CrossSequenceExpert)
+            return joint_graph_of(joint)
+        expert = self._network.get_submodule(f"experts.{name}")
+        if isinstance(expert, SubvoxelExpert):
+            return lattice_graph_of(expert, bfloat16=self.precision == "bfloat16")
+        return graph_of(expert)
 
 
 def _copy_output(tensor: ov.Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from brats_mm.networks.case_gate import CaseGate, thumbnail
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.mixing import available_by_content, modality_weights, split_views, unsqueeze_to
 from brats_mm.networks.mixture import ExpertMixture
+from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert
 
 FLAIR_ALONE_SHIFT = -1.3
 """Added to the gate value of the cross-sequence expert with FLAIR alone, which lowers its weight from 0.9 to about 0.7.
@@ -27,11 +28,16 @@ class CrossSequenceMixture(ExpertMixture):
 
     Args:
         experts: modality name -> expert from (b, 1, h, w, d) to (b, c, h, w, d).
-        cross: the cross-sequence expert.
+        cross: the cross-sequence expert, or one for subsets with T1ce and one for subsets without.
         gate: gate over the m modality experts and, last, the cross-sequence expert.
     """
 
-    def __init__(self, experts: Mapping[str, nn.Module], cross: CrossSequenceExpert, gate: CaseGate) -> None:
+    def __init__(
+        self,
+        experts: Mapping[str, nn.Module],
+        cross: CrossSequenceExpert | SplitCrossSequenceExpert,
+        gate: CaseGate,
+    ) -> None:
         super().__init__(experts, gate)
         self.cross = cross
 

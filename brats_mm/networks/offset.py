@@ -10,6 +10,7 @@ from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.single import SingleNetwork
+from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert
 from brats_mm.networks.subvoxel import SubvoxelExpert
 
 
@@ -37,7 +38,9 @@ def _biases(network: nn.Module) -> list[nn.Parameter]:
     if isinstance(network, CrossSequenceMixture):
         modality = [expert.unet for expert in network.experts.values() if isinstance(expert, SubvoxelExpert)]
         if len(modality) == len(network.experts):
-            return [unet.heads[-1].get_parameter("bias") for unet in (*modality, network.cross)]
+            cross = network.cross
+            joint = [cross.with_t1ce, cross.without_t1ce] if isinstance(cross, SplitCrossSequenceExpert) else [cross]
+            return [unet.heads[-1].get_parameter("bias") for unet in (*modality, *joint)]
     if isinstance(network, DMoME):
         if isinstance(network.output_layer, nn.Conv3d):
             return [network.output_layer.get_parameter("bias")]

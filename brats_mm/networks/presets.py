@@ -14,6 +14,7 @@ from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import GatingNetwork, SpatialGate, UniformGate
 from brats_mm.networks.levels import FeatureExpert, LogitOfProbability, ProbabilityExpert
+from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert
 from brats_mm.networks.subvoxel import SubvoxelExpert
 
 WIDTHS: dict[str, tuple[int, ...]] = {
@@ -37,11 +38,12 @@ CROSS_WIDTHS = (16, 32, 64, 128, 160)
 """Feature channels of the cross-sequence expert: 4.1 M parameters."""
 
 
-def cross_sequence(size: str = "light") -> CrossSequenceMixture:
+def cross_sequence(size: str = "light", *, split_by_t1ce: bool = False) -> CrossSequenceMixture:
     """Build four modality experts at 1 mm on a 2 mm lattice, and a cross-sequence expert at 1 mm. The bundle's default.
 
     Args:
         size: size of the modality experts, a key of `WIDTHS`.
+        split_by_t1ce: use one cross-sequence expert for subsets with T1ce and another one for subsets without.
 
     Raises:
         OptionError: the size is unknown.
@@ -51,9 +53,14 @@ def cross_sequence(size: str = "light") -> CrossSequenceMixture:
     count = len(MODALITIES)
     return CrossSequenceMixture(
         experts,
-        CrossSequenceExpert(CROSS_WIDTHS, modalities=count, out_channels=len(REGIONS)),
+        SplitCrossSequenceExpert(cross_expert(), cross_expert()) if split_by_t1ce else cross_expert(),
         CaseGate(modalities=count, experts=count + 1, outputs=len(REGIONS)),
     )
+
+
+def cross_expert() -> CrossSequenceExpert:
+    """Build a cross-sequence expert."""
+    return CrossSequenceExpert(CROSS_WIDTHS, modalities=len(MODALITIES), out_channels=len(REGIONS))
 
 
 def expert(size: str = "light") -> UNetExpert:

@@ -11,6 +11,7 @@ from brats_mm.networks.case_gate import THUMBNAIL, CaseGate
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.presets import WIDTHS, cross_sequence
+from brats_mm.networks.split_cross_sequence import is_split
 from brats_mm.networks.subvoxel import FACTOR, SubvoxelExpert, from_lattice_expert
 from brats_mm.training.timed.packing import PackedCase, unpack_image
 
@@ -28,11 +29,11 @@ def assemble(
     Args:
         experts: modality name -> sub-voxel expert.
         gate_values: (s, m, c) gate values of the modality experts for each of the 15 subsets.
-        cross_state: weights of the cross-sequence expert.
+        cross_state: weights of the cross-sequence expert, or of the two of a `SplitCrossSequenceExpert`.
         joint_shares: weight of the cross-sequence expert for WT, TC, ET, each in (0, 1).
         size: size of the modality experts.
     """
-    network = cross_sequence(size)
+    network = cross_sequence(size, split_by_t1ce=is_split(cross_state))
     for name, expert in experts.items():
         network.experts[name] = expert
     network.cross.load_state_dict(cross_state)

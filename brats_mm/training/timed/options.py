@@ -70,6 +70,9 @@ class TimedTraining:
     intensity_changes: float | int = option(
         1.0, "factor of the probabilities of intensity augmentation, 0 to 1", metavar="FACTOR"
     )
+    split_by_t1ce: bool = option(
+        default=False, help="train one cross-sequence expert for subsets with T1ce and another one for subsets without"
+    )
     pretrain_minutes: float | int = option(
         0.0, "time for masked reconstruction before the training (default: 0, off)", metavar="MINUTES"
     )

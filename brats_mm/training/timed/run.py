@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from brats_mm.domain.availability import SUBSETS
-from brats_mm.errors import BundleError, first_line
+from brats_mm.errors import BundleError, OptionError, first_line
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
-from brats_mm.networks.presets import cross_sequence, simmlm
+from brats_mm.networks.dmome import DMoME
+from brats_mm.networks.presets import cross_expert, cross_sequence, simmlm
+from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert, is_split, split
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.timed.assembly import assemble, observed_gate_values, subvoxel_experts, window_gate_values
 from brats_mm.training.timed.crops import CropSettings
@@ -57,13 +59,9 @@ def train_cross(
 
     Raises:
         BundleError: a checkpoint does not hold the expected weights.
+        OptionError: two experts would be pretrained.
     """
-    initial = (
-        None
-        if options.initial_weights is None
-        else _load(cross_sequence(), options.initial_weights, "a cross-sequence mixture")
-    )
-    mixture = None if options.experts is None else _load(simmlm(), options.experts, "a SimMLM mixture")
+    initial, mixture = _load_start(options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -74,9 +72,11 @@ def train_cross(
         on_case(number, total)
     packed = [load_packed(path) for path in paths]
     cases = packed[: len(items)]
-    network = cross_sequence().cross if initial is None else initial.cross
-    if options.pretrain_minutes > 0:
-        _pretrain(network, packed, folder / "pretraining", options)
+    network = cross_expert() if initial is None else initial.cross
+    if isinstance(network, CrossSequenceExpert):
+        if options.pretrain_minutes > 0:
+            _pretrain(network, packed, folder / "pretraining", options)
+        network = split(network) if options.split_by_t1ce else network
     weights = _train_cross_expert(network, cases, folder, options)
     state = torch.load(weights, map_location="cpu", weights_only=True)
     if initial is not None:
@@ -94,6 +94,19 @@ def train_cross(
     return folder / "model.pt"
 
 
+def _load_start(options: TimedTraining) -> tuple[CrossSequenceMixture | None, DMoME | None]:
+    """Return the mixture to continue, and the SimMLM mixture to join the new expert with."""
+    initial = None if options.initial_weights is None else _load_initial(options.initial_weights)
+    if initial is not None and isinstance(initial.cross, SplitCrossSequenceExpert) and options.pretrain_minutes > 0:
+        raise OptionError(
+            f"{options.initial_weights} holds two cross-sequence experts, and --pretrain-minutes pretrains one. "
+            "Omit --pretrain-minutes."
+        )
+    if options.experts is None:
+        return initial, None
+    return initial, _load(simmlm(), _read_state(options.experts), options.experts, "a SimMLM mixture")
+
+
 def _without_label(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in ("label", "label_scheme")}
 
@@ -106,7 +119,10 @@ def _pretrain(network: CrossSequenceExpert, cases: Sequence[PackedCase], folder:
 
 
 def _train_cross_expert(
-    network: CrossSequenceExpert, cases: Sequence[PackedCase], folder: Path, options: TimedTraining
+    network: CrossSequenceExpert | SplitCrossSequenceExpert,
+    cases: Sequence[PackedCase],
+    folder: Path,
+    options: TimedTraining,
 ) -> Path:
     return train(
         network,
@@ -167,8 +183,12 @@ def _continue(
     options: TimedTraining,
 ) -> CrossSequenceMixture:
     if options.expert_minutes <= 0:
-        initial.cpu().cross.load_state_dict(cross_state)
-        return initial.eval()
+        joined = cross_sequence(split_by_t1ce=is_split(cross_state))
+        joined.load_state_dict(
+            {name: value for name, value in initial.cpu().state_dict().items() if not name.startswith("cross.")}
+            | {f"cross.{name}": value for name, value in cross_state.items()}
+        )
+        return joined.eval()
     values = observed_gate_values(initial)
     experts, values = _fine_tune_experts(dict(initial.experts.items()), values, cases, folder, options)
     return assemble(experts, values, cross_state, options.joint_shares)
@@ -178,11 +198,22 @@ def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _load(network: Network, path: Path, kind: str) -> Network:
+def _load_initial(path: Path) -> CrossSequenceMixture:
+    state = _read_state(path)
+    return _load(cross_sequence(split_by_t1ce=is_split(state, "cross.")), state, path, "a cross-sequence mixture")
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many types for a damaged file
+        raise BundleError(f"{path} is not a checkpoint ({first_line(error)}). Provide a model.pt.") from error
+
+
+def _load(network: Network, state: Mapping[str, Tensor], path: Path, kind: str) -> Network:
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
         raise BundleError(
             f"{path} does not contain weights of {kind} ({first_line(error)}). Provide the model.pt of such a network."
         ) from error

@@ -27,6 +27,7 @@ from brats_mm.inference.prepare import ModelInput, Placement
 from brats_mm.networks.case_gate import CaseGate
 from brats_mm.networks.cross_mixture import FLAIR_ALONE_SHIFT, CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
+from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert
 from brats_mm.networks.subvoxel import SubvoxelExpert, refine
 
 CPU = torch.device("cpu")
@@ -267,6 +268,21 @@ def test_openvino_in_bfloat16_is_close_to_pytorch():
     with torch.inference_mode():
         expected = TorchCrossSequenceBackend(net, CPU).contribution(Modality.T1, window)
     assert (backend.contribution(Modality.T1, window) - expected).abs().mean() < 0.02 * expected.std()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", [(True, True, False, False), (True, False, False, True)])
+def test_openvino_runs_the_cross_sequence_expert_of_the_subset(view):
+    openvino = pytest.importorskip("brats_mm.inference.openvino_backend")
+    torch.manual_seed(0)
+    experts = {modality.value: SubvoxelExpert((4, 6, 8)) for modality in MODALITIES}
+    pair = SplitCrossSequenceExpert(CrossSequenceExpert((4, 6, 8)), CrossSequenceExpert((4, 6, 8)))
+    net = CrossSequenceMixture(experts, pair, CaseGate()).eval().requires_grad_(False)
+    backend = openvino.OpenVinoCrossSequenceBackend(net, precision="float32")
+    window, available = torch.randn(1, 4, 32, 32, 16), torch.tensor([view])
+    with torch.inference_mode():
+        expected = TorchCrossSequenceBackend(net, CPU).joint_contribution(window, available)
+    assert torch.allclose(backend.joint_contribution(window, available), expected, atol=1e-4)
 
 
 @pytest.mark.slow

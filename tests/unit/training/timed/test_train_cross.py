@@ -72,6 +72,20 @@ def test_earlier_result_is_continued_and_experts_are_fine_tuned(made_cases, tmp_
     assert torch.allclose(weights[:, :4] / weights[:, :4].sum(dim=1, keepdim=True), expected, atol=1e-4)
 
 
+def test_expert_is_split_and_trained_on(made_cases, tmp_path):
+    """An earlier result has one cross-sequence expert. Its split result continues without the option."""
+    initial, out, again = tmp_path / "initial.pt", tmp_path / "out", tmp_path / "again"
+    torch.save(cross_sequence().state_dict(), initial)
+    command = ["train-cross", str(made_cases), "--side", "48", "--threads", "1", "--quiet", "--minutes", "0.02"]
+    assert main([*command, "-o", str(out), "--initial-weights", str(initial), "--split-by-t1ce"]) == 0
+    network = cross_sequence(split_by_t1ce=True)
+    network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
+    command += ["-o", str(again), "--initial-weights", str(out / "model.pt")]
+    assert main(command) == 0
+    network.load_state_dict(torch.load(again / "model.pt", weights_only=True))
+    assert main([*command, "--pretrain-minutes", "1"]) == 2
+
+
 def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_path):
     content = json.loads(made_cases.read_text())
     second = {key: value for key, value in content["training"].pop().items() if not key.startswith("label")}
