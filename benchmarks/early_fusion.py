@@ -25,13 +25,14 @@ from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.single import SingleNetwork
+from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert
 from brats_mm.pipeline.network import load_network
 
 
 class EarlyFusion(SingleNetwork):
-    """A cross-sequence expert without a mixture around it."""
+    """A cross-sequence expert, or the two of a split one, without a mixture around it."""
 
-    def __init__(self, unet: CrossSequenceExpert) -> None:
+    def __init__(self, unet: CrossSequenceExpert | SplitCrossSequenceExpert) -> None:
         super().__init__()
         self.unet = unet
 
@@ -40,6 +41,8 @@ class EarlyFusion(SingleNetwork):
             return torch.cat([self.unet(image, view).float() for view in views])
 
     def logit_bias(self) -> nn.Parameter:
+        if isinstance(self.unet, SplitCrossSequenceExpert):
+            raise NotImplementedError("Two output layers have no common bias. Use the network without offsets.")
         return self.unet.get_parameter(f"heads.{len(self.unet.heads) - 1}.bias")
 
 

@@ -19,7 +19,8 @@ from brats_mm.domain.availability import Availability, flags, subset_name
 from brats_mm.domain.regions import REGIONS
 from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
-from brats_mm.networks.cross_sequence import CrossSequenceExpert
+from brats_mm.networks.presets import cross_expert
+from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert, is_split
 from brats_mm.pipeline.advise import parse_subset
 from brats_mm.pipeline.network import load_network
 from brats_mm.training.timed.crops import plain_crop
@@ -49,14 +50,17 @@ def box_dice(expert: nn.Module, case: PackedCase, subset: Availability, side: in
     return dice_of(logits > 0, target[None])[0]
 
 
-def load_expert(bundle: Path | None, weights: Path | None) -> CrossSequenceExpert:
+def load_expert(bundle: Path | None, weights: Path | None) -> nn.Module:
     """Return the cross-sequence expert of a bundle, with other weights if given."""
     network, _ = load_network(open_bundle(bundle))
     if not isinstance(network, CrossSequenceMixture):
         raise SystemExit("The bundle has no cross-sequence expert. Give a bundle of the cross_sequence method.")
-    if weights is not None:
-        network.cross.load_state_dict(torch.load(weights, weights_only=True))
-    return network.cross.eval()
+    if weights is None:
+        return network.cross.eval()
+    state = torch.load(weights, weights_only=True)
+    expert = SplitCrossSequenceExpert(cross_expert(), cross_expert()) if is_split(state) else cross_expert()
+    expert.load_state_dict(state)
+    return expert.eval()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
