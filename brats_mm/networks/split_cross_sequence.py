@@ -1,7 +1,7 @@
 """Two cross-sequence experts: one for subsets with T1ce, one for subsets without."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class SplitCrossSequenceExpert(nn.Module):
 
     def __init__(self, with_t1ce: CrossSequenceExpert, without_t1ce: CrossSequenceExpert) -> None:
         super().__init__()
+        self.t1ce = Modality.T1CE.channel  # an attribute, because TorchScript reads no globals
         self.with_t1ce = with_t1ce
         self.without_t1ce = without_t1ce
 
@@ -40,7 +41,7 @@ class SplitCrossSequenceExpert(nn.Module):
         Raises:
             ValueError: only some of the samples have T1ce.
         """
-        has_t1ce = available[:, Modality.T1CE.channel]
+        has_t1ce = available[:, self.t1ce]
         if bool(has_t1ce.any()) != bool(has_t1ce.all()):
             raise ValueError("Some samples have T1ce and some lack it. Use samples of one kind.")
         return WITH_T1CE if bool(has_t1ce.any()) else WITHOUT_T1CE
@@ -49,29 +50,29 @@ class SplitCrossSequenceExpert(nn.Module):
         """Return region logits (b, c, h, w, d). Takes the arguments of `CrossSequenceExpert.forward`."""
         if available is None:
             available = available_by_content(image)
-        return self._for_each_kind(lambda expert, *inputs: [expert(*inputs)], image, available)[0]
+        has_t1ce = available[:, self.t1ce]
+        if bool(has_t1ce.all()):
+            logits: Tensor = self.with_t1ce(image, available)
+            return logits
+        if not bool(has_t1ce.any()):
+            other: Tensor = self.without_t1ce(image, available)
+            return other
+        first, second = has_t1ce.nonzero()[:, 0], has_t1ce.logical_not().nonzero()[:, 0]
+        with_t1ce = self.with_t1ce(image[first], available[first])
+        without_t1ce = self.without_t1ce(image[second], available[second])
+        return torch.cat([with_t1ce, without_t1ce])[torch.cat([first, second]).argsort()]
 
     def forward_levels_available(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Return the logits of each decoder level. See `CrossSequenceExpert.forward_levels_available`."""
-        return self._for_each_kind(lambda expert, *inputs: expert.forward_levels_available(*inputs), image, available)
-
-    def _for_each_kind(
-        self,
-        run: Callable[[CrossSequenceExpert, Tensor, Tensor], list[Tensor]],
-        image: Tensor,
-        available: Tensor,
-    ) -> list[Tensor]:
-        """Run each expert on its samples, and return the outputs in the order of the samples."""
-        has_t1ce = available[:, Modality.T1CE.channel]
-        order, outputs = [], []
-        for expert, chosen in ((self.with_t1ce, has_t1ce), (self.without_t1ce, ~has_t1ce)):
-            if bool(chosen.all()):
-                return run(expert, image, available)
-            rows = chosen.nonzero()[:, 0]
-            order.append(rows)
-            outputs.append(run(expert, image[rows], available[rows]))
-        back = torch.cat(order).argsort()
-        return [torch.cat(level)[back] for level in zip(*outputs, strict=True)]
+        has_t1ce = available[:, self.t1ce]
+        rows = [chosen.nonzero()[:, 0] for chosen in (has_t1ce, ~has_t1ce)]
+        levels = [
+            expert.forward_levels_available(image[chosen], available[chosen])
+            for expert, chosen in zip((self.with_t1ce, self.without_t1ce), rows, strict=True)
+            if len(chosen)
+        ]
+        order = torch.cat(rows).argsort()
+        return [torch.cat(level)[order] for level in zip(*levels, strict=True)]
 
 
 def split(expert: CrossSequenceExpert) -> SplitCrossSequenceExpert:

@@ -77,3 +77,11 @@ def test_offsets_shift_every_subset(pair):
     subtract_from_logits(mixture, (0.5, 1.0, -2.0))
     shift = (before - mixture(images(1), available)).mean(dim=(2, 3, 4))
     assert torch.allclose(shift, torch.tensor([0.5, 1.0, -2.0]).expand(15, 3), atol=1e-4)
+
+
+@torch.no_grad()
+def test_split_mixture_exports_to_equivalent_torchscript(pair):
+    exported = torch.jit.script(pair)
+    for views in ([T1_AND_T2], [T1CE_AND_T2], [T1_AND_T2, T1CE_AND_T2]):
+        available = torch.tensor(views)
+        assert torch.allclose(exported(images(len(views)), available), pair(images(len(views)), available), atol=1e-5)
