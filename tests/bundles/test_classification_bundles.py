@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata
 from brats_mm.experiments.avmnist.presets import SIDES as AVMNIST_SIDES
 from brats_mm.experiments.food101.presets import MODALITIES as FOOD101
 from tests.fakes.classification_data import write_avmnist_arrays, write_food101
+from tests.fakes.json_layout import laid_out
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +43,7 @@ def _run(bundle: str, config: str, *overlay: str, **settings: Any) -> ConfigWork
 def test_configs_parse_use_their_keys_and_name_existing_components(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     content = json.loads(text)
-    assert text == json.dumps(content, indent=4) + "\n"
+    assert text == laid_out(content) + "\n"
     if path.stem == "metadata":
         return
     entry_points = {"imports", "initialize", "run", "finalize", "train", "validate"}
