@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.inference.coarse_to_fine import FINE_WINDOW, TorchCrossSequenceBackend
+from brats_mm.inference.coarse_to_fine import FINE_WINDOW
+from brats_mm.inference.cross_sequence_backend import TorchCrossSequenceBackend
 from brats_mm.inference.windows import plan_windows
 from brats_mm.networks.case_gate import thumbnail
 from brats_mm.networks.presets import cross_sequence

@@ -93,7 +93,7 @@ def openvino_pass(
 
 def torch_pass(network: CrossSequenceMixture, expert: str, inputs: tuple[Tensor, ...], repeat: int) -> dict[str, Any]:
     """Time an expert in PyTorch with the settings of the backend."""
-    from brats_mm.inference.coarse_to_fine import TorchCrossSequenceBackend
+    from brats_mm.inference.cross_sequence_backend import TorchCrossSequenceBackend
 
     backend = TorchCrossSequenceBackend(network, torch.device("cpu"))
     window = inputs[0].contiguous(memory_format=torch.channels_last_3d)

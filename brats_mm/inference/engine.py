@@ -15,7 +15,8 @@ from torch import Tensor
 
 from brats_mm.domain.availability import Availability
 from brats_mm.inference.backend import flip_spatial, required_experts
-from brats_mm.inference.coarse_to_fine import LATTICE, CrossSequenceBackend, PassCounter, modality_shares, run_stages
+from brats_mm.inference.coarse_to_fine import LATTICE, PassCounter, modality_shares, run_stages
+from brats_mm.inference.cross_sequence_backend import CrossSequenceBackend
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.single_backend import AnyBackend, predict_windows
 from brats_mm.inference.windows import MULTIPLE, WindowGrid, plan_windows

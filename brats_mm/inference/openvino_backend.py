@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import OptionError
-from brats_mm.inference.coarse_to_fine import at_full_resolution
+from brats_mm.inference.cross_sequence_backend import at_full_resolution
 from brats_mm.inference.openvino_cache import CompiledCache, cache_folder
 from brats_mm.inference.openvino_graph import (
     GRAPH_VERSION,

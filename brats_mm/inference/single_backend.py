@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from brats_mm.domain.availability import Availability, flags
 from brats_mm.inference.backend import Backend, TorchBackend, mix, required_experts
-from brats_mm.inference.coarse_to_fine import CrossSequenceBackend, TorchCrossSequenceBackend
+from brats_mm.inference.cross_sequence_backend import CrossSequenceBackend, TorchCrossSequenceBackend
 from brats_mm.inference.onednn import with_onednn
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.single import SingleNetwork

@@ -58,7 +58,7 @@ def test_group_reports_missing_requirements(tool):
 def test_requested_picture_that_cannot_be_drawn_is_an_error(tool, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["make_pictures.py", "failures"])
     assert tool.main() == 2
-    assert capsys.readouterr().out == "failures: not drawn, lacks --cases, --show\n"
+    assert capsys.readouterr().out == "failures: not drawn. Missing: --cases, --show\n"
 
 
 def parser_of(script):

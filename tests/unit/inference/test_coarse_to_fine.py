@@ -14,7 +14,6 @@ from brats_mm.inference.coarse_to_fine import (
     MARGIN,
     REACH,
     SMALLEST_SIDE,
-    TorchCrossSequenceBackend,
     fade,
     fine_windows,
     mix_modalities,
@@ -22,6 +21,7 @@ from brats_mm.inference.coarse_to_fine import (
     suspicious_box,
     suspicious_voxels,
 )
+from brats_mm.inference.cross_sequence_backend import TorchCrossSequenceBackend
 from brats_mm.inference.engine import WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement
 from brats_mm.networks.case_gate import CaseGate
