@@ -177,22 +177,32 @@ class Killable:
 
 
 def test_service_kill_during_training_loses_no_label(truths, tiny_bundle, tmp_path):
-    service = Killable(tmp_path, truths, tiny_bundle)
+    module = real_client()
+    service = Killable(tmp_path / "data", truths, tiny_bundle)
     try:
         http = service.http
-        submit_both(http, truths)
-        started = http.post("/train/brats_mm", json={**QUICK, "minutes": 60}).json()
-        until(lambda: http.get("/train/").json()["progress"]["stage"] == "training", PATIENT_S, 0.5)
+        wait_ready(http)
+        (tmp_path / "client").mkdir()
+        client = module.MONAILabelClient(str(http.base_url), tmpdir=str(tmp_path / "client"), client_id="dr-ann")
+        _, params = client.infer("brats_mm", "case-1", {"result_extension": ".nrrd"})
+        before = params["model"]["version"]
+        for case in ("case-1", "case-2"):
+            client.save_label(case, str(truths / f"{case}.nii.gz"))
+        started = client.train_start("brats_mm", {**QUICK, "minutes": 60})
+        until(lambda: client.train_status()["progress"]["stage"] == "training", PATIENT_S, 0.5)
         service.kill()
         service.start()
-        for number in (1, 2):
-            sent = http.get(f"/datastore/label?label=case-{number}").content
-            assert sent == (truths / f"case-{number}.nii.gz").read_bytes()
+        wait_ready(http)
+        for case in ("case-1", "case-2"):
+            sent = http.get(f"/datastore/label?label={case}").content
+            assert sent == (truths / f"{case}.nii.gz").read_bytes()
         versions = http.get("/v1/models/versions").json()
         assert (versions["active"], len(versions["versions"])) == ("base", 1)
-        status = http.get("/train/").json()
+        status = client.train_status()
         assert (status["id"], status["status"] in ("SUBMITTED", "RUNNING")) == (started["id"], True)
-        assert http.delete("/train/").json()["status"] == "STOPPED"
+        assert client.train_stop()["status"] == "STOPPED"
+        _, params = client.infer("brats_mm", "case-2", {"result_extension": ".nrrd"})
+        assert params["model"]["version"] == before
     finally:
         service.kill()
         service.http.close()
