@@ -192,7 +192,7 @@ def test_results_expire_after_outage(tmp_path, made_head, monkeypatch):
 
 
 def test_damaged_result_fails_its_job_after_outage(tmp_path, made_head, monkeypatch):
-    outage = Outage(monkeypatch, JobRecords, "spoil", locked)
+    outage = Outage(monkeypatch, JobRecords, "mark_damaged", locked)
     with serving(small_settings(tmp_path)) as client:
         job = ended(client, client.post("/v1/jobs", files=two_files(made_head)).json()["id"])["id"]
         (tmp_path / "jobs" / job / "result" / "report.json").write_text("{}")

@@ -109,7 +109,7 @@ def test_atlas_of_header_raises_one_warning(tmp_path, code, space):
 def test_atlas_of_names_raises_a_note(tmp_path, names, is_atlas):
     write(tmp_path, *names)
 
-    assert ("space of an atlas" in " ".join(find_case(tmp_path).notes)) == is_atlas
+    assert ("in atlas space" in " ".join(find_case(tmp_path).notes)) == is_atlas
 
 
 def test_unfetched_sequence_raises_a_note(tmp_path):
