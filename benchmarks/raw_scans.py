@@ -136,8 +136,8 @@ def registration(options: argparse.Namespace) -> None:
             flush=True,
         )
     print(
-        f"TRE mm: median {np.median(errors):.2f}, 90 % {np.percentile(errors, 90):.2f}, worst {max(errors):.2f}; "
-        f"{np.median(seconds):.1f} s each; {doubted} of {len(errors)} doubted"
+        f"TRE mm: median {np.median(errors):.2f}, 90 % {np.percentile(errors, 90):.2f}, worst {max(errors):.2f}, "
+        f"{np.median(seconds):.1f} s each, {doubted} of {len(errors)} flagged"
     )
 
 
@@ -159,7 +159,7 @@ def corrupted(options: argparse.Namespace) -> None:
             registered = register(scanned(head.images[Modality.T1CE], np.eye(4)), volume)
             _note(rows, name, registered.alignment)
     for name, doubted in rows.items():
-        print(f"{name}: {sum(doubted)} of {len(doubted)} doubted")
+        print(f"{name}: {sum(doubted)} of {len(doubted)} flagged")
 
 
 def _note(rows: dict[str, list[bool]], name: str, registered) -> None:

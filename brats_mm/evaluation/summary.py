@@ -133,7 +133,7 @@ class Summary:
         Args:
             model: identity of the model.
             policy: scoring of empty regions.
-            failed: reason by name of each failed case.
+            failed: reason for each failed case, by name.
             description: how the model was run.
         """
         subsets = [subset for subset in SUBSETS if self._has(subset)]

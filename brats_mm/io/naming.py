@@ -22,7 +22,7 @@ class Recognised:
     """Files of a folder sorted by the meaning of their names.
 
     Attributes:
-        candidates: matching files by sequence.
+        candidates: matching files of each sequence.
         ignored: reason for each ignored file.
         unclear: possible sequences by file.
         doubts: another possible meaning of the name, by unclear file.

@@ -48,7 +48,7 @@ class Correction:
         author: person given by the viewer, or empty.
         content: SHA-256 of the images, which identifies the case.
         role: use of the case in training.
-        sequences: stored file by sequence. Empty if the sequence of the image is unknown.
+        sequences: stored file of each sequence. Empty if the sequence of the image is unknown.
         name: name of the submitted file.
         sent: path of the submitted file.
         volumes_ml: volume of each compartment in millilitres.

@@ -26,7 +26,7 @@ class PlannedCase:
     Attributes:
         name: name of the case.
         use: `training`, `held_out` or `replay`.
-        sequences: file by sequence, relative to the folder of the plan.
+        sequences: file of each sequence, relative to the folder of the plan.
         label: label map with BraTS 2023 values, relative to the folder of the plan.
     """
 

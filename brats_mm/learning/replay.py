@@ -18,7 +18,7 @@ class ReplayCase:
 
     Attributes:
         name: name of its folder.
-        sequences: file by sequence, in channel order.
+        sequences: file of each sequence, in channel order.
         label: label map with BraTS 2023 values.
     """
 

@@ -19,7 +19,7 @@ class SeriesOverrides:
     """Series or images selected by the user.
 
     Attributes:
-        series: series by sequence: a UID, its start or end, a label, or `none`.
+        series: series of each sequence: a UID, its start or end, a label, or `none`.
         study: Study Instance UID, or its start or end.
         bids: selection from a BIDS dataset.
     """

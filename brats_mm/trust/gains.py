@@ -66,7 +66,7 @@ def gain_data(by_case: Mapping[str, CaseRecords], curves: Mapping[Region, DiceCu
     """Collect the data of cases, with the expected Dice of the curves.
 
     Args:
-        by_case: records by case.
+        by_case: records of each case.
         curves: calibration of the estimated Dice, by region.
     """
     shape = (len(by_case), len(SUBSETS), len(REGIONS))

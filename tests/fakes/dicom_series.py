@@ -31,15 +31,19 @@ class SeriesFacts:
     """Header values of a series. Two series with the same `study` belong together.
 
     Attributes:
-        description: Series Description; protocol: Protocol Name (the description where none is given).
-        repetition_ms, echo_ms, inversion_ms, flip_deg: None leaves the tag out.
+        description: Series Description.
+        protocol: Protocol Name. None repeats the description.
+        repetition_ms, echo_ms, inversion_ms, flip_deg: None omits the tag.
         contrast: Contrast/Bolus Agent.
-        image_type, scanning_sequence, sequence_variant, scan_options, sequence_name, acquisition_3d: as scanners write.
-        number: Series Number; patient, study: any words; equal words make equal UIDs.
-        slope, intercept: stored = (value - intercept) / slope, written as the rescale tags; (1, 0) leaves them out.
-        bits: 12 or 16 stored bits; signed: two's complement.
-        modality: MR, or something else for tests of refusal.
-        extra: keyword -> value of further attributes; a value of None takes an attribute out.
+        image_type, scanning_sequence, sequence_variant, scan_options, sequence_name, acquisition_3d: values as written
+            by scanners.
+        number: Series Number.
+        patient, study: any words. Equal words give equal UIDs.
+        slope, intercept: stored = (value - intercept) / slope, written as the rescale tags. (1, 0) omits them.
+        bits: 12 or 16 stored bits.
+        signed: whether values are stored in two's complement.
+        modality: MR, or another modality to test its rejection.
+        extra: values of further attributes by keyword. None removes an attribute.
     """
 
     description: str = "T1 axial"

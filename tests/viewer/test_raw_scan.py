@@ -45,7 +45,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def raw_tab(built_page, browser, made_head, tmp_path_factory):
-    """One page for all tests, because opening one takes long without a graphics card."""
+    """Page shared by all tests, because opening it is slow without a graphics card."""
     folder = tmp_path_factory.mktemp("raw")
     results = make_results(folder / "results", OBLIQUE)
     for modality, data in images().items():

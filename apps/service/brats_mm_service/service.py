@@ -167,7 +167,7 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
 
 
 def _slots(name: str, settings: Settings, total: int, per_caller: int) -> Slots:
-    """Return slots. Without tokens, all callers count as one caller, which may use every slot."""
+    """Create slots. Without tokens, there is only one caller, which may use all of them."""
     return Slots(name, total, per_caller if settings.needs_tokens else total)
 
 

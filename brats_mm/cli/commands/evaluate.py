@@ -52,7 +52,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help=("replace an evaluation in OUT (without --resume, also an interrupted evaluation)"),
+        help="replace the evaluation in OUT, including an interrupted one unless --resume is set",
     )
     parser.add_argument("--parquet", action="store_true", help="also write the tables as Parquet (needs pyarrow)")
     parser.add_argument(

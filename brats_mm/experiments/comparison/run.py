@@ -1,6 +1,6 @@
 """Plan and run an experiment: every method with every seed, at one budget and on the same cases.
 
-    OUT/prepared/                  prepared training cases, shared by all training runs; can be deleted afterwards
+    OUT/prepared/                  prepared training cases, shared by all training runs, can be deleted afterwards
     OUT/experts/KEY/seed_1/t1/     an expert's training, shared by methods whose experts have the same settings
     OUT/runs/METHOD/seed_1/        a method's training, bundle and evaluation
     OUT/experiment.json, experiment.md, runs.csv, sets.csv

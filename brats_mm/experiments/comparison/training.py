@@ -1,6 +1,6 @@
-"""Perform the training runs of an experiment, each from a config frozen in its folder, with resume.
+"""Perform the training runs of an experiment. Each uses a config frozen in its folder, and can resume.
 
-A frozen config merges the bundle's configs into one file that MONAI's command line accepts, so each training can be
+A frozen config merges the bundle's configs into one file that MONAI's command line accepts, so each run can be
 repeated manually. Training runs do not validate, so no choice depends on the evaluation cases. The last weights are
 evaluated, after the learning rate has decayed over the whole budget.
 """

@@ -67,7 +67,7 @@ class Fields:
 
     Attributes:
         path: file of the header, for messages.
-        values: text of each field by name.
+        values: text of each field, by name.
     """
 
     path: Path

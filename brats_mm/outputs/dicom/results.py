@@ -55,7 +55,7 @@ class DicomOutput:
     """Settings and sources of DICOM results.
 
     Attributes:
-        inputs: headers of the source series by sequence. Empty unless the input is DICOM.
+        inputs: headers of the source series of each sequence. Empty unless the input is DICOM.
         named: reference series, if the user gave one.
         deidentify: remove the patient's identity.
         folder: folder of the objects below the results' folder. Empty, or ends in a slash.

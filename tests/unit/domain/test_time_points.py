@@ -1,4 +1,4 @@
-"""Files of two examinations are not combined into one case, and images in the space of an atlas raise a warning."""
+"""Files of two examinations are not combined into one case, and images in atlas space raise a warning."""
 
 import nibabel as nib
 import numpy as np

@@ -19,7 +19,7 @@ T1, T1CE, T2, FLAIR = Modality
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Two participants; the first with two sessions, and two runs and acquisitions in one of them."""
+    """Two participants. The first has two sessions, one of them with two runs and two acquisitions."""
     names = (
         "sub-01/ses-pre/anat/sub-01_ses-pre_acq-mprage_run-1_T1w.nii.gz",
         "sub-01/ses-pre/anat/sub-01_ses-pre_acq-mprage_run-02_T1w.nii.gz",

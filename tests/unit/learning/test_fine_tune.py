@@ -1,4 +1,4 @@
-"""A short fine-tuning of a tiny bundle gives a new version with held-out scores, and can be cancelled."""
+"""A short fine-tuning run of a tiny bundle creates a new version with held-out scores, and can be cancelled."""
 
 import errno
 import json

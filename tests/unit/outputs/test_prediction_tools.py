@@ -24,7 +24,7 @@ AFFINE = np.array([[-1.0, 0, 0, 20], [0, -2.0, 0, 30], [0, 0, 3.0, -10], [0, 0, 
 
 @pytest.fixture
 def prediction():
-    """An enhancing tumour of 2 x 2 x 2 voxels of 6 mm3 in a core of 4 x 4 x 4; 0.048 and 0.384 mL."""
+    """An enhancing tumour of 2 x 2 x 2 voxels of 6 mm3 in a core of 4 x 4 x 4: 0.048 and 0.384 mL."""
     grid = Grid((10, 12, 8), AFFINE)
     image = np.zeros(grid.shape, np.float32)
     image[1:9, 1:11, 1:7] = 100

@@ -65,7 +65,7 @@ class JobInput:
         id: random identifier.
         owner: the caller.
         request: the request, without input and output.
-        sequences: stored file name by sequence, in channel order.
+        sequences: stored file name of each sequence, in channel order.
         ignored: reason for each ignored file.
         notes: notes on how the sequences were recognised.
         names: the caller's file name by sequence.

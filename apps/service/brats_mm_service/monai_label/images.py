@@ -45,7 +45,7 @@ class ImageFiles:
     """Files of an image.
 
     Attributes:
-        sequences: file by sequence, in channel order.
+        sequences: file of each sequence, in channel order.
         unsorted: a single volume of unknown sequence.
         grid: volume that defines the grid if there is no image for training.
     """

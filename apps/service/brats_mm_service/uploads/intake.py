@@ -36,7 +36,7 @@ class SortedUpload:
     """The usable files of an upload, stored as `<sequence>.<suffix>`, or as folders `<sequence>` for DICOM series.
 
     Attributes:
-        sequences: stored file name by sequence, in channel order.
+        sequences: stored file name of each sequence, in channel order.
         ignored: reason for each ignored file.
         notes: notes on how the sequences were recognised.
         names: the caller's file name by sequence.

@@ -21,7 +21,7 @@ class ServerCase:
 
     Attributes:
         id: name of the folder, or of the file without its suffix.
-        sequences: file by sequence, in channel order.
+        sequences: file of each sequence, in channel order.
         unsorted: a single volume whose name does not contain its sequence.
         notes: ignored files, and how sequences were recognised.
     """

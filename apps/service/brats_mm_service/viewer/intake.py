@@ -186,7 +186,7 @@ def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[Rece
     """Copy kept files, or those of a server case, to `folder` like an upload.
 
     Args:
-        sources: file by sequence.
+        sources: file of each sequence.
         folder: existing folder for the copies.
 
     Raises:

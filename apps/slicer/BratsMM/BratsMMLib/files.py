@@ -12,11 +12,11 @@ CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Form:
-    """Form with files by field, named only by sequence, and texts by field.
+    """Multipart form with files and texts. Files are named after their sequence, not after the original file.
 
     Attributes:
-        files: file on this machine by field. Its name is not sent.
-        texts: text by field.
+        files: local file of each field. Its name is not sent.
+        texts: text of each field.
         boundary: boundary between parts.
     """
 

@@ -26,7 +26,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Text:
-    """A text with its baseline `y`."""
+    """A text at `x`, with its baseline at `y`."""
 
     x: int
     y: int
