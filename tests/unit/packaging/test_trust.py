@@ -91,7 +91,7 @@ def test_rejects_evaluation_of_other_weights(evaluation, bundle):
 
 def test_rejects_evaluation_without_table(evaluation, bundle):
     (evaluation / "trust.csv").unlink()
-    with pytest.raises(OptionError, match=r"trust\.csv is not a table"):
+    with pytest.raises(OptionError, match=r"trust\.csv is not an evaluation table"):
         update_trust(evaluation, bundle)
 
 
