@@ -245,24 +245,28 @@ def test_mixing_on_lattice_equals_mixing_logits():
     assert torch.allclose(mixed[2], expected, atol=1e-5)
 
 
-def test_contribution_is_that_of_the_expert():
+def build_mixture(cross=None):
     torch.manual_seed(0)
     experts = {modality.value: SubvoxelExpert((4, 6, 8)) for modality in MODALITIES}
-    net = CrossSequenceMixture(experts, CrossSequenceExpert((4, 6, 8)), CaseGate()).eval()
-    torch.nn.init.normal_(experts["t2"].detail.weight)
+    cross = cross or CrossSequenceExpert((4, 6, 8))
+    return CrossSequenceMixture(experts, cross, CaseGate()).eval().requires_grad_(False)
+
+
+def test_contribution_is_that_of_the_expert():
+    net = build_mixture()
+    expert = net.get_submodule("experts.t2")
+    torch.nn.init.normal_(expert.detail.weight)
     backend, window = TorchCrossSequenceBackend(net, CPU), torch.randn(1, 1, 32, 24, 16)
     with torch.inference_mode():
-        assert torch.allclose(backend.contribution(Modality.T2, window), experts["t2"](window), atol=1e-4)
+        assert torch.allclose(backend.contribution(Modality.T2, window), expert(window), atol=1e-4)
         assert backend.lattice_contribution(Modality.T2, window).shape == (1, 27, 16, 12, 8)
 
 
 @pytest.mark.slow
 def test_openvino_in_bfloat16_is_close_to_pytorch():
     openvino = pytest.importorskip("brats_mm.inference.openvino_backend")
-    torch.manual_seed(0)
-    experts = {modality.value: SubvoxelExpert((4, 6, 8)) for modality in MODALITIES}
-    net = CrossSequenceMixture(experts, CrossSequenceExpert((4, 6, 8)), CaseGate()).eval().requires_grad_(False)
-    torch.nn.init.normal_(experts["t1"].detail.weight)
+    net = build_mixture()
+    torch.nn.init.normal_(net.get_submodule("experts.t1").detail.weight)
     backend = openvino.OpenVinoCrossSequenceBackend(net, precision="bfloat16")
     window = torch.randn(1, 1, 32, 24, 16)
     with torch.inference_mode():
@@ -274,10 +278,7 @@ def test_openvino_in_bfloat16_is_close_to_pytorch():
 @pytest.mark.parametrize("view", [(True, True, False, False), (True, False, False, True)])
 def test_openvino_runs_the_cross_sequence_expert_of_the_subset(view):
     openvino = pytest.importorskip("brats_mm.inference.openvino_backend")
-    torch.manual_seed(0)
-    experts = {modality.value: SubvoxelExpert((4, 6, 8)) for modality in MODALITIES}
-    pair = SplitCrossSequenceExpert(CrossSequenceExpert((4, 6, 8)), CrossSequenceExpert((4, 6, 8)))
-    net = CrossSequenceMixture(experts, pair, CaseGate()).eval().requires_grad_(False)
+    net = build_mixture(SplitCrossSequenceExpert(CrossSequenceExpert((4, 6, 8)), CrossSequenceExpert((4, 6, 8))))
     backend = openvino.OpenVinoCrossSequenceBackend(net, precision="float32")
     window, available = torch.randn(1, 4, 32, 32, 16), torch.tensor([view])
     with torch.inference_mode():
@@ -288,9 +289,7 @@ def test_openvino_runs_the_cross_sequence_expert_of_the_subset(view):
 @pytest.mark.slow
 def test_openvino_releases_results_of_other_experts():
     openvino = pytest.importorskip("brats_mm.inference.openvino_backend")
-    torch.manual_seed(0)
-    experts = {modality.value: SubvoxelExpert((4, 6, 8)) for modality in MODALITIES}
-    net = CrossSequenceMixture(experts, CrossSequenceExpert((4, 6, 8)), CaseGate()).eval().requires_grad_(False)
+    net = build_mixture()
     backend = openvino.OpenVinoCrossSequenceBackend(net, precision="float32")
     window = torch.randn(1, 1, 32, 24, 16)
     first = backend.contribution(Modality.T1, window).clone()
