@@ -155,7 +155,7 @@ def corrupted(options: argparse.Namespace) -> None:
                 registered = replace(measure(reference, moving, matrix, start="given"), information_before_nats=0.0)
                 _note(rows, name, registered)
         stranger = heads[(number + 1) % len(heads)]
-        for name, volume in _has_failed(rng, head, stranger, Modality.FLAIR).items():
+        for name, volume in _make_failures(rng, head, stranger, Modality.FLAIR).items():
             registered = register(scanned(head.images[Modality.T1CE], np.eye(4)), volume)
             _note(rows, name, registered.alignment)
     for name, doubted in rows.items():
@@ -183,7 +183,7 @@ def _wrong_header(rng: np.random.Generator, centre: np.ndarray) -> dict[str, np.
     return made
 
 
-def _has_failed(rng: np.random.Generator, head: RawHead, stranger: RawHead, other: Modality) -> dict[str, Volume]:
+def _make_failures(rng: np.random.Generator, head: RawHead, stranger: RawHead, other: Modality) -> dict[str, Volume]:
     whole = scanned(head.images[other], np.eye(4))
     noise = np.abs(rng.standard_normal(whole.data.shape)).astype(np.float32)
     upended = whole.grid.affine.copy()

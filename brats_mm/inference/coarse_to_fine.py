@@ -133,12 +133,12 @@ def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
     grown = voxels
     for axis in range(3):
         grown = _grown(grown, axis, REACH + FADE // 2)
-    near, counts = grown.to(torch.uint8), torch.ones((), device=voxels.device)
+    weight, counts = grown.to(torch.uint8), torch.ones((), device=voxels.device)
     for axis, size in enumerate(voxels.shape):  # the mean of FADE + 1 voxels along each axis, at most 125 ones
-        near = _sum_around(near, axis, FADE // 2)
+        weight = _sum_around(weight, axis, FADE // 2)
         line = _sum_around(torch.ones(size, dtype=torch.uint8, device=voxels.device), 0, FADE // 2)
         counts = counts * line.float().reshape([-1 if other == axis else 1 for other in range(3)])
-    return near / counts
+    return weight / counts
 
 
 def _grown(voxels: Bool[Tensor, "h w d"], axis: int, reach: int) -> Bool[Tensor, "h w d"]:

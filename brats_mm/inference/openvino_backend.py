@@ -167,11 +167,9 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
     def _joint_name(self, available: Tensor) -> str:
         """Return the name of the cross-sequence expert, of two the one for this subset."""
         cross = self._network.get_submodule(self.JOINT)
-        return (
-            f"{self.JOINT}.{cross.expert_name(available)}"
-            if isinstance(cross, SplitCrossSequenceExpert)
-            else self.JOINT
-        )
+        if isinstance(cross, SplitCrossSequenceExpert):
+            return f"{self.JOINT}.{cross.expert_name(available)}"
+        return self.JOINT
 
     def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
         """Return the gate weights (b, m + 1, c) for a case's thumbnail (b, m, 16, 16, 16)."""

@@ -193,7 +193,7 @@ def restore_map(logit_map: LogitMap, subset: Availability, placement: Placement,
 
 def _predicted(case: Case, restored: Restored, model: ModelIdentity, run: Run, notes: tuple[str, ...]) -> Prediction:
     probabilities, importance = restored
-    warnings = (*case.warnings, *_subset_warnings(case.available), *_has_no_weights(importance), *notes)
+    warnings = (*case.warnings, *_subset_warnings(case.available), *_importance_warnings(importance), *notes)
     return Prediction(case, probabilities, importance, model, run, warnings)
 
 
@@ -269,7 +269,7 @@ def _importance(logit_map: LogitMap, subset: Availability, placement: Placement)
     return Importance(weights, maps, joint)
 
 
-def _has_no_weights(importance: Importance) -> tuple[str, ...]:
+def _importance_warnings(importance: Importance) -> tuple[str, ...]:
     return () if importance.known else (WITHOUT_IMPORTANCE,)
 
 

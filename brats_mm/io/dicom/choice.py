@@ -272,8 +272,8 @@ def _left_out(study: Study, selected: Mapping[Modality, Series]) -> tuple[str, .
 def _is_other_part(sibling: Series, series: Series) -> bool:
     same_series = sibling.identity.series_uid == series.identity.series_uid
     same_plane = sibling.facts.orientation == series.facts.orientation
-    matches_uid = sibling.verdict.modality in (None, series.verdict.modality)
-    return same_series and same_plane and matches_uid and sibling.verdict.kind != "proton density"
+    same_modality = sibling.verdict.modality in (None, series.verdict.modality)
+    return same_series and same_plane and same_modality and sibling.verdict.kind != "proton density"
 
 
 def _hints(

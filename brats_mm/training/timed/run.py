@@ -80,7 +80,7 @@ def train_cross(
     weights = _train_cross_expert(network, cases, folder, options)
     state = torch.load(weights, map_location="cpu", weights_only=True)
     if initial is not None:
-        joined = _continue(initial, state, cases, folder, options)
+        joined = _continue(initial, network, state, cases, folder, options)
     elif mixture is not None:
         modality_experts: Mapping[str, nn.Module] = subvoxel_experts(mixture)
         complete = [case for case in cases if case.available.all()][:GATE_CASES]
@@ -177,18 +177,16 @@ def _fine_tune_experts(
 
 def _continue(
     initial: CrossSequenceMixture,
+    network: CrossSequenceExpert | SplitCrossSequenceExpert,
     cross_state: Mapping[str, Tensor],
     cases: Sequence[PackedCase],
     folder: Path,
     options: TimedTraining,
 ) -> CrossSequenceMixture:
     if options.expert_minutes <= 0:
-        joined = cross_sequence(split_by_t1ce=is_split(cross_state))
-        joined.load_state_dict(
-            {name: value for name, value in initial.cpu().state_dict().items() if not name.startswith("cross.")}
-            | {f"cross.{name}": value for name, value in cross_state.items()}
-        )
-        return joined.eval()
+        initial.cross = network
+        initial.cpu().cross.load_state_dict(cross_state)
+        return initial.eval()
     values = observed_gate_values(initial)
     experts, values = _fine_tune_experts(dict(initial.experts.items()), values, cases, folder, options)
     return assemble(experts, values, cross_state, options.joint_shares)
