@@ -20,6 +20,9 @@ from brats_mm.domain.volume import Grid, Volume
 ROUNDING = 0.02
 """Smallest tolerance, for the rounding of headers."""
 
+EXACT_GRID_MM = 1e-3
+"""Distance between matched voxel centres above which a warning is given."""
+
 LOST_SHARE = 0.001
 """Maximum fraction of a sequence's foreground outside the case's grid."""
 

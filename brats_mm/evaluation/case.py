@@ -24,7 +24,7 @@ from brats_mm.evaluation.tables import CaseRow, UncertaintyScores, WeightRow
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase
-from brats_mm.io.reference_labels import read_reference
+from brats_mm.io.reference_labels import offset_warnings, read_reference
 from brats_mm.metrics.calibration import Reliability, reliability
 from brats_mm.metrics.case_scores import Reference, Rule, reference_of, score_regions
 from brats_mm.metrics.empty import EmptyPolicy
@@ -96,6 +96,7 @@ def evaluate_case(
     """
     case = read_case(labelled.files)
     reference = read_reference(labelled.label, case.grid, labelled.scheme)
+    warnings = [*case.warnings, *offset_warnings(labelled.label, case.grid)]
     shape = case.grid.shape
     brain = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])) if predictor.whole_volume else brain_box(case)
     box = _around(brain, reference[Region.WT])
@@ -110,6 +111,7 @@ def evaluate_case(
     weights: list[WeightRow] = []
     trust: list[TrustRecord] = []
     for prediction in predictor.predict(case, subsets):
+        warnings += [warning for warning in prediction.case.warnings if warning not in warnings]
         tables = {region: _voxel_tables(prediction, inside[region], region, brain) for region in REGIONS}
         voxel_tables[prediction.case.available] = tables
         scored = _case_rows(prediction, prepared, tables, box, policy)
@@ -117,7 +119,7 @@ def evaluate_case(
         uncalibrated = {region: _uncalibrated(prediction, inside[region], region, brain) for region in REGIONS}
         trust += _trust_records(prediction, scored, uncalibrated, box)
         weights += _weight_rows(prediction)
-    return CaseEvaluation(tuple(rows), tuple(weights), tuple(trust), voxel_tables)
+    return CaseEvaluation(tuple(rows), tuple(weights), tuple(trust), voxel_tables, tuple(warnings))
 
 
 def brain_box(case: Case) -> Box:

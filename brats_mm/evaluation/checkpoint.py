@@ -178,6 +178,7 @@ def _encoded(name: str, result: CaseEvaluation | str) -> dict[str, Any]:
         "name": name,
         "failure": result if isinstance(result, str) else None,
         **{kind: [asdict(row) for row in getattr(case, kind)] for kind in ("rows", "weights", "trust")},
+        "warnings": case.warnings,
         "tables": [(subset_name(subset), region.value) for subset, region, *_ in tables],
     }
     return {
@@ -197,4 +198,4 @@ def _decode(saved: Mapping[str, Any]) -> tuple[str, CaseEvaluation | str]:
         tables.setdefault(subsets[subset], {})[Region(region)] = (Reliability(*counts), EntropyTable(entropy))
     kinds: dict[str, Any] = {"rows": CaseRow, "weights": WeightRow, "trust": TrustRecord}
     rows: dict[str, Any] = {name: tuple(kind(**row) for row in text[name]) for name, kind in kinds.items()}
-    return text["name"], CaseEvaluation(**rows, tables=tables)
+    return text["name"], CaseEvaluation(**rows, tables=tables, warnings=tuple(text["warnings"]))

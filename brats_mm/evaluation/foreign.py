@@ -13,7 +13,7 @@ from brats_mm.domain.prediction import NO_IMPORTANCE, ModelIdentity, Prediction,
 from brats_mm.errors import CaseError
 from brats_mm.evaluation.case import SetPredictor
 from brats_mm.evaluation.markdown import UNKNOWN
-from brats_mm.io.reference_labels import read_reference
+from brats_mm.io.reference_labels import offset_warnings, read_reference
 
 SUFFIXES = (".nii.gz", ".nii")
 
@@ -50,7 +50,8 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
             masks = read_reference(path, case.grid, scheme)
             volumes = {modality: case.volumes[modality] for modality in ordered(subset)}
             probabilities = {region: np.asfortranarray(mask, np.float32) for region, mask in masks.items()}
-            yield Prediction(replace(case, volumes=volumes), probabilities, NO_IMPORTANCE, model, RUN)
+            predicted = replace(case, volumes=volumes, warnings=offset_warnings(path, case.grid))
+            yield Prediction(predicted, probabilities, NO_IMPORTANCE, model, RUN)
 
     return SetPredictor(f"label maps of {model.name}, labels {scheme.value}", model, predict, whole_volume=True)
 

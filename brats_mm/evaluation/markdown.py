@@ -36,6 +36,7 @@ def markdown_of(document: Mapping[str, Any]) -> str:
         f"Model {model_label(model)}{f' (weights {weights})' if weights else ''}, cases: "
         f"{document['cases']}. {document['empty_policy']['sentence']} (Policy `{document['empty_policy']['name']}`.)",
         _failed(document),
+        _warnings(document),
         "## Dice of each subset, in percent",
         "*raw*: as predicted. *500*: an enhancing tumour of fewer than 500 voxels is relabelled as necrosis first, "
         f"which only changes ET. Published columns were scored by others on other cases ({BESIDE.value}). They "
@@ -140,6 +141,11 @@ def _failed(document: Mapping[str, Any]) -> str:
     return "Failed cases, not included in the scores:\n\n" + "\n".join(
         f"- {name}: {why}" for name, why in failed.items()
     )
+
+
+def _warnings(document: Mapping[str, Any]) -> str:
+    lines = [f"- {name}: {line}" for name, warnings in document.get("warnings", {}).items() for line in warnings]
+    return "Warnings:\n\n" + "\n".join(lines) if lines else ""
 
 
 def _dice(document: Mapping[str, Any], subset: Availability, region: Region, rule: str) -> str:

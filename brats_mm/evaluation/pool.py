@@ -86,6 +86,7 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
         model=_identity(summaries),
         policy=EmptyPolicy(policies[0]),
         failed={case: reason for summary_document in summaries for case, reason in summary_document["failed"].items()},
+        warnings={case: lines for document in summaries for case, lines in document.get("warnings", {}).items()},
         description="pooled over folds: each case by the model that was not trained on it",
     )
     document["pooled_from"] = [f"{folder.parent.name}/{folder.name}" for folder in folders]

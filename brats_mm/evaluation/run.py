@@ -107,12 +107,16 @@ def evaluate(
     checkpoint.begin(_plan(cases, predictor, effective), resume=effective.resume)
     try:
         _evaluate_pending(cases, predictor, effective, checkpoint, on_case)
-        summary, failed = _collect(checkpoint)
+        summary, failed, warnings = _collect(checkpoint)
         if not summary.cases:
             checkpoint.discard()
             raise CaseError(_none_usable(len(cases), failed))
         document = summary.document(
-            model=predictor.model, policy=effective.policy, failed=failed, description=predictor.description
+            model=predictor.model,
+            policy=effective.policy,
+            failed=failed,
+            warnings=warnings,
+            description=predictor.description,
         )
         files = _publish(folder, checkpoint, document, effective)
     finally:
@@ -141,9 +145,15 @@ def _evaluate_pending(
             on_case(done, len(cases), labelled.files.name)
 
 
-def _collect(checkpoint: EvaluationCheckpoint) -> tuple[Summary, Mapping[str, str]]:
-    """Write the tables of all finished cases, and return their summary and the reasons of failed cases by name."""
-    summary, failed = Summary(), dict[str, str]()
+def _collect(
+    checkpoint: EvaluationCheckpoint,
+) -> tuple[Summary, Mapping[str, str], Mapping[str, Sequence[str]]]:
+    """Write the tables of all finished cases.
+
+    Returns:
+        The summary, the reasons of failed cases by name, and the warnings about the others by name.
+    """
+    summary, failed, warnings = Summary(), dict[str, str](), dict[str, Sequence[str]]()
     with (
         RowWriter(checkpoint.folder / CASES, CaseRow) as table,
         RowWriter(checkpoint.folder / WEIGHTS, WeightRow) as weights,
@@ -157,7 +167,9 @@ def _collect(checkpoint: EvaluationCheckpoint) -> tuple[Summary, Mapping[str, st
                 weights.write(result.weights)
                 trust.write(result.trust)
                 summary.add_case(result)
-    return summary, failed
+                if result.warnings:
+                    warnings[name] = result.warnings
+    return summary, failed, warnings
 
 
 def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: EvaluationSettings) -> dict[str, Any]:

@@ -84,12 +84,21 @@ VoxelTables = tuple[Reliability, EntropyTable]
 
 @dataclass(frozen=True)
 class CaseEvaluation:
-    """Results of one case: table rows, and voxel counts by probability and entropy for each subset and region."""
+    """Results of one case.
+
+    Attributes:
+        rows: scores of each subset and region.
+        weights: gate weights of each subset.
+        trust: figures to fit a trust profile to.
+        tables: voxel counts by probability and entropy for each subset and region.
+        warnings: warnings about the images, the reference and the predicted label maps.
+    """
 
     rows: tuple[CaseRow, ...] = ()
     weights: tuple[WeightRow, ...] = ()
     trust: tuple[TrustRecord, ...] = ()
     tables: Mapping[Availability, Mapping[Region, VoxelTables]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class Summary:
@@ -126,7 +135,13 @@ class Summary:
                 self._pairs[rule.value, region.value] += tally_pairs(dice_by_subset)
 
     def document(
-        self, *, model: ModelIdentity, policy: EmptyPolicy, failed: Mapping[str, str], description: str
+        self,
+        *,
+        model: ModelIdentity,
+        policy: EmptyPolicy,
+        failed: Mapping[str, str],
+        warnings: Mapping[str, Sequence[str]],
+        description: str,
     ) -> dict[str, Any]:
         """Return the content of `summary.json`.
 
@@ -134,6 +149,7 @@ class Summary:
             model: identity of the model.
             policy: scoring of empty regions.
             failed: reason for each failed case, by name.
+            warnings: warnings about each scored case that has any, by name.
             description: how the model was run.
         """
         subsets = [subset for subset in SUBSETS if self._has(subset)]
@@ -142,6 +158,7 @@ class Summary:
             "disclaimer": NOT_FOR_DIAGNOSIS,
             "cases": self.cases,
             "failed": failed,
+            "warnings": {name: list(lines) for name, lines in warnings.items()},
             "model": model.document(),
             "way": description,
             "empty_policy": {"name": policy.value, "sentence": policy.sentence, "hd95_penalty_mm": PENALTY_MM},

@@ -12,7 +12,7 @@ from brats_mm.domain.availability import ordered
 from brats_mm.domain.case import Case, CaseFiles, Scans
 from brats_mm.domain.content_doubts import content_warnings, copy_warnings
 from brats_mm.domain.input_kind import looks_stripped
-from brats_mm.domain.lattice import GRID_TOLERANCE, OneGrid, unify_grids
+from brats_mm.domain.lattice import EXACT_GRID_MM, GRID_TOLERANCE, OneGrid, unify_grids
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
@@ -23,9 +23,6 @@ __all__ = ["case_of", "explicit_case", "find_case", "read_case", "read_scans"]
 
 LEANING_DEG = 1.0
 """Shear of a prepared image above which a warning is given."""
-
-EXACT_GRID_MM = 1e-3
-"""Distance between corners above which a warning is given."""
 
 
 def read_case(

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.domain.label_map import Mask, integer_labels, regions_from_labels
 from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_values
-from brats_mm.domain.lattice import match_lattice, place_voxels
+from brats_mm.domain.lattice import EXACT_GRID_MM, match_lattice, place_voxels
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import CaseError, GridError, VolumeError
-from brats_mm.io.volume import read_stored
+from brats_mm.io.volume import read_grid, read_stored
 
 
 def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) -> dict[Region, Mask]:
@@ -70,6 +70,25 @@ def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
             f"{_format_grid(grid)}. Resample the label map to the images with nearest-neighbour interpolation."
         )
     return integer_labels(placed, path.name)
+
+
+def offset_warnings(path: Path, grid: Grid) -> tuple[str, ...]:
+    """Return a warning if the voxels of a label map are not exactly on a case's grid. Only the header is read.
+
+    Args:
+        path: a label map that `read_labels` accepts.
+        grid: grid of the case's images.
+
+    Raises:
+        VolumeError: the header cannot be read.
+    """
+    match = match_lattice(read_grid(path), grid)
+    if match is None or match.apart_mm <= EXACT_GRID_MM:
+        return ()
+    return (
+        f"The label map {path.name} is {match.apart_mm:.3f} mm off the grid of the images. Its labels are assigned to "
+        "the nearest voxels, so scores of borders are less exact.",
+    )
 
 
 def _format_grid(grid: Grid) -> str:

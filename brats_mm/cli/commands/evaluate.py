@@ -121,6 +121,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
         return EXIT_INTERRUPTED
     for name, reason in result.summary["failed"].items():
         console.warn(f"{name} was skipped: {reason}")
+    for name, lines in result.summary["warnings"].items():
+        for line in lines:
+            console.warn(f"{name}: {line}")
     console.say((options.output / "summary.md").read_text(encoding="utf-8"))
     console.document(dict(result.summary))
     return 0

@@ -71,6 +71,49 @@ def test_folder_of_subset_is_scored_as_that_subset(cases: Path, tmp_path: Path) 
     assert {row.subset for row in read_case_rows(tmp_path / "out")} == {"flair"}
 
 
+def _shifted(path: Path, millimetres: float) -> None:
+    image = nib.load(path)
+    affine = image.affine.copy()
+    affine[0, 3] += millimetres
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), affine), path)
+
+
+@pytest.mark.parametrize(("millimetres", "nearest", "dice"), [(0.3, 0.3, 1.0), (0.6, 0.4, 0.75), (-0.9, 0.1, 0.75)])
+def test_map_between_voxels_is_assigned_to_nearest_with_warning(
+    cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], millimetres: float, nearest: float, dice: float
+) -> None:
+    """A box of 4 voxels moved by one voxel overlaps in 3 of 4: Dice 0.75."""
+    _predicted(tmp_path / "other", _labels(1, 2, 3))
+    _shifted(tmp_path / "other" / "one.nii.gz", millimetres)
+    assert main(["evaluate", str(cases), "-o", str(tmp_path / "out"), "--predictions", str(tmp_path / "other")]) == 0
+    warning = f"The label map one.nii.gz is {nearest:.3f} mm off the grid of the images."
+    assert f"warning: one: {warning}" in capsys.readouterr().err
+    assert warning in (tmp_path / "out" / "summary.md").read_text()
+    wt = next(row for row in read_case_rows(tmp_path / "out") if (row.region, row.rule) == ("wt", "raw"))
+    assert wt.dice == pytest.approx(dice)
+
+
+def test_exact_maps_have_no_warning(cases: Path, tmp_path: Path) -> None:
+    _predicted(tmp_path / "other", _labels(1, 2, 3))
+    result = evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+    assert result.summary["warnings"] == {}
+
+
+def test_reference_off_the_images_is_named_once(cases: Path, tmp_path: Path) -> None:
+    _predicted(tmp_path / "other", _labels(1, 2, 3))
+    _shifted(cases / "one" / "one-seg.nii.gz", 0.4)
+    result = evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+    (warning,) = result.summary["warnings"]["one"]
+    assert warning.startswith("The label map one-seg.nii.gz is 0.400 mm off")
+
+
+def test_map_half_a_voxel_off_is_rejected(cases: Path, tmp_path: Path) -> None:
+    _predicted(tmp_path / "other", _labels(1, 2, 3))
+    _shifted(tmp_path / "other" / "one.nii.gz", 0.5)
+    with pytest.raises(CaseError, match="is on a different grid than the images"):
+        evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+
+
 def test_command_scores_label_maps_and_reports_missing_ones(
     cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
