@@ -28,7 +28,8 @@ class CrossSequenceMixture(ExpertMixture):
 
     Args:
         experts: modality name -> expert from (b, 1, h, w, d) to (b, c, h, w, d).
-        cross: the cross-sequence expert, or one for subsets with T1ce and one for subsets without.
+        cross: the cross-sequence expert, or one for T1ce combined with other sequences and one
+            for all other subsets.
         gate: gate over the m modality experts and, last, the cross-sequence expert.
     """
 

@@ -39,7 +39,7 @@ def _biases(network: nn.Module) -> list[nn.Parameter]:
         modality = [expert.unet for expert in network.experts.values() if isinstance(expert, SubvoxelExpert)]
         if len(modality) == len(network.experts):
             cross = network.cross
-            joint = [cross.with_t1ce, cross.without_t1ce] if isinstance(cross, SplitCrossSequenceExpert) else [cross]
+            joint = [cross.t1ce_combined, cross.others] if isinstance(cross, SplitCrossSequenceExpert) else [cross]
             return [unet.heads[-1].get_parameter("bias") for unet in (*modality, *joint)]
     if isinstance(network, DMoME):
         if isinstance(network.output_layer, nn.Conv3d):

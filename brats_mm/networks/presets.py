@@ -39,11 +39,12 @@ CROSS_WIDTHS = (16, 32, 64, 128, 160)
 
 
 def cross_sequence(size: str = "light", *, split_by_t1ce: bool = False) -> CrossSequenceMixture:
-    """Build four modality experts at 1 mm on a 2 mm lattice, and a cross-sequence expert at 1 mm. The bundle's default.
+    """Build four modality experts at 1 mm on a 2 mm lattice, and a cross-sequence expert at 1 mm.
 
     Args:
         size: size of the modality experts, a key of `WIDTHS`.
-        split_by_t1ce: use one cross-sequence expert for subsets with T1ce and another one for subsets without.
+        split_by_t1ce: use one cross-sequence expert for T1ce combined with other sequences, and another one for all
+            other subsets, as the bundle does.
 
     Raises:
         OptionError: the size is unknown.

@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentati
 
 def test_method_and_inference_configs_define_same_network() -> None:
     inference = json.loads((CONFIGS / "inference.json").read_text())
-    method = json.loads((CONFIGS / "methods" / "cross_sequence.json").read_text())
+    method = json.loads((CONFIGS / "methods" / "split_cross_sequence.json").read_text())
     assert method["network_def"] == inference["network_def"]
     assert method["spacing_mm"] == inference["spacing_mm"] == 1.0
     assert isinstance(ConfigParser(inference).get_parsed_content("network_def"), CrossSequenceMixture)
@@ -25,7 +25,7 @@ def test_method_and_inference_configs_define_same_network() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("view", [(True, True, False, True), (True, False, False, True)])
 def test_shipped_weights_export_to_equivalent_torchscript(view: tuple[bool, ...]) -> None:
-    network = cross_sequence()
+    network = cross_sequence(split_by_t1ce=True)
     network.load_state_dict(torch.load(default_bundle() / "models" / "model.pt", weights_only=True))
     network.eval()
     image = torch.rand(1, 4, 128, 64, 64, generator=torch.Generator().manual_seed(1))

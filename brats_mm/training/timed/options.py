@@ -71,7 +71,9 @@ class TimedTraining:
         1.0, "factor of the probabilities of intensity augmentation, 0 to 1", metavar="FACTOR"
     )
     split_by_t1ce: bool = option(
-        default=False, help="train one cross-sequence expert for subsets with T1ce and another one for subsets without"
+        default=False,
+        help="train one cross-sequence expert for T1ce combined with other sequences, and another one for all other "
+        "subsets",
     )
     pretrain_minutes: float | int = option(
         0.0, "time for masked reconstruction before the training (default: 0, off)", metavar="MINUTES"

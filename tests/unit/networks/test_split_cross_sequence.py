@@ -1,4 +1,4 @@
-"""Two cross-sequence experts, for subsets with and without T1ce."""
+"""Two cross-sequence experts, for T1ce combined with other sequences and for all other subsets."""
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from brats_mm.networks.subvoxel import SubvoxelExpert
 SMALL = (2, 3, 4)
 T1CE_AND_T2 = (False, True, True, False)
 T1_AND_T2 = (True, False, True, False)
+T1CE_ALONE = (False, True, False, False)
 
 
 @pytest.fixture
@@ -28,7 +29,9 @@ def images(count):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("view", "name"), [(T1CE_AND_T2, "with_t1ce"), (T1_AND_T2, "without_t1ce")])
+@pytest.mark.parametrize(
+    ("view", "name"), [(T1CE_AND_T2, "t1ce_combined"), (T1_AND_T2, "others"), (T1CE_ALONE, "others")]
+)
 def test_expert_of_the_subset_predicts(pair, view, name):
     available = torch.tensor([view])
     assert pair.expert_name(available) == name
@@ -37,7 +40,7 @@ def test_expert_of_the_subset_predicts(pair, view, name):
 
 @torch.no_grad()
 def test_mixed_batch_keeps_the_order_of_its_samples(pair):
-    given, available = images(3), torch.tensor([T1_AND_T2, T1CE_AND_T2, T1_AND_T2])
+    given, available = images(3), torch.tensor([T1CE_ALONE, T1CE_AND_T2, T1_AND_T2])
     alone = torch.cat([pair(given[row : row + 1], available[row : row + 1]) for row in range(3)])
     assert torch.allclose(pair(given, available), alone, atol=1e-5)
     levels = pair.forward_levels_available(given, available)
@@ -47,11 +50,11 @@ def test_mixed_batch_keeps_the_order_of_its_samples(pair):
 
 def test_mixed_batch_trains_both_experts(pair):
     pair(images(2), torch.tensor([T1_AND_T2, T1CE_AND_T2])).sum().backward()
-    assert all(expert.stem.conv1.weight.grad is not None for expert in (pair.with_t1ce, pair.without_t1ce))
+    assert all(expert.stem.conv1.weight.grad is not None for expert in (pair.t1ce_combined, pair.others))
 
 
 def test_mixed_batch_has_no_single_expert(pair):
-    with pytest.raises(ValueError, match="Some samples have T1ce"):
+    with pytest.raises(ValueError, match="Some samples combine T1ce"):
         pair.expert_name(torch.tensor([T1_AND_T2, T1CE_AND_T2]))
 
 
