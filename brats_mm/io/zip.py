@@ -147,9 +147,8 @@ def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folde
     """Write files that start like DICOM files, and pointers to files that were not fetched. Skip the rest."""
     images = [entry for entry in entries if _may_be_dicom(opened, entry)]
     if entries and not images:
-        raise _zip_error(
-            problem=f"holds {len(entries):,} files, but none is a volume or DICOM. Pack the images of one case"
-        )
+        files = "1 file" if len(entries) == 1 else f"{len(entries):,} files"
+        raise _zip_error(problem=f"holds {files}, but none is a volume or DICOM. Pack the images of one case")
     _write_all(opened, images, _side_by_side(folder), limits)
     count = len(entries) - len(images)
     if not count:

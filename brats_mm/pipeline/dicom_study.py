@@ -47,7 +47,8 @@ class ChosenStudy:
     def files(self) -> CaseFiles:
         """Return the study as `CaseFiles`, with series labels instead of paths."""
         titles = {modality: series.title for modality, series in self.choice.chosen.items()}
-        ignored = {f"…{label}": reason for label, reason in self.choice.passed_over.items()}
+        names = {series.label: series.name for series in self.study.series}
+        ignored = {names[label]: reason for label, reason in self.choice.passed_over.items()}
         return CaseFiles("study", titles, {**ignored, **self.scan.ignored_in_words()}, self.choice.notes)
 
 

@@ -77,6 +77,12 @@ def test_accepts_folder_and_dropped_files(page_service, open_tab, made_head):
         tab = open_tab(client)
         tab.page.set_input_files("#choose-folder", str(made_head))
         assert tab.page.locator(".slot.there").count() == 4
+        tab.page.click("#run")
+        tab.shown()
+        files = client.get("/v1/jobs").json()["jobs"][0]["files"]
+        assert files["t1ce"] == TWO[0], "a name without the chosen folder"
+        tab.page.click("text=New case")
+        tab.page.wait_for_selector(".drop")
         tab.page.evaluate(
             """() => {
                 const data = new DataTransfer();
@@ -210,6 +216,51 @@ def test_dicom_folder_is_zipped_in_page(page_service, open_tab, tmp_path):
         tab.page.click("#run")
         tab.shown()
         assert client.get("/v1/jobs").json()["jobs"][0]["sequences_found"] == ["t1ce", "flair"]
+
+
+def write_small(folder, name, facts):
+    rng = np.random.default_rng(facts.number)
+    write_series(folder / name, rng.integers(0, 900, (24, 24, 12)), np.diag([8.0, 8, 12, 1]), facts)
+
+
+def test_ambiguous_series_are_chosen_in_the_table(page_service, open_tab, tmp_path):
+    write_small(tmp_path / "exam", "a", TYPICAL["t2"])
+    second = replace(TYPICAL["t2"], number=8)
+    write_small(tmp_path / "exam", "b", second)
+    write_small(tmp_path / "exam", "c", TYPICAL["t1ce"])
+    with page_service() as client:
+        tab = open_tab(client)
+        page = tab.page
+        page.set_input_files("#choose-folder", str(tmp_path / "exam"))
+        page.wait_for_selector(".slot.ambiguous >> text=T2")
+        assert page.inner_text("#undecided") == "T2: choose in the table, or segment without it."
+        labels = page.locator(".study label.file").all_inner_texts()
+        assert labels == ["3 AX T2 TSE", "5 AX T1 MPRAGE post Gd", "8 AX T2 TSE"]
+        page.select_option("#series-2", "t2")
+        assert page.locator(".slot.ambiguous").count() == 0
+        assert page.locator(".slot.there").count() == 2
+        assert "Your choice. It is one of several equally good T2." in page.locator(".study").inner_text()
+        page.click("#run")
+        tab.shown()
+        job = client.get("/v1/jobs").json()["jobs"][0]
+        assert job["sequences_found"] == ["t1ce", "t2"]
+        assert second.series_uid.endswith(job["options"]["series"]["t2"])
+
+
+def test_one_of_several_studies_is_chosen(page_service, open_tab, tmp_path):
+    write_small(tmp_path / "both", "a", replace(TYPICAL["t1ce"], extra={"StudyDate": "20230101"}))
+    write_small(tmp_path / "both", "b", replace(TYPICAL["flair"], study="later", extra={"StudyDate": "20240301"}))
+    with page_service() as client:
+        tab = open_tab(client)
+        tab.page.set_input_files("#choose-folder", str(tmp_path / "both"))
+        tab.page.wait_for_selector("#study")
+        studies = tab.page.locator("#study option").all_inner_texts()
+        assert [text.split(": ")[1] for text in studies] == ["1 series, T1ce", "1 series, FLAIR"]
+        tab.page.select_option("#study", index=1)
+        assert tab.page.locator(".slot.there").inner_text().split()[0] == "FLAIR"
+        tab.page.click("#run")
+        tab.shown()
+        assert client.get("/v1/jobs").json()["jobs"][0]["sequences_found"] == ["flair"]
 
 
 def test_job_is_polled_when_events_fail(page_service, open_tab, made_head):

@@ -3,7 +3,7 @@
 import pytest
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-SMALL = """() => [...document.querySelectorAll("button, a:not(.skip), select, summary, label.button, .check label")]
+SMALL = """() => [...document.querySelectorAll("button, a:not(.skip), select, summary, label.button, .check label, input[type=text], input[type=file]:not(.unseen)")]
     .map((one) => [one.id || one.textContent, one.getBoundingClientRect()])
     .filter(([, box]) => box.height > 0 && (box.height < 44 || box.width < 44))
     .map(([name, box]) => `${name}: ${box.width} x ${box.height}`)"""
@@ -26,6 +26,21 @@ def test_phone_layout_has_large_touch_targets(phone):
     canvas = page.locator("canvas").bounding_box()
     assert canvas["height"] > 350
     assert canvas["y"] + canvas["height"] < 844
+
+
+def test_phone_header_shows_every_sequence(phone):
+    nav = phone.page.locator("header nav").bounding_box()
+    chips = phone.page.locator("header .chip")
+    assert chips.all_inner_texts() == ["T1ce", "FLAIR", "T1 missing", "T2 missing"]
+    for chip in chips.all():
+        box = chip.bounding_box()
+        assert box["x"] + box["width"] <= nav["x"]
+        assert box["height"] > 0
+
+
+def test_phone_shows_findings_before_controls(phone):
+    tops = [phone.page.locator(part).first.bounding_box()["y"] for part in (".picture", ".warnings", ".overlays")]
+    assert tops == sorted(tops)
 
 
 def swipe(page, x, y, up):

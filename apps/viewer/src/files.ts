@@ -1,5 +1,5 @@
 /** Sort dropped or chosen files into one case. */
-import { readNames, SEQUENCE_LABELS, volumeSuffix, type FileName, type Sequence } from "./sequences";
+import { readNames, SEQUENCE_LABELS, SEQUENCES, volumeSuffix, type FileName, type Sequence } from "./sequences";
 
 /** A file with its folders, outermost first. */
 export interface PickedFile {
@@ -7,12 +7,13 @@ export interface PickedFile {
   folders: string[];
 }
 
-/** A volume of the case with its recognised sequence, or the reason why it is left out. */
+/** A volume of the case with its recognised sequence, or the sequences that its name could mean, or why it is left out. */
 export interface CaseFile {
   file: File;
   shown: string;
   sequence: Sequence | null;
   note: string;
+  candidates?: Sequence[];
 }
 
 /** Volumes to choose from, names of other files, and the problem of the case, if any. */
@@ -48,6 +49,12 @@ export function sortFiles(picked: PickedFile[]): PickedCase {
 export function doubles(files: CaseFile[]): Sequence[] {
   const chosen = files.flatMap((one) => one.sequence ?? []);
   return [...new Set(chosen.filter((sequence, place) => chosen.indexOf(sequence) !== place))];
+}
+
+/** Sequences that a file's name could mean, and for which no file is chosen. */
+export function undecided(files: CaseFile[]): Sequence[] {
+  const open = files.flatMap((one) => (one.sequence === null ? (one.candidates ?? []) : []));
+  return SEQUENCES.filter((sequence) => open.includes(sequence) && !files.some((one) => one.sequence === sequence));
 }
 
 function sharedRoot(picked: PickedFile[]): string[] {
@@ -101,6 +108,7 @@ function named(chosen: PickedFile[], root: string[]): CaseFile[] {
       shown: [...one.folders.slice(root.length), one.file.name].join("/"),
       sequence: original === undefined ? sequence : null,
       note: reason ?? (isCopy || (meanings.length > 1 ? unclear : "")),
+      candidates: reason === null && meanings.length > 1 ? sequences : [],
     };
   });
 }
@@ -112,9 +120,9 @@ export function holdVolumes(picked: PickedFile[]): boolean {
   return picked.some((one) => volumeSuffix(one.file.name) !== null);
 }
 
-/** The innermost folder that contains all files. Empty for single files. */
+/** The dropped or chosen folder, which the user recognises. Empty for single files. */
 export function folderName(picked: PickedFile[]): string {
-  return sharedRoot(picked).at(-1) ?? "";
+  return sharedRoot(picked)[0] ?? "";
 }
 
 /** The dropped files, including those in folders. */

@@ -16,9 +16,19 @@ export function signedMl(change: number): string {
   return Number(size) === 0 ? size : `${change < 0 ? "−" : "+"}${size}`;
 }
 
+/** A share as a whole percentage, halves rounded up as in the other outputs: 0.285 becomes 29. */
+export function wholePercent(share: number): number {
+  return Math.floor(Number((Number(share.toFixed(4)) * 100).toFixed(6)) + 0.5);
+}
+
 /** Format a share as a percentage. */
 export function percent(share: number): string {
-  return `${Math.round(share * 100)} %`;
+  return `${wholePercent(share)} %`;
+}
+
+/** Format an interval of a volume in millilitres. Far limits mean that the volume is practically unknown. */
+export function interval([low, high]: readonly [number, number]): string {
+  return `${inMl(low)} to ${inMl(high)}${high > 100 * low ? ", not known" : ""}`;
 }
 
 /** Format bytes in a suitable unit. */
@@ -44,6 +54,16 @@ export function caseName(files: Record<string, string>): string {
   // Do not cut within a word: "t1ce" and "t1" share no name.
   const whole = others.length ? shared.slice(0, Math.max(shared.lastIndexOf("_"), shared.lastIndexOf("-"), shared.lastIndexOf("."), shared.lastIndexOf(" "), 0)) : shared;
   return whole || names.join(", ");
+}
+
+/** Join words as in a sentence: "T1, T2 and FLAIR". */
+export function listed(words: string[]): string {
+  return words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}` : (words[0] ?? "");
+}
+
+/** The text with a capital letter and a full stop. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 /** Format a time in the user's locale. */

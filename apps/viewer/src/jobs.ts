@@ -54,8 +54,9 @@ export async function submit(what: Submission, onSent: (share: number) => void, 
   const form = new FormData();
   const chosen = new Map(what.files.flatMap((one) => (one.sequence ? [[one.sequence, one.file] as const] : [])));
   form.set("options", JSON.stringify({ probabilities: true, keep_upload: what.keepImages, labels: what.labels, ...(what.leaveOneOut && { leave_one_out: true }), ...what.study }));
-  if (what.archive) form.set("case", what.archive);
-  for (const [sequence, file] of chosen) form.set(sequence, file);
+  // Without an explicit name, browsers send the relative path of a file from a chosen folder.
+  if (what.archive) form.set("case", what.archive, what.archive.name);
+  for (const [sequence, file] of chosen) form.set(sequence, file, file.name);
   const job = await send<Job>("/v1/jobs", form, { "Idempotency-Key": randomKey() }, onSent, signal);
   sentFiles.set(job.id, chosen);
   if (what.archive) sentArchives.set(job.id, { archive: what.archive, study: what.study });

@@ -2,7 +2,7 @@
 import type { Expectation, Importance, Job, LeaveOneOut, Preparation, Report, ResultFile, UncertainRegion } from "./api";
 import { REGION_NAMES, REGIONS, type Region } from "./difference";
 import { h } from "./dom";
-import { bytes, inMl, millilitres, percent, place, signedMl, when } from "./format";
+import { bytes, inMl, interval, listed, millilitres, percent, place, sentence, signedMl, when, wholePercent } from "./format";
 import { SEQUENCE_LABELS, SEQUENCES, type Sequence } from "./sequences";
 import type { Millimetres } from "./grid";
 import type { Label } from "./viewer";
@@ -10,11 +10,6 @@ import type { Label } from "./viewer";
 
 function panel(title: string, id: string, ...content: (Node | string | null | false)[]): HTMLElement {
   return h("section", { class: "panel", "aria-labelledby": id }, h("h2", { id }, title), ...content);
-}
-
-/** The text with a capital letter and a full stop. */
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 function header(...columns: [string, ...string[]]): HTMLElement {
@@ -35,7 +30,7 @@ export function volumesPanel(report: Report, goTo: (region: Region) => void): HT
       {},
       h("th", { scope: "row" }, region.volume_ml ? h("button", { type: "button", class: "link", title: "Show it in the images", onclick: () => goTo(name) }, REGION_NAMES[name]) : REGION_NAMES[name]),
       h("td", { class: "number strong" }, inMl(region.volume_ml)),
-      ranged && h("td", { class: "number" }, range ? `${inMl(range[0])} to ${inMl(range[1])}` : "none"),
+      ranged && h("td", { class: "number" }, range ? interval(range) : "none"),
       h("td", { class: "number" }, entropy === null ? "none" : entropy.toFixed(2)),
     );
   });
@@ -59,7 +54,7 @@ export function trustPanel(report: Report): HTMLElement | null {
   const rows = REGIONS.flatMap((name) => {
     const region = report.regions[name];
     if (!region) return [];
-    const interval = region.expected_dice_interval;
+    const limits = region.expected_dice_interval;
     const light = region.reliability;
     const row = h(
       "tr",
@@ -70,7 +65,7 @@ export function trustPanel(report: Report): HTMLElement | null {
         "td",
         { class: "number" },
         h("span", { class: "strong" }, typeof region.expected_dice === "number" ? percent(region.expected_dice) : ""),
-        interval && h("small", {}, `${Math.round(interval[0] * 100)} to ${percent(interval[1])}`),
+        limits && h("small", {}, `${wholePercent(limits[0])} to ${percent(limits[1])}`),
       ),
     );
     if (!region.reliability_advice) return [row];
@@ -192,7 +187,7 @@ export function warningsPanel(report: Report): HTMLElement | null {
 
 /** How the scans were prepared, how sequences were recognised, and ignored files. Null if there is nothing to say. */
 export function remarksPanel(job: Job, report: Report): HTMLElement | null {
-  const ignored = Object.entries(job.ignored).map(([name, reason]) => `${name} was not used: ${reason}.`);
+  const ignored = Object.entries(job.ignored).map(([name, reason]) => `Not used: ${name}. ${sentence(reason)}`);
   const prepared = preparationText(report.preparation);
   const remarks = [...(prepared ? [prepared] : []), ...job.notes, ...ignored];
   if (!remarks.length) return null;
@@ -204,7 +199,7 @@ export function preparationText(preparation: Preparation | null | undefined): st
   if (preparation?.kind !== "raw") return null;
   const label = (name: string): string => SEQUENCE_LABELS[name as Sequence];
   const registered = (preparation.steps ?? []).filter((step) => step.name.startsWith("register_")).map((step) => label(step.name.slice("register_".length)));
-  const list = registered.length > 1 ? `${registered.slice(0, -1).join(", ")} and ${registered[registered.length - 1]}` : registered[0];
+  const list = listed(registered);
   const reference = preparation.reference ? label(preparation.reference) : null;
   if (!list || !reference) return "The scans are raw. The brain was extracted for the model.";
   return `The scans are raw. ${list} ${registered.length > 1 ? "were" : "was"} registered to ${reference}, whose grid the results have, and the brain was extracted for the model.`;

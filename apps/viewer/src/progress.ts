@@ -111,6 +111,6 @@ export function sequenceChips(job: Job): HTMLElement[] {
   const label = (name: string): string => SEQUENCE_LABELS[name as Sequence];
   return [
     ...job.sequences_found.map((name) => chip(label(name), "there")),
-    ...job.sequences_missing.map((name) => chip(`${label(name)} missing`, "missing")),
+    ...job.sequences_missing.map((name) => chip(label(name), "missing", h("span", { class: "word" }, " missing"))),
   ];
 }

@@ -68,7 +68,7 @@ class ResultScreen implements Screen {
       this.leaving.signal,
     );
     const keys = h("p", { id: "keys", class: "unseen" }, "Arrow keys, Page Up and Page Down move the crosshair, with Shift by five voxels. The question mark lists all keys.");
-    this.heading = [h("h1", {}, caseName(job.files) || "Case"), h("small", {}, when(job.created)), h("div", { class: "chips" }, ...sequenceChips(job))];
+    this.heading = [h("h1", { title: caseName(job.files) }, caseName(job.files) || "Case"), h("small", {}, when(job.created)), h("div", { class: "chips" }, ...sequenceChips(job))];
     fill(this.pictures, this.pane.element);
     const stage = h("section", { class: "stage", "aria-label": "Images" }, this.tools, this.pictures, this.below, keys);
     const side = h("aside", { class: "side", "aria-label": "Findings" });

@@ -25,6 +25,6 @@ export function problemBox(error: unknown): HTMLElement {
 }
 
 /** A name and a value as a tag. */
-export function chip(text: string, kind: "there" | "missing" | "plain" = "plain"): HTMLElement {
-  return h("span", { class: `chip ${kind}` }, text);
+export function chip(text: string, kind: "there" | "missing" | "plain" = "plain", ...more: HTMLElement[]): HTMLElement {
+  return h("span", { class: `chip ${kind}` }, text, ...more);
 }

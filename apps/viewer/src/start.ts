@@ -2,8 +2,8 @@
 import { BidsChoice } from "./bids";
 import { holdsDicom, zipped } from "./dicom_zip";
 import { fill, h } from "./dom";
-import { chosenFiles, doubles, droppedFiles, folderName, holdVolumes, sortFiles, type CaseFile, type PickedCase, type PickedFile } from "./files";
-import { bytes } from "./format";
+import { chosenFiles, doubles, droppedFiles, folderName, holdVolumes, sortFiles, undecided, type CaseFile, type PickedCase, type PickedFile } from "./files";
+import { bytes, listed } from "./format";
 import { jobList } from "./job_list";
 import { submit } from "./jobs";
 import { scoreHistory } from "./scores";
@@ -156,18 +156,19 @@ class CaseForm {
     );
   }
 
-  /** The file of each of the four sequences, or that it is missing. */
+  /** Sequences that need the user's choice, because several files or series match. */
+  private undecided(): Sequence[] {
+    return this.series ? this.series.undecided() : undecided(this.case.files);
+  }
+
+  /** Whether each of the four sequences is found, ambiguous or missing. */
   private slots(): HTMLElement {
+    const chosen = this.chosen();
+    const open = this.undecided();
     const slots = SEQUENCES.map((sequence) => {
-      const file = this.chosen().includes(sequence);
-      return h(
-        "li",
-        { class: file ? "slot there" : "slot missing" },
-        h("strong", {}, SEQUENCE_LABELS[sequence]),
-        " ",
-        h("span", {}, file ? "found" : "missing"),
-        !file && WITHOUT[sequence] && h("small", {}, WITHOUT[sequence]),
-      );
+      const state = chosen.includes(sequence) ? "found" : open.includes(sequence) ? "ambiguous" : "missing";
+      const note = state === "ambiguous" ? "Choose below." : state === "missing" && WITHOUT[sequence];
+      return h("li", { class: `slot ${state === "found" ? "there" : state}` }, h("strong", {}, SEQUENCE_LABELS[sequence]), " ", h("span", {}, state), note && h("small", {}, note));
     });
     return h("ul", { class: "slots", "aria-label": "Sequences" }, ...slots);
   }
@@ -204,12 +205,14 @@ class CaseForm {
     const why = problem ?? (twice.length
       ? `${twice.join(" and ")}: more than one file is chosen. Set all but one to "not used".`
       : "Choose the sequence of at least one file.");
+    const open = this.undecided().map((sequence) => SEQUENCE_LABELS[sequence]);
     return h(
       "div",
       { class: "actions" },
       h("div", { class: "check" }, this.keep, h("label", { for: "keep" }, "Keep the images on the service as long as the results, to show them again later")),
       h("div", { class: "check" }, this.leaveOut, h("label", { for: "leave-out" }, "Measure what changes when each sequence is left out (takes longer)")),
       !ready && h("p", { class: "notice", id: "why" }, why),
+      ready && open.length > 0 && h("p", { class: "notice", id: "undecided" }, `${listed(open)}: choose in the table, or segment without ${open.length > 1 ? "them" : "it"}.`),
       h(
         "div",
         { class: "row" },

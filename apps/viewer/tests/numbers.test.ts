@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { problemOf } from "../src/api";
 import { thresholdText } from "../src/controls";
-import { bytes, caseName, certaintyOf, inMl, millilitres, place, signedMl } from "../src/format";
+import { bytes, caseName, certaintyOf, inMl, interval, millilitres, percent, place, signedMl } from "../src/format";
 import { EventReader } from "../src/jobs";
 import { diceOfAllFour, kindOf } from "../src/panels";
 import { clock, detailOf, shareOf, stageOf } from "../src/progress";
@@ -31,6 +31,12 @@ test("places and sizes as people read them", () => {
   expect([bytes(10), bytes(2048), bytes(3 * 2 ** 20)]).toEqual(["10 B", "2 KiB", "3.0 MiB"]);
   expect([millilitres(3.14), millilitres(151.6)]).toEqual(["3.1 mL", "151.6 mL"]);
   expect([0.35, 0.25, 0.349, 0].map(inMl)).toEqual(["0.4", "0.3", "0.3", "0.0"]);
+});
+
+test("percentages and intervals as in the other outputs", () => {
+  expect([0, 0.285, 0.2849, 0.545, 1].map(percent)).toEqual(["0 %", "29 %", "28 %", "55 %", "100 %"]);
+  expect(interval([0.5, 50])).toBe("0.5 to 50.0");
+  expect(interval([0.5, 50.1])).toBe("0.5 to 50.1, not known");
 });
 
 test("the middle of the labels is a labelled voxel, in millimetres", () => {

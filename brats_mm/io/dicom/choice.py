@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import CaseError, OptionError
-from brats_mm.io.dicom.facts import USABLE
+from brats_mm.io.dicom.facts import USABLE, Verdict
 from brats_mm.io.dicom.scan import Study, matches_uid
 from brats_mm.io.dicom.series import Series
 
@@ -72,7 +72,7 @@ def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Cho
             selected[modality], reasons[modality] = best[0], _reason_chosen(best[0], best[1:])
     ordered = {modality: selected[modality] for modality in MODALITIES if modality in selected}
     passed_over = {
-        item.label: _reason_rejected(item, ordered, late) for item in study.series if item not in ordered.values()
+        item.label: _reason_rejected(item, ordered, late, ties) for item in study.series if item not in ordered.values()
     }
     notes = (*notes, *_left_out(study, ordered), *_hints(study, ordered, ties))
     return Choice(ordered, reasons, passed_over, notes, ties)
@@ -96,7 +96,7 @@ def require_unambiguous(choice: Choice) -> Choice:
             f"--{first.value} {equal[0].label}, or --{first.value} {LEAVE_OUT} to omit the sequence."
         )
     if not choice.chosen:
-        passed_over = "; ".join(f"…{label} {reason}" for label, reason in list(choice.passed_over.items())[:10])
+        passed_over = "; ".join(f"…{label}: {reason}" for label, reason in list(choice.passed_over.items())[:10])
         raise CaseError(
             f"No series of the study was recognised as T1, T1ce, T2 or FLAIR: {passed_over}. "
             "Select the series, for example with --t1ce and the end of its UID. brats-mm inspect lists them."
@@ -229,30 +229,37 @@ def _advantage(better: Series, rival: Series) -> str:
     return next((merit for merit, a, b in pairs if a > b), "its slices are axial")
 
 
-def _reason_rejected(series: Series, selected: Mapping[Modality, Series], late: set[int]) -> str:
+def _reason_rejected(
+    series: Series, selected: Mapping[Modality, Series], late: set[int], ties: Mapping[Modality, tuple[Series, ...]]
+) -> str:
     verdict = series.verdict
     if verdict.modality is None:
-        return f"is {_article(verdict.kind)} ({verdict.evidence[0][:-1]})"
+        return _reason_other_kind(verdict)
     if not series.is_readable:
-        return f"is a {verdict.kind}, but {series.layout.fault}"
+        return f"it is a {verdict.kind}, but {series.layout.fault}"
     if id(series) in late:
-        return "is a T1 that does not mention contrast but started after a series with contrast"
+        return "it is a T1 that does not mention contrast but started after a series with contrast"
     if verdict.confidence < USABLE:
-        return f"may be {verdict.kind}, but the classification is too uncertain (confidence {verdict.confidence:.2f})"
+        return f"it may be {verdict.kind}, but this is too uncertain (confidence {verdict.confidence:.2f})"
+    if verdict.modality in ties:
+        return f"it is one of several equally good {verdict.kind}"
     better = selected.get(verdict.modality)
-    return f"is one of several {verdict.kind} (ambiguous)" if better is None else _reason_outranked(series, better)
+    return f"{verdict.kind} was left out" if better is None else _reason_outranked(series, better)
+
+
+def _reason_other_kind(verdict: Verdict) -> str:
+    evidence = f"{verdict.evidence[0][:1].lower()}{verdict.evidence[0][1:-1]}"
+    if verdict.kind == "unknown":
+        return f"its sequence is unknown ({evidence})"
+    return f"it is another kind of image ({verdict.kind}: {evidence})"
 
 
 def _reason_outranked(series: Series, better: Series) -> str:
     if series.annotation and not better.annotation:
-        return f"is an annotated copy ({series.annotation}) of {better.name}"
+        return f"it is an annotated copy ({series.annotation}) of {better.name}"
     if _rank(better) > _rank(series):
-        return f"is a {series.verdict.kind}, but {better.name} was chosen: {_advantage(better, series)}"
-    return f"is a {series.verdict.kind}, but {better.name} was chosen"
-
-
-def _article(noun: str) -> str:
-    return "of an unknown kind" if noun == "unknown" else noun
+        return f"it is a {series.verdict.kind}, but {better.name} was chosen: {_advantage(better, series)}"
+    return f"it is a {series.verdict.kind}, but {better.name} was chosen"
 
 
 def _left_out(study: Study, selected: Mapping[Modality, Series]) -> tuple[str, ...]:

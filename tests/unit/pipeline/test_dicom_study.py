@@ -61,6 +61,8 @@ def test_tie_is_an_error_that_a_uid_suffix_resolves(tmp_path: Path) -> None:
         assert chosen.choice.chosen[Modality.T2].identity.series_uid == again.series_uid
     without = choose_series(tmp_path, SeriesOverrides({Modality.T2: "none"}))
     assert Modality.T2 not in without.choice.chosen
+    assert without.choice.passed_over[label] == "T2 was left out"
+    assert without.files.ignored[f"series 8 (…{label})"] == "T2 was left out"
 
 
 def test_prefers_thin_3d_series_to_thick_series(tmp_path: Path) -> None:
@@ -225,7 +227,7 @@ def test_prefers_original_to_annotated_copy(tmp_path: Path) -> None:
     assert used["why"].startswith("the best of 3: it is an original, not an annotated copy")
     assert (
         copies[0]["why"]
-        == f"is an annotated copy (the description contains 'annotated') of series 1 (…{used['series']})"
+        == f"it is an annotated copy (the description contains 'annotated') of series 1 (…{used['series']})"
     )
     assert "marks burned-in annotations" in copies[1]["why"]
 
