@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from brats_mm.cli.output import Console
-from brats_mm.domain.display import format_ml
+from brats_mm.domain.display import format_interval_ml, format_ml, format_percent, format_percents
 
 
 def print_result(report: dict[str, Any], console: Console) -> None:
@@ -13,12 +13,13 @@ def print_result(report: dict[str, Any], console: Console) -> None:
         console.warn(warning)
     for name, region in report["regions"].items():
         entropy = region["mean_entropy_inside_nats"]
-        parts = [f"{format_ml(region['volume_ml']):>8} mL{_interval(region.get('volume_interval_ml'), format_ml)}"]
-        parts.append("empty" if entropy is None else f"mean entropy {entropy:.3f} nats")
+        interval = _interval(region.get("volume_interval_ml"), format_interval_ml)
+        parts = [f"{format_ml(region['volume_ml']):>8} mL{interval}"]
+        parts.append("empty" if entropy is None else f"mean entropy {entropy:.2f} nats")
         expected = region.get("expected_dice", region.get("estimated_dice"))
         if expected is not None:
-            interval = _interval(region.get("expected_dice_interval"), "{:.2f}".format)
-            parts += [f"expected Dice {expected:.2f}{interval}", region["reliability"]]
+            interval = _interval(region.get("expected_dice_interval"), format_percents)
+            parts += [f"expected Dice {format_percent(expected)}{interval}", region["reliability"]]
         console.say(f"{name.upper()} {region['name']:<17}{', '.join(parts)}")
     for sentence in (report.get("trust", {}).get("advice"), report.get("trust", {}).get("statement")):
         if sentence is not None:
@@ -28,5 +29,5 @@ def print_result(report: dict[str, Any], console: Console) -> None:
     console.say(report["disclaimer"])
 
 
-def _interval(limits: Sequence[float] | None, as_text: Callable[[float], str]) -> str:
-    return "" if limits is None else f" ({as_text(limits[0])} to {as_text(limits[1])})"
+def _interval(limits: Sequence[float] | None, as_text: Callable[[Sequence[float]], str]) -> str:
+    return "" if limits is None else f" ({as_text(limits)})"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from brats_mm.domain.availability import describe
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
-from brats_mm.domain.display import format_ml
+from brats_mm.domain.display import format_interval_ml, format_ml, format_percent, format_percents
 from brats_mm.domain.options import OutputOptions, options_of
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
@@ -123,12 +123,19 @@ TOOLS = Tools()
 def _render_row(prediction: Prediction, region: Region, trust: RegionTrust) -> str:
     cells = (
         format_ml(prediction.volume_ml(region)),
-        "none" if trust.volume_interval_ml is None else " to ".join(map(format_ml, trust.volume_interval_ml)),
-        "none" if trust.expected_dice is None else f"{trust.expected_dice:.2f}",
+        "none" if trust.volume_interval_ml is None else format_interval_ml(trust.volume_interval_ml),
+        _format_dice(trust),
         "not graded" if trust.grade is None else trust.grade.value,
     )
     name = region.label.capitalize()
     return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _format_dice(trust: RegionTrust) -> str:
+    if trust.expected_dice is None:
+        return "none"
+    interval = "" if trust.dice_interval is None else f" ({format_percents(trust.dice_interval)})"
+    return f"{format_percent(trust.expected_dice)}{interval}"
 
 
 def _content(prediction: Prediction, content: str, labels: LabelConvention) -> _Voxels:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from brats_mm.domain.availability import Availability
+from brats_mm.domain.display import format_percents
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
@@ -201,8 +202,7 @@ def advice(gains: tuple[SequenceGain, ...]) -> str | None:
     if not named:
         return f"No missing sequence is expected to raise the Dice by {100 * LEAST_GAIN:.0f} points or more."
     parts = [
-        f"of the {region.label} from {100 * best.before[region]:.0f} to {100 * best.after[region]:.0f} %"
-        for region in named
+        f"of the {region.label} from {format_percents((best.before[region], best.after[region]))}" for region in named
     ]
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"Adding {best.sequence.label} would raise the expected Dice {listed}."

@@ -11,6 +11,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from brats_mm.domain.display import format_percent
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import LightRecord
@@ -108,8 +109,8 @@ def reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, 
         expected: region -> expected Dice, 0 to 1. None if nothing was segmented.
     """
     return tuple(
-        f"The outline of the {region.label} is unreliable in this case: its expected Dice is {dice:.2f}. Check it "
-        "against the images before you use it."
+        f"The outline of the {region.label} is unreliable in this case: its expected Dice is {format_percent(dice)}. "
+        "Do not use it without correction."
         for region, dice in expected.items()
         if dice is not None and grade_of(dice) is Grade.UNRELIABLE
     )

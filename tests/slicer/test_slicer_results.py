@@ -61,7 +61,7 @@ def test_volumes_have_expected_dice_reliability_and_interval(tmp_path):
         "reliability": "review",
     }
     rows = read_result(write_result(tmp_path, regions=dict.fromkeys(("wt", "tc", "et"), region))).volumes
-    assert rows[0].cells == ("Whole tumour", "12.3", "8.0 to 20.0", "0.21", "0.63", "review")
+    assert rows[0].cells == ("Whole tumour", "12.3", "8.0 to 20.0", "0.21", "63 %", "review")
     assert len(rows[0].cells) == len(VOLUME_HEADS)
 
 

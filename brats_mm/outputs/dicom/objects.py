@@ -8,6 +8,7 @@ from typing import Any
 
 from brats_mm.domain.availability import Availability, describe, ordered
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
+from brats_mm.domain.display import format_percent, format_percents
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.outputs.dicom.codes import ARTIFICIAL_INTELLIGENCE, coding_schemes, concept
 from brats_mm.outputs.dicom.findings import Findings
@@ -72,8 +73,8 @@ def region_description(trust: RegionTrust) -> str:
     """Return the reliability and the expected Dice of a region, within the limit of a short text."""
     sentences = ["Research, not for diagnosis or treatment.", f"Reliability in this case: {_describe_grade(trust)}."]
     if trust.expected_dice is not None:
-        interval = "" if trust.dice_interval is None else " ({:.2f} to {:.2f})".format(*trust.dice_interval)
-        sentences.append(f"Expected Dice {trust.expected_dice:.2f}{interval}.")
+        interval = "" if trust.dice_interval is None else f" ({format_percents(trust.dice_interval)})"
+        sentences.append(f"Expected Dice {format_percent(trust.expected_dice)}{interval}.")
     return " ".join(sentences)
 
 

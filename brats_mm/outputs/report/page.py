@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from brats_mm.domain.display import format_ml
+from brats_mm.domain.display import UNKNOWN_FACTOR, format_ml, round_percent
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Prediction
@@ -70,7 +70,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["ml"] = format_ml
+    environment.filters |= {"ml": format_ml, "percent": round_percent}
     report = source.report
     return environment.get_template(_TEMPLATE).render(
         report=report,
@@ -80,6 +80,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         regions=REGIONS,
         outlines={region: "rgb({}, {}, {})".format(*colour) for region, colour in OUTLINES.items()},
         largest_ml=_axis_ml(report),
+        unknown_factor=UNKNOWN_FACTOR,
         rows=drawing.rows(),
         absent=[region for region in REGIONS if not source.masks[region].any()],
         with_images=bool(source.images),

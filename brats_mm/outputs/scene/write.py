@@ -16,7 +16,7 @@ import numpy as np
 
 from brats_mm.domain.availability import describe, ordered
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
-from brats_mm.domain.display import format_ml
+from brats_mm.domain.display import format_interval_ml, format_ml, format_percent, format_percents
 from brats_mm.domain.grey_window import grey_window
 from brats_mm.domain.label_map import central_voxel
 from brats_mm.domain.prediction import Prediction
@@ -124,10 +124,12 @@ def note(prediction: Prediction) -> str:
 def _reliability(prediction: Prediction, region: Region, trust: RegionTrust) -> str:
     volume = f"{region.label.capitalize()}: {format_ml(prediction.volume_ml(region))} mL"
     if trust.volume_interval_ml is not None:
-        volume += f" ({' to '.join(map(format_ml, trust.volume_interval_ml))})"
+        volume += f" ({format_interval_ml(trust.volume_interval_ml)})"
     if trust.grade is None or trust.expected_dice is None:
         return f"{volume}, not graded."
-    return f"{volume}, expected Dice {trust.expected_dice:.2f}, {trust.grade.value}: {trust.action}."
+    interval = "" if trust.dice_interval is None else f" ({format_percents(trust.dice_interval)})"
+    dice = f"expected Dice {format_percent(trust.expected_dice)}{interval}"
+    return f"{volume}, {dice}, {trust.grade.value}: {trust.action}."
 
 
 def _box_mm(image: Volume, grid: Grid) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,6 @@ def test_prints_expected_dice_intervals_grade_and_advice(capsys):
     message = capsys.readouterr().out
     whole, enhancing = message.splitlines()[:2]
     assert "mL (40" in whole
-    assert "expected Dice 0.83 (0.70 to 0.93), reliable" in whole
+    assert "mean entropy 0.20 nats, expected Dice 83 % (70 to 93 %), reliable" in whole
     assert enhancing.endswith("empty")
     assert "Adding T1ce would help.\nFew cases.\n" in message

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.domain.display import entropy_colours, format_ml
+from brats_mm.domain.display import entropy_colours, format_interval_ml, format_ml, format_percent, format_percents
 from brats_mm.domain.regions import SEGMENT_STYLES
 
 
@@ -22,6 +22,19 @@ from brats_mm.domain.regions import SEGMENT_STYLES
 )
 def test_millilitres_round_halves_up_after_rounding_to_thousandths(volume_ml, text):
     assert format_ml(volume_ml) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0 %"), (0.285, "29 %"), (0.2849, "28 %"), (0.545, "55 %"), (1.0, "100 %")]
+)
+def test_percentages_round_halves_up_after_rounding_to_ten_thousandths(share, text):
+    assert format_percent(share) == text
+
+
+def test_intervals_name_their_unit_once_and_unknown_volumes():
+    assert format_percents((0.7, 0.93)) == "70 to 93 %"
+    assert format_interval_ml((0.5, 50.0)) == "0.5 to 50.0"
+    assert format_interval_ml((0.5, 50.1)) == "0.5 to 50.1, not known"
 
 
 def test_entropy_colours_grow_brighter_with_entropy():

@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
 _CONSTANTS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 COLOURS = 256
+
+UNKNOWN_FACTOR = 100
+"""A volume is practically unknown if the limits of its interval differ by more than this factor."""
 
 GREY_PERCENTILES: dict[str, tuple[float, float]] = {
     sequence: (low, high) for sequence, (low, high) in _CONSTANTS["grey_percentiles"].items()
@@ -47,7 +52,37 @@ def format_ml(volume_ml: float) -> str:
 
     Volumes are first rounded to thousandths as in `report.json`, so that all outputs agree on every value.
     """
-    return f"{math.floor(round(round(volume_ml, 3) * 10, 6) + 0.5) / 10:.1f}"
+    return f"{_half_up(round(volume_ml, 3) * 10) / 10:.1f}"
+
+
+def format_interval_ml(interval_ml: Sequence[float]) -> str:
+    """Format an interval of a volume, with a remark if its limits are too far apart for the volume to be known."""
+    low, high = interval_ml
+    remark = ", not known" if high > UNKNOWN_FACTOR * low else ""
+    return f"{format_ml(low)} to {format_ml(high)}{remark}"
+
+
+def round_percent(share: float) -> int:
+    """Return a share as a whole percentage, rounding halves up: 0.285 gives 29.
+
+    Shares are first rounded to ten-thousandths as in `report.json`, so that all outputs agree on every value.
+    """
+    return _half_up(round(share, 4) * 100)
+
+
+def format_percent(share: float) -> str:
+    """Format a share as a percentage."""
+    return f"{round_percent(share)} %"
+
+
+def format_percents(interval: Sequence[float]) -> str:
+    """Format an interval of shares as percentages."""
+    low, high = interval
+    return f"{round_percent(low)} to {format_percent(high)}"
+
+
+def _half_up(value: float) -> int:
+    return math.floor(round(value, 6) + 0.5)
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from BratsMMLib.display import format_ml
+from BratsMMLib.display import format_interval_ml, format_ml, format_percent
 from BratsMMLib.failures import Refused
 from BratsMMLib.sequences import SEQUENCES, Sequence
 
@@ -34,9 +34,9 @@ class VolumeRow:
     @property
     def cells(self) -> tuple[str, ...]:
         """Return the row's texts."""
-        spread = "" if self.range_ml is None else " to ".join(map(format_ml, self.range_ml))
+        spread = "" if self.range_ml is None else format_interval_ml(self.range_ml)
         unsure = "none found" if self.entropy_nats is None else f"{self.entropy_nats:.2f}"
-        dice = "" if self.expected_dice is None else f"{self.expected_dice:.2f}"
+        dice = "" if self.expected_dice is None else format_percent(self.expected_dice)
         return REGION_NAMES[self.region], format_ml(self.volume_ml), spread, unsure, dice, self.reliability or ""
 
 
