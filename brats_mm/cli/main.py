@@ -11,7 +11,6 @@ from brats_mm.cli.output import Console, finish_output
 from brats_mm.cli.parser import make_parser
 from brats_mm.cli.system import Terminated, check_address_space, explanation, silence_libraries, terminate_on_signals
 from brats_mm.errors import BratsMMError, InputError
-from brats_mm.execution.telemetry import disable_usage_reports
 
 _COMPUTING = frozenset({"segment", "cohort", "demo", "evaluate", "experiment", "serve"})
 """Commands that load the model."""
@@ -39,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if getattr(options, "verbose", False):
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     run: Run = options.handler
-    disable_usage_reports()
     if console.quiet:
         silence_libraries()
     try:

@@ -15,7 +15,6 @@ from typing import Any
 
 from brats_mm.domain.options import option
 from brats_mm.errors import OptionError, first_line
-from brats_mm.execution.telemetry import disable_usage_reports
 
 WORKERS = "workers"
 """Heading of the options about workers."""
@@ -41,10 +40,9 @@ class ActorShare:
 
 
 def require_ray() -> None:
-    """Raise an OptionError if Ray is not installed, and disable its usage reports."""
+    """Raise an OptionError if Ray is not installed."""
     if find_spec("ray") is None:
         raise OptionError('Ray is not installed. Run: pip install "brats-mm[ray]", or omit --ray.')
-    disable_usage_reports()
 
 
 @contextmanager

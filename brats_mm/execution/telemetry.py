@@ -1,7 +1,7 @@
 """Disable usage reports of dependencies, to prevent connections that the user did not request.
 
-Call `disable_usage_reports` before importing such a dependency. It changes the environment, which child processes
-inherit.
+`import brats_mm` calls `disable_usage_reports`, because it must precede the import of such a dependency. It changes the
+environment, which child processes inherit.
 """
 
 import os

@@ -8,7 +8,6 @@ from typing import Any
 from ignite.engine import Events
 
 from brats_mm.errors import TrainingError
-from brats_mm.execution.telemetry import disable_usage_reports
 
 EXPERIMENT = "brats_mm"
 
@@ -29,7 +28,6 @@ class MLflowRun:
     """
 
     def __init__(self, store: str, *, name: str, settings: Mapping[str, Any], resume: bool = False) -> None:
-        disable_usage_reports()
         try:
             from mlflow import MlflowClient
         except ImportError as error:

@@ -155,6 +155,30 @@ def test_segment_makes_no_connections(guarded, made_head, tmp_path):
     assert written <= {(".cache",), (".cache", "brats-mm")}
 
 
+IN_PYTHON = """
+import sys
+import nibabel as nib
+from brats_mm import Segmenter
+
+folder, out, memory = sys.argv[1:]
+case = {name: f"{folder}/BraTS-GLI-00000-000-{end}.nii.gz" for name, end in (("t1ce", "t1c"), ("flair", "t2f"))}
+if memory == "memory":
+    case = {name: nib.load(path) for name, path in case.items()}
+Segmenter.from_bundle().predict(case).save(out)
+"""
+
+
+@pytest.mark.parametrize("source", ["paths", "memory"])
+def test_python_makes_no_connections(guarded, made_head, tmp_path, source):
+    """Use the shipped weights and the default backend."""
+    environment, log = guarded
+    run(environment, "-c", IN_PYTHON, made_head, tmp_path / "out", source, command=[sys.executable])
+    _wait_for_children(environment)
+
+    assert attempts(log) == ""
+    assert (tmp_path / "out" / "segmentation.nii.gz").is_file()
+
+
 @pytest.mark.parametrize("engine", [(), ("--ray", "local")], ids=["local", "ray"])
 def test_cohort_makes_no_connections(guarded, made_head, tmp_path, engine):
     if engine:
