@@ -95,7 +95,8 @@ export function progressScreen(first: Job): ProgressScreen {
   return { element, update, contact, close: () => clearInterval(timer) };
 }
 
-function silent(): HTMLElement {
+/** A message that the service does not respond. */
+export function silent(): HTMLElement {
   const since = new Date().toLocaleTimeString();
   const sentence = "The page keeps trying. If the service has stopped, start it again. It continues the job.";
   return h("div", { class: "problem", role: "alert" }, h("strong", {}, `No response from the service since ${since}`), h("p", {}, sentence));

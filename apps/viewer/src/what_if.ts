@@ -1,12 +1,12 @@
 /** Run the case again without a sequence, and compare the two results. */
-import type { Job } from "./api";
+import { ServiceProblem, type Job } from "./api";
 import type { CaseData } from "./case_data";
 import { diceOf, ONLY_FIRST, ONLY_SECOND, OTHER_LABEL, REGION_NAMES, REGIONS, valuesOf } from "./difference";
 import { fill, h } from "./dom";
-import { millilitres } from "./format";
-import { follow, hasEnded, submit } from "./jobs";
+import { millilitres, percent } from "./format";
+import { follow, submit } from "./jobs";
 import { legend } from "./panels";
-import { detailOf, shareOf } from "./progress";
+import { detailOf, shareOf, silent } from "./progress";
 import { announce, problemBox } from "./screen";
 import { SEQUENCE_LABELS, type Sequence } from "./sequences";
 import { known } from "./session";
@@ -77,7 +77,7 @@ export class WhatIfPanel {
         h("td", { class: "number" }, millilitres(before)),
         h("td", { class: "number strong" }, millilitres(after)),
         h("td", { class: "number" }, `${after < before ? "−" : "+"}${millilitres(Math.abs(after - before))}`),
-        h("td", { class: "number" }, dice === null ? "none" : dice.toFixed(2)),
+        h("td", { class: "number" }, dice === null ? "none" : percent(dice)),
       );
     });
     const columns = ["Region", "with", "without", "change", "Dice"].map((name, at) => h("th", { scope: "col", class: at ? "number" : null }, name));
@@ -114,6 +114,7 @@ export class WhatIfPanel {
     const bar = h("progress", { max: "1", value: "0", "aria-label": `Segmenting without ${label}` });
     const detail = h("span", { class: "hint" }, "Sending");
     fill(this.body, h("p", {}, `Segmenting without ${label}`), h("div", { class: "row" }, bar, detail));
+    fill(this.outcome);
     announce(`Segmenting without ${label}.`);
     try {
       let job = await this.send(sequence);
@@ -122,16 +123,20 @@ export class WhatIfPanel {
         bar.value = shareOf(next);
         detail.textContent = detailOf(next);
       };
-      await known(() => follow(job, update, this.signal));
+      const contact = (answers: boolean): void => {
+        if (answers) fill(this.outcome);
+        else if (!this.outcome.firstChild) fill(this.outcome, silent());
+      };
+      await known(() => follow(job, update, this.signal, contact));
       if (this.signal.aborted) return;
-      if (!hasEnded(job) || job.state !== "done") throw new Error(job.error?.detail ?? `The run ended as ${job.state}.`);
+      if (job.state !== "done") throw new ServiceProblem(0, job.error?.title ?? `The run without ${label} failed`, job.error?.detail ?? `It ended as ${job.state}.`);
       this.finished.set(sequence, job);
       this.list();
       await this.page.show(job);
     } catch (error) {
       if (this.signal.aborted) return;
       this.list();
-      this.body.append(problemBox(error));
+      fill(this.outcome, problemBox(error));
     }
   }
 
