@@ -48,7 +48,7 @@ def test_warns_only_of_unreliable_regions():
     message = reliability_warnings({Region.WT: 0.9, Region.TC: 0.3, Region.ET: None})
     assert len(message) == 1
     assert "tumour core" in message[0]
-    assert "0.30" in message[0]
+    assert "its expected Dice is 30 %. Do not use it without correction." in message[0]
 
 
 @pytest.mark.parametrize(
