@@ -103,7 +103,27 @@ def _header(path: Path, step_mm: float) -> Any:
     if not _is_allowed(image, _CHARACTERS):
         del image[_CHARACTERS]
     _mend_thickness(image, step_mm)
+    _share_geometry(image)
     return image
+
+
+def _share_geometry(image: Any) -> None:
+    """Copy spacing and orientation from the first frame to the shared functional groups, where highdicom expects them.
+
+    Philips repeats them for each frame. Frames of other volumes do not matter, see `geometry_of`.
+    """
+    from pydicom import Dataset
+    from pydicom import Sequence as DicomSequence
+
+    frames = image.get("PerFrameFunctionalGroupsSequence") or ()
+    if not len(frames):
+        return
+    if not len(image.get("SharedFunctionalGroupsSequence") or ()):
+        image.SharedFunctionalGroupsSequence = DicomSequence([Dataset()])
+    shared = image.SharedFunctionalGroupsSequence[0]
+    for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        if keyword not in shared and keyword in frames[0]:
+            setattr(shared, keyword, frames[0][keyword].value)
 
 
 def _mend_thickness(image: Any, step_mm: float) -> None:

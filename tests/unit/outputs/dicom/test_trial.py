@@ -39,6 +39,29 @@ def test_missing_slice_thickness_is_set_to_slice_distance(tmp_path, value, enhan
     assert result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 3.0
 
 
+@pytest.mark.parametrize("shared", ["empty", "absent"])
+def test_geometry_repeated_for_each_frame_is_used(tmp_path, shared):
+    """Philips stores spacing and orientation per frame. highdicom reads the shared groups."""
+    made_source(tmp_path / "series", AXIAL, enhanced=True)
+    (path,) = (tmp_path / "series").iterdir()
+    image = pydicom.dcmread(path)
+    for frame in image.PerFrameFunctionalGroupsSequence:
+        frame.update(image.SharedFunctionalGroupsSequence[0])
+    image.SharedFunctionalGroupsSequence = [pydicom.Dataset()]
+    if shared == "absent":
+        del image.SharedFunctionalGroupsSequence
+    image.save_as(path)
+    source = headers_in(tmp_path / "series")
+    prediction = prediction_on(source.grid, np.ones(source.grid.shape))
+
+    with OutputFolder(tmp_path / "out") as out:
+        write_dicom(prediction, out, DicomOutput({Modality.T1CE: source}))
+    result = hd.seg.segread(tmp_path / "out" / "dicom" / "segmentation.dcm")
+    groups = result.SharedFunctionalGroupsSequence[0]
+    assert list(groups.PixelMeasuresSequence[0].PixelSpacing) == [1.0, 1.0]
+    assert list(groups.PlaneOrientationSequence[0].ImageOrientationPatient) == [1, 0, 0, 0, 1, 0]
+
+
 def test_rejects_headers_that_make_no_valid_object(tmp_path):
     """The error omits the value, which may be a name."""
     source = made_source(tmp_path, AXIAL, facts=replace(TYPICAL["t1ce"], extra={"PatientID": "x"}))
