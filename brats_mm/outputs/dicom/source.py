@@ -100,11 +100,19 @@ def _header(path: Path, step_mm: float) -> Any:
     for keyword in _MAY_BE_EMPTY:
         if keyword not in image or not _is_allowed(image, keyword):
             setattr(image, keyword, "")
-    if not _is_allowed(image, _CHARACTERS):
-        del image[_CHARACTERS]
+    _convert_to_utf8(image)
     _mend_thickness(image, step_mm)
     _share_geometry(image)
     return image
+
+
+def _convert_to_utf8(image: Any) -> None:
+    """Decode all text, so that results are in UTF-8. highdicom rejects several character sets, as for Japanese names."""
+    if not _is_allowed(image, _CHARACTERS):
+        del image[_CHARACTERS]
+    if image.get(_CHARACTERS):
+        image.decode()
+        image.SpecificCharacterSet = "ISO_IR 192"
 
 
 def _share_geometry(image: Any) -> None:

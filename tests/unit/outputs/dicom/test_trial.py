@@ -62,6 +62,30 @@ def test_geometry_repeated_for_each_frame_is_used(tmp_path, shared):
     assert list(groups.PlaneOrientationSequence[0].ImageOrientationPatient) == [1, 0, 0, 0, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("ISO_IR 144", "Люкceмбypг"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+    ],
+    ids=["Japanese", "Japanese with katakana", "Korean", "Cyrillic", "Chinese"],
+)
+def test_names_in_any_character_set_are_kept(tmp_path, characters, name):
+    facts = replace(TYPICAL["t1ce"], extra={"SpecificCharacterSet": characters, "PatientName": name})
+    made_source(tmp_path / "series", AXIAL, facts=facts)
+    source = headers_in(tmp_path / "series")
+    prediction = prediction_on(source.grid, np.ones(source.grid.shape))
+
+    with OutputFolder(tmp_path / "out") as out:
+        write_dicom(prediction, out, DicomOutput({Modality.T1CE: source}))
+    for result in ("segmentation.dcm", "entropy.dcm", "report.dcm"):
+        written = pydicom.dcmread(tmp_path / "out" / "dicom" / result)
+        assert (written.SpecificCharacterSet, str(written.PatientName)) == ("ISO_IR 192", name)
+
+
 def test_rejects_headers_that_make_no_valid_object(tmp_path):
     """The error omits the value, which may be a name."""
     source = made_source(tmp_path, AXIAL, facts=replace(TYPICAL["t1ce"], extra={"PatientID": "x"}))
