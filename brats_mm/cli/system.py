@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from brats_mm.cli.command import EXIT_FAULT, EXIT_INPUT
+from brats_mm.cli.command import EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED
 from brats_mm.errors import ResourceError
 
 _ENDING = ("SIGTERM", "SIGHUP")
@@ -44,6 +44,11 @@ class Terminated(KeyboardInterrupt):
     def exit_code(self) -> int:
         """Exit code as in shells: 143 after SIGTERM, 129 after SIGHUP."""
         return 128 + self.number
+
+
+def interrupt_code(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit code of an interrupted command: 130 after Ctrl-C, and that of the signal after `Terminated`."""
+    return interrupt.exit_code if isinstance(interrupt, Terminated) else EXIT_INTERRUPTED
 
 
 def silence_libraries() -> None:

@@ -1,16 +1,15 @@
 """`brats-mm cohort`: segment many cases."""
 
 import argparse
-import signal
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, EXIT_OK, Commands, add_command
+from brats_mm.cli.command import EXIT_OK, Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.options.generate import add_options, options_from
 from brats_mm.cli.output import Console
+from brats_mm.cli.system import interrupt_code
 from brats_mm.cohort.records import Layout
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.errors import OptionError
@@ -88,14 +87,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say(f"{_cases(manifest.count)} in {source}.")
     settings = CohortSettings(identity_of(request, layout), layout, request.outputs.labels, TableFormat(options.table))
     engine = _engine(options, SegmentCases(replace(request, bids=BidsFilter()), layout))
-    before = signal.signal(signal.SIGTERM, _interrupt)  # batch systems stop jobs with SIGTERM
     try:
         status = run_cohort(manifest, options.output, engine, settings, on_case=lambda now: _print_status(now, console))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         console.error("Interrupted. Finished cases are kept. Run the same command to continue.")
-        return EXIT_INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return interrupt_code(interrupt)
     if status.failed:
         console.warn(f"{_cases(status.failed)} failed. See {options.output / 'failures.csv'} for the reasons.")
     if status.lost:
@@ -162,7 +158,3 @@ def _duration(seconds: float) -> str:
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt

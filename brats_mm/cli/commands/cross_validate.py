@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command
+from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options, selected_bundle
 from brats_mm.cli.options.training import (
     add_training_options,
@@ -13,6 +13,7 @@ from brats_mm.cli.options.training import (
     training_output,
 )
 from brats_mm.cli.output import Console
+from brats_mm.cli.system import interrupt_code
 from brats_mm.domain.label_scheme import SCHEMES
 from brats_mm.domain.number_range import FOLDS, SEED, check_numbers
 
@@ -82,9 +83,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 on_stage=lambda name, resolved, changed: show_settings(console, name, resolved, changed),
                 on_step=console.say,
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             console.error("Interrupted. Finished epochs and cases are kept. Run the same command again to continue.")
-            return EXIT_INTERRUPTED
+            return interrupt_code(interrupt)
     console.say((options.output / "pooled" / "summary.md").read_text(encoding="utf-8"))
     console.say(f"Pooled scores, tables and the ensemble are in {options.output}.")
     console.document(result)

@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command
+from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.options.generate import add_options, options_from
 from brats_mm.cli.options.request import load_segmenter
 from brats_mm.cli.output import Console
+from brats_mm.cli.system import interrupt_code
 from brats_mm.domain.label_scheme import SCHEMES
 from brats_mm.domain.options import ModelOptions
 
@@ -112,13 +113,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
             settings,
             on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if not (done := checkpoint.cases_done()):
             raise
         console.error(
             f"Interrupted after {done} of {len(cases)} cases. Finished cases are kept. Continue with --resume."
         )
-        return EXIT_INTERRUPTED
+        return interrupt_code(interrupt)
     for name, reason in result.summary["failed"].items():
         console.warn(f"{name} was skipped: {reason}")
     for name, lines in result.summary["warnings"].items():

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command
+from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, selected_bundle
 from brats_mm.cli.output import Console
+from brats_mm.cli.system import interrupt_code
 from brats_mm.domain.number_range import ABOVE_ZERO, FROM_ONE, OPEN_SHARE, SEED, ZERO_OR_MORE, check_numbers
 
 _NUMBERS = {
@@ -120,11 +121,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         for outcome in running:
             outcomes.append(outcome)
             console.say(f"{outcome.run.method}, seed {outcome.run.seed}: {outcome.failure or 'done'}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         console.error(
             f"Interrupted after {len(outcomes)} of {len(planned.runs)} runs. Run the command again to resume."
         )
-        return EXIT_INTERRUPTED
+        return interrupt_code(interrupt)
     document = write_comparison(planned, outcomes, options.output, parquet=options.parquet)
     for name, reason in document["failed"].items():
         console.warn(f"{name} failed: {reason}")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from brats_mm.cli.command import EXIT_INTERRUPTED, Commands, add_command
+from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options, selected_bundle
 from brats_mm.cli.options.training import (
     add_training_options,
@@ -14,6 +14,7 @@ from brats_mm.cli.options.training import (
     training_output,
 )
 from brats_mm.cli.output import Console
+from brats_mm.cli.system import interrupt_code
 from brats_mm.domain.number_range import ZERO_OR_MORE, check_numbers
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
@@ -89,11 +90,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 estimated = estimate(bundle, plan, on_stage=show)
             else:
                 train(bundle, plan, on_stage=show, only_check=options.dry_run)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             if options.estimate:
                 raise
             console.error("Interrupted. Finished epochs are kept. Add --set resume=true to continue.")
-            return EXIT_INTERRUPTED
+            return interrupt_code(interrupt)
     if estimated:
         from brats_mm.training.estimate_text import estimate_text
 

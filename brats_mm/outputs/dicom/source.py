@@ -107,7 +107,7 @@ def _header(path: Path, step_mm: float) -> Any:
 
 
 def _convert_to_utf8(image: Any) -> None:
-    """Decode all text, so that results are in UTF-8. highdicom rejects several character sets, as for Japanese names."""
+    """Decode all text, so that results are in UTF-8. highdicom rejects several character sets, as in Japanese names."""
     if not _is_allowed(image, _CHARACTERS):
         del image[_CHARACTERS]
     if image.get(_CHARACTERS):

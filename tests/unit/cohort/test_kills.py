@@ -38,12 +38,14 @@ import brats_mm.cohort.model as model
 from brats_mm.cli.main import main
 from tests.fakes.cohort import FakeCases
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
 model.SegmentCases = lambda *_: FakeCases(hold_from="case-10")
 sys.exit(main(["cohort", *sys.argv[1:]]))
 """
 
 
-def test_ctrl_c_exits_with_130_and_same_command_resumes(tmp_path):
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_interrupted_cohort_exits_with_code_of_signal_and_resumes(tmp_path, name, code):
     (tmp_path / "t1.nii.gz").write_bytes(b"voxels")
     table = tmp_path / "cases.csv"
     table.write_text("case,t1\n" + "".join(f"case-{number:02d},t1.nii.gz\n" for number in range(30)))
@@ -52,9 +54,9 @@ def test_ctrl_c_exits_with_130_and_same_command_resumes(tmp_path):
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as run:
         assert run.stdout.readline().startswith("30 cases in ")
         assert run.stdout.readline().startswith("1 of 30")
-        os.killpg(run.pid, signal.SIGINT)  # like a terminal, also to the workers
+        os.killpg(run.pid, getattr(signal, name))  # like a terminal, also to the workers
         _, message = run.communicate(timeout=600)
-    assert run.returncode == 130
+    assert run.returncode == code
     assert message == "error: Interrupted. Finished cases are kept. Run the same command to continue.\n"
     done = pq.read_table(tmp_path / "out" / "results.parquet").num_rows
     assert 1 <= done <= 10
