@@ -1,6 +1,8 @@
 """Entry point of `brats-mm`: parse options, run the command, turn errors into messages and exit codes."""
 
+import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -14,6 +16,9 @@ from brats_mm.errors import BratsMMError, InputError
 
 _COMPUTING = frozenset({"segment", "cohort", "demo", "evaluate", "experiment", "serve"})
 """Commands that load the model."""
+
+_EMPTY_OPTION = re.compile(r"--[a-z0-9-]+=\s*")
+"""An option without its value. An empty path would mean the current folder."""
 
 _OWN_SIGNALS = frozenset({"serve"})
 """Commands that handle signals themselves."""
@@ -31,9 +36,17 @@ def entry() -> None:
     sys.exit(code)
 
 
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if any(not argument.strip() or _EMPTY_OPTION.fullmatch(argument) for argument in arguments):
+        parser.error("an argument is empty. Check that the variables in the command line are set.")
+    return options
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Known errors do not print a traceback."""
-    options = make_parser().parse_args(arguments)
+    options = _parse(sys.argv[1:] if arguments is None else list(arguments))
     console = Console(quiet=getattr(options, "quiet", False), as_json=options.json)
     if getattr(options, "verbose", False):
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")

@@ -124,6 +124,8 @@ def explanation(error: BaseException) -> tuple[str, int] | None:
             "(--window 96)."
         )
         return message, EXIT_FAULT
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop from"):  # pathlib before Python 3.13
+        return f"{error}. Check the path: its links refer to each other.", EXIT_INPUT
     if not isinstance(error, OSError):
         return None
     subject = f"{error.filename}" if error.filename else "A file"

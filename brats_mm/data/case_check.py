@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -199,7 +200,7 @@ def _item_faults(item: Item, brains: list[Volume]) -> Iterator[str]:
 
 
 def _shared_files(item: Item) -> Iterator[str]:
-    files = {modality: Path(path).resolve() for modality, path in item["image"].items()}
+    files = {modality: Path(os.path.realpath(path)) for modality, path in item["image"].items()}
     for path, count in Counter(files.values()).items():
         if count > 1:
             names = " and ".join(modality for modality, file in files.items() if file == path)

@@ -1,5 +1,6 @@
 """Find the sequences of a case by file name in a folder, or use the files given by the user."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -193,7 +194,8 @@ def explicit_case(paths: Mapping[Modality, Path], name: str | None = None) -> Ca
         raise CaseError(f"No sequence was given. Provide at least one file: {_BY_OPTION}.")
     modality_of_file: dict[Path, Modality] = {}
     for modality in ordered(paths):
-        twin = modality_of_file.setdefault(paths[modality].resolve(), modality)
+        # Unlike Path.resolve, realpath accepts loops of links. The reader reports them.
+        twin = modality_of_file.setdefault(Path(os.path.realpath(paths[modality])), modality)
         if twin is not modality:
             raise CaseError(
                 f"{paths[modality].name} was given as {twin.label} and as {modality.label}. Provide a separate file "

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from brats_mm.cli.command import EXIT_OK, Commands, add_command
+from brats_mm.cli.command import EXIT_FAULT, EXIT_OK, Commands, add_command
 from brats_mm.cli.options.common import add_json_option
 from brats_mm.cli.output import Console
 
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     for name, values in installation["labels"].items():
         console.result(f"labels {name}: {_one_line(values)}")
     console.document(installation)
-    return EXIT_OK
+    return EXIT_FAULT if "error" in installation["model"] else EXIT_OK
 
 
 def _one_line(values: dict[str, Any]) -> str:

@@ -196,6 +196,39 @@ def test_info_prints_json_on_request(capsys):
     assert document["labels"]["brats2021"]["et"] == 4
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("segment", "case", "-o", ""),
+        ("segment", "", "-o", "out"),
+        ("segment", "case", "--output="),
+        ("segment", "--t1=", "-o", "out"),
+        ("cohort", "", "-o", "out"),
+        ("bundle", "create", "", "-o", "out"),
+        ("compare", "a", " "),
+    ],
+)
+def test_empty_arguments_are_rejected(capsys, tmp_path, monkeypatch, arguments):
+    """A shell passes an unset variable as an empty argument. Results must not land in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "an argument is empty" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_cohort_without_input_is_rejected(capsys, tmp_path):
+    code, _, err = run(capsys, "cohort", "-o", tmp_path / "out")
+    assert (code, err.startswith("error: Expected one manifest.")) == (2, True)
+
+
+def test_info_about_a_missing_bundle_fails(capsys, tmp_path):
+    code, out, _ = run(capsys, "info", "--bundle", tmp_path / "none")
+    assert code == 1
+    assert "There is no bundle folder" in out
+
+
 def test_demo_rejects_dropping_all_sequences(capsys, tmp_path):
     code, _, err = run(capsys, "demo", "-o", tmp_path, "--drop", "t1", "t1ce", "t2", "flair")
     assert code == 2

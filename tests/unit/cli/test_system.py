@@ -130,6 +130,14 @@ def test_refused_paths_and_full_disks_have_messages(number, code):
     assert sentence.startswith(f"/a/b could not be accessed: {os.strerror(number)}.")
 
 
+def test_loop_of_links_has_a_message():
+    """`Path.resolve` raises this before Python 3.13."""
+    assert explanation(RuntimeError("Symlink loop from '/a'")) == (
+        "Symlink loop from '/a'. Check the path: its links refer to each other.",
+        2,
+    )
+
+
 def test_internal_errors_have_no_explanation():
     assert explanation(ValueError("wrong")) is None
     assert explanation(KeyError("a")) is None

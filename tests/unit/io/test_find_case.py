@@ -6,8 +6,8 @@ import os
 import pytest
 
 from brats_mm.domain.modality import Modality
-from brats_mm.errors import CaseError
-from brats_mm.io.case import explicit_case, find_case
+from brats_mm.errors import CaseError, VolumeError
+from brats_mm.io.case import explicit_case, find_case, read_case
 from brats_mm.io.dicom.header import is_dicom
 from brats_mm.io.unfetched import is_unfetched
 from brats_mm.io.zip import is_zip
@@ -209,6 +209,12 @@ def test_rejects_path_that_is_no_folder(tmp_path, name, match):
         (("t1.nii.gz", "flair.nii.gz"), "visit"),
         (("t1.nii.gz",), "visit"),
         (("scan.nii.gz",), "scan"),
+        (("Müller_t1.nii.gz", "Müller_flair.nii.gz"), "Müller"),
+        (("Müller_t1.nii.gz", "Müller_flair.nii.gz"), "Müller"),
+        (("Großmann-T1.nii.gz", "Großmann-FLAIR.nii.gz"), "Großmann"),
+        (("İpek_t1.nii.gz",), "İpek"),
+        (("患者_1_T1.nii.gz", "患者_1_FLAIR.nii.gz"), "患者_1"),
+        (("T1造影.nii.gz",), "visit"),
     ],
 )
 def test_case_name_of_files_given_by_option(tmp_path, names, expected):
@@ -218,6 +224,14 @@ def test_case_name_of_files_given_by_option(tmp_path, names, expected):
     assert explicit_case(paths).name == expected
     assert explicit_case(paths, "mine").name == "mine"
     assert explicit_case(paths).paths == {modality: str(path) for modality, path in paths.items()}
+
+
+def test_loop_of_links_is_left_to_the_reader(tmp_path):
+    """`Path.resolve` fails with a RuntimeError before Python 3.13."""
+    (tmp_path / "t1.nii.gz").symlink_to(tmp_path / "t1.nii.gz")
+    case = explicit_case({T1: tmp_path / "t1.nii.gz"})
+    with pytest.raises(VolumeError, match=r"t1\.nii\.gz"):
+        read_case(case)
 
 
 def test_rejects_same_file_for_two_sequences(tmp_path):
