@@ -98,16 +98,29 @@ def check_cases(
         )
     _warn_of_shared_patients(listed)
     _warn_of_exchanged_fronts([finding.name for finding in findings if finding.is_backwards])
-    logger.info("All %d cases of %s passed the check.", len(listed), datalist)
+    lacking = [item["name"] for item in items if not all(item["image"].get(modality) for modality in needs)]
+    logger.info(
+        "All %d cases of %s%s passed the check.%s",
+        len(listed) - len(lacking),
+        datalist,
+        f" with {' and '.join(needs)}" if needs else "",
+        f" Cases without it: {_first(lacking)}." if lacking else "",
+    )
     return len(listed)
 
 
 def _item_or_fault(entry: Any, root: Path) -> Item | str:
-    name = entry if isinstance(entry, str) else entry.get("name", "a case")
+    name = entry if isinstance(entry, str) else _name_of(entry)
     try:
         return dict(resolve_item(entry, root))
     except (InputError, KeyError, ValueError) as error:
         return f"{name}: {error}"
+
+
+def _name_of(entry: Any) -> str:
+    """Return the name of an entry, else its label map, for messages."""
+    fields = entry if isinstance(entry, dict) else {}
+    return str(fields.get("name") or fields.get("label") or "an unnamed case")
 
 
 def _findings(checked: Checked, needs: Sequence[str]) -> Findings:
@@ -150,8 +163,12 @@ def _warn_of_exchanged_fronts(names: Sequence[str]) -> None:
             "Cases with front and back apparently exchanged: %d (%s). Check them in a viewer, and correct the "
             "header of their images and label map, or remove them from the list.",
             len(names),
-            ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else ""),
+            _first(names),
         )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
 
 
 def _listed_twice(listed: Sequence[Checked]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from brats_mm.data.checked_nifti import ITK_SUFFIXES
 from brats_mm.data.decathlon import with_volumes
+from brats_mm.data.image_list import assign_images, image_stem
 from brats_mm.data.json_file import read_json
 from brats_mm.data.label_maps import with_schemes
 from brats_mm.domain.modality import MODALITIES, Modality
@@ -41,7 +42,7 @@ def find_item(folder: Path) -> Item | None:
     """
     files = sorted(folder.iterdir())
     paths = [path for path in files if path.name.endswith(SUFFIXES)] or [path for path in files if _is_itk(path.name)]
-    readings = read_image_names([ImageName(_stem(path.name)) for path in paths], folder.name)
+    readings = read_image_names([ImageName(image_stem(path.name)) for path in paths], folder.name)
     images: dict[str, str] = {}
     for path, reading in zip(paths, readings, strict=True):
         if reading.modality is None:
@@ -66,10 +67,6 @@ def find_item(folder: Path) -> Item | None:
 def _is_itk(name: str) -> bool:
     """Return whether a file is an image in a format of ITK. A .seg.nrrd of 3D Slicer is not one label map."""
     return name.lower().endswith(ITK_SUFFIXES) and not name.lower().endswith(".seg.nrrd")
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0] if _is_itk(name) else name.split(".nii", maxsplit=1)[0]
 
 
 def find_items(dataset_dir: Path | str) -> list[Item]:
@@ -136,8 +133,8 @@ def training_items(
     Args:
         dataset_dir: folder that the list's paths and case names are relative to.
         datalist: JSON file with the sections `training` and `validation`. Entries are items (see `Item`) or names of
-            case folders. `image` can also be a list of four paths in channel order, with null for a missing sequence,
-            or one four-dimensional file as in the Decathlon.
+            case folders. `image` can also be a list of paths (see `image_list.assign_images`), or one
+            four-dimensional file as in the Decathlon.
         section: `training` or `validation`.
         needs: modalities that a case must have. Other cases are skipped and logged.
         label_scheme: scheme of all label maps. None takes the scheme in the list, or else detects it from the names and
@@ -222,6 +219,8 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
         if content.get(name):
             yield from (with_volumes(entry, content, path) for entry in content[name])
             return
+    if any(name in content for name in SECTIONS.get(section, (section,))):
+        raise CaseError(f"The section {section} of {path} has no cases. Add cases, or choose another section.")
     raise CaseError(f"The list {path} has no section {section}. It has {', '.join(content) or 'no sections'}.")
 
 
@@ -240,8 +239,13 @@ def resolve_item(entry: str | Mapping[str, Any], root: Path) -> Item:
         if item is None:
             raise CaseError(f"The list names the case {entry}, which does not exist in {root}. Check --dataset_dir.")
         return item
-    image = entry["image"]
-    paths = image if isinstance(image, Mapping) else dict(zip([m.value for m in MODALITIES], image, strict=True))
+    image = entry.get("image") if isinstance(entry, Mapping) else None
+    if not isinstance(image, Mapping | list):
+        raise CaseError(
+            f"A case in the list has no images: {entry!r}. Name their files, such as "
+            '"image": {"t1ce": "case_1/t1ce.nii.gz"}.'
+        )
+    paths = image if isinstance(image, Mapping) else assign_images(image)
     unknown = [name for name in paths if name not in {modality.value for modality in Modality}]
     if unknown:
         raise CaseError(

@@ -25,7 +25,7 @@ def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, 
         seed: seed of the choice.
 
     Raises:
-        OptionError: a fraction is not from 0 to 1.
+        OptionError: a fraction is not from 0 to 1, or above 0 but too small for a single case.
     """
     for modality, share in shares.items():
         if not 0 <= share <= 1:
@@ -35,8 +35,14 @@ def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, 
     keeping = [set(item["image"]) for item in items]
     for modality, share in shares.items():
         having = [number for number, item in enumerate(items) if modality.value in item["image"]]
+        kept_cases = round(share * len(having))
+        if having and share > 0 and kept_cases == 0:
+            raise OptionError(
+                f"{modality.value}={share:g} keeps {modality.label} in none of the {len(having)} training cases that "
+                "have it. Use a larger fraction, or 0 to remove it from all."
+            )
         order = np.random.default_rng((seed, modality.channel)).permutation(having)
-        for number in order[round(share * len(having)) :]:
+        for number in order[kept_cases:]:
             keeping[number].discard(modality.value)
     rng = np.random.default_rng((seed, len(MODALITIES)))
     for kept, item in zip(keeping, items, strict=True):

@@ -166,7 +166,7 @@ def _load_weights(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
         reason = first_line(error)
         raise BundleError(
             f"{checkpoint} does not fit the template's network ({reason}). Provide the model.pt of the training, "
-            "and set --bundle to the bundle of its configs."
+            "and name the configs of the training with --config or --bundle."
         ) from error
     return weights
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,19 @@ class Division:
 
 @dataclass(frozen=True)
 class WrittenList:
-    """A written list, the number of cases in each section, and the label schemes of its cases."""
+    """A written list of cases.
+
+    Attributes:
+        path: JSON file.
+        counts: number of cases by section.
+        schemes: label schemes of the cases.
+        training_sequences: number of training cases by sequence.
+    """
 
     path: Path
     counts: dict[str, int]
     schemes: tuple[str, ...] = ()
+    training_sequences: dict[str, int] = field(default_factory=dict)
 
 
 def write_datalists(
@@ -100,7 +108,9 @@ def _write(path: Path, content: dict[str, Any], schemes: tuple[str, ...] = ()) -
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     counts = {section: len(content[section]) for section in SECTIONS if section in content}
-    return WrittenList(path, counts, schemes)
+    images = [item["image"] for item in content["training"] if isinstance(item, dict)]
+    sequences = {modality.value: sum(modality.value in image for image in images) for modality in Modality}
+    return WrittenList(path, counts, schemes, sequences)
 
 
 def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:

@@ -48,10 +48,10 @@ def _training_lines(document: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, training in document["trainings"].items():
         side = " x ".join(str(side) for side in training["window"])
+        amount = f"{_count(training['epochs'], 'epoch')} of {_count(training['steps_per_epoch'], 'step')}"
         lines += [
-            f"{name[0].upper()}{name[1:]}: about {_hours(training['hours'])} for {training['epochs']} epochs of "
-            f"{training['steps_per_epoch']} steps.",
-            f"  one step, {training['batch_size']} windows of {side}: {training['step_s']:.2f} s, and "
+            f"{name[0].upper()}{name[1:]}: about {_hours(training['hours'])} for {amount}.",
+            f"  one step, {_count(training['batch_size'], 'window')} of {side}: {training['step_s']:.2f} s, and "
             f"{training['draw_s']:.2f} s to draw the windows. Peak memory {_gb(training['peak_bytes'])}.",
             f"  validation: {training['validation_s']:.2f} s per case. "
             f"Peak memory {_gb(training['validation_peak_bytes'])}.",
@@ -75,4 +75,8 @@ def _gb(size: int | None) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{60 * hours:.0f} minutes" if hours < 1 else f"{hours:.1f} hours"
+    return _count(max(1, round(60 * hours)), "minute") if hours < 1 else f"{hours:.1f} hours"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

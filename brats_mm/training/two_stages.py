@@ -106,7 +106,7 @@ def check_plan(bundle: Bundle, plan: Plan) -> None:
     """
     runs = [name for name, _, _ in trainings(bundle, plan)]
     configs = bundle.root / "configs"
-    files = [_config_file(name, configs) for name in plan.configs]
+    files = [find_config(name, configs) for name in plan.configs]
     check_overrides(plan.settings, configs, files, gated="mixture" in runs)
 
 
@@ -123,7 +123,7 @@ def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict
     if plan.stage not in STAGES:
         raise OptionError(f"Unknown stage {plan.stage!r}. Choose one of {', '.join(STAGES)}.")
     configs = bundle.root / "configs"
-    over = [_config_file(name, configs) for name in plan.configs]
+    over = [find_config(name, configs) for name in plan.configs]
     folders = {"dataset_dir": str(plan.dataset_dir), "output_dir": str(plan.output_dir)}
     settings = {**folders, **plan.settings}
     if plan.stage in ("all", "experts"):
@@ -152,7 +152,12 @@ def parse_modalities(modality: str | Sequence[str]) -> tuple[Modality, ...]:
     return tuple(modality_of_name[name] for name in names)
 
 
-def _config_file(name: str, configs: Path) -> Path:
+def find_config(name: str, configs: Path) -> Path:
+    """Return a config file by its path, or by its name in a bundle's `configs` folder.
+
+    Raises:
+        OptionError: neither exists.
+    """
     candidates = (Path(name), configs / f"{name}.json", configs / "methods" / f"{name}.json")
     existing = next((candidate for candidate in candidates if candidate.is_file()), None)
     if existing is None:

@@ -104,4 +104,4 @@ def test_estimate_measures_stages_and_data_and_writes_nothing(
     assert main([*arguments, "--stage", "mixture", *settings]) == 0
     message = capsys.readouterr().out
     assert "Data: 2 cases for training, 1 for validation." in message
-    assert "for 200 epochs of 1 steps." in message
+    assert "for 200 epochs of 1 step." in message

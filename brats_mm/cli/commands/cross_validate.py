@@ -6,10 +6,10 @@ from pathlib import Path
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options, selected_bundle
 from brats_mm.cli.options.training import (
+    SettingsPrinter,
     add_training_options,
     parse_settings,
     show_log,
-    show_settings,
     training_output,
 )
 from brats_mm.cli.output import Console
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             result = cross_validate(
                 bundle,
                 plan,
-                on_stage=lambda name, resolved, changed: show_settings(console, name, resolved, changed),
+                on_stage=SettingsPrinter(console),
                 on_step=console.say,
             )
         except KeyboardInterrupt as interrupt:

@@ -68,12 +68,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.datalists import Division, write_datalists
 
     division = Division(tuple(options.validation), options.folds or 0, tuple(options.split), options.seed)
+    kept_shares = parse_shares(options.keep)
     datalists = write_datalists(
         options.dataset,
         options.output,
         division,
         label_scheme=options.labels,
-        kept_shares=parse_shares(options.keep),
+        kept_shares=kept_shares,
         overwrite=options.overwrite,
     )
     for scheme in datalists[0].schemes:
@@ -81,5 +82,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     for datalist in datalists:
         counts = ", ".join(f"{count} for {section}" for section, count in datalist.counts.items())
         console.say(f"{datalist.path}: {counts}.")
+        for modality in kept_shares:
+            kept = datalist.training_sequences[modality.value]
+            console.say(f"  {modality.label} in {kept} of {datalist.counts['training']} training cases.")
     console.document([{**asdict(datalist), "path": str(datalist.path)} for datalist in datalists])
     return 0

@@ -7,10 +7,10 @@ from typing import Any
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options, selected_bundle
 from brats_mm.cli.options.training import (
+    SettingsPrinter,
     add_training_options,
     parse_settings,
     show_log,
-    show_settings,
     training_output,
 )
 from brats_mm.cli.output import Console
@@ -74,12 +74,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         listed = options.datalist or options.dataset / "datalist.json"
         settings["datalist"] = str(write_fold_list(listed, options.output / "datalist.json", options.fold))
     plan = Plan(options.dataset, options.output, options.stage, modalities, configs, settings)
-    trainings: dict[str, Any] = {}
-
-    def show(name: str, resolved: Any, changed: Any) -> None:
-        trainings[name] = dict(resolved)
-        show_settings(console, name, resolved, changed)
-
+    show = SettingsPrinter(console)
     show_log(options)
     estimated: dict[str, Any] = {}
     with training_output(options):
@@ -101,5 +96,5 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.say(estimate_text(estimated))
     elif not options.dry_run:
         console.say(f"The checkpoints are in {options.output}.")
-    console.document(estimated or trainings)
+    console.document(estimated or show.trainings)
     return 0

@@ -5,11 +5,14 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brats_mm.cli.options.common import add_bundle_options
 from brats_mm.cli.output import Console
 from brats_mm.errors import BratsMMError, OptionError
+
+if TYPE_CHECKING:
+    from logging import LogRecord
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -43,18 +46,59 @@ def parse_settings(options: argparse.Namespace) -> dict[str, Any]:
     return dict(_setting(text) for text in options.settings)
 
 
-def show_settings(console: Console, name: str, resolved: Mapping[str, Any], changed: Mapping[str, Any]) -> None:
-    """Print the settings of a training run.
+class SettingsPrinter:
+    """Print the settings of each training run. Runs of the same stage after the first print only the differences.
 
     Args:
         console: console to print to.
-        name: name of the training run.
-        resolved: settings by name.
-        changed: names of settings that differ from the bundle's `train.json`.
+
+    Attributes:
+        trainings: settings of the training runs so far, by name.
     """
-    console.say(f"Settings of the {name} (* differs from the bundle's train.json):")
-    for key, value in resolved.items():
-        console.say(f"  {'*' if key in changed else ' '} {key} = {json.dumps(value)}")
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.trainings: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, name: str, resolved: Mapping[str, Any], changed: Mapping[str, Any]) -> None:
+        """Print the settings of a training run.
+
+        Args:
+            name: name of the training run.
+            resolved: settings by name.
+            changed: names of settings that differ from the bundle's `train.json`.
+        """
+        stage = resolved.get("stage")
+        former = next((other for other, settings in self.trainings.items() if settings.get("stage") == stage), None)
+        self.trainings[name] = dict(resolved)
+        if former is None:
+            self.console.say(f"Settings of the {name} (* differs from the bundle's train.json):")
+            shown = dict(resolved)
+        else:
+            self.console.say(f"Settings of the {name} that differ from those of the {former}:")
+            shown = {
+                key: value for key, value in resolved.items() if self.trainings[former].get(key, not value) != value
+            }
+        for key, value in shown.items():
+            self.console.say(f"  {'*' if key in changed else ' '} {key} = {json.dumps(value)}")
+
+
+class _MonaiFilter:
+    """Filter of MONAI's loggers: no tracebacks unless debugging, only warnings if quiet, no note of a logging file."""
+
+    def __init__(self) -> None:
+        self.debug = self.quiet = False
+
+    def __call__(self, record: "LogRecord") -> bool:
+        """Return whether to show a record."""
+        if self.debug:
+            return True
+        is_noise = record.exc_info is not None or "Logging file is set to" in record.getMessage()
+        return not is_noise and not (self.quiet and record.levelname == "INFO")
+
+
+_MONAI_FILTER = _MonaiFilter()
+_MONAI_LOGGERS = ("monai.bundle.workflows", "monai.handlers.StatsHandler")
 
 
 def show_log(options: argparse.Namespace) -> None:
@@ -62,6 +106,9 @@ def show_log(options: argparse.Namespace) -> None:
     import logging
 
     logging.getLogger("ignite").setLevel(logging.NOTSET if options.debug else logging.CRITICAL)  # it logs tracebacks
+    _MONAI_FILTER.debug, _MONAI_FILTER.quiet = options.debug, options.quiet
+    for name in _MONAI_LOGGERS:
+        logging.getLogger(name).addFilter(_MONAI_FILTER)
     if options.quiet:
         return
     library = logging.getLogger("brats_mm")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from brats_mm.cli.main import main
+from brats_mm.cli.options.training import SettingsPrinter
+from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 from brats_mm.io.bundle import default_bundle
 from brats_mm.training.settings import check_overrides
@@ -91,3 +93,23 @@ def test_config_that_is_no_json_object_is_named(tmp_path: Path) -> None:
     further.write_text("[1]")
     with pytest.raises(OptionError, match=r"mine\.json is not a JSON object"):
         check_overrides({}, default_bundle() / "configs", [further], gated=True)
+
+
+def test_later_runs_of_a_stage_print_only_differences(capsys: pytest.CaptureFixture[str]) -> None:
+    show = SettingsPrinter(Console())
+    show("expert of T1", {"stage": "expert", "epochs": 500, "modality": "t1"}, {"modality": "t1"})
+    show("expert of T2", {"stage": "expert", "epochs": 500, "modality": "t2"}, {"modality": "t2"})
+    show("mixture", {"stage": "mixture", "epochs": 300}, {})
+
+    assert capsys.readouterr().out.splitlines() == [
+        "Settings of the expert of T1 (* differs from the bundle's train.json):",
+        '    stage = "expert"',
+        "    epochs = 500",
+        '  * modality = "t1"',
+        "Settings of the expert of T2 that differ from those of the expert of T1:",
+        '  * modality = "t2"',
+        "Settings of the mixture (* differs from the bundle's train.json):",
+        '    stage = "mixture"',
+        "    epochs = 300",
+    ]
+    assert show.trainings["expert of T2"]["epochs"] == 500

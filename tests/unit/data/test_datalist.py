@@ -116,6 +116,14 @@ def test_cases_without_needed_sequence_are_skipped(root: Path) -> None:
         ({"training": ["unlabelled"]}, "training", CaseError, "have no label map: unlabelled"),
         ({"training": ["Brats18_2"]}, "validation", CaseError, "has no section validation. It has training"),
         ({"training": ["Brats18_2"]}, "tests", OptionError, "'tests'. Choose one of training, validation, testing"),
+        (
+            {"training": ["Brats18_2"], "validation": []},
+            "validation",
+            CaseError,
+            "section validation of .* has no cases",
+        ),
+        ({"training": [{"label": "y"}]}, "training", CaseError, r"has no images: \{'label': 'y'\}\. Name their files"),
+        ({"training": [7]}, "training", CaseError, "has no images: 7"),
         ({"training": [{"image": {"pd": "x"}, "label": "y"}]}, "training", CaseError, "sequences named pd"),
     ],
 )

@@ -61,3 +61,8 @@ def test_shares_are_parsed_from_text():
         parse_shares(["t2"])
     with pytest.raises(OptionError, match="Unknown sequence 'swi'"):
         parse_shares(["swi=0.5"])
+
+
+def test_rejects_share_that_keeps_no_case():
+    with pytest.raises(OptionError, match=r"t1ce=0\.02 keeps T1ce in none of the 20 training cases that have it"):
+        with_gaps(ITEMS, {Modality.T1CE: 0.02})

@@ -37,10 +37,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--config",
         nargs="*",
-        type=Path,
         default=[],
-        metavar="FILE",
-        help="configs that the training used on top of train.json, such as configs/methods/mmp.json",
+        metavar="NAME",
+        help="configs that the training used on top of train.json: names such as mmp, or files",
     )
     parser.add_argument("--bundle-version", default="0.1.0", metavar="VERSION", help="version of the new bundle")
     parser.add_argument("--calibrate", type=Path, metavar="DATALIST", help="labelled cases to calibrate on")
@@ -68,6 +67,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm bundle create` and return its exit code."""
     from brats_mm.io.labelled_cases import labelled_cases
+    from brats_mm.training.two_stages import find_config
 
     datalist = options.calibrate
     if datalist is None and (options.per_subset or options.calibrate_confidence):
@@ -75,6 +75,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             "--per-subset and --calibrate-confidence need labelled cases. Provide their list with --calibrate."
         )
     template = selected_bundle(options)
+    configs = [find_config(name, template.root / "configs") for name in options.config]
     cases = labelled_cases(datalist, dataset_dir=options.dataset_dir, section=options.section) if datalist else ()
     from brats_mm.packaging.create import create_bundle
     from brats_mm.trust.calibration import calibrate_confidence, calibrate_subsets
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         options.output,
         template,
         version=options.bundle_version,
-        configs=options.config,
+        configs=configs,
         calibrate_on=cases,
         fit=calibrate_confidence if options.calibrate_confidence else fit,
         on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
