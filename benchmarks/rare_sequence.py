@@ -17,6 +17,8 @@ from pathlib import Path
 
 import machine
 
+from brats_mm.domain.sequence_names import modality_named
+
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of SimMLM's supplement."""
 
@@ -70,14 +72,21 @@ def collect(tables: Mapping[float, Path]) -> Dice:
         values: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                values[row["region"], row["method"]].append(float(row["dice"]))
+                if row["dice"]:  # empty if no case has the subset
+                    values[row["region"], row["method"]].append(float(row["dice"]))
         for (region, method), dice in values.items():
             result[region][method][share] = sum(dice) / len(dice)
     return result
 
 
 def plot(dice: Dice, sequence: str, path: Path) -> None:
-    """Draw a panel per region with a line per method."""
+    """Draw a panel per region with a line per method.
+
+    Args:
+        dice: result of `collect`.
+        sequence: the rare sequence.
+        path: file of the picture.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -94,7 +103,7 @@ def plot(dice: Dice, sequence: str, path: Path) -> None:
                 label=method,
             )
         axes.set_title(region.upper())
-        axes.set_xlabel(f"training cases with {sequence}, %")
+        axes.set_xlabel(f"training cases with {modality_named(sequence).label}, %")
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel("mean Dice over 15 subsets, %")
     panels[0][-1].legend()

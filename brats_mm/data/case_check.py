@@ -89,7 +89,7 @@ def check_cases(
     with ThreadPoolExecutor(THREADS) as pool:
         findings = list(pool.map(partial(_findings, needs=tuple(needs)), listed))
     faults = [finding.fault for finding in findings if finding.fault]
-    faults += _listed_twice(listed)
+    faults += [*_listed_twice(listed), *_shared_between_cases(items)]
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise CaseError(
@@ -179,6 +179,17 @@ def _listed_twice(listed: Sequence[Checked]) -> Iterator[str]:
     for name, sections in sections_by_name.items():
         if len(sections) > 1:
             yield f"{name}: the list names it {len(sections)} times ({', '.join(sections)})"
+
+
+def _shared_between_cases(items: Sequence[Item]) -> Iterator[str]:
+    """Yield the cases that list a file of another case, which would be in training and validation unnoticed."""
+    owners: dict[Path, str] = {}
+    for item in items:
+        for path in map(Path.resolve, map(Path, _files_of(item))):
+            owner = owners.setdefault(path, item["name"])
+            if owner != item["name"]:
+                yield f"{item['name']}: {path.name} is also listed for {owner}"
+                break
 
 
 def _warn_of_shared_patients(listed: Sequence[Checked]) -> None:

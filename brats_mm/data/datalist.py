@@ -224,7 +224,7 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
     raise CaseError(f"The list {path} has no section {section}. It has {', '.join(content) or 'no sections'}.")
 
 
-def resolve_item(entry: str | Mapping[str, Any], root: Path) -> Item:
+def resolve_item(entry: Any, root: Path) -> Item:
     """Return an item with absolute paths from the name of a case or an entry of a list.
 
     Args:

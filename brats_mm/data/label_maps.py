@@ -13,7 +13,7 @@ from brats_mm.data.checked_nifti import load_checked
 from brats_mm.data.file_stamp import FileStamp, file_stamp
 from brats_mm.domain.label_map import integer_labels
 from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, Values, decide_schemes
-from brats_mm.errors import OptionError, VolumeError
+from brats_mm.errors import CaseError, OptionError, VolumeError
 
 THREADS = 4
 """Number of label maps to read in parallel, because most time is spent on disk access and decompression."""
@@ -55,11 +55,12 @@ def with_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) 
             skipped here and reported by the checks of training and evaluation.
 
     Raises:
-        CaseError: names and values match more than one scheme.
+        CaseError: names and values match more than one scheme, or items state another scheme than `scheme`.
         OptionError: the scheme is unknown.
     """
     copies = [dict(item) for item in items]
     if scheme is not None:
+        _raise_if_contradicted(copies, named_scheme(scheme))
         return [{**item, "label_scheme": named_scheme(scheme).value} if item.get("label") else item for item in copies]
     open_items = [item for item in copies if item.get("label") and not item.get("label_scheme")]
     if open_items:
@@ -73,6 +74,16 @@ def with_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) 
             if item["name"] in decided:
                 item["label_scheme"] = decided[item["name"]].value
     return copies
+
+
+def _raise_if_contradicted(items: Iterable[Mapping[str, Any]], scheme: LabelScheme) -> None:
+    for item in items:
+        stated = item.get("label_scheme") if item.get("label") else None
+        if stated and stated != scheme.value:
+            raise CaseError(
+                f"The case {item['name']} states the label scheme {stated}, but {scheme.value} was given for all. "
+                "Correct the list, or omit the option."
+            )
 
 
 def named_scheme(name: str) -> LabelScheme:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Num, Shaped
 from monai.data import MetaTensor
-from monai.transforms import EnsureChannelFirst, MapTransform, Transform
+from monai.transforms import CropForegroundd, EnsureChannelFirst, MapTransform, Transform
 from torch import Tensor
 
 from brats_mm.data.checked_nifti import CheckedNibabelReader
@@ -237,6 +237,18 @@ def region_masks(
         )
     masks = regions_from_labels(values, decided)
     return torch.from_numpy(np.stack([masks[region] for region in REGIONS]).astype(np.uint8))
+
+
+class CropToSignald(CropForegroundd):  # type: ignore[misc]
+    """Crop to the box of the voxels with signal in any sequence of `source_key`.
+
+    Args:
+        keys: entries to crop.
+        source_key: entry whose signal counts.
+    """
+
+    def __init__(self, keys: Sequence[str], source_key: str = "image") -> None:
+        super().__init__(keys, source_key=source_key, select_fn=has_signal, allow_smaller=True)
 
 
 def has_signal(image: Float[Tensor, "m h w d"]) -> Bool[Tensor, "m h w d"]:

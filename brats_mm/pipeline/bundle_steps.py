@@ -25,6 +25,7 @@ from brats_mm.pipeline.check import check_no_overwrite
 from brats_mm.pipeline.network import identity_of
 from brats_mm.pipeline.request import OutputOptions, SegmentRequest
 from brats_mm.pipeline.segment import Extras, write
+from brats_mm.training.record import check_evaluated_spacing
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,11 @@ def identity_of_weights(
         weights: path of the loaded weights.
         network: the loaded network.
         spacing_mm: voxel size of the model.
+
+    Raises:
+        TrainingError: the weights were trained with another voxel size.
     """
+    check_evaluated_spacing(weights, spacing_mm)
     bundle, digest = Bundle(Path(bundle_root)), sha256_of(Path(weights))
     recorded = bundle.recorded_hash()
     if recorded in (None, digest):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from brats_mm.errors import OptionError
 
-_MEANINGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+TRUE = ("true", "yes", "on", "1")
+FALSE = ("false", "no", "off", "0")
 
 
 def parse_bool(value: bool | int | str) -> bool:  # noqa: FBT001 (the value to parse)
@@ -14,9 +15,9 @@ def parse_bool(value: bool | int | str) -> bool:  # noqa: FBT001 (the value to p
         OptionError: the value is neither true nor false.
     """
     text = str(value).strip().lower()
-    if text not in _MEANINGS:
+    if text not in (*TRUE, *FALSE):
         raise OptionError(f"Expected true or false, got {value!r}.")
-    return _MEANINGS[text]
+    return text in TRUE
 
 
 def parse_path(path: Path | str | None) -> Path | None:

@@ -6,6 +6,7 @@ from io import TextIOBase
 from typing import Any
 
 from ignite.engine import Events
+from monai.handlers import StatsHandler, from_engine
 from tqdm import tqdm
 
 from brats_mm.training.iteration import images_in
@@ -24,6 +25,19 @@ def bar_shown(setting: bool | str = "auto", *, stream: TextIOBase | None = None)
     if str(setting).lower() == "auto":
         return (stream or sys.stderr).isatty()
     return parse_bool(setting)
+
+
+class StepLog(StatsHandler):  # type: ignore[misc]
+    """Handler that logs the loss of each step, unless a bar shows it, and the metrics of each epoch.
+
+    Args:
+        bar: whether a bar shows the loss.
+    """
+
+    def __init__(self, *, bar: bool) -> None:
+        super().__init__(
+            iteration_log=not bar, tag_name="train_loss", output_transform=from_engine(["loss"], first=True)
+        )
 
 
 class EpochBar:

@@ -39,6 +39,9 @@ FIXED = (
 )
 """Settings that must not change when a training run is resumed."""
 
+NESTED = ("optimizer", "loss", "steps")
+"""Entries whose content must not change when a training run is resumed."""
+
 NO_SETTINGS = frozenset({"imports", "bundle_root", "initialize", "run", "finalize", "train", "validate", "_desc_"})
 """Entries of a config that MONAI's workflow uses internally."""
 
@@ -88,11 +91,34 @@ class TrainingRecord:
         if former is None:
             return
         differences = describe_differences(former["settings"], self.document["settings"], FIXED)
+        parts, former_parts = (_nested(document.get("config") or {}) for document in (self.document, former))
+        names = sorted({*parts, *former_parts} - {"loss::_target_"}) if former_parts else []
+        unset = dict.fromkeys(names, "unset")
+        differences += describe_differences(unset | former_parts, unset | parts, names)
         if differences:
             raise TrainingError(
                 f"{checkpoint} was trained with other settings: {'; '.join(differences)}. Resume with the earlier "
                 "settings, or train into another --output_dir."
             )
+
+
+def _nested(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values inside the entries `NESTED` of a config by their ids, such as `steps::divisible::k`.
+
+    References are unresolved, so settings that may change, such as the learning rate, do not count.
+    """
+    values: dict[str, Any] = {}
+
+    def collect(name: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key, child in value.items():
+                collect(f"{name}::{key}", child)
+        else:
+            values[name] = value
+
+    for name in NESTED:
+        collect(name, config.get(name, {}))
+    return values
 
 
 def record_path(checkpoint: Path) -> Path:
@@ -137,6 +163,26 @@ def check_same_spacing(checkpoint: Path, spacing_mm: float | int | None) -> None
         raise TrainingError(
             f"{checkpoint} was trained with voxels of {former} mm, but this run uses {spacing_mm} mm. Set "
             f"--spacing_mm {former}, or allow the change with --allow_other_spacing true."
+        )
+
+
+def check_evaluated_spacing(weights: Path | str, spacing_mm: float | int) -> None:
+    """Compare the voxel size of weights to evaluate with that of the config, if the weights have a training record.
+
+    Args:
+        weights: the weights. Weights without a record next to them are accepted.
+        spacing_mm: voxel size of the config.
+
+    Raises:
+        TrainingError: the voxel sizes differ.
+    """
+    path = Path(weights)
+    record = read_record(path) if record_path(path).is_file() else None
+    former = None if record is None else record["settings"].get("spacing_mm")
+    if former is not None and abs(float(former) - float(spacing_mm)) > 1e-6:
+        raise TrainingError(
+            f"{path} was trained with voxels of {former} mm, but this config uses {spacing_mm} mm. Set "
+            f"--spacing_mm {former}."
         )
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from brats_mm.errors import OptionError
 from brats_mm.io.running_bundle import running_workflow
+from brats_mm.training.parsing import FALSE, TRUE
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,9 @@ MULTIPLE = 16
 
 GATE_SIDE = 32
 """Largest side that is too small for the gate, which halves a window five times and needs more than one voxel."""
+
+PARTED = ("steps", "train", "validate")
+"""Entries that hold named parts."""
 
 ENTRY_POINTS = frozenset(
     {"imports", "initialize", "run", "finalize", "train", "validate", "bundle_root", "_meta_", "method", "tracking"}
@@ -67,6 +71,13 @@ _SIDES = Rule(
     f"three multiples of {MULTIPLE}, such as [64, 64, 64]",
 )
 
+
+def _one_of(*names: str) -> Rule:
+    return Rule(lambda value: value in names, f"one of {', '.join(names)}")
+
+
+_FLAG = Rule(lambda value: str(value).strip().lower() in {*TRUE, *FALSE}, "true or false")
+
 RULES: dict[str, Rule] = {
     "epochs": _whole(1),
     "steps_per_epoch": _whole(1, optional=True),
@@ -94,6 +105,14 @@ RULES: dict[str, Rule] = {
     "ema_decay": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1 (0 disables averaging)"),
     "window": _SIDES,
     "validation_window": _SIDES,
+    "augmentation": _one_of("paper", "small_data", "strong"),
+    "schedule": _one_of("constant", "cosine", "poly"),
+    "precision": _one_of("float32", "bfloat16", "float16"),
+    "pair_sampler": _one_of("uniform", "released"),
+    "crops": _one_of("same", "independent"),
+    "resume": _FLAG,
+    "check_cases": _FLAG,
+    "allow_other_spacing": _FLAG,
 }
 
 
@@ -110,7 +129,9 @@ def check_settings(stage: str) -> None:
     if workflow is None:
         return
     config = {key: value for key, value in workflow.parser.get().items() if key != "_meta_"}
-    check_names(config, _names_in(Path(workflow.parser.get_parsed_content("bundle_root")) / "configs"))
+    configs = Path(workflow.parser.get_parsed_content("bundle_root")) / "configs"
+    check_names(config, _names_in(configs))
+    check_parts(config, _parts_in(map(_read, _files_in(configs))))
     values = {name: workflow.parser.get_parsed_content(name) for name in RULES if name in config}
     check_values(values, gated=stage == "mixture")
     if values.get("val_interval", 0) > values.get("epochs", math.inf):
@@ -136,6 +157,7 @@ def check_overrides(settings: Mapping[str, Any], configs: Path, files: Collectio
     if len(contents) == len(files):
         known_names = _names_in(configs).union(ENTRY_POINTS, *contents)
         _raise_unknown([name for name in settings if _top_level(name) not in known_names], known_names)
+        check_parts(settings, _parts_in([*map(_read, _files_in(configs)), *contents]))
     merged = {name: value for entries in (*contents, settings) for name, value in entries.items()}
     check_values({name: value for name, value in merged.items() if not _is_reference(value)}, gated=gated)
 
@@ -150,8 +172,24 @@ def _is_reference(value: Any) -> bool:
 
 def _names_in(configs: Path) -> frozenset[str]:
     """Return the entries of all configs of a bundle, which are valid even if a stage or method ignores them."""
-    files = [*configs.glob("*.json"), *configs.glob("methods/*.json")]
-    return frozenset(name for path in files for name in _read(path))
+    return frozenset(name for path in _files_in(configs) for name in _read(path))
+
+
+def _files_in(configs: Path) -> list[Path]:
+    return [*configs.glob("*.json"), *configs.glob("methods/*.json")]
+
+
+def _parts_in(configs: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the ids of the parts of `PARTED` entries in configs, such as `steps::divisible`."""
+    ids = set()
+    for config in configs:
+        for name, value in config.items():
+            path = name.removeprefix("+").split("::")
+            if path[0] in PARTED and len(path) > 1:
+                ids.add("::".join(path[:2]))
+            elif path[0] in PARTED and isinstance(value, Mapping):
+                ids.update(f"{path[0]}::{part}" for part in value)
+    return frozenset(ids)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -181,6 +219,22 @@ def check_names(config: Mapping[str, Any], extra_names: Collection[str] = ()) ->
         if key in ENTRY_POINTS or key in extra_names or re.search(rf"[@%]{re.escape(key)}\b", text)
     ]
     _raise_unknown([key for key in config if key not in known_names and not key.startswith("_")], known_names)
+
+
+def check_parts(config: Mapping[str, Any], known_parts: Collection[str]) -> None:
+    """Reject unknown parts of `PARTED` entries, which MONAI would ignore. Parts that other entries refer to are valid.
+
+    Args:
+        config: the merged config, or entries to merge. Names that start with `+` are skipped.
+        known_parts: ids of valid parts, such as `steps::divisible`.
+
+    Raises:
+        OptionError: there are such parts. The message suggests the nearest known ids.
+    """
+    text = json.dumps(dict(config), default=str)
+    parts = _parts_in([{name: value for name, value in config.items() if not name.startswith("+")}])
+    unknown = sorted(part for part in parts - set(known_parts) if not re.search(rf"[@%]{part}\b", text))
+    _raise_unknown(unknown, known_parts)
 
 
 def _raise_unknown(unknown: Collection[str], known_names: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Log the settings and metrics of a run to MLflow, in a local folder or on a server."""
+"""Log the settings and metrics of a run to MLflow, in a local folder or on a server, and draw TensorBoard curves."""
 
 import time
 from collections.abc import Mapping
@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ignite.engine import Events
+from monai.engines import Trainer
+from monai.handlers import TensorBoardStatsHandler, from_engine
 
 from brats_mm.errors import TrainingError
+from brats_mm.training.distributed import untracked
 
 EXPERIMENT = "brats_mm"
 
@@ -18,7 +21,8 @@ class MLflowRun:
     A resumed training run continues its earlier MLflow run.
 
     Args:
-        store: a folder for `mlflow.db`, created if needed, or the address of a server or database.
+        store: a folder for `mlflow.db`, created if needed, or the address of a server or database. None logs nothing.
+            In distributed training, only the first process logs.
         name: name of the run.
         settings: parameters by name.
         resume: whether to continue the last run with this name, if it exists.
@@ -27,7 +31,10 @@ class MLflowRun:
         TrainingError: MLflow is not installed.
     """
 
-    def __init__(self, store: str, *, name: str, settings: Mapping[str, Any], resume: bool = False) -> None:
+    def __init__(self, store: str | None, *, name: str, settings: Mapping[str, Any], resume: bool = False) -> None:
+        self.enabled = not untracked(store)
+        if store is None or not self.enabled:
+            return
         try:
             from mlflow import MlflowClient
         except ImportError as error:
@@ -41,6 +48,8 @@ class MLflowRun:
 
     def attach(self, engine: Any) -> None:
         """Attach to the run, its epochs and its end."""
+        if not self.enabled:
+            return
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.log)
         engine.add_event_handler(Events.COMPLETED, self._end)
@@ -103,7 +112,30 @@ class MLflowValidation:
 
     def attach(self, engine: Any) -> None:
         """Log after every validation."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self.run.log)
+        if self.run.enabled:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self.run.log)
+
+
+class TensorBoardCurves:
+    """Handler that draws the metrics of each epoch, and a trainer's loss of each step.
+
+    Args:
+        folder: folder of the curves. None draws nothing. In distributed training, only the first process draws.
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        self.folder = folder
+
+    def attach(self, engine: Any) -> None:
+        """Attach to epochs, and to the steps of a trainer."""
+        if untracked(self.folder):
+            return
+        if isinstance(engine, Trainer):
+            loss = from_engine(["loss"], first=True)
+            handler = TensorBoardStatsHandler(log_dir=self.folder, tag_name="train_loss", output_transform=loss)
+        else:
+            handler = TensorBoardStatsHandler(log_dir=self.folder, iteration_log=False)
+        handler.attach(engine)
 
 
 def _address(store: str) -> str:

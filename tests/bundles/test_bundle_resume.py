@@ -109,6 +109,21 @@ def test_rejects_checkpoint_of_other_network(cases: Path, tiny: dict[str, Any], 
         _run(_workflow(tiny, cases, tmp_path, resume="true"))
 
 
+def test_resume_rejects_other_optimizer_and_steps_but_accepts_learning_rate(
+    cases: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    _run(_workflow(tiny, cases, tmp_path, epochs=1))
+
+    changed = {"optimizer::_target_": "torch.optim.SGD", "steps::divisible::k": 8}
+    with pytest.raises(TrainingError) as error:
+        _run(_workflow(tiny, cases, tmp_path, epochs=2, resume=True, **changed))
+    assert "optimizer::_target_ was torch.optim.AdamW and is now torch.optim.SGD" in str(error.value)
+    assert "steps::divisible::k was 16 and is now 8" in str(error.value)
+
+    _run(_workflow(tiny, cases, tmp_path, epochs=2, resume=True, learning_rate=0.0001))
+    assert torch.load(tmp_path / "expert_flair_last.pt", weights_only=True)["epoch"] == 2
+
+
 def test_resume_without_checkpoint_starts_from_beginning(
     cases: Path, tiny: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -107,8 +107,10 @@ def show_log(options: argparse.Namespace) -> None:
 
     logging.getLogger("ignite").setLevel(logging.NOTSET if options.debug else logging.CRITICAL)  # it logs tracebacks
     _MONAI_FILTER.debug, _MONAI_FILTER.quiet = options.debug, options.quiet
+    from monai.apps import get_logger
+
     for name in _MONAI_LOGGERS:
-        logging.getLogger(name).addFilter(_MONAI_FILTER)
+        get_logger(name).addFilter(_MONAI_FILTER)
     if options.quiet:
         return
     library = logging.getLogger("brats_mm")

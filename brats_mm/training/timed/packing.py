@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.transforms import Compose, CropForegroundd, NormalizeIntensityd, Orientationd
+from monai.transforms import Compose, NormalizeIntensityd, Orientationd
 
-from brats_mm.data.transforms import LabelsToRegionsd, LoadSequencesd, ToSpacingd, has_signal
+from brats_mm.data.transforms import CropToSignald, LabelsToRegionsd, LoadSequencesd, ToSpacingd
 
 LEVELS = 255
 """Grey levels of a packed image. Level 0 is background."""
@@ -66,7 +66,7 @@ def preprocessing(spacing_mm: float, *, labelled: bool = True) -> Compose:
         [
             LoadSequencesd(),
             Orientationd(keys, axcodes="RAS", labels=None),
-            CropForegroundd(keys, source_key="image", select_fn=has_signal, allow_smaller=True),
+            CropToSignald(keys),
             NormalizeIntensityd("image", nonzero=True, channel_wise=True),
             *([LabelsToRegionsd()] if labelled else []),
             ToSpacingd(spacing_mm=spacing_mm),

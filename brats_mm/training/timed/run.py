@@ -1,21 +1,26 @@
 """Train a cross-sequence expert and fine-tune the modality experts on a list of cases, and write a checkpoint."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from brats_mm.data.json_file import read_json
 from brats_mm.domain.availability import SUBSETS
-from brats_mm.errors import BundleError, OptionError, first_line
+from brats_mm.errors import BundleError, OptionError, TrainingError, first_line
+from brats_mm.io.durable import write_json
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.presets import cross_expert, cross_sequence, simmlm
 from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert, is_split, split
 from brats_mm.training.checkpoints import atomic_save
+from brats_mm.training.record import describe_differences
 from brats_mm.training.timed.assembly import assemble, observed_gate_values, subvoxel_experts, window_gate_values
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.experts import ExpertEnsemble, expert_step
@@ -32,6 +37,12 @@ EXPERT_SIDE = 144
 
 EXPERT_CROPS = CropSettings(kind_shares=(0.4, 0.2, 0.2, 0.2))
 """The modality experts decide where tumour is suspected, so they see more normal brain than the cross expert."""
+
+RECORD = "training.json"
+"""File with the options and cases of the training in a folder."""
+
+FREE_OPTIONS = frozenset({"minutes", "expert_minutes", "pretrain_minutes", "threads", "joint_shares", "side"})
+"""Options that may change when a training is resumed."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -60,11 +71,13 @@ def train_cross(
     Raises:
         BundleError: a checkpoint does not hold the expected weights.
         OptionError: two experts would be pretrained.
+        TrainingError: the folder holds a training with other options or cases.
     """
     initial, mixture = _load_start(options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
+    _check_same_training(folder, items, options)
     paths = []
     total = len(items) + len(unlabelled)
     for number, item in enumerate([*items, *map(_without_label, unlabelled)], start=1):
@@ -92,6 +105,29 @@ def train_cross(
         return weights
     atomic_save(joined.state_dict(), folder / "model.pt")
     return folder / "model.pt"
+
+
+def _check_same_training(folder: Path, items: Sequence[Mapping[str, Any]], options: TimedTraining) -> None:
+    """Compare options and cases with those of the training that the folder holds, and record them."""
+    cases = sorted(str(item["name"]) for item in items)
+    settings = {
+        **{name: value for name, value in asdict(options).items() if name not in FREE_OPTIONS},
+        "cases": f"{len(cases)} with hash {hashlib.sha256(json.dumps(cases).encode()).hexdigest()[:12]}",
+    }
+    settings = json.loads(json.dumps(settings, default=str))
+    path = folder / RECORD
+    if path.is_file() and (folder / "state.pt").is_file():
+        former = read_json(path, TrainingError, "Delete it to resume with the given options.")
+        names = sorted({*settings, *former})
+        before, now = ({name: values.get(name) or "unset" for name in names} for values in (former, settings))
+        differences = describe_differences(before, now, names)
+        if differences:
+            raise TrainingError(
+                f"{folder} holds a training with other options: {'; '.join(differences)}. Resume with the earlier "
+                "options, or choose another folder."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(settings, path, indent=2)
 
 
 def _load_start(options: TimedTraining) -> tuple[CrossSequenceMixture | None, DMoME | None]:

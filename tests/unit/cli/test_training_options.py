@@ -11,7 +11,7 @@ from brats_mm.cli.options.training import SettingsPrinter
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 from brats_mm.io.bundle import default_bundle
-from brats_mm.training.settings import check_overrides
+from brats_mm.training.settings import RULES, check_overrides
 
 LISTED = ("--dataset-dir", "CASES", "--datalist", "list.json", "-o", "out")
 EXPERIMENT = ("experiment", "simmlm", *LISTED)
@@ -30,6 +30,11 @@ REJECTED = [
     ((*TRAIN, "--set", "window=[32,32,32]"), "the gate needs a side above 32"),
     ((*TRAIN, "--set", "leaning_rate=1"), "leaning_rate (did you mean learning_rate?)"),
     ((*TRAIN, "--set", "trian::dataloader::pin_memory=true"), "trian::dataloader::pin_memory"),
+    ((*TRAIN, "--set", "steps::dividible::k=8"), "steps::dividible (did you mean steps::divisible?)"),
+    ((*TRAIN, "--set", "train::sed::seed=8"), "train::sed (did you mean train::seed?)"),
+    ((*TRAIN, "--set", "schedule=cosin"), "schedule is 'cosin' but must be one of constant, cosine, poly"),
+    ((*TRAIN, "--set", "resume=ture"), "resume is 'ture' but must be true or false"),
+    ((*TRAIN, "--set", 'epochs="10"'), "epochs is '10' but must be a whole number, 1 or more."),
     ((*TRAIN, "--fold", "-1"), "--fold is -1. Use 0 or a positive number."),
     ((*CROSS_VALIDATE, "--folds", "1"), "--folds is 1. Use a whole number of at least 2."),
     ((*CROSS_VALIDATE, "--set", "batch_size=-2"), "batch_size is -2 but must be a whole number, 1 or more"),
@@ -113,3 +118,33 @@ def test_later_runs_of_a_stage_print_only_differences(capsys: pytest.CaptureFixt
         "    epochs = 300",
     ]
     assert show.trainings["expert of T2"]["epochs"] == 500
+
+
+def test_choices_are_those_of_the_components() -> None:
+    from brats_mm.data.augment import PRESETS
+    from brats_mm.data.modality_sampling import PAIR_SAMPLERS
+    from brats_mm.data.pair_crops import CROPS
+    from brats_mm.training.precision import PRECISIONS
+    from brats_mm.training.schedule import DECAYS
+
+    choices = {
+        "augmentation": PRESETS,
+        "pair_sampler": PAIR_SAMPLERS,
+        "crops": CROPS,
+        "precision": PRECISIONS,
+        "schedule": DECAYS,
+    }
+    for name, valid in choices.items():
+        words = RULES[name].words.removeprefix("one of ").split(", ")
+        assert set(words) == set(valid), name
+        assert all(RULES[name].holds(value) for value in valid)
+
+
+def test_parts_of_further_configs_and_referenced_parts_are_valid(tmp_path: Path) -> None:
+    configs = default_bundle() / "configs"
+    further = tmp_path / "mine.json"
+    further.write_text('{"steps::mine": {"_target_": "Identityd", "keys": "image"}}')
+    check_overrides({"steps::mine::keys": "label"}, configs, [further], gated=True)
+    check_overrides({"steps::own": 1, "steps::training": "$[@steps::own]"}, configs, gated=True)
+    with pytest.raises(OptionError, match="Unknown settings: steps::own"):
+        check_overrides({"steps::own": 1}, configs, gated=True)

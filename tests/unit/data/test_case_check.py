@@ -49,7 +49,7 @@ def test_every_faulty_case_is_reported_with_its_fault(tmp_path: Path) -> None:
     (_case(tmp_path, "no_label") / "no_label-seg.nii.gz").unlink()
     (_case(tmp_path, "cut_off") / "cut_off-t1.nii.gz").write_bytes(b"not an image")
     _write(_case(tmp_path, "moved") / "moved-t2.nii.gz", np.ones((8, 8, 8), np.float32), shift_mm=3)
-    listed = {"name": "lost", "image": {"t1": "lost/t1.nii.gz"}, "label": "sound/sound-seg.nii.gz"}
+    listed = {"name": "lost", "image": {"t1": "lost/t1.nii.gz"}, "label": "lost/lost-seg.nii.gz"}
     datalist = _list(
         tmp_path,
         training=["sound", "odd_label", "other_shape", "no_label", "absent"],
@@ -171,3 +171,20 @@ def test_case_is_reread_only_after_a_change(tmp_path: Path, monkeypatch: pytest.
     _case(tmp_path, "a", label=7)
     with pytest.raises(CaseError, match=r"2 of the 2 cases(.|\n)*a-seg.nii.gz: the label map has the values 2, 7"):
         check_cases(tmp_path, listed, sections=["training"])
+
+
+def test_file_of_another_case_is_a_fault(tmp_path: Path) -> None:
+    _case(tmp_path, "a")
+    copy = {"name": "copy", "image": {"t1": "a/a-t1.nii.gz"}, "label": "a/a-seg.nii.gz", "label_scheme": "brats2023"}
+    with pytest.raises(CaseError, match=r"copy: a-t1\.nii\.gz is also listed for a"):
+        check_cases(tmp_path, _list(tmp_path, training=["a"], validation=[copy]))
+
+
+def test_rejects_scheme_that_contradicts_the_list(tmp_path: Path) -> None:
+    _case(tmp_path, "a")
+    image = {"t1": "a/a-t1.nii.gz", "t2": "a/a-t2.nii.gz"}
+    entry = {"name": "a", "image": image, "label": "a/a-seg.nii.gz", "label_scheme": "brats2023"}
+    listed = _list(tmp_path, training=[entry])
+    assert check_cases(tmp_path, listed, sections=["training"], label_scheme="brats2023") == 1
+    with pytest.raises(CaseError, match="case a states the label scheme brats2023, but msd was given for all"):
+        check_cases(tmp_path, listed, sections=["training"], label_scheme="msd")

@@ -196,7 +196,14 @@ def test_command_writes_list_and_prints_counts(root: Path, capsys: pytest.Captur
 
     assert code == 0
     counts = {"training": 3, "validation": 2, "testing": 1}
-    assert json.loads(capsys.readouterr().out) == [{"path": str(root / "list.json"), "counts": counts, "schemes": []}]
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "path": str(root / "list.json"),
+            "counts": counts,
+            "schemes": [],
+            "training_sequences": {"t1": 3, "t1ce": 0, "t2": 0, "flair": 3},
+        }
+    ]
 
 
 def test_command_reports_missing_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def test_joint_share_holds_in_every_subset():
     assert torch.allclose(weights[:, -1], torch.tensor([0.5, 0.6, 0.4]).expand(len(views), 3), atol=0.05)
 
 
-def test_dry_run_packs_trains_resumes_and_merges(made_cases, tmp_path):
+def test_dry_run_packs_trains_resumes_and_merges(made_cases, tmp_path, capsys):
     experts = tmp_path / "experts.pt"
     torch.save(simmlm().state_dict(), experts)
     out = tmp_path / "out"
@@ -47,6 +47,9 @@ def test_dry_run_packs_trains_resumes_and_merges(made_cases, tmp_path):
     assert first["done"] >= 1
     assert main([*command, "--minutes", str(first["elapsed"] / 60 + 0.01)]) == 0
     assert torch.load(out / "state.pt", weights_only=True)["done"] > first["done"]
+    capsys.readouterr()
+    assert main([*command, "--minutes", "9", "--distill", "0.5"]) == 1
+    assert "holds a training with other options: distill was unset and is now 0.5." in capsys.readouterr().err
     network = cross_sequence()
     network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
     trained = torch.load(out / "weights.pt", weights_only=True)
