@@ -14,7 +14,7 @@ from brats_mm.training.settings import check_settings
 __all__ = ["bar_shown", "bundle_folder", "check", "check_evaluated_spacing", "finish", "parse_bool", "start"]
 
 
-def start(stage: str, seed: int, device: torch.device | None = None) -> None:
+def start(stage: str, seed: int, device: str | torch.device | None = None) -> None:
     """Check the settings, seed all random numbers, and keep freed memory in the process.
 
     Args:
@@ -45,7 +45,7 @@ def check(cases: CaseList, enabled: bool | str) -> None:  # noqa: FBT001 (a sett
         cases.check()
 
 
-def finish(device: torch.device | None = None) -> None:
+def finish(device: str | torch.device | None = None) -> None:
     """Undo the changes of `start`.
 
     Args:
