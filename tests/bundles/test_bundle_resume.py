@@ -140,7 +140,7 @@ def test_faulty_cases_are_reported_before_training_unless_check_is_disabled(
     listed.write_text('{"training": ["one", "absent"], "validation": ["nobody"]}')
 
     _workflow(tiny, cases, tmp_path, datalist=str(listed), check_cases="false").initialize()
-    with pytest.raises(Exception, match=r"initialize|case_check") as error:
+    with pytest.raises(Exception, match="check_cases") as error:
         _workflow(tiny, cases, tmp_path, datalist=str(listed)).initialize()
 
     cause: BaseException = error.value
