@@ -1,8 +1,6 @@
 """Check the images of a case before segmentation, and warn about images that the model was not trained for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
@@ -10,8 +8,11 @@ from brats_mm.domain.availability import ordered
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.orientation import FRONT_LEAD, LARGEST_BRAIN_ML, LEAST_BRAIN_ML, anterior_offset
 from brats_mm.domain.volume import Volume
+from brats_mm.trust.input_checks.artefacts import check_artefacts
 from brats_mm.trust.input_checks.coarse import STEP_MM, CoarseImage, coarse_image, frame_of, union
 from brats_mm.trust.input_checks.contrast import contrast_features, most_likely_assignment
+from brats_mm.trust.input_checks.finding import Check as Check  # noqa: PLC0414 (re-exported)
+from brats_mm.trust.input_checks.finding import Finding as Finding  # noqa: PLC0414 (re-exported)
 from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
 from brats_mm.trust.input_checks.reference import Reference, default_reference
 
@@ -42,31 +43,6 @@ FRONT_WARNING = (
     "Front and back appear exchanged: the lowest part of the brain lies at its front. Check the orientation in a "
     "viewer. If it is wrong, convert the images again or correct their header. Left and right can be exchanged too."
 )
-
-
-class Check(str, Enum):
-    """A check of the input."""
-
-    FLAT = "mask or label map"
-    SHAPE = "no whole brain"
-    TURN = "turned head"
-    FRONT = "front and back"
-    EXCHANGE = "exchanged sequences"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Outcome of a check.
-
-    Attributes:
-        check: the check.
-        score: its score. The check's function describes it.
-        warning: warning for readers of the results. None if there is nothing to warn about.
-    """
-
-    check: Check
-    score: float
-    warning: str | None = None
 
 
 def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None = None) -> tuple[Finding, ...]:
@@ -111,12 +87,15 @@ def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None
 
 
 def input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
-    """Return the warnings of `check_inputs`.
+    """Return the warnings of `check_inputs`, and of `check_artefacts` for images of a whole brain.
 
     Args:
         volumes: sequences of a case, skull-stripped and on one grid.
     """
-    return tuple(finding.warning for finding in check_inputs(volumes) if finding.warning is not None)
+    findings = check_inputs(volumes)
+    no_scans = any(finding.warning and finding.check in (Check.FLAT, Check.SHAPE) for finding in findings)
+    artefacts = () if no_scans or not findings else check_artefacts(volumes)
+    return tuple(finding.warning for finding in (*findings, *artefacts) if finding.warning is not None)
 
 
 def _flat_warning(modality: Modality, share: float, expected: Reference) -> Finding:

@@ -20,7 +20,7 @@ FRAME_SIDES = 1.7
 
 @dataclass(frozen=True, eq=False)
 class CoarseImage:
-    """An image sampled every `STEP_MM` millimetres, with axes in the order and direction of RAS.
+    """An image sampled at equal distances along each axis, with axes in the order and direction of RAS.
 
     Attributes:
         values: grey values.
@@ -39,12 +39,12 @@ class Frame:
     step: float
 
 
-def coarse_image(volume: Volume) -> CoarseImage:
-    """Sample a volume every `STEP_MM` millimetres, at the nearest voxels."""
+def coarse_image(volume: Volume, step_mm: float = STEP_MM) -> CoarseImage:
+    """Sample a volume every `step_mm` millimetres, at the nearest voxels."""
     grid = volume.grid
     sampled = np.ix_(
         *(
-            np.minimum(np.rint(np.arange(0, size * mm, STEP_MM) / mm).astype(np.int64), size - 1)
+            np.minimum(np.rint(np.arange(0, size * mm, step_mm) / mm).astype(np.int64), size - 1)
             for size, mm in zip(grid.shape, grid.spacing_mm, strict=True)
         )
     )

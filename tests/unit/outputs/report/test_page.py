@@ -101,8 +101,8 @@ def words_of(page):
 
 def test_used_and_missing_sequences_are_at_top(page):
     message = words_of(page)
-    assert "2 of 4 sequences were missing: T1, T2." in message
-    assert "rests on T1ce, FLAIR alone" in message
+    assert "2 of 4 sequences were missing: T1 and T2." in message
+    assert "rests on T1ce and FLAIR alone" in message
     assert re.search(r"missing T2 .*used FLAIR", message)
 
 

@@ -46,7 +46,7 @@ def pictures(page):
 
 def test_segment_writes_page_on_request(made):
     page = next(path for path in made.files if path.name == "report.html").read_text()
-    assert "2 of 4 sequences were missing: T1, T2." in page
+    assert "2 of 4 sequences were missing: T1 and T2." in page
     assert "the largest area, on T1ce" in page
     assert "BraTS-GLI" not in page
 
