@@ -116,7 +116,7 @@ def test_kept_job_accepts_correction_from_module(made_head, tmp_path):
         run = Run(Submission(place, job, "Dr Ann", reported.append), {}, folder).start()
         assert run.join(600)
         assert run.news()[-1] == Done(folder)
-        assert reported == ["Version 1 is stored. Dice of the result against it: WT 1.00, TC 1.00, ET 1.00."]
+        assert reported == ["Version 1 is stored. Dice of the result against it: WT 100 %, TC 100 %, ET 100 %."]
         about = http.get(f"/datastore/label/info?label={job}").json()
         assert (about["author"], about["sequences"], about["trainable"]) == ("Dr Ann", ["t1ce"], True)
 

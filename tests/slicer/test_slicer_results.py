@@ -80,8 +80,8 @@ def test_advice_and_leave_one_out_changes_are_with_warnings(tmp_path):
         "Warning: Segmented without T1, T2.",
         "Adding T2 would raise the expected Dice.",
         "Few cases support the intervals.",
-        "Without T1ce: WT -2.3 mL (Dice 0.87), ET +3.0 mL (Dice 0.50).",
-        "Without FLAIR: WT 0.0 mL (Dice 1.00).",
+        "Without T1ce: WT -2.3 mL (Dice 87 %), ET +3.0 mL (Dice 50 %).",
+        "Without FLAIR: WT 0.0 mL (Dice 100 %).",
     )
 
 

@@ -3,6 +3,7 @@ import { ask, askJson, send, type Report } from "./api";
 import type { CaseData } from "./case_data";
 import { REGION_NAMES, REGIONS } from "./difference";
 import { fill, h } from "./dom";
+import { percent } from "./format";
 import { announce, problemBox } from "./screen";
 import { known } from "./session";
 
@@ -25,7 +26,7 @@ export function labelInfo(labels: Report["labels"]): { name: string; idx: number
 export function outcomeText(label: StoredLabel): string {
   const scores = REGIONS.flatMap((region) => {
     const dice = label.scores[region]?.dice;
-    return typeof dice === "number" ? [`${REGION_NAMES[region].toLowerCase()} ${dice.toFixed(2)}`] : [];
+    return typeof dice === "number" ? [`${REGION_NAMES[region].toLowerCase()} ${percent(dice)}`] : [];
   });
   const author = label.author ? ` by ${label.author}` : "";
   return `Version ${label.version}${author} is stored.${scores.length ? ` Dice of the result against it: ${scores.join(", ")}.` : ""}`;

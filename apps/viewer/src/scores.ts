@@ -1,6 +1,7 @@
 /** A small plot on the first screen: how well predictions agreed with the labels that the caller submitted. */
 import { askJson } from "./api";
 import { fill, h } from "./dom";
+import { percent } from "./format";
 import { problemBox, type Screen } from "./screen";
 import { known } from "./session";
 
@@ -32,7 +33,7 @@ export function points(history: Scored[]): Point[] {
   return history.flatMap((one, index) => {
     const dice = one.scores.wt?.dice;
     if (dice === null || dice === undefined) return [];
-    const title = `${one.image}: ${dice.toFixed(2)}, model ${one.model_version}`;
+    const title = `${one.image}: ${percent(dice)}, model ${one.model_version}`;
     return [{ x: EDGE + index * step, y: EDGE + (1 - dice) * (HEIGHT - 2 * EDGE), dice, title }];
   });
 }
@@ -48,7 +49,7 @@ export function scoreHistory(): Screen {
       const shown = points(history);
       const last = shown.at(-1);
       if (last === undefined) return;
-      const said = `Dice of the whole tumour in ${shown.length} predictions against your labels. The newest is ${last.dice.toFixed(2)}.`;
+      const said = `Dice of the whole tumour in ${shown.length} predictions against your labels. The newest is ${percent(last.dice)}.`;
       fill(content, plot(shown, said), h("p", { class: "hint" }, said));
       element.hidden = false;
     } catch (error) {

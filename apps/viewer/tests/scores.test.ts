@@ -10,7 +10,7 @@ test("a Dice of 1 is at the top, of 0 at the bottom, the oldest at the left", ()
     [160, 60],
     [306, 14],
   ]);
-  expect(shown[1]?.title).toBe("b: 0.50, model 1.0");
+  expect(shown[1]?.title).toBe("b: 50 %, model 1.0");
 });
 
 test("a single label is at the left, and one without a score is left out", () => {

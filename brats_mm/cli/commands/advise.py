@@ -6,6 +6,7 @@ from pathlib import Path
 from brats_mm.cli.command import EXIT_OK, Commands, add_command
 from brats_mm.cli.options.common import add_json_option
 from brats_mm.cli.output import Console
+from brats_mm.domain.display import format_percents
 
 
 def add(commands: Commands) -> None:
@@ -38,9 +39,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         advised = advise_subset(parse_subset(options.case), open_bundle(options.bundle))
     console.result(advised["advice"])
     for added, regions in advised["expected_gains"].items():
-        parts = (
-            f"{name.upper()} {100 * dice['from']:.0f} to {100 * dice['to']:.0f} %" for name, dice in regions.items()
-        )
+        parts = (f"{name.upper()} {format_percents((dice['from'], dice['to']))}" for name, dice in regions.items())
         console.result(f"with {added}: {', '.join(parts)}")
     console.document(advised)
     return EXIT_OK

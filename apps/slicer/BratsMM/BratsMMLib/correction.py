@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from BratsMMLib.consent import check_consent, checked_url
+from BratsMMLib.display import format_percent
 from BratsMMLib.failures import Refused
 from BratsMMLib.files import Form
 from BratsMMLib.running import Inputs, Progress, Stop
@@ -141,7 +142,11 @@ class Submission:
 def outcome(stored: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """Return what was stored and how well the result agrees with it, in one line."""
     scores = about.get("scores") or {}
-    dice = [f"{name.upper()} {score['dice']:.2f}" for name, score in scores.items() if score.get("dice") is not None]
+    dice = [
+        f"{name.upper()} {format_percent(score['dice'])}"
+        for name, score in scores.items()
+        if score.get("dice") is not None
+    ]
     agreement = f" Dice of the result against it: {', '.join(dice)}." if dice else ""
     trained = "" if about.get("trainable", True) else " The model is not trained on it, because these are raw scans."
     return f"Version {stored.get('version', '?')} is stored.{agreement}{trained}"

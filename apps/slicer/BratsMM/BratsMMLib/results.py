@@ -121,7 +121,7 @@ class CaseResult:
         for sequence in self.used:
             of_sequence = [item for item in self.left_out if item.sequence is sequence]
             changes = ", ".join(
-                f"{item.region.upper()} {_signed_ml(item.volume_change_ml)} mL (Dice {item.dice:.2f})"
+                f"{item.region.upper()} {_signed_ml(item.volume_change_ml)} mL (Dice {format_percent(item.dice)})"
                 for item in of_sequence
             )
             if changes:
