@@ -142,11 +142,8 @@ class Submission:
 def outcome(stored: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """Return what was stored and how well the result agrees with it, in one line."""
     scores = about.get("scores") or {}
-    dice = [
-        f"{name.upper()} {format_percent(score['dice'])}"
-        for name, score in scores.items()
-        if score.get("dice") is not None
-    ]
+    known = {name: score["dice"] for name, score in scores.items() if score.get("dice") is not None}
+    dice = [f"{name.upper()} {format_percent(value)}" for name, value in known.items()]
     agreement = f" Dice of the result against it: {', '.join(dice)}." if dice else ""
     trained = "" if about.get("trainable", True) else " The model is not trained on it, because these are raw scans."
     return f"Version {stored.get('version', '?')} is stored.{agreement}{trained}"
