@@ -14,8 +14,10 @@ from brats_mm.cli.parser import make_parser
 from brats_mm.cli.system import Terminated, check_address_space, explanation, silence_libraries, terminate_on_signals
 from brats_mm.errors import BratsMMError, InputError
 
-_COMPUTING = frozenset({"segment", "cohort", "demo", "evaluate", "experiment", "serve"})
-"""Commands that load the model."""
+_COMPUTING = frozenset(
+    {"segment", "cohort", "demo", "evaluate", "experiment", "serve", "train", "train-cross", "cross-validate"}
+) | {"bundle create"}
+"""Commands that load a network."""
 
 _EMPTY_OPTION = re.compile(r"--[a-z0-9-]+=\s*")
 """An option without its value. An empty path would mean the current folder."""
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if console.quiet:
         silence_libraries()
     try:
-        if options.command in _COMPUTING:
+        if f"{options.command} {getattr(options, 'action', '')}".strip() in _COMPUTING:
             check_address_space()
         with nullcontext() if options.command in _OWN_SIGNALS else terminate_on_signals():
             return run(options, console)

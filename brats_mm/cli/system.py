@@ -111,7 +111,7 @@ def check_address_space() -> None:
     if limit == resource.RLIM_INFINITY or limit >= _LEAST_ADDRESS_SPACE:
         return
     raise ResourceError(
-        f"This process is limited to {limit / 2**30:.1f} GiB of address space, but segmentation needs at least "
+        f"This process is limited to {limit / 2**30:.1f} GiB of address space, but this command needs at least "
         f"{_LEAST_ADDRESS_SPACE / 2**30:.1f} GiB. Raise the limit (`ulimit -v`, or the memory limit of the batch job)."
     )
 

@@ -50,12 +50,14 @@ def volume_of(image: Any, name: str) -> Volume:
     if isinstance(image, Volume):
         return image
     if isinstance(image, sitk.Image):
+        spatial_shape(image.GetSize(), label)
         check_spacing(image.GetSpacing()[:3], label)
         return _checked(sitk.GetArrayViewFromImage(image).T, _ras_affine(image), label, SCANNER)
     if isinstance(image, SpatialImage):
         header: Any = image.header
         codes = [int(header[code]) if code in header else SCANNER for code in ("sform_code", "qform_code")]
-        affine, note = affine_in_mm(image.affine, header)
+        stated = image.header.get_best_affine() if image.affine is None else image.affine
+        affine, note = affine_in_mm(stated, header)
         return _checked(np.asanyarray(image.dataobj), affine, label, *codes, note=note)
     if isinstance(image, ArrayImage):
         image = (image.data, image.affine)
@@ -130,5 +132,6 @@ def _ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:
 def _array(values: Any) -> npt.NDArray[Any]:
     """Return an array or tensor as a NumPy array."""
     if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        values = (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()  # NumPy has no bfloat16
     return np.asarray(values)

@@ -218,9 +218,12 @@ def _plain(value: Any) -> Any:
 
 
 def _with_paths(source: Any) -> Any:
-    """Convert text to paths and names of sequences to `Modality`. Images and cases are unchanged."""
+    """Convert text to paths and names of sequences to `Modality`. Images and cases are unchanged.
+
+    Sequences that are None are missing.
+    """
     if isinstance(source, Mapping):
-        return {modality_named(name): _with_paths(value) for name, value in source.items()}
+        return {modality_named(name): _with_paths(value) for name, value in source.items() if value is not None}
     return Path(source) if isinstance(source, str) else source
 
 

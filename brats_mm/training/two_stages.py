@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.errors import BratsMMError, OptionError, TrainingError, first_line
+from brats_mm.errors import BratsMMError, OptionError, ResourceError, TrainingError, first_line
 from brats_mm.io.bundle import Bundle, training_configs
 from brats_mm.training.settings import check_overrides
 
@@ -179,6 +179,8 @@ def _plain_error(error: BaseException) -> BratsMMError:
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
+    if isinstance(chain[-1], MemoryError):
+        return ResourceError("The training failed: out of memory. Raise the memory limit, or set smaller windows.")
     own_error = next((cause for cause in chain if isinstance(cause, BratsMMError)), None)
     message = f"The training failed: {first_line(chain[-1])}. Run again with --debug for the traceback."
     return own_error or TrainingError(message)

@@ -20,7 +20,7 @@ def service_package() -> Any:
     """
     try:
         from brats_mm_service import server
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise OptionError(
             f'The service needs {error.name}, which is not installed. Run: pip install "brats-mm[service]"'
         ) from error

@@ -200,12 +200,13 @@ def test_files_of_running_process_are_kept(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space as on Linux")
 @pytest.mark.parametrize("gib", [1, 2])
-def test_too_little_address_space_is_reported_at_start(tmp_path, gib):
+@pytest.mark.parametrize("command", ["segment", "train", "bundle create"])
+def test_too_little_address_space_is_reported_at_start(tmp_path, gib, command):
     import resource
 
     size = gib << 30
     done = run(
-        [*INFO[:-1], "segment", str(tmp_path), "-o", str(tmp_path / "out"), "-q"],
+        [*INFO[:-1], *command.split(), str(tmp_path), "-o", str(tmp_path / "out"), "-q"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size)),
     )
 

@@ -125,6 +125,7 @@ def test_lps_becomes_ras():
         ((np.ones((2, 8, 8, 8)), np.eye(4)), "holds several volumes"),
         ((np.ones((8, 8, 8)), np.zeros((4, 4))), "is singular"),
         ((np.ones((8, 8, 8)), np.eye(4)), "is the same value (1) everywhere"),
+        (sitk.GetImageFromArray(np.ones((8, 8))), "is a picture, not a volume (8 x 8)"),
     ],
 )
 def test_invalid_images_raise_same_errors_as_files(segmenter, image, sentence):
@@ -132,6 +133,28 @@ def test_invalid_images_raise_same_errors_as_files(segmenter, image, sentence):
         segmenter.predict(t1=image)
     assert sentence in str(error.value)
     assert "t1" in str(error.value)
+
+
+def test_bfloat16_and_missing_sequences_are_accepted(segmenter, files, from_files):
+    """NumPy has no bfloat16. None is a missing sequence."""
+    case = {
+        name: (torch.tensor(np.asarray(nib.load(path).dataobj, np.float32)).bfloat16(), nib.load(path).affine)
+        for name, path in files.items()
+    }
+    prediction = segmenter.predict({**case, "t1": None})
+    assert prediction.case.available == from_files.case.available
+    agree = prediction.labels() == from_files.labels()
+    assert agree.mean() > 0.99, "three digits remain of the grey values"
+
+
+def test_nibabel_image_without_affine_has_that_of_its_file(segmenter, files, tmp_path):
+    data = np.asarray(nib.load(files["t1ce"]).dataobj)
+    image = nib.Nifti1Image(data, None)
+    nib.save(image, tmp_path / "t1ce.nii.gz")
+    expected = read_volume(tmp_path / "t1ce.nii.gz").grid
+    result = volume_of(image, "t1ce").grid
+    np.testing.assert_array_equal(result.affine, expected.affine)
+    assert (result.sform_code, result.qform_code) == (0, 0)
 
 
 def test_rejects_unsupported_input_type(segmenter):
