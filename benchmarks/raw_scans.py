@@ -279,7 +279,6 @@ def picture(options: argparse.Namespace) -> None:
 
     from brats_mm.domain.input_kind import recognise_kind
     from brats_mm.io.case import read_scans
-    from brats_mm.outputs.preview.planes import to_ras
     from brats_mm.pipeline.segmenter import Segmenter
     from brats_mm.preprocessing.scans import prepare_scans
 
@@ -289,15 +288,15 @@ def picture(options: argparse.Namespace) -> None:
     assert prepared.case.preparation is not None
     for step in prepared.case.preparation.steps:
         print(json.dumps({"step": step.name, "s": round(step.seconds, 2), **step.quality, "warnings": step.warnings}))
-    labels = to_ras(Segmenter.from_bundle().predictor.predict(prepared.case).labels(), prepared.case.grid.affine)
-    affine = prepared.case.grid.affine
-    brain = to_ras(prepared.brain.data, affine)
+    grid = prepared.case.grid
+    labels = grid.to_ras(Segmenter.from_bundle().predictor.predict(prepared.case).labels())
+    brain = grid.to_ras(prepared.brain.data)
     levels = np.flatnonzero(brain.any(axis=(0, 1)))
     z = int(levels[0] + options.height * (levels[-1] - levels[0]))
     if labels.any():
         z = int((labels > 0).sum(axis=(0, 1)).argmax())
-    edges = ndimage.gaussian_gradient_magnitude(to_ras(prepared.registered[Modality.T1CE].data, affine)[..., z], 1.5)
-    head = to_ras(prepared.registered[Modality.T1CE].data, affine)[..., z]
+    edges = ndimage.gaussian_gradient_magnitude(grid.to_ras(prepared.registered[Modality.T1CE].data)[..., z], 1.5)
+    head = grid.to_ras(prepared.registered[Modality.T1CE].data)[..., z]
     where = np.argwhere(head > 0.15 * np.percentile(head, 99))
     low, high = np.maximum(where.min(axis=0) - 14, 0), where.max(axis=0) + 14
     line = float(np.percentile(edges, 93))
@@ -306,7 +305,7 @@ def picture(options: argparse.Namespace) -> None:
         still = resample_onto(scans.volumes[modality], prepared.case.grid, transform_of(np.eye(4)))
         rows = (still, prepared.registered[modality], prepared.case.volumes[modality])
         for row, volume in enumerate(rows):
-            image = to_ras(volume.data, affine)[..., z].T
+            image = grid.to_ras(volume.data)[..., z].T
             seen = image[image > 0] if (image > 0).any() else image
             grey = np.clip(image / np.percentile(seen, 99.5), 0, 1)
             shown = _tint(grey, labels[..., z].T) if row == 2 else np.repeat(grey[..., None], 3, axis=-1)

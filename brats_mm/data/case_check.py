@@ -149,11 +149,8 @@ def _files_of(item: Item) -> list[str]:
 
 def _has_exchanged_front(brain: Volume) -> bool:
     """Return whether front and back of a skull-stripped brain appear exchanged."""
-    axes = brain.grid.ras_axes
-    order = [next(axis for axis, (world, _) in enumerate(axes) if world == ras) for ras in range(3)]
-    inside = np.flip(brain.foreground, tuple(axis for axis in range(3) if axes[axis][1] < 0)).transpose(order)
-    across, along, up = (float(brain.grid.spacing_mm[axis]) for axis in order)
-    lead = anterior_offset(inside, (across, along, up))
+    across, along, up = (brain.grid.spacing_mm[axis] for axis in brain.grid.ras_order)
+    lead = anterior_offset(brain.grid.to_ras(brain.foreground), (across, along, up))
     return lead is not None and lead > FRONT_LEAD
 
 

@@ -121,10 +121,9 @@ def looks_stripped(volume: Volume) -> tuple[bool, str]:
 def _widest_section_cm2(volume: Volume) -> float:
     """Return the largest foreground area of an axial section in square centimetres."""
     grid = volume.grid
-    up = next(axis for axis, (world, _) in enumerate(grid.ras_axes) if world == 2)
-    across = tuple(axis for axis in range(3) if axis != up)
-    voxels = int(volume.foreground.sum(axis=across).max())
-    return voxels * grid.spacing_mm[across[0]] * grid.spacing_mm[across[1]] / 100
+    across, along, _ = grid.ras_order
+    voxels = int(volume.foreground.sum(axis=(across, along)).max())
+    return voxels * grid.spacing_mm[across] * grid.spacing_mm[along] / 100
 
 
 def _reaches_corners(volume: Volume) -> bool:

@@ -119,10 +119,16 @@ def place_voxels(
     return placed
 
 
-def share_lattice(grids: Sequence[Grid], tolerance: float = GRID_TOLERANCE) -> bool:
+def have_same_voxels(old: Grid, new: Grid, tolerance: float = GRID_TOLERANCE) -> bool:
+    """Return whether two grids have the same voxel centres, in any axis order."""
+    match = match_lattice(old, new, tolerance)
+    return match is not None and match.fills(new.shape)
+
+
+def share_lattice(grids: Sequence[Grid]) -> bool:
     """Return whether all grids share the lattice of the largest."""
     largest = max(grids, key=lambda grid: grid.voxels)
-    return all(match_lattice(grid, largest, tolerance) is not None for grid in grids)
+    return all(match_lattice(grid, largest) is not None for grid in grids)
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,3 +109,10 @@ SEGMENT_STYLES: dict[Compartment, SegmentStyle] = {
         "Enhancing tumour", (242, 190, 44), _ABNORMAL, Code("NCIt", "C113842", "Enhancing Lesion")
     ),
 }
+
+REGION_COLOURS = {
+    Region.WT: SEGMENT_STYLES[Compartment.OEDEMA].colour,
+    Region.TC: SEGMENT_STYLES[Compartment.NECROSIS].colour,
+    Region.ET: SEGMENT_STYLES[Compartment.ENHANCING].colour,
+}
+"""The outline of a region has the colour of its outermost compartment."""

@@ -3,12 +3,18 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from brats_mm.domain.background import Array as Array  # noqa: PLC0414 (re-exported)
 from brats_mm.domain.background import Background, Mask, find_background, foreground_of
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""(4, 4), between the patient axes of DICOM and ITK (left, posterior, superior) and those of NIfTI."""
+
+Voxel = TypeVar("Voxel", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,25 @@ class Grid:
         turn = self.affine[:3, :3] / np.array(self.spacing_mm)
         along = max(permutations(range(3)), key=lambda order: sum(abs(turn[w, axis]) for axis, w in enumerate(order)))
         return tuple((world, 1 if turn[world, axis] > 0 else -1) for axis, world in enumerate(along))
+
+    @cached_property
+    def ras_order(self) -> tuple[int, int, int]:
+        """Grid axis closest to each patient axis: right, anterior, superior."""
+        right, anterior, superior = (int(axis) for axis in np.argsort([world for world, _ in self.ras_axes]))
+        return right, anterior, superior
+
+    @cached_property
+    def ras_flips(self) -> tuple[int, ...]:
+        """Patient axes along which the grid runs backwards: to the left (0), posterior (1) or inferior (2)."""
+        return tuple(ras for ras, axis in enumerate(self.ras_order) if self.ras_axes[axis][1] < 0)
+
+    def to_ras(self, data: npt.NDArray[Voxel]) -> npt.NDArray[Voxel]:
+        """Reorient voxels to the nearest right, anterior and superior axes, without resampling."""
+        return np.flip(data.transpose(self.ras_order), self.ras_flips)
+
+    def from_ras(self, data: npt.NDArray[Voxel]) -> npt.NDArray[Voxel]:
+        """Invert `to_ras`."""
+        return np.flip(data, self.ras_flips).transpose(np.argsort(self.ras_order))
 
     @cached_property
     def shear_deg(self) -> float:

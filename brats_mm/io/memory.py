@@ -14,7 +14,7 @@ from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.data.nifti_units import affine_in_mm
 from brats_mm.data.value_range import scale_extremes
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.volume import Grid, Volume
+from brats_mm.domain.volume import LPS_TO_RAS, Grid, Volume
 from brats_mm.errors import CaseError, VolumeError
 from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, spatial_shape
 
@@ -126,7 +126,7 @@ def _ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:3, :3] * image.GetSpacing()[:3]
     affine[:3, 3] = image.GetOrigin()[:3]
-    return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+    return np.asarray(LPS_TO_RAS @ affine)
 
 
 def _array(values: Any) -> npt.NDArray[Any]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
-import numpy as np
 import numpy.typing as npt
 
 from brats_mm.domain.availability import describe
@@ -24,6 +23,7 @@ from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.nifti import header_of
 from brats_mm.outputs.notebook_view import show
 from brats_mm.outputs.results import write_results, written_names
+from brats_mm.preprocessing.itk_volume import to_itk
 from brats_mm.trust.assess import RegionTrust, assess
 
 _Voxels = npt.NDArray[Any]
@@ -81,17 +81,7 @@ class Tools:
 
     def to_sitk(self, prediction: Prediction, content: str, labels: LabelConvention) -> Any:
         """Return a volume as a SimpleITK image, which uses LPS millimetres."""
-        import SimpleITK
-
-        grid = prediction.case.grid
-        lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
-        image = SimpleITK.GetImageFromArray(
-            np.ascontiguousarray(_content(prediction, content, labels).transpose(2, 1, 0))
-        )
-        image.SetSpacing(grid.spacing_mm)
-        image.SetOrigin(lps[:3, 3].tolist())
-        image.SetDirection((lps[:3, :3] / np.array(grid.spacing_mm)).ravel().tolist())
-        return image
+        return to_itk(_content(prediction, content, labels), prediction.case.grid)
 
     def to_html(self, prediction: Prediction) -> str:
         """Return preview, volumes, reliability, advice and warnings as HTML, without names of the case or its files."""

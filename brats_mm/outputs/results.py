@@ -136,7 +136,7 @@ def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptio
         yield partial(store, f"entropy_{region.value}", partial(prediction.entropy, region), comment, MAX_BINARY_NATS)
     yield store_labels
     for name, data, comment in _fraction_maps(prediction, options):
-        yield partial(store, name, partial(_identity, data), comment, 1.0)
+        yield partial(store, name, partial(np.asarray, data), comment, 1.0)
 
 
 def _fraction_maps(prediction: Prediction, options: OutputOptions) -> Iterator[tuple[str, Array, str]]:
@@ -150,10 +150,6 @@ def _fraction_maps(prediction: Prediction, options: OutputOptions) -> Iterator[t
             for region, weights in regions.items():
                 description = f"gate weight of {modality.label} for {region.value.upper()}, 0 to 1"
                 yield f"importance_{modality.value}_{region.value}", weights, description
-
-
-def _identity(data: Array) -> Array:
-    return data
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, Compartment, LabelConvention, SegmentStyle
-from brats_mm.domain.volume import Grid
+from brats_mm.domain.volume import LPS_TO_RAS, Grid
 from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.gzip_stream import first_axis_fastest, write_gzip
 
@@ -60,7 +60,7 @@ def stream_segmentation(
 
 def nrrd_geometry(grid: Grid, kind: str, *, encoding: str = "gzip") -> list[str]:
     """Return the header of a gzipped NRRD file on a grid. `kind` is NRRD's name of the voxel type."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
+    lps = LPS_TO_RAS @ grid.affine
     columns = " ".join(_vector(lps[:3, axis]) for axis in range(3))
     return [
         "NRRD0004",

@@ -23,9 +23,9 @@ def n4_bias_correction(volume: Volume) -> tuple[Volume, float]:
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetMaximumNumberOfIterations(_ITERATIONS)
     corrector.SetNumberOfThreads(1)  # one thread sums in a fixed order, so that results are reproducible
-    inside = sitk.Cast(to_itk(Volume(mask.astype(np.float32), small.grid)), sitk.sitkUInt8)
-    corrector.Execute(to_itk(Volume(np.maximum(small.data, 0), small.grid)), inside)
-    field = data_of(sitk.Exp(corrector.GetLogBiasFieldAsImage(to_itk(volume))))
-    field_values = data_of(sitk.Exp(corrector.GetLogBiasFieldAsImage(to_itk(small))))[mask]
+    inside = to_itk(mask.astype(np.uint8), small.grid)
+    corrector.Execute(to_itk(np.maximum(small.data, 0), small.grid), inside)
+    field = data_of(sitk.Exp(corrector.GetLogBiasFieldAsImage(to_itk(volume.data, volume.grid))))
+    field_values = data_of(sitk.Exp(corrector.GetLogBiasFieldAsImage(to_itk(small.data, small.grid))))[mask]
     low, high = np.percentile(field_values, (5, 95))
     return Volume((volume.data / np.maximum(field, 1e-3)).astype(np.float32), volume.grid), float(high / max(low, 1e-6))

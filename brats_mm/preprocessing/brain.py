@@ -58,11 +58,8 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
         images: sequences with skull, each of `grid.shape`.
         grid: their grid.
     """
-    world, flips = _to_ras(grid)
     shape = tuple(max(1, round(n * mm / SPACING_MM)) for n, mm in zip(grid.shape, grid.spacing_mm, strict=True))
-    small = {
-        m: _to_ras_order(resample(data, (shape[0], shape[1], shape[2])), world, flips) for m, data in images.items()
-    }
+    small = {m: grid.to_ras(resample(data, (shape[0], shape[1], shape[2]))) for m, data in images.items()}
     box = _head_box(small)
     logits = {modality: _logits(data, box) for modality, data in small.items()}
     has_signal = {modality: data != 0 for modality, data in small.items()}
@@ -75,7 +72,7 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
         _dice(_solid(values > level) & has_signal[m], consensus & has_signal[m]) for m, values in logits.items()
     )
     together[~ndimage.binary_dilation(consensus, iterations=1)] = _FAR
-    native = resample(np.ascontiguousarray(_from_ras(together, world, flips)), grid.shape)
+    native = resample(np.ascontiguousarray(grid.from_ras(together)), grid.shape)
     return Brain(_solid(native > level), agreement, level)
 
 
@@ -99,21 +96,6 @@ def brain_warnings(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
     if agreement < LEAST_AGREEMENT:
         doubts.append(f"the brain masks of single sequences agree only with a Dice of {agreement:.2f}")
     return tuple(doubts)
-
-
-def _to_ras(grid: Grid) -> tuple[list[int], list[bool]]:
-    """Return the grid axis along each of R, A and S, and whether it is reversed."""
-    axes = grid.ras_axes
-    order = [next(axis for axis, (world, _) in enumerate(axes) if world == target) for target in range(3)]
-    return order, [axes[axis][1] < 0 for axis in order]
-
-
-def _to_ras_order(data: Array, order: list[int], flips: list[bool]) -> Array:
-    return np.asarray(np.flip(data.transpose(order), tuple(axis for axis in range(3) if flips[axis])))
-
-
-def _from_ras(data: Array, order: list[int], flips: list[bool]) -> Array:
-    return np.asarray(np.flip(data, tuple(axis for axis in range(3) if flips[axis])).transpose(np.argsort(order)))
 
 
 def _head_box(images: Mapping[Modality, Array]) -> tuple[slice, slice, slice]:

@@ -1,22 +1,24 @@
 """Convert volumes to and from SimpleITK images, and resample onto grids. The only place that converts LPS to RAS+."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
 from brats_mm.domain.preprocessing import LARGEST_SHEAR_DEG, working_grid
-from brats_mm.domain.volume import Array, Grid, Volume
+from brats_mm.domain.volume import LPS_TO_RAS, Array, Grid, Volume
 
-_LPS = np.diag([-1.0, -1.0, 1.0])
+_LPS = LPS_TO_RAS[:3, :3]
 
 
-def to_itk(volume: Volume) -> sitk.Image:
-    """Convert a volume to a float32 image with its geometry."""
-    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T, np.float32))
-    spacing, direction, origin = _geometry(volume.grid)
-    image.SetSpacing(spacing)
-    image.SetDirection(direction)
-    image.SetOrigin(origin)
+def to_itk(data: npt.NDArray[Any], grid: Grid) -> sitk.Image:
+    """Return voxels as an image of their type, with the geometry of a grid. Its axes are corrected to right angles."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(data.T))
+    left, _, right = np.linalg.svd(_LPS @ grid.affine[:3, :3] / np.array(grid.spacing_mm))
+    image.SetSpacing(grid.spacing_mm)
+    image.SetDirection((left @ right).ravel().tolist())
+    image.SetOrigin((_LPS @ grid.affine[:3, 3]).tolist())
     return image
 
 
@@ -73,11 +75,3 @@ def transform_of(matrix: npt.NDArray[np.float64]) -> sitk.AffineTransform:
     transform.SetMatrix((_LPS @ matrix[:3, :3] @ _LPS).ravel().tolist())
     transform.SetTranslation((_LPS @ matrix[:3, 3]).tolist())
     return transform
-
-
-def _geometry(grid: Grid) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
-    """Return spacing, direction and origin for ITK, with axes corrected to exact right angles."""
-    direction = _LPS @ grid.affine[:3, :3] / np.array(grid.spacing_mm)
-    left, _, right = np.linalg.svd(direction)
-    origin = _LPS @ grid.affine[:3, 3]
-    return grid.spacing_mm, tuple((left @ right).ravel().tolist()), tuple(origin.tolist())

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
-from brats_mm.domain.volume import Grid, Volume
+from brats_mm.domain.volume import Volume
 from brats_mm.preprocessing.alignment_measures import Alignment, Side, measure, prepare_side, registration_warnings
 from brats_mm.preprocessing.itk_volume import matrix_of, to_itk, transform_of
 
@@ -110,7 +110,7 @@ def _search(fixed: Side, moving: Side, start: Matrix) -> Matrix:
     method.SetNumberOfThreads(1)
     method.SetNumberOfWorkUnits(1)
     method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=BINS)
-    method.SetMetricFixedMask(_as_mask(fixed))
+    method.SetMetricFixedMask(to_itk(fixed.near.astype(np.uint8), fixed.fine.grid))
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentagePerLevel(_SAMPLED, SEED)
     method.SetInterpolator(sitk.sitkLinear)
@@ -124,12 +124,7 @@ def _search(fixed: Side, moving: Side, start: Matrix) -> Matrix:
     method.SetMovingInitialTransform(transform_of(start))
     method.SetInitialTransform(rigid, inPlace=True)
     try:
-        method.Execute(to_itk(fixed.fine), to_itk(moving.fine))
+        method.Execute(*(to_itk(side.fine.data, side.fine.grid) for side in (fixed, moving)))
     except RuntimeError:  # the images do not overlap or are constant: the measures below will show it
         return start
     return np.asarray(start @ matrix_of(rigid))
-
-
-def _as_mask(side: Side) -> sitk.Image:
-    mask = to_itk(Volume(side.near.astype(np.float32), Grid(side.fine.grid.shape, side.fine.grid.affine)))
-    return sitk.Cast(mask, sitk.sitkUInt8)

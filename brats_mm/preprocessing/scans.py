@@ -18,7 +18,7 @@ from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.content_doubts import content_warnings, copy_warnings
 from brats_mm.domain.input_kind import Recognition
 from brats_mm.domain.label_map import Mask
-from brats_mm.domain.lattice import match_lattice
+from brats_mm.domain.lattice import have_same_voxels, match_lattice
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import PreprocessingOptions
 from brats_mm.domain.prediction import Prediction
@@ -286,16 +286,11 @@ def _transform_mask(
 ) -> Mask:
     """Transform a given brain mask with the sequence that it was drawn on."""
     with log.step("brain", "applying the brain mask") as quality:
-        owner = next((m for m in ordered(volumes) if _on_same_voxels(mask.grid, volumes[m].grid)), None)
+        owner = next((m for m in ordered(volumes) if have_same_voxels(mask.grid, volumes[m].grid)), None)
         brain = mask_on_grid(mask, grid, matrices.get(owner, np.eye(4)) if owner else np.eye(4))
         quality["method"] = f"mask given, in the space of {owner.label}" if owner else "mask given, in patient space"
         quality["volume_ml"] = round(np.count_nonzero(brain) * grid.voxel_ml, 1)
     return _check_brain(brain, volume_warnings(brain, grid), log)
-
-
-def _on_same_voxels(mask: Grid, image: Grid) -> bool:
-    match = match_lattice(mask, image)
-    return match is not None and match.fills(image.shape)
 
 
 def _outlined_brain(

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.volume import Grid
+from brats_mm.domain.volume import LPS_TO_RAS, Grid
 from brats_mm.io.dicom.slices import Slice
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 UNEVEN_SHARE = 0.1
 """Maximum deviation of a slice distance from a multiple of the median distance, as a fraction of it."""
 BENT_MM = 0.3

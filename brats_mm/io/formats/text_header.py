@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.volume import Grid
+from brats_mm.domain.volume import LPS_TO_RAS, Grid
 from brats_mm.errors import VolumeError
 from brats_mm.io.formats.raster import LONGEST_HEADER, damaged_header_error, file_beside, open_file
 from brats_mm.io.volume_checks import check_affine
@@ -146,6 +146,6 @@ def checked_grid(
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(axes, np.float64).T
     affine[:3, 3] = np.asarray(origin, np.float64)
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    affine = LPS_TO_RAS @ affine
     check_affine(affine, path)
     return Grid(shape, affine, sform_code=code, qform_code=code)

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from brats_mm import __version__
 from brats_mm.domain.availability import ordered
-from brats_mm.domain.lattice import ROUNDING, match_lattice
+from brats_mm.domain.lattice import ROUNDING, have_same_voxels
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import DICOM_FOLDER
 from brats_mm.domain.prediction import THRESHOLD, Prediction
 from brats_mm.domain.regions import Region
-from brats_mm.domain.volume import Grid, Volume
+from brats_mm.domain.volume import Volume
 from brats_mm.errors import BratsMMError, GridError, OptionError, VolumeError
 from brats_mm.io.dicom.choice import Choice
 from brats_mm.io.dicom.one_series import read_series
@@ -194,14 +194,14 @@ def _reference(prediction: Prediction, output: DicomOutput) -> SourceSeries:
         return output.inputs[preparation.reference]
     used = [modality for modality in ordered(prediction.case.available) if modality in output.inputs]
     grids = {modality: output.inputs[modality].grid for modality in used}
-    candidates = [modality for modality in used if _same_voxels(prediction.case.grid, grids[modality])]
+    candidates = [modality for modality in used if have_same_voxels(prediction.case.grid, grids[modality], ROUNDING)]
     return output.inputs[(candidates or used)[0]]
 
 
 def _check_named(prediction: Prediction, reference: NamedReference) -> None:
     """Raise GridError unless the series has the input's voxels, or shows the same image at the same position."""
     case, grid = prediction.case, reference.source.grid
-    if _same_voxels(case.grid, grid):
+    if have_same_voxels(case.grid, grid, ROUNDING):
         return
     likeness = max(_correlation(volume, reference.volume) for volume in case.volumes.values())
     if likeness < LIKE_ENOUGH:
@@ -219,12 +219,6 @@ def _check_named(prediction: Prediction, reference: NamedReference) -> None:
             f"The series of --dicom-reference shows only {inside_ml / whole_ml:.0%} of the tumour. Provide a "
             "series that covers the whole tumour."
         )
-
-
-def _same_voxels(old: Grid, new: Grid) -> bool:
-    """Return whether two grids have the same voxel centres in any axis order."""
-    match = match_lattice(old, new, ROUNDING)
-    return match is not None and match.fills(new.shape)
 
 
 def _correlation(volume: Volume, reference: Volume) -> float:

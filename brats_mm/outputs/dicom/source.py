@@ -1,6 +1,6 @@
 """Headers and grid of the series that DICOM results refer to, without voxels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -166,10 +166,10 @@ def _is_allowed(image: Any, keyword: str) -> bool:
 
 def _check(images: Sequence[Any], title: str) -> None:
     required = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-    missing = [keyword for keyword in required if not all(_has(image, keyword) for image in images)]
+    missing = [keyword for keyword in required if not all(image.get(keyword) for image in images)]
     if missing:
         raise VolumeError(
-            f"DICOM results cannot refer to {title}: its headers lack {_listed(missing)}. "
+            f"DICOM results cannot refer to {title}: its headers lack {', '.join(missing)}. "
             "Send the original series of the scanner, or omit --dicom."
         )
     if len(images) > 1 and any(int(image.get("NumberOfFrames") or 1) > 1 for image in images):
@@ -177,14 +177,6 @@ def _check(images: Sequence[Any], title: str) -> None:
             f"DICOM results cannot refer to {title}, because its slices are in several multi-frame files. Select "
             "another series, or omit --dicom."
         )
-
-
-def _has(image: Any, keyword: str) -> bool:
-    return bool(image.get(keyword))
-
-
-def _listed(items: Iterable[str]) -> str:
-    return ", ".join(items)
 
 
 def geometry_of(source: SourceSeries) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from brats_mm.domain.label_map import regions_from_labels
-from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, Region
+from brats_mm.domain.regions import REGION_COLOURS, REGIONS, Region
 from brats_mm.outputs.dicom.contours import Points, outlines
 from brats_mm.outputs.dicom.findings import CONVENTION, Findings
 from brats_mm.outputs.dicom.objects import (
@@ -29,11 +29,6 @@ _COPIED = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyID", "StudyDate",
     "StudyTime", "AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID",
 )  # fmt: skip
-_COLOURS = {
-    Region.WT: SEGMENT_STYLES[Compartment.OEDEMA].colour,
-    Region.TC: SEGMENT_STYLES[Compartment.NECROSIS].colour,
-    Region.ET: SEGMENT_STYLES[Compartment.ENHANCING].colour,
-}
 
 
 def make_structure_set(findings: Findings, source: SourceSeries, provenance: Provenance) -> Any:
@@ -133,7 +128,7 @@ def _contours(number: int, region: Region, contours: list[Any]) -> Any:
     from pydicom.dataset import Dataset
 
     item = Dataset()
-    item.ROIDisplayColor = list(_COLOURS[region])
+    item.ROIDisplayColor = list(REGION_COLOURS[region])
     item.ReferencedROINumber = number
     if contours:
         item.ContourSequence = contours

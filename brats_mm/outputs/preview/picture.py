@@ -20,7 +20,7 @@ from brats_mm.domain.prediction import Prediction, nest_probabilities
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
 from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, with_region
-from brats_mm.outputs.preview.planes import Slice, choose_slices, to_ras
+from brats_mm.outputs.preview.planes import Slice, choose_slices
 from brats_mm.outputs.preview.slices import grey_to_rgb, render_grey, with_entropy
 from brats_mm.trust.assess import assess
 
@@ -88,16 +88,16 @@ def _pictures(prediction: Prediction) -> _Pictures:
     case = prediction.case
     modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
     image = case.volumes[modality]
-    affine = case.grid.affine
-    wt, tc, et = (to_ras(prediction.probabilities[region], affine) for region in REGIONS)
+    grid = case.grid
+    wt, tc, et = (grid.to_ras(prediction.probabilities[region]) for region in REGIONS)
     return _Pictures(
-        background=to_ras(image.data, affine),
+        background=grid.to_ras(image.data),
         background_name=modality.label,
         window=grey_window(image, modality),
-        labels=to_ras(prediction.labels(), affine),
+        labels=grid.to_ras(prediction.labels()),
         probabilities=(wt, tc, et),
-        slices=choose_slices(case.grid, prediction.mask(Region.WT), image.foreground),
-        sides=case.grid.shape,
+        slices=choose_slices(grid, prediction.mask(Region.WT), image.foreground),
+        sides=grid.shape,
     )
 
 

@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TypeVar
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
 from brats_mm.domain.label_map import Mask
-from brats_mm.domain.volume import Grid
+from brats_mm.domain.volume import Grid, Voxel
 
 _MARGIN_MM = 6.0
-
-_Voxel = TypeVar("_Voxel", bound=np.generic)
 
 
 class Plane(str, Enum):
@@ -71,22 +67,12 @@ class Slice:
     letters: Letters
     aspect: float
 
-    def of(self, ras: npt.NDArray[_Voxel]) -> npt.NDArray[_Voxel]:
+    def of(self, ras: npt.NDArray[Voxel]) -> npt.NDArray[Voxel]:
         """Extract the slice (rows, columns) from a right-anterior-superior array."""
         indices: list[slice | int] = [slice(None)] * 3
         indices[self.plane.through] = self.index
         picture = ras[tuple(indices)][self.columns, self.rows]
         return np.asarray(picture.T[::-1, ::-1])
-
-
-def to_ras(data: npt.NDArray[_Voxel], affine: npt.NDArray[np.float64]) -> npt.NDArray[_Voxel]:
-    """Reorient an array to the nearest right-anterior-superior axes, without resampling.
-
-    Args:
-        data: (h, w, d) array.
-        affine: (4, 4) from voxel indices to RAS+ millimetres.
-    """
-    return np.asarray(nib.orientations.apply_orientation(data, nib.orientations.io_orientation(affine)))
 
 
 Cuts = tuple[Slice, Slice, Slice]
@@ -101,8 +87,8 @@ def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> Cuts:
         tumour: mask of the tumour or of one of its regions.
         brain: mask to crop to. The whole grid if empty.
     """
-    tumour, brain = to_ras(tumour, grid.affine), to_ras(brain, grid.affine)
-    spacing_mm = [grid.spacing_mm[axis] for axis in _sources(grid)]
+    tumour, brain = grid.to_ras(tumour), grid.to_ras(brain)
+    spacing_mm = [grid.spacing_mm[axis] for axis in grid.ras_order]
     box = [_extent(brain, axis, spacing_mm[axis]) for axis in range(3)]
 
     def cut(plane: Plane) -> Slice:
@@ -122,8 +108,7 @@ def slice_through(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> Slic
         voxel: index on the input grid.
         plane: anatomical plane.
     """
-    source = _sources(grid)[plane.through]
-    return _slice(grid, plane, grid.shape[source] - 1 - voxel[source] if _is_flipped(grid, source) else voxel[source])
+    return _slice(grid, plane, _turn_index(grid, plane.through, voxel[grid.ras_order[plane.through]]))
 
 
 def place_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tuple[int, int]:
@@ -134,34 +119,30 @@ def place_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tup
         voxel: index on the input grid.
         plane: anatomical plane.
     """
-    coordinates = []
-    for axis in (plane.down, plane.across):  # the highest index is drawn first
-        source = _sources(grid)[axis]
-        coordinates.append(voxel[source] if _is_flipped(grid, source) else grid.shape[source] - 1 - voxel[source])
-    return coordinates[0], coordinates[1]
+
+    def draw_at(ras: int) -> int:  # the highest index is drawn first
+        source = grid.ras_order[ras]
+        return grid.shape[source] - 1 - _turn_index(grid, ras, voxel[source])
+
+    return draw_at(plane.down), draw_at(plane.across)
 
 
-def _sources(grid: Grid) -> list[int]:
-    """Return the input axis of each right-anterior-superior axis."""
-    return [int(axis) for axis in np.argsort(nib.orientations.io_orientation(grid.affine)[:, 0])]
-
-
-def _is_flipped(grid: Grid, source: int) -> bool:
-    """Return whether an input axis points left, posterior or inferior."""
-    return bool(nib.orientations.io_orientation(grid.affine)[source, 1] < 0)
+def _turn_index(grid: Grid, ras: int, index: int) -> int:
+    """Convert an index along a right-anterior-superior axis to one along its input axis, or the reverse."""
+    return grid.shape[grid.ras_order[ras]] - 1 - index if ras in grid.ras_flips else index
 
 
 def _slice(grid: Grid, plane: Plane, index: int) -> Slice:
     """Return the uncropped slice at an index along the right-anterior-superior axis."""
-    sources = _sources(grid)
-    across, down, source = plane.across, plane.down, sources[plane.through]
+    sources = grid.ras_order
+    across, down = plane.across, plane.down
     sides = [grid.shape[axis] for axis in sources]
     spacing_mm = [grid.spacing_mm[axis] for axis in sources]
     return Slice(
         plane=plane,
         index=index,
-        input_axis=source,
-        input_index=grid.shape[source] - 1 - index if _is_flipped(grid, source) else index,
+        input_axis=sources[plane.through],
+        input_index=_turn_index(grid, plane.through, index),
         rows=slice(0, sides[down]),
         columns=slice(0, sides[across]),
         letters=Letters(left="RA"[across], right="LP"[across], top="RAS"[down], bottom="LPI"[down]),

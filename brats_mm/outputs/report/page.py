@@ -16,8 +16,8 @@ from brats_mm.domain.display import UNKNOWN_FACTOR, format_ml, round_percent
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Prediction
-from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.outputs.report.pictures import OUTLINES, Drawing, Drawn, entropy_gradient
+from brats_mm.domain.regions import REGION_COLOURS, REGIONS, Region
+from brats_mm.outputs.report.pictures import Drawing, Drawn, entropy_gradient
 from brats_mm.outputs.report.source import ReportSource, source_of
 from brats_mm.outputs.report.steps import step_rows
 
@@ -78,7 +78,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         made_on=None if made_on is None else f"{made_on.day} {made_on:%B %Y}",
         sequences=[(m, m.value in report["sequences_found"], _USES[m]) for m in MODALITIES],
         regions=REGIONS,
-        outlines={region: "rgb({}, {}, {})".format(*colour) for region, colour in OUTLINES.items()},
+        outlines={region: "rgb({}, {}, {})".format(*colour) for region, colour in REGION_COLOURS.items()},
         largest_ml=_axis_ml(report),
         is_axis_cut=max(_upper_limits(report)) > _axis_ml(report),
         unknown_factor=UNKNOWN_FACTOR,

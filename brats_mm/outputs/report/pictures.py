@@ -5,7 +5,6 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,9 @@ from PIL import Image
 
 from brats_mm.domain.display import entropy_colours
 from brats_mm.domain.grey_window import Window, grey_window
-from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, Region
-from brats_mm.outputs.preview.canvas import Colour, Picture, with_region
+from brats_mm.domain.regions import REGION_COLOURS, REGIONS, Region
+from brats_mm.domain.volume import Voxel
+from brats_mm.outputs.preview.canvas import Picture, with_region
 from brats_mm.outputs.preview.planes import (
     Cuts,
     Letters,
@@ -23,17 +23,9 @@ from brats_mm.outputs.preview.planes import (
     choose_slices,
     place_on_slice,
     slice_through,
-    to_ras,
 )
 from brats_mm.outputs.preview.slices import grey_to_rgb, render_grey, with_entropy
 from brats_mm.outputs.report.source import ReportSource
-
-OUTLINES: dict[Region, Colour] = {
-    Region.WT: SEGMENT_STYLES[Compartment.OEDEMA].colour,
-    Region.TC: SEGMENT_STYLES[Compartment.NECROSIS].colour,
-    Region.ET: SEGMENT_STYLES[Compartment.ENHANCING].colour,
-}
-"""A region's outline has the colour of its outermost compartment."""
 
 _PANEL_PX = (460, 460)
 _CLOSE_PX = (300, 300)
@@ -42,8 +34,6 @@ _CLOSE_MM = 70.0
 _QUALITY = 88
 _GROUND_NATS = 1e-4
 """Without images, shade the voxels with an entropy above this value, which are the brain. Outside the brain it is 0."""
-
-_Voxel = TypeVar("_Voxel", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -79,10 +69,10 @@ class Drawing:
 
     def __init__(self, source: ReportSource) -> None:
         self._source = source
-        affine = source.grid.affine
-        self._masks = {region: to_ras(mask, affine) for region, mask in source.masks.items()}
-        self._entropy = to_ras(source.entropy, affine)
-        self._images = {modality.label: to_ras(image.data, affine) for modality, image in source.images.items()}
+        grid = source.grid
+        self._masks = {region: grid.to_ras(mask) for region, mask in source.masks.items()}
+        self._entropy = grid.to_ras(source.entropy)
+        self._images = {modality.label: grid.to_ras(image.data) for modality, image in source.images.items()}
         self._windows: Mapping[str, Window] = {m.label: grey_window(image, m) for m, image in source.images.items()}
 
     @cached_property
@@ -162,7 +152,7 @@ class Drawing:
         for region in REGIONS:
             mask = self._cut(cut, self._masks[region], around)
             if mask.any():
-                picture = with_region(picture, mask, OUTLINES[region], opacity=0.0)
+                picture = with_region(picture, mask, REGION_COLOURS[region], opacity=0.0)
         return picture
 
     def _drawn(self, picture: Picture, cut: Slice, alt_text: str) -> Drawn:
@@ -170,7 +160,7 @@ class Drawing:
         caption = f"{plane} {cut.input_index + 1} of {self._source.grid.shape[cut.input_axis]}"
         return _encoded(picture, cut.letters, f"{plane} {alt_text}", caption)
 
-    def _cut(self, cut: Slice, ras: npt.NDArray[_Voxel], around: tuple[int, int] | None) -> npt.NDArray[_Voxel]:
+    def _cut(self, cut: Slice, ras: npt.NDArray[Voxel], around: tuple[int, int] | None) -> npt.NDArray[Voxel]:
         picture = cut.of(ras)
         if around is None:
             return picture

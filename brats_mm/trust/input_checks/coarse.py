@@ -48,10 +48,7 @@ def coarse_image(volume: Volume, step_mm: float = STEP_MM) -> CoarseImage:
             for size, mm in zip(grid.shape, grid.spacing_mm, strict=True)
         )
     )
-    order = [next(axis for axis, (world, _) in enumerate(grid.ras_axes) if world == ras) for ras in range(3)]
-    flipped = tuple(ras for ras in range(3) if grid.ras_axes[order[ras]][1] < 0)
-    values = np.flip(volume.data[sampled].transpose(order), flipped)
-    inside = np.flip(volume.foreground[sampled].transpose(order), flipped)
+    values, inside = grid.to_ras(volume.data[sampled]), grid.to_ras(volume.foreground[sampled])
     return CoarseImage(np.ascontiguousarray(values, np.float32), np.ascontiguousarray(inside))
 
 

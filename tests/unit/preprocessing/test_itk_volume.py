@@ -17,14 +17,14 @@ def ramp(shape=(6, 7, 8)):
 
 def test_volume_round_trips():
     volume = Volume(ramp(), Grid((6, 7, 8), np.diag([1.0, 2.0, 3.0, 1.0])))
-    np.testing.assert_array_equal(data_of(to_itk(volume)), volume.data)
+    np.testing.assert_array_equal(data_of(to_itk(volume.data, volume.grid)), volume.data)
 
 
 def test_itk_voxel_positions_follow_affine():
     turn, _ = np.linalg.qr(OBLIQUE[:3, :3])
     affine = OBLIQUE.copy()
     affine[:3, :3] = turn * [0.9, 0.9, 5.5]
-    image = to_itk(Volume(ramp(), Grid((6, 7, 8), affine)))
+    image = to_itk(ramp(), Grid((6, 7, 8), affine))
     left, back, up = image.TransformIndexToPhysicalPoint((2, 3, 4))
     np.testing.assert_allclose((-left, -back, up), (affine @ [2, 3, 4, 1])[:3], atol=1e-9)
 

@@ -21,7 +21,7 @@ from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OutputError
 from brats_mm.outputs.preview.picture import HEIGHT_PX, WIDTH_PX, write_preview
-from brats_mm.outputs.preview.planes import Letters, Plane, choose_slices, to_ras
+from brats_mm.outputs.preview.planes import Letters, Plane, choose_slices
 
 AXIS_CODES = [
     "".join(codes) for order in itertools.permutations(("RL", "AP", "SI")) for codes in itertools.product(*order)
@@ -51,12 +51,12 @@ def from_ras(data: np.ndarray, codes: str) -> np.ndarray:
 def fake_prediction(phantom: Phantom, *, available: Availability = ALL_AVAILABLE, codes: str = "LPS") -> Prediction:
     """Return a prediction from the phantom's own labels, blurred into probabilities and stored in an orientation."""
     spacing = phantom.grid.spacing_mm
-    grid_of = to_ras(phantom.labels, phantom.grid.affine)
+    grid_of = phantom.grid.to_ras(phantom.labels)
     stored = from_ras(grid_of, codes)
     grid = Grid(stored.shape, affine_of(codes, spacing))
 
     def turned(data: np.ndarray) -> np.ndarray:
-        return from_ras(to_ras(data, phantom.grid.affine), codes)
+        return from_ras(phantom.grid.to_ras(data), codes)
 
     regions = regions_from_labels(stored, LabelConvention.BRATS2023)
     probabilities = {r: ndimage.gaussian_filter(mask.astype(np.float32), 1.0) for r, mask in regions.items()}
@@ -88,7 +88,10 @@ def phantom() -> Phantom:
 @given(st.sampled_from(AXIS_CODES))
 def test_every_orientation_is_reordered_to_ras(codes: str) -> None:
     ras = np.arange(2 * 3 * 4).reshape(2, 3, 4)
-    assert np.array_equal(to_ras(from_ras(ras, codes), affine_of(codes)), ras)
+    stored = from_ras(ras, codes)
+    grid = Grid(stored.shape, affine_of(codes))
+    assert np.array_equal(grid.to_ras(stored), ras)
+    assert np.array_equal(grid.from_ras(ras), stored)
 
 
 @given(st.sampled_from(AXIS_CODES))
@@ -98,7 +101,7 @@ def test_mark_at_right_front_top_is_drawn_at_edges_with_those_letters(codes: str
     stored = from_ras(ras, codes)
     grid = Grid(stored.shape, affine_of(codes))
     for cut in choose_slices(grid, stored, np.ones_like(stored)):
-        picture = cut.of(to_ras(stored, grid.affine))
+        picture = cut.of(grid.to_ras(stored))
         row, column = np.argwhere(picture)[0]
         assert (row < picture.shape[0] / 2) == (cut.letters.top in "RAS")
         assert (column < picture.shape[1] / 2) == (cut.letters.left in "RAS")

@@ -15,15 +15,14 @@ from brats_mm.domain.input_kind import InputKind, Recognition
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Importance, LeftOutChange, ModelIdentity, Prediction, Run
 from brats_mm.domain.preprocessing import Preparation, Step
-from brats_mm.domain.regions import REGIONS, LabelConvention, Region
+from brats_mm.domain.regions import REGION_COLOURS, REGIONS, LabelConvention, Region
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.outputs.preview.canvas import with_region
-from brats_mm.outputs.preview.planes import Plane, place_on_slice, slice_through, to_ras
+from brats_mm.outputs.preview.planes import Plane, place_on_slice, slice_through
 from brats_mm.outputs.report.document import importance_of, report_of
 from brats_mm.outputs.report.page import format_position, render_page
-from brats_mm.outputs.report.pictures import OUTLINES
 from brats_mm.outputs.report.source import source_of
 from brats_mm.trust.case_dice import Grade, outline_advice
 from brats_mm.trust.fit import fit_profile
@@ -211,7 +210,7 @@ def test_outlines_are_visible_on_white_and_on_their_own_colour():
     """Each outline has a dark border."""
     mask = np.zeros((20, 20), bool)
     mask[5:15, 5:15] = True
-    colour = OUTLINES[Region.ET]
+    colour = REGION_COLOURS[Region.ET]
     for ground in ((255, 255, 255), colour):
         picture = with_region(np.full((200, 200, 3), ground, np.float32), mask, colour, opacity=0.0)
         across = picture[100, 30:70].mean(axis=1)
@@ -244,7 +243,7 @@ def test_voxel_is_on_its_slice_in_every_orientation(codes, plane):
     voxel = (1, 4, 2)
     mark[voxel] = 1
     cut = slice_through(grid, voxel, plane)
-    assert tuple(np.argwhere(cut.of(to_ras(mark, affine)))[0]) == place_on_slice(grid, voxel, plane)
+    assert tuple(np.argwhere(cut.of(grid.to_ras(mark)))[0]) == place_on_slice(grid, voxel, plane)
     assert voxel[cut.input_axis] == cut.input_index
 
 
