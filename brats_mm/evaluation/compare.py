@@ -5,7 +5,6 @@ subsets are not independent observations. Single subsets are compared too, with 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +29,11 @@ CSV, LATEX = "comparison.csv", "comparison.tex"
 Values = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class ComparisonSettings:
-    """Settings of the statistics.
-
-    Attributes:
-        resamples: number of bootstrap samples of cases.
-        confidence: confidence level of the percentile intervals.
-        seed: seed of the bootstrap.
-    """
-
-    resamples: int = 10_000
-    confidence: float = 0.95
-    seed: int = 0
+RESAMPLES, CONFIDENCE, SEED = 10_000, 0.95, 0
+"""Number of bootstrap samples of cases, confidence level of the percentile intervals, and seed."""
 
 
-def compare(
-    first: Path, second: Path, out: Path | None = None, settings: ComparisonSettings | None = None
-) -> dict[str, Any]:
+def compare(first: Path, second: Path, out: Path | None = None) -> dict[str, Any]:
     """Compare evaluation B (`second`) with evaluation A (`first`). Differences are B minus A.
 
     Args:
@@ -57,7 +43,6 @@ def compare(
     Raises:
         OptionError: a folder contains no evaluation, the policies for empty regions differ, or no case is shared.
     """
-    effective = settings or ComparisonSettings()
     summaries = read_summary(first), read_summary(second)
     _same_policy(first, second, summaries)
     a, b = _scores(read_case_rows(first)), _scores(read_case_rows(second))
@@ -70,15 +55,12 @@ def compare(
         "cases": len(cases),
         "cases_only_in_one": len({key[0] for key in a} ^ {key[0] for key in b}),
         "difference": "B minus A, paired by case",
-        "interval": (
-            f"{effective.confidence:.0%} percentile bootstrap over cases, {effective.resamples} samples, "
-            f"seed {effective.seed}"
-        ),
+        "interval": f"{CONFIDENCE:.0%} percentile bootstrap over cases, {RESAMPLES} samples, seed {SEED}",
         "test": "two-sided Wilcoxon signed-rank test, without the cases that do not differ",
         "empty_policy": summaries[0]["empty_policy"],
-        "means": _compare_means(a, b, cases, effective),
-        "counterintuitive": _compare_rates(a, b, cases, effective),
-        "sets": _compare_sets(a, b, cases, effective),
+        "means": _compare_means(a, b, cases),
+        "counterintuitive": _compare_rates(a, b, cases),
+        "sets": _compare_sets(a, b, cases),
     }
     if out is not None:
         with output_errors(out):
@@ -90,19 +72,18 @@ def compare(
     return document
 
 
-def paired(first: Values, second: Values, settings: ComparisonSettings) -> dict[str, Any]:
+def paired(first: Values, second: Values) -> dict[str, Any]:
     """Compare two columns of scores, one row per case. Rows with a missing score are skipped.
 
     Args:
         first, second: scores by case, of evaluation A and B.
-        settings: settings of the statistics.
     """
     usable = ~(np.isnan(first) | np.isnan(second))
     a, b = first[usable], second[usable]
     if not len(a):
         return {"cases": 0, "a": None, "b": None, "difference": None, "low": None, "high": None, "p": None}
     difference = b - a
-    low, high = bootstrap_interval(difference, lambda sample: sample.mean(axis=1), settings)
+    low, high = bootstrap_interval(difference, lambda sample: sample.mean(axis=1))
     return {
         "cases": len(a),
         "a": float(a.mean()),
@@ -114,21 +95,19 @@ def paired(first: Values, second: Values, settings: ComparisonSettings) -> dict[
     }
 
 
-def bootstrap_interval(
-    values: Values, statistic: Callable[[Values], Values], settings: ComparisonSettings
-) -> tuple[float, float]:
+def bootstrap_interval(values: Values, statistic: Callable[[Values], Values]) -> tuple[float, float]:
     """Return the bootstrap percentile interval of a statistic.
 
     Args:
         values: (n, ...) values, one row per case.
         statistic: function from (k, n, ...) resamples to (k,) values.
     """
-    rng = np.random.default_rng(settings.seed)
+    rng = np.random.default_rng(SEED)
     statistics = []
-    for start in range(0, settings.resamples, 500):  # in chunks, to limit memory
-        rows = rng.integers(0, len(values), (min(500, settings.resamples - start), len(values)))
+    for start in range(0, RESAMPLES, 500):  # in chunks, to limit memory
+        rows = rng.integers(0, len(values), (min(500, RESAMPLES - start), len(values)))
         statistics.append(statistic(values[rows]))
-    tail = 50 * (1 - settings.confidence)
+    tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(np.concatenate(statistics), [tail, 100 - tail])
     return float(low), float(high)
 
@@ -162,13 +141,12 @@ def _names(rule: Rule) -> tuple[str, ...]:
     return NUMBERS if rule is Rule.RAW else SCORES
 
 
-def _compare_means(a: Scores, b: Scores, cases: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
+def _compare_means(a: Scores, b: Scores, cases: Sequence[str]) -> dict[str, Any]:
     return {
         rule.value: {
             region.value: {
                 name: paired(
-                    *_columns(a, b, cases, [(subset_name(s), region.value, rule.value) for s in SUBSETS], name),
-                    settings,
+                    *_columns(a, b, cases, [(subset_name(s), region.value, rule.value) for s in SUBSETS], name)
                 )
                 for name in _names(rule)
             }
@@ -178,13 +156,13 @@ def _compare_means(a: Scores, b: Scores, cases: Sequence[str], settings: Compari
     }
 
 
-def _compare_sets(a: Scores, b: Scores, cases: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
+def _compare_sets(a: Scores, b: Scores, cases: Sequence[str]) -> dict[str, Any]:
     """Compare the raw Dice of each subset, with p values corrected over all subsets and regions."""
     by_subset: dict[str, Any] = {}
     results = []
     for subset in map(subset_name, SUBSETS):
         for region in REGIONS:
-            et_comparison = paired(*_columns(a, b, cases, [(subset, region.value, Rule.RAW.value)], "dice"), settings)
+            et_comparison = paired(*_columns(a, b, cases, [(subset, region.value, Rule.RAW.value)], "dice"))
             if et_comparison["cases"]:
                 by_subset.setdefault(subset, {})[region.value] = et_comparison
                 results.append(et_comparison)
@@ -193,7 +171,7 @@ def _compare_sets(a: Scores, b: Scores, cases: Sequence[str], settings: Comparis
     return by_subset
 
 
-def _compare_rates(a: Scores, b: Scores, cases: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
+def _compare_rates(a: Scores, b: Scores, cases: Sequence[str]) -> dict[str, Any]:
     """Compare the counter-intuitive rates, with the bootstrap interval of their difference."""
     rates = {}
     for region in REGIONS:
@@ -204,7 +182,7 @@ def _compare_rates(a: Scores, b: Scores, cases: Sequence[str], settings: Compari
         totals = columns.sum(axis=0)
         if not totals[1] or not totals[3]:
             continue
-        low, high = bootstrap_interval(columns, _rate_difference, settings)
+        low, high = bootstrap_interval(columns, _rate_difference)
         rates[region.value] = {
             "a": totals[0] / totals[1],
             "b": totals[2] / totals[3],

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from brats_mm.domain.availability import Availability, subset_name
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
-from brats_mm.evaluation.compare import ComparisonSettings, bootstrap_interval
+from brats_mm.evaluation.compare import bootstrap_interval
 from brats_mm.evaluation.subset_groups import EVERY
 from brats_mm.evaluation.tables import NUMBERS, CaseRow
 from brats_mm.metrics.case_scores import Rule
@@ -52,16 +52,13 @@ class Statistic:
     high: float
 
 
-def statistics(
-    name: str, rows: Iterable[CaseRow], scores: Sequence[str], settings: ComparisonSettings | None = None
-) -> list[Statistic]:
+def statistics(name: str, rows: Iterable[CaseRow], scores: Sequence[str]) -> list[Statistic]:
     """Compute the statistics of an evaluation.
 
     Args:
         name: name of the evaluation.
         rows: rows of its `cases.csv`.
         scores: names of scores, such as `dice` and `hd95_mm`.
-        settings: settings of the bootstrap.
 
     Returns:
         A statistic for each group, region, rule and score that has at least one case.
@@ -72,7 +69,6 @@ def statistics(
     unknown = [score for score in scores if score not in NUMBERS]
     if unknown:
         raise OptionError(f"Unknown scores: {', '.join(unknown)}. Choose from {', '.join(NUMBERS)}.")
-    effective = settings or ComparisonSettings()
     values: dict[tuple[str, str, str], _ByCase] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         for score in scores:
@@ -81,7 +77,7 @@ def statistics(
     for (group, subsets), region, rule, score in product(EVERY.items(), REGIONS, Rule, scores):
         means = _case_means(values[region.value, rule.value, score], subsets)
         if len(means):
-            low, high = bootstrap_interval(means, lambda sample: sample.mean(axis=1), effective)
+            low, high = bootstrap_interval(means, lambda sample: sample.mean(axis=1))
             results.append(
                 Statistic(
                     evaluation=name,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,25 +69,20 @@ class RunEvaluator:
         cases: labelled cases.
         bundle: folder of the template bundle. None is the installed one.
         device: device to run on.
-        counted_side: see `COUNTED_SIDE`.
     """
 
     cases: tuple[LabelledCase, ...]
     bundle: Path | None = None
     device: str = "auto"
-    counted_side: int = COUNTED_SIDE
 
 
-def evaluate_run(
-    folder: Path, checkpoint: Path, evaluator: RunEvaluator, *, on_case: Callable[[int, int, str], None] | None = None
-) -> dict[str, Any]:
+def evaluate_run(folder: Path, checkpoint: Path, evaluator: RunEvaluator) -> dict[str, Any]:
     """Create the bundle of a run and evaluate it, resuming an earlier attempt. Return its result for the tables.
 
     Args:
         folder: the run's folder with its `config.json`.
         checkpoint: the trained checkpoint.
         evaluator: cases, bundle and device.
-        on_case: callback after each case.
     """
     done = folder / RESULT
     if not done.is_file():
@@ -104,12 +99,12 @@ def evaluate_run(
         predictor = Segmenter.from_bundle(bundle, device=evaluator.device, backend="torch", trust_bundle=True).predictor
         if not (folder / EVALUATION / SUMMARY).is_file():
             settings = EvaluationSettings(plots=False, resume=True)
-            evaluate(evaluator.cases, folder / EVALUATION, shared_passes(predictor), settings, on_case=on_case)
+            evaluate(evaluator.cases, folder / EVALUATION, shared_passes(predictor), settings)
         write_document(
             done,
             {
                 "parameters": predictor.model.parameters,
-                "multiply_accumulates": _operations(bundle, evaluator.counted_side),
+                "multiply_accumulates": _operations(bundle),
                 "inference_seconds_a_case": _seconds_per_case(predictor, evaluator.cases[:TIMED_CASES]),
             },
         )
@@ -117,10 +112,10 @@ def evaluate_run(
     return result
 
 
-def _operations(bundle: Path, side: int) -> dict[str, int]:
+def _operations(bundle: Path) -> dict[str, int]:
     """Count the multiply-accumulates of a window with all four sequences and with T1ce alone."""
     network, _ = load_network(open_bundle(bundle), trusted=True)
-    image = torch.zeros(1, len(ALL_AVAILABLE), side, side, side)
+    image = torch.zeros(1, len(ALL_AVAILABLE), *[COUNTED_SIDE] * 3)
     sets = {"all_four": ALL_AVAILABLE, "one": frozenset({Modality.T1CE})}
     return {name: multiply_accumulates(network, image, flags(available)) for name, available in sets.items()}
 

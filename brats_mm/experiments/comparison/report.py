@@ -14,9 +14,9 @@ import numpy as np
 from brats_mm import __version__
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.evaluation.compare import ComparisonSettings, holm, paired
+from brats_mm.evaluation.compare import holm, paired
 from brats_mm.evaluation.tables import read_case_rows, read_summary, write_document
-from brats_mm.experiments.comparison.evaluation import TIMED_CASES
+from brats_mm.experiments.comparison.evaluation import COUNTED_SIDE, TIMED_CASES
 from brats_mm.experiments.comparison.run import Experiment, Outcome
 from brats_mm.experiments.comparison.tables import RunRow, SetRow, experiment_markdown, write_table
 from brats_mm.io.bundle import sha256_of
@@ -65,7 +65,7 @@ def _document(
         "section": experiment.data.section,
         "cases": len(experiment.evaluator.cases),
         "seeds": list(dict.fromkeys(run.seed for run in experiment.runs)),
-        "counted_window": experiment.evaluator.counted_side,
+        "counted_window": COUNTED_SIDE,
         "timed_cases": min(TIMED_CASES, len(experiment.evaluator.cases)),
         "failed": {f"{o.run.method}, seed {o.run.seed}": o.failure for o in outcomes if o.failure},
         "methods": {
@@ -168,7 +168,7 @@ def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dic
             first, second = (_over_common(scores, name, seeds, region) for name in (methods[0], method))
             cases = sorted(first.keys() & second.keys())
             a, b = (np.array([dice[case] for case in cases], np.float64) for dice in (first, second))
-            tests[method][region.value] = paired(a, b, ComparisonSettings())
+            tests[method][region.value] = paired(a, b)
     results = [result for regions in tests.values() for result in regions.values() if result["p"] is not None]
     for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
         result["p_holm"] = p

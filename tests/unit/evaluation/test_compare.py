@@ -12,11 +12,10 @@ from scipy.stats import wilcoxon
 from brats_mm.domain.availability import SUBSETS, subset_name
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
-from brats_mm.evaluation.compare import ComparisonSettings, bootstrap_interval, compare, holm, paired, signed_rank
+from brats_mm.evaluation.compare import bootstrap_interval, compare, holm, paired, signed_rank
 from brats_mm.evaluation.tables import CaseRow, RowWriter
 from brats_mm.metrics.case_scores import Rule
 
-QUICK = ComparisonSettings(resamples=500)
 ROW = CaseRow("", "", 1, "wt", "raw", 0.5, 3.0, 0.5, 0.5, 0.5, 9.0, 1, 0, 0, 10, 10, 0.01, 0.01, 0.1, 0.9, 0.9)
 
 
@@ -40,7 +39,7 @@ def write_run(folder: Path, dice: dict[str, float], *, step: float = 0.01, polic
 def test_differences_are_paired_by_case(tmp_path):
     a = write_run(tmp_path / "a", {"x": 0.50, "y": 0.60, "z": 0.70})
     b = write_run(tmp_path / "b", {"y": 0.62, "z": 0.73, "w": 0.10})
-    comparison = compare(a, b, tmp_path / "out", QUICK)
+    comparison = compare(a, b, tmp_path / "out")
     one = comparison["means"]["raw"]["wt"]["dice"]
     assert (comparison["cases"], comparison["cases_only_in_one"], one["cases"]) == (2, 2, 2)
     assert one["difference"] == pytest.approx(0.025)
@@ -54,31 +53,31 @@ def test_differences_are_paired_by_case(tmp_path):
 
 def test_run_does_not_differ_from_itself(tmp_path):
     a = write_run(tmp_path / "a", {"x": 0.50, "y": 0.60})
-    one = compare(a, a, None, QUICK)["means"]["raw"]["et"]["dice"]
+    one = compare(a, a)["means"]["raw"]["et"]["dice"]
     assert (one["difference"], one["low"], one["high"], one["p"]) == (0, 0, 0, 1)
 
 
 def test_counterintuitive_rates_are_compared(tmp_path):
     rising = write_run(tmp_path / "rising", {"x": 0.5, "y": 0.6})
     falling = write_run(tmp_path / "falling", {"x": 0.5, "y": 0.6}, step=-0.01)
-    rates = compare(falling, rising, None, QUICK)["counterintuitive"]["wt"]
+    rates = compare(falling, rising)["counterintuitive"]["wt"]
     assert (rates["a"], rates["b"], rates["difference"], rates["high"]) == (1, 0, -1, -1)
 
 
 def test_rejects_runs_that_cannot_be_paired(tmp_path):
     a = write_run(tmp_path / "a", {"x": 0.5})
     with pytest.raises(OptionError, match="no case in common"):
-        compare(a, write_run(tmp_path / "b", {"y": 0.5}), None, QUICK)
+        compare(a, write_run(tmp_path / "b", {"y": 0.5}))
     with pytest.raises(OptionError, match=r"policy brats .* uses skip"):
-        compare(a, write_run(tmp_path / "c", {"x": 0.5}, policy="skip"), None, QUICK)
+        compare(a, write_run(tmp_path / "c", {"x": 0.5}, policy="skip"))
     with pytest.raises(OptionError, match="Use the folder of a finished `brats-mm evaluate`"):
-        compare(a, tmp_path, None, QUICK)
+        compare(a, tmp_path)
 
 
 def test_cases_with_missing_scores_are_skipped():
-    result = paired(np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.9, 0.5]), QUICK)
+    result = paired(np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.9, 0.5]))
     assert (result["cases"], result["difference"]) == (2, pytest.approx(0.15))
-    assert paired(np.array([np.nan]), np.array([0.5]), QUICK)["difference"] is None
+    assert paired(np.array([np.nan]), np.array([0.5]))["difference"] is None
 
 
 def test_holm_multiplies_smallest_p_by_number_of_tests():
@@ -92,7 +91,7 @@ def test_signed_rank_test_matches_scipy():
 
 def test_bootstrap_interval_is_about_two_standard_errors():
     values = np.random.default_rng(1).normal(1.0, 2.0, 400)
-    low, high = bootstrap_interval(values, lambda sample: sample.mean(axis=1), ComparisonSettings(resamples=2000))
+    low, high = bootstrap_interval(values, lambda sample: sample.mean(axis=1))
     error = values.std() / 20
     assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.3 * error)
     assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.3 * error)

@@ -10,13 +10,12 @@ import pytest
 
 from brats_mm.cli.main import main
 from brats_mm.errors import OptionError, OutputError
-from brats_mm.evaluation.compare import ComparisonSettings, compare
+from brats_mm.evaluation.compare import compare
 from brats_mm.evaluation.pool import pool
 from brats_mm.evaluation.score_tables import score_table
 from brats_mm.evaluation.statistics import Statistic, statistics
 from brats_mm.evaluation.tables import CaseRow, RowWriter, WeightRow
 
-QUICK = ComparisonSettings(resamples=200)
 ROW = CaseRow("", "", 1, "wt", "raw", 0.5, 3.0, 0.5, 0.5, 0.5, 9.0, 1, 0, 0, 10, 10, 0.01, 0.01, 0.1, 0.9, 0.9)
 
 
@@ -44,7 +43,7 @@ def _of(result: list[Statistic], sequences: str, score: str = "dice") -> Statist
 
 def test_subsets_are_averaged_per_case_first() -> None:
     """Case x has 0.2 and 0.4, case y only 0.9. The means 0.3 and 0.9 give 0.6 with a deviation of 0.3 sqrt(2)."""
-    result = statistics("a", _rows({("x", "t1"): 0.2, ("x", "t2"): 0.4, ("y", "t1"): 0.9}), ["dice"], QUICK)
+    result = statistics("a", _rows({("x", "t1"): 0.2, ("x", "t2"): 0.4, ("y", "t1"): 0.9}), ["dice"])
     one = _of(result, "all_sets")
     assert (one.cases, one.mean) == (2, pytest.approx(0.6))
     assert one.sd == pytest.approx(0.3 * 2**0.5)
@@ -56,7 +55,7 @@ def test_subsets_are_averaged_per_case_first() -> None:
 
 
 def test_cases_with_missing_scores_are_skipped() -> None:
-    result = statistics("a", _rows({("x", "t1"): 0.2, ("y", "t1"): float("nan")}), ["dice"], QUICK)
+    result = statistics("a", _rows({("x", "t1"): 0.2, ("y", "t1"): float("nan")}), ["dice"])
     assert (_of(result, "t1").cases, _of(result, "t1").mean) == (1, pytest.approx(0.2))
 
 
@@ -66,7 +65,7 @@ def test_rejects_unknown_score() -> None:
 
 
 def test_latex_table_has_row_per_subset_and_escapes_names() -> None:
-    result = statistics("ours_1 & more", _rows({("x", "t1"): 0.5, ("y", "t1"): 0.7}), ["dice", "hd95_mm"], QUICK)
+    result = statistics("ours_1 & more", _rows({("x", "t1"): 0.5, ("y", "t1"): 0.7}), ["dice", "hd95_mm"])
     table = score_table(result, "dice")
     assert r"\multicolumn{4}{l}{ours\_1 \& more, 2 cases} \\" in table
     assert r"T1 & -- & -- & 60.0 $\pm$ 14.1 [50.0, 70.0] \\" in table
@@ -87,7 +86,7 @@ def test_pooled_folds_form_one_evaluation(tmp_path: Path) -> None:
     assert document["model"]["name"] == "model, 2 folds"
     assert document["pooled_from"] == [f"{tmp_path.name}/fold0", f"{tmp_path.name}/fold1"]
     assert document["gate_weights"]["t1"]["t1"]["wt"] == 0.25
-    assert compare(tmp_path / "pooled", tmp_path / "pooled", None, QUICK)["cases"] == 3
+    assert compare(tmp_path / "pooled", tmp_path / "pooled")["cases"] == 3
     assert "cases: 3" in (tmp_path / "pooled" / "summary.md").read_text()
     with pytest.raises(OutputError, match="already holds an evaluation"):
         pool([first, second], tmp_path / "pooled")
@@ -120,7 +119,7 @@ def test_command_writes_csv_and_latex(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_comparison_has_csv_and_latex_tables(tmp_path: Path) -> None:
     a = _evaluation(tmp_path / "a_1", {("x", "t1"): 0.5, ("y", "t1"): 0.6})
     b = _evaluation(tmp_path / "b", {("x", "t1"): 0.6, ("y", "t1"): 0.7})
-    compare(a, b, tmp_path / "out", QUICK)
+    compare(a, b, tmp_path / "out")
     with (tmp_path / "out" / "comparison.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     (row,) = (row for row in rows if row["sequences"] == "t1")
