@@ -56,21 +56,5 @@ def hd95_of_surfaces(predicted: Points, reference: Points, policy: EmptyPolicy) 
     return max(float(np.percentile(distances, PERCENTILE)) for distances in directed)
 
 
-def hd95_mm(
-    predicted: Bool[np.ndarray, "h w d"],
-    reference: Bool[np.ndarray, "h w d"],
-    spacing_mm: tuple[float, float, float],
-    policy: EmptyPolicy,
-) -> float:
-    """Return the HD95 of two masks on one grid in millimetres. NaN if the policy skips the case.
-
-    Args:
-        predicted, reference: (h, w, d) masks on one grid.
-        spacing_mm: voxel spacing along each axis.
-        policy: scoring of empty regions.
-    """
-    return hd95_of_surfaces(surface_points(predicted, spacing_mm), surface_points(reference, spacing_mm), policy)
-
-
 def _nearest(points: Points, targets: Points) -> npt.NDArray[np.float64]:
     return np.asarray(cKDTree(targets).query(points)[0])

@@ -22,7 +22,7 @@ from brats_mm.inference.predictor import prediction_from
 from brats_mm.io.bundle import Bundle, sha256_of
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.pipeline.check import check_no_overwrite
-from brats_mm.pipeline.network import identity_of
+from brats_mm.pipeline.network import count_parameters, identity_of
 from brats_mm.pipeline.request import OutputOptions, SegmentRequest
 from brats_mm.pipeline.segment import Extras, write
 from brats_mm.training.record import check_evaluated_spacing
@@ -54,8 +54,7 @@ def identity_of_weights(
     if recorded in (None, digest):
         return identity_of(bundle, network, digest, float(spacing_mm))
     logger.warning("%s are not the bundle's weights, so its calibration is not applied.", weights)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return ModelIdentity(Path(weights).stem, "unknown", digest, parameters, float(spacing_mm))
+    return ModelIdentity(Path(weights).stem, "unknown", digest, count_parameters(network), float(spacing_mm))
 
 
 class ToPredictiond(MapTransform):

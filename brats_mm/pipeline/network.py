@@ -62,17 +62,21 @@ def identity_of(bundle: Bundle, network: nn.Module, digest: str, spacing_mm: flo
         spacing_mm: voxel size of the model.
     """
     metadata = bundle.metadata()
-    parameters = sum(parameter.numel() for parameter in network.parameters())
     identity = ModelIdentity(
         name=str(metadata.get("name", bundle.root.name)),
         version=str(metadata.get("version", "unknown")),
         weights_sha256=digest,
-        parameters=parameters,
+        parameters=count_parameters(network),
         spacing_mm=spacing_mm,
         expected=read_expected_dice(bundle, digest),
         calibration=read_subset_calibration(bundle, digest),
     )
     return replace(identity, trust=read_trust_profile(bundle, identity.document()))
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of a network's parameters, including frozen ones."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def ready_to_run(network: nn.Module) -> None:

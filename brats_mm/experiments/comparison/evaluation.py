@@ -43,15 +43,6 @@ def multiply_accumulates(network: nn.Module, image: Float[Tensor, "b m h w d"], 
     return int(counter.get_total_flops()) // 2
 
 
-def parameters(network: nn.Module) -> int:
-    """Count a network's parameters.
-
-    Args:
-        network: any module. Frozen parameters count too.
-    """
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 BUNDLE, EVALUATION, RESULT = "bundle", "evaluation", "result.json"
 
 COUNTED_SIDE = 64

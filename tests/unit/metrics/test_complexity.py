@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from brats_mm.experiments.comparison.evaluation import multiply_accumulates, parameters
+from brats_mm.experiments.comparison.evaluation import multiply_accumulates
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.gating import UniformGate
+from brats_mm.pipeline.network import count_parameters
 
 
 def test_counts_convolution_and_linear_layer() -> None:
@@ -23,7 +24,7 @@ def test_counts_convolution_and_linear_layer() -> None:
 
     network = Small().eval().requires_grad_(False)
     assert multiply_accumulates(network, torch.zeros(1, 2, 4, 4, 4), [True, True]) == 27 * 6 * 64 + 15
-    assert parameters(network) == 27 * 6 + 15 + 5
+    assert count_parameters(network) == 27 * 6 + 15 + 5
 
 
 def test_missing_expert_costs_nothing() -> None:

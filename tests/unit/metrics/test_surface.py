@@ -8,9 +8,13 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
-from brats_mm.metrics.surface import hd95_mm, surface_points
+from brats_mm.metrics.surface import hd95_of_surfaces, surface_points
 
 UNIT = (1.0, 1.0, 1.0)
+
+
+def hd95_mm(predicted: np.ndarray, reference: np.ndarray, spacing_mm: tuple, policy: EmptyPolicy) -> float:
+    return hd95_of_surfaces(surface_points(predicted, spacing_mm), surface_points(reference, spacing_mm), policy)
 
 
 def block(start: int, stop: int, side: int = 16) -> np.ndarray:
