@@ -113,6 +113,27 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
         BundleError: the bundle is damaged.
         OutputError: the bundle is not writable.
     """
+    summary = read_summary_of(evaluation, bundle)
+    document = expected_dice_document(summary)
+    path = bundle.root / CARD
+    card = read_page(path)
+    with OutputFolder(bundle.root) as out:
+        out.staged(CARD).write_text(with_figures(card, figures_of(summary)), encoding="utf-8")
+        out.staged(EXPECTED_DICE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return UpdatedCard(path, bundle.root / EXPECTED_DICE, int(summary["cases"]), len(document["dice"]))
+
+
+def read_summary_of(evaluation: Path, bundle: Bundle) -> dict[str, Any]:
+    """Read an evaluation's summary, and check that the evaluated weights are those of a bundle.
+
+    Args:
+        evaluation: folder written by `brats-mm evaluate`.
+        bundle: bundle with the weights.
+
+    Raises:
+        OptionError: the folder contains no evaluation, or one of other weights.
+        BundleError: the bundle is damaged.
+    """
     summary, digest = read_summary(evaluation), checked_hash(bundle)
     evaluated = str(summary["model"]["weights_sha256"])
     if evaluated != digest:
@@ -120,13 +141,16 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
             f"{evaluation} was computed with weights (SHA-256 {evaluated[:12]}...) other than those of the bundle "
             f"{bundle.root} ({digest[:12]}...). Evaluate this bundle with brats-mm evaluate --bundle."
         )
-    document = expected_dice_document(summary)
-    path = bundle.root / CARD
+    return summary
+
+
+def read_page(path: Path) -> str:
+    """Read a Markdown page, which is empty if it does not exist.
+
+    Raises:
+        BundleError: the page cannot be read.
+    """
     try:
-        card = path.read_text(encoding="utf-8") if path.is_file() else ""
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} cannot be read ({error}). Restore it, or delete it to start a new card.") from error
-    with OutputFolder(bundle.root) as out:
-        out.staged(CARD).write_text(with_figures(card, figures_of(summary)), encoding="utf-8")
-        out.staged(EXPECTED_DICE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return UpdatedCard(path, bundle.root / EXPECTED_DICE, int(summary["cases"]), len(document["dice"]))
+        raise BundleError(f"{path} cannot be read ({error}). Restore it, or delete it to start a new one.") from error

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.domain.trust_profile import TrustProfile
-from brats_mm.errors import BundleError, OptionError
-from brats_mm.evaluation.tables import WEIGHTS, WeightRow, plain_document, read_rows, read_summary, read_trust_records
+from brats_mm.evaluation.tables import WEIGHTS, WeightRow, plain_document, read_rows, read_trust_records
 from brats_mm.evaluation.trust_figures import reliability_means, reliability_points, trust_figures
 from brats_mm.evaluation.trust_markdown import RELIABILITY_PLOT, trust_blocks
 from brats_mm.evaluation.trust_plot import reliability_svg
-from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.io.bundle import Bundle
 from brats_mm.outputs.folder import OutputFolder, output_errors
-from brats_mm.packaging.card import CARD
+from brats_mm.packaging.card import CARD, read_page, read_summary_of
 from brats_mm.trust.fit import fit_profile
 from brats_mm.trust.left_out import predict_left_out
 from brats_mm.trust.profile_file import TRUST_PROFILE, profile_document
@@ -51,13 +50,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
         BundleError: the bundle is damaged.
         OutputError: a file cannot be written.
     """
-    summary, digest = read_summary(evaluation), checked_hash(bundle)
-    model = summary["model"]
-    if model["weights_sha256"] != digest:
-        raise OptionError(
-            f"{evaluation} was computed with weights (SHA-256 {str(model['weights_sha256'])[:12]}...) other than those "
-            f"of the bundle {bundle.root} ({digest[:12]}...). Evaluate this bundle with brats-mm evaluate --bundle."
-        )
+    model = read_summary_of(evaluation, bundle)["model"]
     records = read_trust_records(evaluation)
     profile, left_out = fit_profile(records), predict_left_out(records)
     figures = {
@@ -65,7 +58,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
         **trust_figures(records, read_rows(evaluation / WEIGHTS, WeightRow), left_out),
     }
     blocks = trust_blocks(figures, profile)
-    card = _read_text(bundle.root / CARD)
+    card = read_page(bundle.root / CARD)
     if _begin("summary") not in card:
         card = f"{card.rstrip()}\n\n## Trust in single cases\n\n{_begin('summary')}\n{END}\n"
     with OutputFolder(bundle.root) as out:
@@ -79,7 +72,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     if page is not None:
         plot = page.parent / RELIABILITY_PLOT
         with output_errors(page):
-            page.write_text(with_blocks(_read_text(page), blocks), encoding="utf-8")
+            page.write_text(with_blocks(read_page(page), blocks), encoding="utf-8")
             plot.parent.mkdir(parents=True, exist_ok=True)
             plot.write_text(reliability_svg(reliability_points(left_out), reliability_means(figures)), encoding="utf-8")
         files += [page, plot]
@@ -107,10 +100,3 @@ def with_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bu
         if begin and end:
             text = f"{before}{begin}\n{block}\n{END}{after}"
     return text
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} cannot be read ({error}). Restore it, or delete it to start a new one.") from error

@@ -1,19 +1,15 @@
 """Advise on the missing sequence that would improve a segmentation most, for a result or a subset of sequences."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from brats_mm.data.json_file import read_json
-from brats_mm.domain.availability import SUBSETS, Availability, subset_name
-from brats_mm.domain.prediction import ModelIdentity
-from brats_mm.domain.regions import REGIONS
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, subset_name
 from brats_mm.errors import OptionError
 from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.outputs.report.document import describe_gains
+from brats_mm.pipeline.identity import identify_model
 from brats_mm.trust.assess import advice, expected_gains, gain_model
-from brats_mm.trust.calibration_file import read_subset_calibration
-from brats_mm.trust.expected_performance import read_expected_dice
-from brats_mm.trust.profile_file import read_trust_profile
 
 COMPLETE = "All four sequences are available."
 UNKNOWN = "The bundle has no scores for these sequences, so it cannot give advice."
@@ -54,16 +50,9 @@ def advise_subset(available: Availability, bundle: Bundle) -> dict[str, Any]:
     Raises:
         BundleError: the bundle is damaged.
     """
-    model = gain_model(_identity(bundle))
+    model = gain_model(identify_model(bundle, checked_hash(bundle)))
     gains = () if model is None else expected_gains(model, available)
-    document = {
-        gain.sequence.value: {
-            region.value: {"from": round(gain.before[region], 4), "to": round(gain.after[region], 4)}
-            for region in REGIONS
-        }
-        for gain in gains
-    }
-    return _document(subset_name(available), document, advice(gains), complete=available == SUBSETS[-1])
+    return _document(subset_name(available), describe_gains(gains), advice(gains), complete=available == ALL_AVAILABLE)
 
 
 def parse_subset(text: str) -> Availability:
@@ -83,20 +72,6 @@ def parse_subset(text: str) -> Availability:
             "`brats-mm segment`, or sequences such as t1+flair (t1, t1ce, t2, flair)."
         )
     return names[name]
-
-
-def _identity(bundle: Bundle) -> ModelIdentity:
-    """Describe the model without loading its network."""
-    digest, metadata = checked_hash(bundle), bundle.metadata()
-    identity = ModelIdentity(
-        str(metadata.get("name", bundle.root.name)),
-        str(metadata.get("version", "unknown")),
-        digest,
-        0,
-        expected=read_expected_dice(bundle, digest),
-        calibration=read_subset_calibration(bundle, digest),
-    )
-    return replace(identity, trust=read_trust_profile(bundle, identity.document()))
 
 
 def _document(sequences: str, gains: dict[str, Any], sentence: str | None, *, complete: bool) -> dict[str, Any]:

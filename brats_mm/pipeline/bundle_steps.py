@@ -17,12 +17,13 @@ from monai.transforms import MapTransform
 from brats_mm.domain.prediction import ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OptionError
-from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd, named_convention
+from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd
 from brats_mm.inference.predictor import prediction_from
 from brats_mm.io.bundle import Bundle, sha256_of
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.pipeline.check import check_no_overwrite
-from brats_mm.pipeline.network import count_parameters, identity_of
+from brats_mm.pipeline.identity import identify_model
+from brats_mm.pipeline.network import count_parameters
 from brats_mm.pipeline.request import OutputOptions, SegmentRequest
 from brats_mm.pipeline.segment import Extras, write
 from brats_mm.training.record import check_evaluated_spacing
@@ -50,11 +51,11 @@ def identity_of_weights(
     """
     check_evaluated_spacing(weights, spacing_mm)
     bundle, digest = Bundle(Path(bundle_root)), sha256_of(Path(weights))
-    recorded = bundle.recorded_hash()
-    if recorded in (None, digest):
-        return identity_of(bundle, network, digest, float(spacing_mm))
+    parameters, spacing = count_parameters(network), float(spacing_mm)
+    if bundle.recorded_hash() in (None, digest):
+        return identify_model(bundle, digest, parameters=parameters, spacing_mm=spacing)
     logger.warning("%s are not the bundle's weights, so its calibration is not applied.", weights)
-    return ModelIdentity(Path(weights).stem, "unknown", digest, count_parameters(network), float(spacing_mm))
+    return ModelIdentity(Path(weights).stem, "unknown", digest, parameters, spacing)
 
 
 class ToPredictiond(MapTransform):
@@ -87,7 +88,7 @@ class ToPredictiond(MapTransform):
         self.grid = _grid_step(grid)
         self.inferer = inferer
         self.model = model
-        self.convention = named_convention(convention)
+        self.convention = LabelConvention.of(convention)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         logits = data[PRED] if PRED in data else data[SEGMENTATION]
@@ -96,8 +97,8 @@ class ToPredictiond(MapTransform):
         run = Run(str(self.inferer.device), "torch", logit_map.window, logit_map.windows, {})
         prediction = prediction_from(origin.case, logit_map, origin.placement, self.model, run)
         labels = torch.from_numpy(prediction.labels(self.convention))[None]
-        meta = {**getattr(data["image"], "meta", {}), "affine": torch.as_tensor(origin.case.grid.affine)}
         affine = torch.as_tensor(origin.case.grid.affine)
+        meta = {**getattr(data["image"], "meta", {}), "affine": affine}
         result = {**data, SEGMENTATION: MetaTensor(labels, affine=affine, meta=meta), PREDICTION: prediction}
         return {**result, PRED: MetaTensor(labels[0] if PRED in data else labels, affine=affine, meta=meta)}
 
@@ -122,7 +123,7 @@ class WriteResults:
     ) -> None:
         self.folder = Path(output_dir)
         self.options = OutputOptions(
-            named_convention(convention), importance_maps=importance_maps, preview=False, overwrite=overwrite
+            LabelConvention.of(convention), importance_maps=importance_maps, preview=False, overwrite=overwrite
         )
 
     def attach(self, engine: Any) -> None:

@@ -65,7 +65,7 @@ def run_demo(
         segmenter: loaded model.
         dropped: sequences to leave out of the segmentation, not all four.
         seed: random seed of the head.
-        on_window: progress of the network.
+        on_progress: called with the progress over all stages.
     """
     files, truth = write_head(folder / "head", seed=seed)
     inputs = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}

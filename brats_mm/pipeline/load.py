@@ -241,16 +241,10 @@ def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSer
         return None
     from brats_mm.outputs.dicom.results import DicomOutput, named_reference
 
-    if headers:
-        return DicomOutput(
-            headers, deidentify=outputs.deidentify, folder=outputs.dicom_folder, rtstruct=outputs.rtstruct
-        )
-    if outputs.dicom_reference is None:
+    if not headers and outputs.dicom_reference is None:
         raise OptionError(
             "DICOM results need a DICOM series to refer to, but the input is not DICOM. Provide the study as input, or "
             "set --dicom-reference to the series from which the files were converted."
         )
-    reference = named_reference(outputs.dicom_reference)
-    return DicomOutput(
-        named=reference, deidentify=outputs.deidentify, folder=outputs.dicom_folder, rtstruct=outputs.rtstruct
-    )
+    named = None if headers or outputs.dicom_reference is None else named_reference(outputs.dicom_reference)
+    return DicomOutput(headers, named, outputs.deidentify, outputs.dicom_folder, outputs.rtstruct)

@@ -2,7 +2,6 @@
 
 import importlib
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,9 +12,7 @@ from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.errors import BundleError, first_line
 from brats_mm.io.bundle import HASHES, Bundle, checked_hash
 from brats_mm.io.bundle_trust import known_network
-from brats_mm.trust.calibration_file import read_subset_calibration
-from brats_mm.trust.expected_performance import read_expected_dice
-from brats_mm.trust.profile_file import read_trust_profile
+from brats_mm.pipeline.identity import identify_model
 
 INFERENCE = "configs/inference.json"
 
@@ -49,29 +46,7 @@ def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, M
             f"The weights {bundle.weights} do not fit the bundle's network ({reason}). Restore both."
         ) from error
     ready_to_run(network)
-    return network, identity_of(bundle, network, digest, spacing_mm)
-
-
-def identity_of(bundle: Bundle, network: nn.Module, digest: str, spacing_mm: float) -> ModelIdentity:
-    """Return the identity of a bundle's model: name, version, calibration and trust profile.
-
-    Args:
-        bundle: bundle of the model.
-        network: its network.
-        digest: SHA-256 of the weights in hexadecimal.
-        spacing_mm: voxel size of the model.
-    """
-    metadata = bundle.metadata()
-    identity = ModelIdentity(
-        name=str(metadata.get("name", bundle.root.name)),
-        version=str(metadata.get("version", "unknown")),
-        weights_sha256=digest,
-        parameters=count_parameters(network),
-        spacing_mm=spacing_mm,
-        expected=read_expected_dice(bundle, digest),
-        calibration=read_subset_calibration(bundle, digest),
-    )
-    return replace(identity, trust=read_trust_profile(bundle, identity.document()))
+    return network, identify_model(bundle, digest, parameters=count_parameters(network), spacing_mm=spacing_mm)
 
 
 def count_parameters(network: nn.Module) -> int:

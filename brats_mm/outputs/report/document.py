@@ -4,6 +4,7 @@ Both hold plain numbers with units in their names. Neither contains file paths o
 contain a patient's name.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,7 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import Preparation, Step
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.subset_calibration import SubsetCalibration
-from brats_mm.trust.assess import Assessment, RegionTrust, assess
+from brats_mm.trust.assess import Assessment, RegionTrust, SequenceGain, assess
 from brats_mm.trust.case_dice import MEANING as ESTIMATE_MEANING
 from brats_mm.trust.expected_performance import expected_performance
 from brats_mm.trust.leave_one_out import MEANING as LEFT_OUT_MEANING
@@ -118,13 +119,18 @@ def trust_of(assessed: Assessment) -> dict[str, Any]:
         "nominal_coverage": None if profile is None else profile.coverage,
         "statement": assessed.statement,
         "advice": assessed.advice,
-        "expected_gains": {
-            gain.sequence.value: {
-                region.value: {"from": round(gain.before[region], 4), "to": round(gain.after[region], 4)}
-                for region in REGIONS
-            }
-            for gain in assessed.gains
-        },
+        "expected_gains": describe_gains(assessed.gains),
+    }
+
+
+def describe_gains(gains: Iterable[SequenceGain]) -> dict[str, Any]:
+    """Return the expected Dice of each region before and after adding each missing sequence."""
+    return {
+        gain.sequence.value: {
+            region.value: {"from": round(gain.before[region], 4), "to": round(gain.after[region], 4)}
+            for region in REGIONS
+        }
+        for gain in gains
     }
 
 
