@@ -15,6 +15,9 @@
 Catch `InputError` for errors that the user can fix. Catch `BratsMMError` at the boundary (command line, service).
 """
 
+import errno
+import re
+
 
 class BratsMMError(Exception):
     """Base class of all errors that the library raises deliberately."""
@@ -63,3 +66,23 @@ class Cancelled(BratsMMError):  # noqa: N818 (not an error: the user requested i
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or its type if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+_OUT_OF_MEMORY = re.compile(
+    r"bad_alloc|(can't|cannot|unable to|could not|failed to) (allocate|map segment|create a? ?thread)|out of memory"
+    r"|not enough memory|insufficient memory|can't start new thread|failed to map segment",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether an error or one of its causes means that memory ran out. Most libraries raise RuntimeError."""
+    seen_ids: set[int] = set()
+    while error is not None and id(error) not in seen_ids:
+        seen_ids.add(id(error))
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        if isinstance(error, (RuntimeError, ImportError, OSError)) and _OUT_OF_MEMORY.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -14,18 +13,13 @@ from types import FrameType
 from typing import Any
 
 from brats_mm.cli.command import EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED
-from brats_mm.errors import ResourceError
+from brats_mm.errors import ResourceError, is_out_of_memory
 
 _ENDING = ("SIGTERM", "SIGHUP")
 
 _LEAST_ADDRESS_SPACE = 5 << 29
 """Smallest address space, 2.5 GiB. With less, libraries fail with obscure errors or hang."""
 
-_MEMORY = re.compile(
-    r"bad_alloc|(can't|cannot|unable to|could not|failed to) (allocate|map segment|create a? ?thread)|out of memory"
-    r"|not enough memory|insufficient memory|can't start new thread|failed to map segment",
-    re.IGNORECASE,
-)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
 _REFUSED = (
     *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT),
@@ -118,7 +112,7 @@ def check_address_space() -> None:
 
 def explanation(error: BaseException) -> tuple[str, int] | None:
     """Return a message and exit code for an error of the system, or None for a bug."""
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         message = (
             "Out of memory. Close other programs, raise the memory limit of this process, or use smaller windows "
             "(--window 96)."
@@ -134,16 +128,3 @@ def explanation(error: BaseException) -> tuple[str, int] | None:
     if error.errno in _REFUSED:
         return f"{subject} could not be accessed: {error.strerror}. Check the path and its permissions.", EXIT_INPUT
     return None
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Return whether an error or one of its causes means that memory ran out."""
-    seen_ids: set[int] = set()
-    while error is not None and id(error) not in seen_ids:
-        seen_ids.add(id(error))
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-            return True
-        if isinstance(error, (RuntimeError, ImportError, OSError)) and _MEMORY.search(str(error)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -10,12 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 from monai.transforms import RandomizableTransform, Transform
-from torch import Tensor
 
-from brats_mm.domain.availability import ALL_AVAILABLE, NESTED_PAIRS, SUBSETS, Availability, flags
-from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.availability import ALL_AVAILABLE, NESTED_PAIRS, SUBSETS, Availability, flags, from_flags
 from brats_mm.errors import OptionError
 
 Pair = tuple[Availability, Availability]
@@ -84,11 +81,6 @@ def draw_pair(
     return choices[int(rng.randint(len(choices)))]
 
 
-def as_set(available: Bool[Tensor, " m"]) -> Availability:
-    """Return the modalities whose flag is set."""
-    return frozenset(modality for modality in MODALITIES if bool(available[modality.channel]))
-
-
 class RandPairOfSubsetsd(RandomizableTransform):
     """Draw the availability sets of MoFe pairs: adds `more` and `fewer`, (pairs, m) booleans.
 
@@ -113,7 +105,7 @@ class RandPairOfSubsetsd(RandomizableTransform):
         self.pairs = pairs
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        available = as_set(data["available"])
+        available = from_flags(data["available"])
         pairs_drawn = [draw_pair(self.R, available, sampler=self.sampler) for _ in range(self.pairs)]
         more, fewer = (torch.tensor([flags(pair[side]) for pair in pairs_drawn]) for side in (0, 1))
         return {**data, "more": more, "fewer": fewer}
@@ -127,6 +119,6 @@ class EverySubsetd(Transform):
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        choices = subsets_of(as_set(data["available"]))
+        choices = subsets_of(from_flags(data["available"]))
         subsets = [choices[index % len(choices)] for index in range(len(SUBSETS))]
         return {**data, "available": torch.tensor([flags(subset) for subset in subsets])}

@@ -32,6 +32,11 @@ def flags(available: Availability) -> tuple[bool, ...]:
     return tuple(modality in available for modality in MODALITIES)
 
 
+def from_flags(channels: Iterable[object]) -> Availability:
+    """Return the modalities whose channel has a true flag."""
+    return frozenset(modality for modality, flag in zip(MODALITIES, channels, strict=True) if flag)
+
+
 def subset_name(available: Iterable[Modality]) -> str:
     """Return the name of a subset, such as `t1ce+flair`."""
     return "+".join(modality.value for modality in ordered(available))

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from monai.transforms import RandomizableTransform
 
-from brats_mm.data.modality_sampling import as_set, draw_subset
-from brats_mm.domain.availability import Availability, flags, ordered
+from brats_mm.data.modality_sampling import draw_subset
+from brats_mm.domain.availability import Availability, flags, from_flags, ordered
 from brats_mm.errors import OptionError
 
 
@@ -66,6 +66,6 @@ class RandSubsetsd(RandomizableTransform):
         self.views = views
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        present = as_set(data["available"])
+        present = from_flags(data["available"])
         subsets = [flags(self.draw(self.R, present, self.drop_prob)) for _ in range(self.views)]
         return {**data, "available": torch.tensor(subsets), "present": torch.tensor(flags(present))}

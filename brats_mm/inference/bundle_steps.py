@@ -17,12 +17,9 @@ from monai.inferers import Inferer
 from monai.transforms import InvertibleTransform, MapTransform
 from torch import Tensor, nn
 
-from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags, from_flags
 from brats_mm.domain.case import Case
-from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.regions import LabelConvention
 from brats_mm.domain.volume import Grid
-from brats_mm.errors import OptionError
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
 from brats_mm.inference.single_backend import torch_backend
@@ -122,7 +119,7 @@ class EngineInferer(Inferer):
         device = inputs.device
         backend = torch_backend(network, device)
         images = torch.as_tensor(inputs).detach().float().cpu()
-        sets = available_of(images) if available is None else [_set_of(row) for row in available.cpu()]
+        sets = available_of(images) if available is None else [from_flags(row) for row in available.cpu()]
         maps = [
             run_windows(_box_input(image, at_hand), backend, self.settings, subsets=[at_hand])[at_hand]
             for image, at_hand in zip(images, sets, strict=True)
@@ -132,22 +129,6 @@ class EngineInferer(Inferer):
         logits = [logit_map.logits for logit_map in maps]
         # Tensors created in inference mode cannot be modified in place later, but clones can.
         return torch.stack(logits).clone().to(device)
-
-
-def named_convention(name: str) -> LabelConvention:
-    """Return the label convention with the given name.
-
-    Args:
-        name: `brats2023` or `brats2021`.
-
-    Raises:
-        OptionError: the convention is unknown.
-    """
-    try:
-        return LabelConvention(name)
-    except ValueError as error:
-        names = ", ".join(convention.value for convention in LabelConvention)
-        raise OptionError(f"The label convention is {name!r}. Choose one of {names}.") from error
 
 
 def box_affine(placement: Placement) -> npt.NDArray[np.float64]:
@@ -171,11 +152,7 @@ def available_of(images: Float[Tensor, "b m h w d"]) -> list[Availability]:
         images: (b, m, h, w, d) z-scores of whole cases, zero in missing channels.
     """
     has_content = (images != 0).flatten(2).any(dim=2)
-    return [_set_of(row) or ALL_AVAILABLE for row in has_content]
-
-
-def _set_of(row: Bool[Tensor, " m"]) -> Availability:
-    return frozenset(modality for modality in MODALITIES if bool(row[modality.channel]))
+    return [from_flags(row) or ALL_AVAILABLE for row in has_content]
 
 
 def _box_input(image: Float[Tensor, "m h w d"], available: Availability) -> ModelInput:

@@ -3,7 +3,6 @@
 One window grid serves any number of availability sets of a case. Each expert runs once per window.
 """
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -41,7 +40,6 @@ class WindowSettings:
         overlap: overlap of neighbouring windows as a fraction, 0 to below 1.
         keep_weight_maps: also return each gate weight as a map.
         tta_flips: flipped views to average, each by the axes to flip.
-        batch: number of windows per batch.
         multiple: 8, 16 or 32. The sides of clipped windows are multiples of it.
     """
 
@@ -49,7 +47,6 @@ class WindowSettings:
     overlap: float = 0.5
     keep_weight_maps: bool = False
     tta_flips: tuple[tuple[int, ...], ...] = (NO_FLIP,)
-    batch: int = 1
     multiple: int = MULTIPLE
 
 
@@ -166,21 +163,18 @@ def _blend(
     device = backend.device
     image = F.pad(model_input.image.to(device, non_blocking=True), windows.padding)
     importance, coverage = windows.importance.to(device), windows.coverage.to(device).clamp(min=1e-12)
-    batches = list(_batches(windows, model_input.brain, settings.batch))
-    count = PassCounter(len(batches) * len(settings.tta_flips) * len(required_experts(subsets)), on_window)
+    passes = len(windows.positions) * len(settings.tta_flips) * len(required_experts(subsets))
+    count = PassCounter(passes, on_window)
     blend: _Blend | None = None
-    for batch in batches:
-        patches = torch.stack([image[(slice(None), *position)] for position, _ in batch])
-        logits, weights = _predict_flipped(
-            backend, patches, subsets, settings.tta_flips, count
-        )  # (s b c h w d), (s b m c)
+    for position, brain_share in zip(windows.positions, windows.shares_of(model_input.brain), strict=True):
+        patch = image[(slice(None), *position)][None]
+        logits, weights = _predict_flipped(backend, patch, subsets, settings.tta_flips, count)
         blend = blend or _zeros(logits, weights, coverage, settings)
-        for index, (position, brain_share) in enumerate(batch):
-            share = importance / coverage[position]
-            blend.logits[(..., *position)] += logits[:, index] * share
-            blend.weights.add_(weights[:, index], alpha=brain_share)
-            if blend.weight_maps is not None:
-                blend.weight_maps[(..., *position)] += weights[:, index][..., None, None, None] * share
+        share = importance / coverage[position]
+        blend.logits[(..., *position)] += logits[:, 0] * share
+        blend.weights.add_(weights[:, 0], alpha=brain_share)
+        if blend.weight_maps is not None:
+            blend.weight_maps[(..., *position)] += weights[:, 0, ..., None, None, None] * share
     assert blend is not None, "a box around brain has a window with brain"
     return blend
 
@@ -200,14 +194,6 @@ def _predict_flipped(
     if len(views) == 1:
         return views[0]
     return torch.stack([view for view, _ in views]).mean(dim=0), torch.stack([view for _, view in views]).mean(dim=0)
-
-
-def _batches(
-    windows: WindowGrid, brain: Bool[Tensor, "h w d"], size: int
-) -> Iterator[list[tuple[tuple[slice, slice, slice], float]]]:
-    pairs = iter(zip(windows.positions, windows.shares_of(brain), strict=True))
-    while batch := list(itertools.islice(pairs, size)):
-        yield batch
 
 
 def _zeros(

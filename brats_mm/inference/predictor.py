@@ -19,7 +19,7 @@ from brats_mm.domain.prediction import NO_IMPORTANCE, Importance, ModelIdentity,
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.subset_calibration import IDENTITY, Correction
 from brats_mm.domain.volume import Array
-from brats_mm.errors import ResourceError
+from brats_mm.errors import ResourceError, is_out_of_memory
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore, restore_with
 from brats_mm.inference.single_backend import AnyBackend, torch_backend
@@ -134,7 +134,7 @@ class Predictor:
                 settings = replace(self.settings, window=size)
                 maps = run_windows(model_input, backend, settings, subsets=subsets, on_window=on_window)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 logger.warning("Memory ran out on %s with a window of %s.", device, size)
                 _free_memory(device)
@@ -193,7 +193,8 @@ def restore_map(logit_map: LogitMap, subset: Availability, placement: Placement,
 
 def _predicted(case: Case, restored: Restored, model: ModelIdentity, run: Run, notes: tuple[str, ...]) -> Prediction:
     probabilities, importance = restored
-    warnings = (*case.warnings, *_subset_warnings(case.available), *_importance_warnings(importance), *notes)
+    unknown = () if importance.known else (WITHOUT_IMPORTANCE,)
+    warnings = (*case.warnings, *_subset_warnings(case.available), *unknown, *notes)
     return Prediction(case, probabilities, importance, model, run, warnings)
 
 
@@ -269,10 +270,6 @@ def _importance(logit_map: LogitMap, subset: Availability, placement: Placement)
     return Importance(weights, maps, joint)
 
 
-def _importance_warnings(importance: Importance) -> tuple[str, ...]:
-    return () if importance.known else (WITHOUT_IMPORTANCE,)
-
-
 def _restrict_to(case: Case, subset: Availability) -> Case:
     if subset == case.available:
         return case
@@ -285,13 +282,6 @@ def _subset_warnings(subset: Availability) -> tuple[str, ...]:
         return ()
     warning = f"Segmented without {describe(missing)}."
     return (warning, WITHOUT_CONTRAST) if Modality.T1CE in missing else (warning,)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
 
 
 def _free_memory(device: torch.device) -> None:

@@ -12,8 +12,9 @@ from monai.transforms import Invertd
 
 from brats_mm.data.datalist import find_item
 from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OptionError
-from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd, available_of, named_convention
+from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd, available_of
 from brats_mm.inference.engine import BACKGROUND_LOGIT
 from brats_mm.inference.prepare import prepare
 from brats_mm.networks.dmome import DMoME
@@ -106,4 +107,4 @@ def test_all_zero_case_counts_as_complete() -> None:
 
 def test_unknown_convention_error_lists_choices() -> None:
     with pytest.raises(OptionError, match=r"'brats2020'\. Choose one of brats2023, brats2021"):
-        named_convention("brats2020")
+        LabelConvention.of("brats2020")

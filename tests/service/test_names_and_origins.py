@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, is_out_of_memory
 from brats_mm_service.auth import oidc
 from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.service import open_database
 from brats_mm_service.settings import OidcSettings, Settings, check_settings
 from brats_mm_service.uploads.intake import is_plain
 from brats_mm_service.viewer.intake import plain_name
-from brats_mm_service.workers.inference import _is_out_of_memory
 from tests.fakes.serving import LONGEST_S, serving, small_settings, two_files
 from tests.fakes.stopwatch import stopwatch
 
@@ -75,10 +74,10 @@ def test_unknown_key_does_not_delay_known_keys(monkeypatch):
 
 
 def test_out_of_memory_is_recognised_by_message():
-    assert _is_out_of_memory(MemoryError())
-    assert _is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
-    assert _is_out_of_memory(RuntimeError("Exception thrown: std::bad_alloc"))
-    assert not _is_out_of_memory(RuntimeError("shapes do not match"))
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert is_out_of_memory(RuntimeError("Exception thrown: std::bad_alloc"))
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
 def test_stream_of_revoked_token_ends_within_five_seconds(tmp_path, made_head):

@@ -145,18 +145,6 @@ def test_experts_of_missing_sequences_do_not_run():
     assert run(model_input((64, 64, 64), FLAIR), WindowSettings(), net=net)[FLAIR].windows == 1
 
 
-@pytest.mark.parametrize("batch", [2, 5])
-def test_batched_windows_match_single_windows(batch):
-    given = model_input((64, 64, 140), SUBSETS[-1])
-    settings = WindowSettings(window=(64, 64, 64), keep_weight_maps=True)
-    alone = run(given, settings, net=network(PositionGate()))[given.available]
-    together = run(given, replace(settings, batch=batch), net=network(UniformGate(modalities=4, outputs=3)))
-    assert together[given.available].windows == alone.windows
-    torch.testing.assert_close(
-        together[given.available].logits, run(given, settings)[given.available].logits, rtol=1e-5, atol=1e-5
-    )
-
-
 def test_flipped_view_is_flipped_back_before_averaging():
     """A local network predicts the same for both views."""
     given = model_input((64, 64, 100), FLAIR)

@@ -21,7 +21,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from brats_mm.errors import BratsMMError, Cancelled
+from brats_mm.errors import BratsMMError, Cancelled, is_out_of_memory
 from brats_mm_service.confinement import DEVICES, confine, landlock_version, library_paths
 from brats_mm_service.workers.process_memory import resident_bytes
 
@@ -206,7 +206,7 @@ def _perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outl
     except BratsMMError as error:
         channel.emit("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
     except Exception as error:  # noqa: BLE001 (outermost handler: the job fails, and the worker continues)
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             channel.emit("failed", job=name, kind="memory", detail="The machine's memory is too small for this case.")
             return
         frames = traceback.format_tb(error.__traceback__)  # the message is omitted, because it could quote the input
@@ -215,12 +215,6 @@ def _perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outl
     else:
         # Send this before the volumes are freed, which takes a while.
         channel.emit("done", job=name, seconds=dict(seconds))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether Python, PyTorch or ITK ran out of memory. The latter two raise RuntimeError."""
-    phrases = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc")
-    return isinstance(error, MemoryError) or any(phrase in str(error).lower() for phrase in phrases)
 
 
 def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Computed":
