@@ -17,6 +17,7 @@ Catch `InputError` for errors that the user can fix. Catch `BratsMMError` at the
 
 import errno
 import re
+from collections.abc import Collection
 
 
 class BratsMMError(Exception):
@@ -61,6 +62,12 @@ class ResourceError(BratsMMError):
 
 class Cancelled(BratsMMError):  # noqa: N818 (not an error: the user requested it)
     """The caller asked to stop, and the work has stopped."""
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Raise an OptionError unless a value is one of the choices. `name` starts the message, such as `The section`."""
+    if value not in choices:
+        raise OptionError(f"{name} is {value!r}. Choose one of {', '.join(map(str, choices))}.")
 
 
 def first_line(error: BaseException) -> str:

@@ -30,7 +30,7 @@ from monai.transforms import (
 
 from brats_mm.data.transplant import RandTransplantTumourd
 from brats_mm.data.warp import RandWarpd
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, check_choice
 
 BOTH = ("image", "label")
 
@@ -183,8 +183,7 @@ def random_windows(
     Raises:
         OptionError: the preset is unknown, or the probability is invalid.
     """
-    if preset not in PRESETS:
-        raise OptionError(f"The augmentation is {preset!r}. Choose one of {', '.join(PRESETS)}.")
+    check_choice("The augmentation", preset, PRESETS)
     share = TRANSPLANT_PROBS[preset] if transplant_prob is None else float(transplant_prob)
     if not 0 <= share <= 1:
         raise OptionError(f"transplant_prob is {share:g}. It must be between 0 and 1.")

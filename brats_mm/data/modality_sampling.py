@@ -13,7 +13,7 @@ import torch
 from monai.transforms import RandomizableTransform, Transform
 
 from brats_mm.domain.availability import ALL_AVAILABLE, NESTED_PAIRS, SUBSETS, Availability, flags, from_flags
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, check_choice
 
 Pair = tuple[Availability, Availability]
 """(more, fewer): the second is a proper subset of the first."""
@@ -97,8 +97,7 @@ class RandPairOfSubsetsd(RandomizableTransform):
 
     def __init__(self, sampler: str = "released", *, pairs: int = 1) -> None:
         super().__init__()
-        if sampler not in PAIR_SAMPLERS:
-            raise OptionError(f"The pair sampler is {sampler!r}. Choose one of {', '.join(PAIR_SAMPLERS)}.")
+        check_choice("The pair sampler", sampler, PAIR_SAMPLERS)
         if pairs < 1:
             raise OptionError(f"The number of pairs per crop is {pairs}. It must be at least 1.")
         self.sampler = sampler

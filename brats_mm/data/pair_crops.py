@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from monai.transforms import Compose, Randomizable, Transform
 
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, check_choice
 
 
 class TwoWindowsd(Randomizable, Transform):
@@ -50,8 +50,7 @@ def pair_windows(windows: Compose, *, crops: str = "same", pairs: int = 1) -> Tr
     Raises:
         OptionError: `crops` is unknown, or several pairs were combined with independent crops.
     """
-    if crops not in CROPS:
-        raise OptionError(f"The crops are {crops!r}. Choose from {', '.join(CROPS)}.")
+    check_choice("crops", crops, CROPS)
     if crops == "independent" and pairs > 1:
         raise OptionError(f"Independent crops need --pairs 1, but --pairs is {pairs}. Use --pairs 1 or --crops same.")
     return CROPS[crops](windows)

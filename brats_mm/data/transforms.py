@@ -148,14 +148,13 @@ class LabelsToRegionsd(MapTransform):
         VolumeError: the map has values outside its scheme, or values that match several schemes.
     """
 
-    def __init__(self, key: str = "label") -> None:
-        super().__init__(key)
-        self.key = key
+    def __init__(self) -> None:
+        super().__init__("label")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        label = data[self.key]
+        label = data["label"]
         masks = region_masks(torch.as_tensor(label[0]), data.get("label_scheme"), name=str(data.get("name", "a case")))
-        return {**data, self.key: MetaTensor(masks, meta=label.meta, applied_operations=label.applied_operations)}
+        return {**data, "label": MetaTensor(masks, meta=label.meta, applied_operations=label.applied_operations)}
 
 
 class CropCandidatesd(Transform):

@@ -45,3 +45,7 @@ def subset_name(available: Iterable[Modality]) -> str:
 def describe(available: Iterable[Modality]) -> str:
     """Format a set as `T1ce, FLAIR`, or `none`."""
     return ", ".join(modality.label for modality in ordered(available)) or "none"
+
+
+SUBSET_OF = {subset_name(subset): subset for subset in SUBSETS}
+"""Subset by name."""

@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 
 from brats_mm.domain.availability import Availability
-from brats_mm.domain.modality import MODALITIES, Modality
+from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Region
 
 VOLUME_OFFSET_ML = 1.0
@@ -217,11 +217,6 @@ class TrustProfile:
             return None
         low, high = volume_interval(predicted_ml, width * volume_scale(expected))
         return low, min(high, max(predicted_ml, largest_ml))
-
-
-def absent(available: Availability) -> tuple[Modality, ...]:
-    """Return the missing sequences in channel order."""
-    return tuple(modality for modality in MODALITIES if modality not in available)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from torch import nn
 
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, check_choice
 from brats_mm.experiments.early_fusion import EarlyFusionNetwork
 from brats_mm.experiments.mmp.network import Decoder, MaskedProjectionNetwork
 from brats_mm.experiments.mmp.projection import Projection
@@ -103,6 +103,5 @@ def early_fusion(size: str = "light") -> EarlyFusionNetwork:
 
 
 def _widths(size: str) -> tuple[int, ...]:
-    if size not in WIDTHS:
-        raise OptionError(f"size is {size!r}. Choose one of {', '.join(WIDTHS)}.")
+    check_choice("size", size, WIDTHS)
     return WIDTHS[size]

@@ -9,7 +9,7 @@ from monai.transforms import RandomizableTransform
 
 from brats_mm.data.modality_sampling import draw_subset
 from brats_mm.domain.availability import Availability, flags, from_flags, ordered
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, check_choice
 
 
 def draw_each(rng: np.random.RandomState, available: Availability, drop_prob: float) -> Availability:
@@ -55,8 +55,7 @@ class RandSubsetsd(RandomizableTransform):
 
     def __init__(self, sampler: str = "uniform", *, views: int = 1, drop_prob: float | int = 0.5) -> None:
         super().__init__()
-        if sampler not in SUBSET_SAMPLERS:
-            raise OptionError(f"The subset sampler is {sampler!r}. Choose one of {', '.join(SUBSET_SAMPLERS)}.")
+        check_choice("The subset sampler", sampler, SUBSET_SAMPLERS)
         if views < 1:
             raise OptionError(f"The number of views per crop is {views}. It must be at least 1.")
         if not 0 <= drop_prob < 1:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from brats_mm.domain.options import BACKENDS
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, check_choice
 from brats_mm.execution.malloc_tuning import address_space
 from brats_mm.inference.single_backend import AnyBackend, torch_backend
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
@@ -32,8 +32,7 @@ def choose_backend(name: str, network: nn.Module, device: torch.device, *, weigh
     Raises:
         OptionError: the name is unknown, or the backend cannot run this network on the device.
     """
-    if name not in BACKENDS:
-        raise OptionError(f"The backend is {name!r}. Choose one of {', '.join(BACKENDS)}.")
+    check_choice("The backend", name, BACKENDS)
     backend = _openvino(name, network, device, weights_sha256) or torch_backend(network, device)
     logger.info("The network runs in %s, %s, on %s.", backend.name, backend.precision, device)
     return backend

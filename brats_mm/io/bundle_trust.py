@@ -24,21 +24,20 @@ _PLAIN_KEYS = ("_target_", "_desc_")
 _ADVICE = "A bundle can run any code. If you trust its source, add --trust-bundle (trust_bundle=True in Python)."
 
 
-def known_network(config: Mapping[str, Any], name: str = "network_def") -> dict[str, Any]:
+def known_network(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a config that define its network, if they use only known networks and plain values.
 
     Args:
         config: unresolved inference config.
-        name: entry of the network.
 
     Returns:
-        The entry and the entries that it refers to.
+        The entry `network_def` and the entries that it refers to.
 
     Raises:
         BundleError: the entries refer to another class or function, or contain an expression or a macro.
     """
     network: dict[str, Any] = {}
-    open_names = [name]
+    open_names = ["network_def"]
     while open_names:
         entry = open_names.pop()
         if entry in network or entry not in config:

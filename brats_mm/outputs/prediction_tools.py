@@ -18,7 +18,7 @@ from brats_mm.domain.display import format_interval_ml, format_ml, format_percen
 from brats_mm.domain.options import OutputOptions, options_of
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
-from brats_mm.errors import OptionError, OutputError
+from brats_mm.errors import OptionError, OutputError, check_choice
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.nifti import header_of
 from brats_mm.outputs.notebook_view import show
@@ -129,8 +129,7 @@ def _format_dice(trust: RegionTrust) -> str:
 
 
 def _content(prediction: Prediction, content: str, labels: LabelConvention) -> _Voxels:
-    if content not in _CONTENTS:
-        raise OptionError(f"Unknown content {content!r}. Choose one of {', '.join(_CONTENTS)}.")
+    check_choice("The content", content, _CONTENTS)
     return _CONTENTS[content](prediction, labels)
 
 

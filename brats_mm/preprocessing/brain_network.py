@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from brats_mm.domain.volume import Array
 from brats_mm.networks.normed_activation import instance_norm
+from brats_mm.networks.subvoxel import depth_to_space, space_to_depth
 
 SPACING_MM = 3.0
 MULTIPLE = 8
@@ -57,28 +58,14 @@ class BrainNetwork(nn.Module):
 
     def forward(self, x: Float[Tensor, "b 1 h w d"]) -> Float[Tensor, "b 1 h w d"]:
         """Return logits. Sides must be multiples of `MULTIPLE`, and values must come from `normalised`."""
-        skips = [self.first(_space_to_depth(x))]
+        skips = [self.first(space_to_depth(x))]
         for level in self.down:
             skips.append(level(skips[-1]))
         x = skips.pop()
         for level in self.up:
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = level(torch.cat([x, skips.pop()], dim=1))
-        return _depth_to_space(torch.as_tensor(self.head(x)))
-
-
-def _space_to_depth(x: Float[Tensor, "b 1 h w d"]) -> Float[Tensor, "b 8 p q r"]:
-    """Move the eight voxels of each 2 x 2 x 2 cube to channels."""
-    b, _, h, w, d = x.shape
-    x = x.reshape(b, h // 2, 2, w // 2, 2, d // 2, 2).permute(0, 2, 4, 6, 1, 3, 5)
-    return x.reshape(b, 8, h // 2, w // 2, d // 2)
-
-
-def _depth_to_space(x: Float[Tensor, "b 8 p q r"]) -> Float[Tensor, "b 1 h w d"]:
-    """Invert `_space_to_depth`."""
-    b, _, p, q, r = x.shape
-    x = x.reshape(b, 2, 2, 2, p, q, r).permute(0, 4, 1, 5, 2, 6, 3)
-    return x.reshape(b, 1, 2 * p, 2 * q, 2 * r)
+        return depth_to_space(torch.as_tensor(self.head(x)))
 
 
 def normalised(image: Array) -> Array:

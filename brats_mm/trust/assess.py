@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from brats_mm.domain.availability import Availability
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, ordered
 from brats_mm.domain.display import format_percents
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.trust_profile import GainModel, LightRecord, TrustProfile, absent
+from brats_mm.domain.trust_profile import GainModel, LightRecord, TrustProfile
 from brats_mm.trust.case_dice import Grade, estimates_of, grade_of, outline_advice, reliability_warnings
 from brats_mm.trust.no_tumour import no_tumour_warnings
 
@@ -178,7 +178,7 @@ def expected_gains(
     if available not in model.dice:
         return ()
     gains = []
-    for added in absent(available):
+    for added in ordered(ALL_AVAILABLE - available):
         before, after = {}, {}
         for region in REGIONS:
             region_expected = None if expected is None else expected[region]

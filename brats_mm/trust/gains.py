@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.availability import SUBSETS, Availability
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, ordered
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.trust_profile import DiceCurve, GainModel, GainTerm, absent
+from brats_mm.domain.trust_profile import DiceCurve, GainModel, GainTerm
 from brats_mm.trust.record import CaseRecords
 
 Numbers = npt.NDArray[np.float64]
@@ -23,7 +23,7 @@ KINDS: Mapping[str, tuple[bool, bool]] = {
 """Kinds of gain models, named by their predictors."""
 
 PAIRS: tuple[tuple[Availability, Modality], ...] = tuple(
-    (subset, added) for subset in SUBSETS for added in absent(subset)
+    (subset, added) for subset in SUBSETS for added in ordered(ALL_AVAILABLE - subset)
 )
 """The 28 pairs of a subset and a sequence that it lacks."""
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from brats_mm.domain.availability import SUBSETS, Availability, subset_name
+from brats_mm.domain.availability import SUBSET_OF, Availability
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.regions import Region
 from brats_mm.domain.subset_calibration import Correction
@@ -51,8 +51,6 @@ class TrustRecord:
 
 CaseRecords: TypeAlias = Mapping[tuple[Availability, Region], TrustRecord]
 """Return the records of one case by subset and region."""
-
-SUBSET_OF: Mapping[str, Availability] = {subset_name(subset): subset for subset in SUBSETS}
 
 
 def cases_of(records: Iterable[TrustRecord]) -> dict[str, CaseRecords]:

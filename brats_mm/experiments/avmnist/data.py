@@ -21,7 +21,7 @@ from monai.transforms import Transform
 from PIL import Image
 
 from brats_mm.domain.volume import Array
-from brats_mm.errors import CaseError, OptionError
+from brats_mm.errors import CaseError, check_choice
 from brats_mm.experiments.avmnist.spoken_digits import read_mfcc
 
 SECTIONS = {"training": "train", "validation": "train", "testing": "test"}
@@ -42,8 +42,7 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
         OptionError: the section is unknown.
         CaseError: the folder has neither layout, or its parts do not match.
     """
-    if section not in SECTIONS:
-        raise OptionError(f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}.")
+    check_choice("The section", section, SECTIONS)
     root, split = Path(dataset_dir), SECTIONS[section]
     if (root / "image" / f"{split}_data.npy").is_file():
         items = _from_arrays(root, split)

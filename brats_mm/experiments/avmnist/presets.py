@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from brats_mm.experiments.classification.modalities import known_modality
+from brats_mm.errors import check_choice
 from brats_mm.networks.gating_parts import ImageEncoder, PartsGate
 from brats_mm.networks.modality_mixture import ModalityMixture
 
@@ -43,7 +43,8 @@ DIGITS = 10
 
 def expert(modality: str) -> LeNet5:
     """Return a LeNet-5 for images or sounds of digits."""
-    return LeNet5(SIDES[known_modality(modality, tuple(SIDES))], classes=DIGITS)
+    check_choice("The modality", modality, SIDES)
+    return LeNet5(SIDES[modality], classes=DIGITS)
 
 
 def simmlm() -> ModalityMixture:

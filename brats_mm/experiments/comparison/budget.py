@@ -12,7 +12,7 @@ from typing import Any
 from ignite.engine import Events
 from torch.optim import Optimizer
 
-from brats_mm.errors import OptionError
+from brats_mm.errors import OptionError, check_choice
 from brats_mm.training.schedule import DECAYS
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,7 @@ class BudgetSchedule:
         minutes: float | int = 0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        if kind not in DECAYS:
-            raise OptionError(f"Unknown schedule {kind!r}. Choose one of {', '.join(DECAYS)}.")
+        check_choice("The schedule", kind, DECAYS)
         if (epochs > 0) == (minutes > 0):
             raise OptionError(f"The budget is {epochs} epochs and {minutes} minutes. Exactly one must be above 0.")
         self.optimizer = optimizer  # restoring its state replaces the groups

@@ -19,7 +19,7 @@ from monai.transforms import RandomizableTransform, Transform
 from PIL import Image
 from torch import Tensor
 
-from brats_mm.errors import CaseError, OptionError, VolumeError, first_line
+from brats_mm.errors import CaseError, VolumeError, check_choice, first_line
 
 SECTIONS = {"training": "train", "validation": "train", "testing": "test"}
 VALIDATION_EVERY = 20
@@ -43,8 +43,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
         OptionError: the section is unknown.
         CaseError: a list is missing or invalid, or has a class that the training section lacks.
     """
-    if section not in SECTIONS:
-        raise OptionError(f"The section is {section!r}. Choose one of {', '.join(SECTIONS)}.")
+    check_choice("The section", section, SECTIONS)
     root, split = Path(dataset_dir), SECTIONS[section]
     classes = {name: number for number, name in enumerate(food101_classes(root))}
     items: list[Item] = []

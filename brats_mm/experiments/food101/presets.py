@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from brats_mm.experiments.classification.modalities import known_modality
+from brats_mm.errors import check_choice
 from brats_mm.experiments.food101.pretrained import bert_expert, inception_expert
 from brats_mm.networks.gating_parts import ImageEncoder, PartsGate, TextEncoder
 from brats_mm.networks.modality_mixture import ModalityMixture
@@ -30,7 +30,8 @@ def expert(modality: str, *, inception_weights: str | None, bert_folder: str, cl
     Raises:
         OptionError: the modality is unknown, or a library or file is missing.
     """
-    if known_modality(modality, MODALITIES) == "image":
+    check_choice("The modality", modality, MODALITIES)
+    if modality == "image":
         return inception_expert(inception_weights, classes=classes)
     return bert_expert(bert_folder, classes=classes)
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from brats_mm.domain.name_words import KINDS
 from brats_mm.io.dicom.exclusions import PROJECTION_TYPES, REFORMAT_TYPES
 from brats_mm.io.dicom.layout import UNEVEN_SHARE, distances_of, order_slices
 from brats_mm.io.dicom.slices import Slice
+
+_Item = TypeVar("_Item")
 
 SAME_PLACE_MM = 0.1
 """Slices closer than this have the same position."""
@@ -47,13 +50,13 @@ def stacks_of(slices: Iterable[Slice]) -> tuple[Stack, ...]:
     Slices that differ slightly in echo time, or in Image Type, are one volume if their positions are distinct and
     together form one regular stack.
     """
-    planes = _group_slices(sorted(slices, key=lambda item: (item.number, item.frame)), _shares_plane)
+    planes = _group(sorted(slices, key=lambda item: (item.number, item.frame)), _shares_plane)
     return tuple(stack for plane in planes for stack in _stacks_in_plane(plane))
 
 
 def _stacks_in_plane(slices: list[Slice]) -> list[Stack]:
     stacks: list[Stack] = []
-    for pieces in _joinable(_group_slices(slices, _is_alike)):
+    for pieces in _group(_group(slices, _is_alike), _can_join):
         joined = sorted((item for piece in pieces for item in piece), key=lambda item: (item.number, item.frame))
         if len(pieces) == 1:
             stacks += _volumes(joined)
@@ -64,11 +67,11 @@ def _stacks_in_plane(slices: list[Slice]) -> list[Stack]:
     return stacks
 
 
-def _group_slices(slices: Iterable[Slice], belongs: Callable[[Slice, Slice], bool]) -> list[list[Slice]]:
-    """Group slices, comparing each with the first slice of every group."""
-    groups: list[list[Slice]] = []
-    for item in slices:
-        home = next((group for group in groups if belongs(item, group[0])), None)
+def _group(items: Iterable[_Item], belongs: Callable[[_Item, list[_Item]], bool]) -> list[list[_Item]]:
+    """Add each item to the first group that it belongs to, or to a new one."""
+    groups: list[list[_Item]] = []
+    for item in items:
+        home = next((group for group in groups if belongs(item, group)), None)
         if home is None:
             groups.append([item])
         else:
@@ -76,7 +79,8 @@ def _group_slices(slices: Iterable[Slice], belongs: Callable[[Slice, Slice], boo
     return groups
 
 
-def _shares_plane(item: Slice, first: Slice) -> bool:
+def _shares_plane(item: Slice, group: list[Slice]) -> bool:
+    first = group[0]
     same_size = (item.stored.rows, item.stored.columns) == (first.stored.rows, first.stored.columns)
     if not (item.is_placed and first.is_placed):  # keep slices without geometry in their series
         return same_size
@@ -84,7 +88,8 @@ def _shares_plane(item: Slice, first: Slice) -> bool:
     return same_size and bool(np.allclose(planes[0], planes[1], rtol=1e-3, atol=0.01))
 
 
-def _is_alike(item: Slice, first: Slice) -> bool:
+def _is_alike(item: Slice, group: list[Slice]) -> bool:
+    first = group[0]
     return item.image_type == first.image_type and _near(item.echo_ms, first.echo_ms, ECHO_STEP_MS)
 
 
@@ -92,19 +97,8 @@ def _near(a: float | None, b: float | None, limit: float) -> bool:
     return a == b if a is None or b is None else abs(a - b) <= limit
 
 
-def _joinable(pieces: list[list[Slice]]) -> list[list[list[Slice]]]:
-    """Collect pieces that can be parts of one volume: similar, and without two slices at one position."""
-    groups: list[list[list[Slice]]] = []
-    for piece in pieces:
-        home = next((group for group in groups if _can_join(piece, group)), None)
-        if home is None:
-            groups.append([piece])
-        else:
-            home.append(piece)
-    return groups
-
-
 def _can_join(piece: list[Slice], group: list[list[Slice]]) -> bool:
+    """Return whether pieces can be parts of one volume: similar, and without two slices at one position."""
     joined = [*piece, *(item for part in group for item in part)]
     alike = all(_is_similar(piece[0], part[0]) for part in group)
     return alike and all(item.is_placed for item in joined) and _most_at_a_position(joined) == 1

@@ -56,7 +56,7 @@ def test_preset_chains_give_two_windows(preset: str) -> None:
 
 
 def test_rejects_other_crops() -> None:
-    with pytest.raises(OptionError, match=r"'other'\. Choose from same, independent"):
+    with pytest.raises(OptionError, match=r"'other'\. Choose one of same, independent"):
         pair_windows(_windows(), crops="other")
 
 
