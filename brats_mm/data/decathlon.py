@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, scheme_with
+from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Compartment
 from brats_mm.domain.sequence_names import modalities_in_name
 from brats_mm.errors import CaseError
@@ -52,7 +53,7 @@ def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("image"), str):
         return entry
     file = entry["image"]
-    volumes = _volumes(content.get("modality") or content.get("channel_names") or {}, path)
+    volumes = {modality.value: int(number) for number, modality in channels_of(content, path).items()}
     item = {"name": Path(file).name.split(".nii")[0], **entry, "image": dict.fromkeys(volumes, file)}
     if len(volumes) > 1:
         item["volumes"] = volumes
@@ -61,16 +62,25 @@ def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
     return item
 
 
-def _volumes(names: Mapping[str, str], path: Path) -> dict[str, int]:
+def channels_of(content: Mapping[str, Any], path: Path) -> dict[str, Modality]:
+    """Return the sequence of each channel number of a `dataset.json` (`channel_names`, or `modality` in older ones).
+
+    Args:
+        content: content of the file.
+        path: its path, for messages.
+
+    Raises:
+        CaseError: the sequence of a channel is not stated.
+    """
+    names = content.get("channel_names") or content.get("modality") or {}
     candidates = {number: modalities_in_name(str(name)) for number, name in names.items()}
     ambiguous = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
     if ambiguous or not candidates:
         raise CaseError(
-            f"{path} lists one file per case, but does not state which sequence each volume is: "
-            f'{", ".join(ambiguous) or "it has no modality"}. Add, for example, "modality": '
-            '{"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
+            f"{path} does not name the sequence of each channel: {', '.join(ambiguous) or 'it has no channel_names'}. "
+            'Add, for example, "channel_names": {"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}.'
         )
-    return {next(iter(modalities)).value: int(number) for number, modalities in candidates.items()}
+    return {number: next(iter(modalities)) for number, modalities in candidates.items()}
 
 
 def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from brats_mm.data.datalist import Item
-from brats_mm.data.decathlon import scheme_of_labels
+from brats_mm.data.decathlon import DESCRIPTION, channels_of, scheme_of_labels
 from brats_mm.data.json_file import read_json
 from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.sequence_names import modalities_in_name
 from brats_mm.errors import CaseError
 
-IMAGES, LABELS, TEST_IMAGES, DESCRIPTION = "imagesTr", "labelsTr", "imagesTs", "dataset.json"
+IMAGES, LABELS, TEST_IMAGES = "imagesTr", "labelsTr", "imagesTs"
 
 
 def is_nnunet_raw(root: Path) -> bool:
@@ -31,7 +30,7 @@ def nnunet_items(root: Path) -> list[Item]:
         root / DESCRIPTION, CaseError, "Provide a folder in nnU-Net's raw layout, or one of BraTS cases."
     )
     scheme = scheme_of_labels(content.get("labels") or {}, root / DESCRIPTION)
-    channels = _channels(content.get("channel_names") or content.get("modality") or {}, root / DESCRIPTION)
+    channels = channels_of(content, root / DESCRIPTION)
     ending = content.get("file_ending", ".nii.gz")
     return [
         *_items((root / IMAGES, root / LABELS), channels, scheme, ending),
@@ -46,22 +45,12 @@ def _items(
     cases: dict[str, dict[str, str]] = {}
     for path in sorted(images.glob(f"*{ending}")):
         name, _, number = path.name.removesuffix(ending).rpartition("_")
-        if name and number.isdigit() and number.lstrip("0").zfill(1) in channels:
-            cases.setdefault(name, {})[channels[number.lstrip("0").zfill(1)].value] = str(path)
+        channel = number.lstrip("0").zfill(1)
+        if name and number.isdigit() and channel in channels:
+            cases.setdefault(name, {})[channels[channel].value] = str(path)
     items: list[Item] = []
     for name, sequences in cases.items():
         label = labels / f"{name}{ending}"
         labelled = {"label": str(label), "label_scheme": scheme.value} if label.is_file() else {}
         items.append({"name": name, "image": sequences, **labelled})
     return items
-
-
-def _channels(names: Mapping[str, str], path: Path) -> dict[str, Modality]:
-    candidates = {number: modalities_in_name(name) for number, name in names.items()}
-    ambiguous = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
-    if ambiguous or not candidates:
-        raise CaseError(
-            f"{path} does not name the sequence of each channel: {', '.join(ambiguous) or 'no channel_names'}. Set "
-            "them to T1, T1ce, T2, FLAIR in its channel_names."
-        )
-    return {number: next(iter(modalities)) for number, modalities in candidates.items()}

@@ -107,6 +107,10 @@ class Database:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         return connection or self._open()
 
+    def read(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Return the rows of a query."""
+        return self.connection().execute(query, values).fetchall()
+
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Run the block as one transaction."""

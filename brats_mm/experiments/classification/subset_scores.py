@@ -10,13 +10,7 @@ from typing import Any
 from ignite.engine import Events
 from monai.utils import CommonKeys
 
-Flags = tuple[bool, ...]
-"""Availability of each modality, in the order of the inputs."""
-
-DEFINITION = (
-    "Fraction of (sample, pair) over all pairs of nested availability sets in which the smaller set is right and the "
-    "larger one is wrong."
-)
+from brats_mm.experiments.classification.flag_sampling import Flags
 
 
 def accuracies(right: Mapping[Flags, Sequence[bool]]) -> dict[Flags, float]:
@@ -25,8 +19,9 @@ def accuracies(right: Mapping[Flags, Sequence[bool]]) -> dict[Flags, float]:
 
 
 def counter_intuitive_rate(samples: Iterable[Mapping[Flags, bool]]) -> float:
-    """Return the rate of `DEFINITION`, or NaN if no sample has nested sets.
+    """Return the fraction of samples and pairs of nested availability sets in which only the smaller set is right.
 
+    NaN if no sample has nested sets.
     This is the rate of `metrics.monotonicity` with correctness instead of Dice.
 
     Args:

@@ -33,6 +33,7 @@ from brats_mm.experiments.comparison.training import (
     merge_configs,
     run_settings,
     train_here,
+    with_settings,
 )
 from brats_mm.io.bundle import Bundle
 from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
@@ -214,7 +215,7 @@ def _run(
     described = config.get("method", {})
     config["bundle_root"] = str(template.root.resolve())
     spending = budget.for_method(after_experts=needs)
-    config = _with_settings(config, run_settings(run_folder, seed, spending, folder / PREPARED))
+    config = with_settings(config, run_settings(run_folder, seed, spending, folder / PREPARED))
     title, description = str(described.get("name", method.name)), str(described.get("description", ""))
     return ExperimentRun(
         method.name, seed, Training(run_folder, config, "training"), experts, title, description, starts_from
@@ -250,24 +251,8 @@ def _experts(
             "bundle_root": str(template.root.resolve()),
             **run_settings(run_folder, seed, budget.for_expert(), folder / PREPARED),
         }
-        trainings.append(
-            Training(run_folder, _with_settings(config, settings), f"training the {modality.label} expert")
-        )
+        trainings.append(Training(run_folder, with_settings(config, settings), f"training the {modality.label} expert"))
     return tuple(trainings)
-
-
-def _with_settings(config: Settings, settings: Settings) -> Settings:
-    """Return a copy of a config with further entries merged into it."""
-    from copy import deepcopy
-
-    from monai.bundle import ConfigParser
-    from monai.bundle.utils import merge_kv
-
-    parser = ConfigParser(deepcopy(config))
-    for key, value in settings.items():
-        merge_kv(parser, key, value)
-    combined: Settings = parser.get()
-    return combined
 
 
 def prepare_expert(expert: Training, *, train: Train = train_here) -> None:

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,16 +138,23 @@ def merge_configs(files: Sequence[Path], *settings: Settings) -> Settings:
         OptionError: the configs cannot be merged.
     """
     from monai.bundle import ConfigParser
-    from monai.bundle.utils import merge_kv
 
     try:
-        parser = ConfigParser(ConfigParser.load_config_files([str(path) for path in files]))
-        for entries in settings:
-            for key, value in entries.items():
-                merge_kv(parser, key, value)
+        return with_settings(ConfigParser.load_config_files([str(path) for path in files]), *settings)
     except Exception as error:  # MONAI raises many types for a bad config
         names = ", ".join(path.name for path in files)
         raise OptionError(f"Cannot merge the configs {names}: {error}. Correct them.") from error
+
+
+def with_settings(config: Settings, *settings: Settings) -> Settings:
+    """Return a copy of a config with further entries merged into it. Later ones take precedence."""
+    from monai.bundle import ConfigParser
+    from monai.bundle.utils import merge_kv
+
+    parser = ConfigParser(deepcopy(config))
+    for entries in settings:
+        for key, value in entries.items():
+            merge_kv(parser, key, value)
     combined: Settings = parser.get()
     return combined
 

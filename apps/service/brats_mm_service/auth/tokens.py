@@ -86,7 +86,7 @@ class Tokens:
 
     def all(self) -> list[Token]:
         """Return all tokens, oldest first."""
-        rows = self._database.connection().execute("SELECT * FROM tokens ORDER BY created")
+        rows = self._database.read("SELECT * FROM tokens ORDER BY created")
         return [_token(row) for row in rows]
 
     def any_valid(self) -> bool:

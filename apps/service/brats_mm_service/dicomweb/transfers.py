@@ -81,23 +81,19 @@ class Transfers:
 
     def get(self, transfer_id: str) -> Transfer | None:
         """Return a transfer by its ID, or None."""
-        row = self._database.connection().execute("SELECT * FROM transfers WHERE id = ?", (transfer_id,)).fetchone()
-        return None if row is None else _transfer(row)
+        rows = self._database.read("SELECT * FROM transfers WHERE id = ?", transfer_id)
+        return _transfer(rows[0]) if rows else None
 
     def of_study(self, study: str, owner: str) -> list[Transfer]:
         """Return a caller's transfers of a study, newest first."""
-        rows = self._database.connection().execute(
-            "SELECT * FROM transfers WHERE study = ? AND owner = ? ORDER BY created DESC LIMIT 50", (study, owner)
-        )
-        return [_transfer(row) for row in rows]
+        query = "SELECT * FROM transfers WHERE study = ? AND owner = ? ORDER BY created DESC LIMIT 50"
+        return [_transfer(row) for row in self._database.read(query, study, owner)]
 
     def due(self) -> list[Transfer]:
         """Return open transfers that are due, oldest first."""
-        rows = self._database.connection().execute(
-            "SELECT * FROM transfers WHERE state NOT IN (?, ?) AND next <= ? ORDER BY created",
-            (*(state.value for state in ENDED), self._now()),
-        )
-        return [_transfer(row) for row in rows]
+        query = "SELECT * FROM transfers WHERE state NOT IN (?, ?) AND next <= ? ORDER BY created"
+        ended = (state.value for state in ENDED)
+        return [_transfer(row) for row in self._database.read(query, *ended, self._now())]
 
     def move(self, transfer: Transfer, state: TransferState, **values: Any) -> None:
         """Move a transfer to a state and reset its attempts."""

@@ -78,8 +78,8 @@ class JobRecords:
 
     def get(self, job_id: str) -> Job | None:
         """Return the record of a job."""
-        row = self._database.connection().execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return None if row is None else _job(row)
+        rows = self._database.read("SELECT * FROM jobs WHERE id = ?", job_id)
+        return _job(rows[0]) if rows else None
 
     def by_key(self, owner: str, key: str) -> Job | None:
         """Return the job of a caller's Idempotency-Key."""
@@ -99,33 +99,24 @@ class JobRecords:
             before: serial number that ends the page. None starts with the newest job.
             size: maximum number of jobs.
         """
-        rows = (
-            self._database.connection()
-            .execute(
-                "SELECT * FROM jobs WHERE owner = ? AND serial < ? ORDER BY serial DESC LIMIT ?",
-                (owner, 2**62 if before is None else before, size + 1),
-            )
-            .fetchall()
-        )
+        query = "SELECT * FROM jobs WHERE owner = ? AND serial < ? ORDER BY serial DESC LIMIT ?"
+        rows = self._database.read(query, owner, 2**62 if before is None else before, size + 1)
         more = rows[size - 1]["serial"] if len(rows) > size else None
         return [_job(row) for row in rows[:size]], more
 
     def in_states(self, states: Collection[JobState]) -> list[Job]:
         """Return all jobs in these states, oldest first."""
         marks = ", ".join("?" * len(states))
-        rows = self._database.connection().execute(
-            f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY serial", [state.value for state in states]
-        )
-        return [_job(row) for row in rows]
+        query = f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY serial"
+        return [_job(row) for row in self._database.read(query, *(state.value for state in states))]
 
     def ids(self, owner: str | None = None) -> set[str]:
         """Return the IDs of all jobs, or of one caller's jobs."""
-        rows = self._database.connection().execute("SELECT id FROM jobs WHERE owner = COALESCE(?, owner)", (owner,))
-        return {row["id"] for row in rows}
+        return {row["id"] for row in self._database.read("SELECT id FROM jobs WHERE owner = COALESCE(?, owner)", owner)}
 
     def counts(self) -> dict[JobState, int]:
         """Return the number of jobs in each state."""
-        rows = self._database.connection().execute("SELECT state, COUNT(*) AS n FROM jobs GROUP BY state")
+        rows = self._database.read("SELECT state, COUNT(*) AS n FROM jobs GROUP BY state")
         return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["n"] for row in rows}
 
     def waiting(self) -> list[str]:
@@ -141,7 +132,7 @@ class JobRecords:
         states = [state.value for state in OPEN]
         marks = ", ".join("?" * len(states))
         query = f"SELECT EXISTS (SELECT 1 FROM jobs WHERE state IN ({marks}) AND training IS NULL)"
-        return bool(self._database.connection().execute(query, states).fetchone()[0])
+        return bool(self._database.read(query, *states)[0][0])
 
     def start_next(self, *, training: bool = False) -> Job | None:
         """Move the next segmentation or training to running, and return it, or None if no such job waits."""

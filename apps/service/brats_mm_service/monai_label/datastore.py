@@ -5,7 +5,6 @@ Cases on the server are read-only. Uploads and labels belong to their caller. Up
 
 import asyncio
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -261,11 +260,7 @@ def _matches_checksum(path: Path, text: str) -> bool:
     if algorithm not in _ALGORITHMS:
         raise Problem("bad-option", f"The checksum must be one of {', '.join(_ALGORITHMS)}, as in SHA256:0f1e.")
     hasher = hashlib.new(algorithm.lower(), usedforsecurity=False)
-    return _digest(path, hasher.update, hasher.hexdigest) == digest.lower()
-
-
-def _digest(path: Path, update: Callable[[bytes], None], finish: Callable[[], str]) -> str:
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
-            update(chunk)
-    return finish()
+            hasher.update(chunk)
+    return hasher.hexdigest() == digest.lower()

@@ -30,12 +30,8 @@ class Predictions:
 
     def job_of(self, owner: str, image: str) -> str | None:
         """Return the newest job of an image, or None."""
-        row = (
-            self._database.connection()
-            .execute("SELECT job FROM predictions WHERE owner = ? AND image = ?", (owner, image))
-            .fetchone()
-        )
-        return None if row is None else str(row["job"])
+        rows = self._database.read("SELECT job FROM predictions WHERE owner = ? AND image = ?", owner, image)
+        return str(rows[0]["job"]) if rows else None
 
     def remove(self, owner: str, image: str) -> None:
         """Delete the record of an image."""
