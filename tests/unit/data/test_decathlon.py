@@ -80,7 +80,7 @@ def test_files_with_too_few_volumes_are_reported_before_training(root: Path) -> 
     ("changed", "message"),
     [
         ({"modality": {}}, "the sequence of each channel: it has no channel_names"),
-        ({"modality": {"0": "MRI"}}, r"which sequence each volume is: 0 \(MRI\)"),
+        ({"modality": {"0": "MRI"}}, r"the sequence of each channel: 0 \(MRI\)"),
         ({"labels": {"1": "tumour"}}, "does not state which label is oedema"),
     ],
 )
