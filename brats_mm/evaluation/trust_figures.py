@@ -5,7 +5,7 @@ All figures come from profiles that were fitted without the case in question.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,30 +95,23 @@ def trust_figures(
         "segmentations": len(left_out.predictions),
         "failure_below": FAILURE,
         "expected_dice": {region.value: _score_expected_dice(_of(left_out, region)) for region in REGIONS},
-        "expected_dice_by_group": {
-            group.value: {
-                region.value: _score_expected_dice(
-                    [prediction for prediction in _of(left_out, region) if group_of(prediction.subset) is group]
-                )
-                for region in REGIONS
-            }
-            for group in SequenceGroup
-        },
-        "volume": {
-            group.value: {
-                region.value: _volume(
-                    [prediction for prediction in _of(left_out, region) if group_of(prediction.subset) is group]
-                )
-                for region in REGIONS
-            }
-            for group in SequenceGroup
-        },
+        "expected_dice_by_group": _score_groups(left_out, _score_expected_dice),
+        "volume": _score_groups(left_out, _volume),
         "volume_all": {region.value: _volume(_of(left_out, region)) for region in REGIONS},
         "advice": {region.value: _score_advice(left_out.gains, region) for region in REGIONS},
         "importance": {region.value: _score_importance(by_case, weight_rows, region) for region in REGIONS},
         "class_ece": {region.value: _class_ece(by_case, region) for region in REGIONS},
         "counterintuitive": {region.value: _counterintuitive(by_case, region) for region in REGIONS},
         "fewer_sequences": {region.value: _score_fewer_sequences(left_out, region) for region in REGIONS},
+    }
+
+
+def _score_groups(left_out: LeftOut, score: Callable[[Sequence[LeftOutPrediction]], dict[str, Any]]) -> dict[str, Any]:
+    def in_group(group: SequenceGroup, region: Region) -> list[LeftOutPrediction]:
+        return [prediction for prediction in _of(left_out, region) if group_of(prediction.subset) is group]
+
+    return {
+        group.value: {region.value: score(in_group(group, region)) for region in REGIONS} for group in SequenceGroup
     }
 
 

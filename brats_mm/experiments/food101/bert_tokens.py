@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Int
 
 from brats_mm.domain.volume import Array
-from brats_mm.errors import BundleError, OptionError, first_line
+from brats_mm.errors import BundleError, first_line
+from brats_mm.experiments.food101.pretrained import import_transformers
 
 
 class BertTokens:
@@ -22,18 +23,13 @@ class BertTokens:
     """
 
     def __init__(self, folder: Path | str, *, length: int = 40) -> None:
-        try:
-            from transformers import BertTokenizerFast
-        except ImportError as error:
-            raise OptionError(
-                f'BERT needs transformers, which cannot be loaded ({error}). Run: pip install "brats-mm[food101]".'
-            ) from error
+        tokenisers = import_transformers().BertTokenizerFast
         if not any((Path(folder) / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
             raise BundleError(
                 f"{folder} has no vocab.txt or tokenizer.json. Provide the folder of a BERT model with --bert_folder."
             )
         try:
-            self.tokeniser = BertTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+            self.tokeniser = tokenisers.from_pretrained(str(folder), local_files_only=True)
         except Exception as error:  # the library raises its own types
             raise BundleError(
                 f"The vocabulary in {folder} cannot be read ({first_line(error)}). Restore the folder."
