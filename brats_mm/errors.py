@@ -89,6 +89,8 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         seen_ids.add(id(error))
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
             return True
+        if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, without the import
+            return True
         if isinstance(error, (RuntimeError, ImportError, OSError)) and _OUT_OF_MEMORY.search(str(error)):
             return True
         error = error.__cause__ or error.__context__
