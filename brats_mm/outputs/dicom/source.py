@@ -123,7 +123,7 @@ def _share_geometry(image: Any) -> None:
     from pydicom import Dataset
     from pydicom import Sequence as DicomSequence
 
-    frames = image.get("PerFrameFunctionalGroupsSequence") or ()
+    frames: Sequence[Any] = image.get("PerFrameFunctionalGroupsSequence") or ()
     if not len(frames):
         return
     if not len(image.get("SharedFunctionalGroupsSequence") or ()):
