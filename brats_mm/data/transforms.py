@@ -238,7 +238,7 @@ def region_masks(
     return torch.from_numpy(np.stack([masks[region] for region in REGIONS]).astype(np.uint8))
 
 
-class CropToSignald(CropForegroundd):  # type: ignore[misc]
+class CropToSignald(CropForegroundd):
     """Crop to the box of the voxels with signal in any sequence of `source_key`.
 
     Args:
