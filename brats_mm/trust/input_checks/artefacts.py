@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,7 @@ def ghost_score(volume: Volume) -> float | None:
     edges = (edges - edges[core].mean()) * core
     pairs = np.maximum(_autocorrelation(core.astype(np.float32)), _LEAST_OVERLAP)
     scores = _autocorrelation(edges) / np.sqrt(pairs) / max(float((edges[core] ** 2).mean()), 1e-12)
-    return float(max(_largest(scores), _largest(scores.T)))
+    return max(_largest(scores), _largest(scores.T))
 
 
 def slice_sharpness(volume: Volume) -> float | None:
@@ -167,14 +168,14 @@ def _slab(data: Array, inside: Mask, axis: int) -> tuple[Array, Mask]:
     return data[tuple(cut)].astype(np.float32), inside[tuple(cut)]
 
 
-def _autocorrelation(slices: Array) -> npt.NDArray[np.float32]:
+def _autocorrelation(slices: Array) -> npt.NDArray[np.floating[Any]]:
     """Return the sum over slices of the autocorrelation in the plane, with the zero lag in the middle."""
     shape = [fft.next_fast_len(2 * side, real=True) for side in slices.shape[:2]]
     power = (np.abs(fft.rfft2(slices, shape, axes=(0, 1))) ** 2).sum(axis=2)
     return np.asarray(fft.fftshift(fft.irfft2(power, shape)), np.float32)
 
 
-def _largest(scores: npt.NDArray[np.float32]) -> float:
+def _largest(scores: npt.NDArray[np.floating[Any]]) -> float:
     """Return the largest score along the second axis, and up to a few voxels beside it."""
     row, column = scores.shape[0] // 2, scores.shape[1] // 2
     band = scores[max(0, row - _SIDEWAYS_MM) : row + _SIDEWAYS_MM + 1, column + _NEAREST_MM : column + _FARTHEST_MM]
@@ -183,15 +184,15 @@ def _largest(scores: npt.NDArray[np.float32]) -> float:
 
 def _ghost_warning(modalities: Sequence[Modality]) -> str:
     return (
-        f"Images with shifted copies of the head, as after motion during the scan: {describe(modalities)}. Outlines can "
-        "be wrong where a copy crosses the tumour."
+        f"Images with shifted copies of the head, as after motion during the scan: {describe(modalities)}. "
+        "Outlines can be wrong where a copy crosses the tumour."
     )
 
 
 def _slice_warning(modalities: Sequence[Modality]) -> str:
     return (
-        f"Images that seem to be interpolated from thick slices: {describe(modalities)}. Small parts of the tumour, and "
-        "its ends across the slices, can be missing. Compare the outlines with the original slices."
+        f"Images that seem to be interpolated from thick slices: {describe(modalities)}. Small parts of the tumour, "
+        "and its ends across the slices, can be missing. Compare the outlines with the original slices."
     )
 
 
