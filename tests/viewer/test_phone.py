@@ -31,7 +31,7 @@ def test_phone_layout_has_large_touch_targets(phone):
 def test_phone_header_shows_every_sequence(phone):
     nav = phone.page.locator("header nav").bounding_box()
     chips = phone.page.locator("header .chip")
-    assert chips.all_inner_texts() == ["T1ce", "FLAIR", "T1 missing", "T2 missing"]
+    assert chips.all_text_contents() == ["T1ce", "FLAIR", "T1 missing", "T2 missing"]
     for chip in chips.all():
         box = chip.bounding_box()
         assert box["x"] + box["width"] <= nav["x"]

@@ -281,7 +281,9 @@ def test_reliability_has_traffic_light_interval_and_advice():
     assert lights
     assert set(lights) <= {"light reliable", "light review", "light unreliable"}
     message = words_of(page)
-    assert all(f"{light.split()[1]} {outline_advice(Grade(light.split()[1]))}" in message for light in lights)
+    for grade in {light.split()[1] for light in lights}:
+        advice = outline_advice(Grade(grade))
+        assert f"{grade} {advice[0].upper()}{advice[1:]}" in message
     assert re.search(r"Of \d+ such outlines, \d+ had a Dice below 50\xa0?\s?%", message)
     assert "Reliability in this case" in message
     assert re.search(r"\d+ to \d+\xa0?\s?%", message)
