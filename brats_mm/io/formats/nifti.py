@@ -134,6 +134,7 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
         raise VolumeError(
             f"The NIfTI header of {path.name} is damaged (its voxels begin at byte {offset}). Copy or convert it again."
         )
+    remarks += _repair_intercept(header)
     slope, intercept = header.get_slope_inter()
     is_nifti = isinstance(header, nib.Nifti1Header)
     unit_note = convert_to_mm(header) if is_nifti else None
@@ -153,6 +154,19 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
         is_exact=False,
         notes=(*((unit_note,) if unit_note else ()), *notes, *remarks),
     )
+
+
+def _repair_intercept(header: Any) -> tuple[str, ...]:
+    """Set an intercept that is not finite to 0, because the model ignores a constant difference of grey values.
+
+    Without a finite slope, the header states no scaling, and NaN is the usual intercept.
+    """
+    if "scl_inter" not in header or np.isfinite(header["scl_inter"]):
+        return ()
+    if not np.isfinite(header["scl_slope"]) or header["scl_slope"] == 0:
+        return ()
+    header["scl_inter"] = 0
+    return ("the intercept of the grey values in the header is not finite, and is read as 0",)
 
 
 def _stored_shape(header: Any) -> tuple[int, ...]:

@@ -46,6 +46,8 @@ def volume(tmp_path, *changes):
         ([("<3f", 80, 0, 0, 0), ("<h", 252, 0)], "spacing"),
         ([("<3f", 80, 1, NAN, 1), ("<h", 252, 0)], "spacing"),
         ([("<f", 108, 0.0)], "where the voxels begin"),
+        ([("<2f", 112, 1.0, NAN)], "intercept"),
+        ([("<2f", 112, 1.0, float("inf"))], "intercept"),
     ],
     ids=[
         "NaN",
@@ -60,6 +62,8 @@ def volume(tmp_path, *changes):
         "zero without qform",
         "NaN without qform",
         "voxels",
+        "NaN intercept",
+        "infinite intercept",
     ],
 )
 def test_fault_is_repaired_from_other_fields_with_note(tmp_path, changes, note):
@@ -69,6 +73,14 @@ def test_fault_is_repaired_from_other_fields_with_note(tmp_path, changes, note):
     assert note in " ".join(read.notes)
     header = header_of(read.grid, np.dtype("<u1"), "a result on the same grid")
     np.testing.assert_allclose(header.get_best_affine(), AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize("slope", [NAN, 0.0, float("inf")])
+def test_header_without_scaling_needs_no_repair(tmp_path, slope):
+    """nibabel writes NaN for both fields."""
+    read = volume(tmp_path, ("<2f", 112, slope, NAN))
+    np.testing.assert_array_equal(read.data, DATA)
+    assert read.notes == ()
 
 
 @pytest.mark.parametrize("axes", [8, 1000, -3])
