@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from brats_mm.cohort.records import CaseState, CohortCase, TaskResult
+from brats_mm.cohort.records import CaseState, CohortCase, TaskResult, encodable
 from brats_mm.errors import OutputError
 
 _SCHEMA = """
@@ -132,7 +132,7 @@ class Ledger:
                 identity,
                 attempts,
                 result.kind,
-                result.detail,
+                encodable(result.detail),
                 json.dumps(dict(result.row)),
                 time.time(),
             ),
@@ -140,7 +140,9 @@ class Ledger:
 
     def fault(self, case: CohortCase, detail: str) -> None:
         """Record an invalid row of the manifest."""
-        self._records.execute("INSERT INTO faults (name, detail) VALUES (?, ?)", (case.name, detail))
+        self._records.execute(
+            "INSERT INTO faults (name, detail) VALUES (?, ?)", (encodable(case.name), encodable(detail))
+        )
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the table rows of all finished cases, ordered by name."""

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from brats_mm.cohort.bids import bids_cases, count_bids_cases
-from brats_mm.cohort.records import CohortCase, invalid_name_reason
+from brats_mm.cohort.records import CohortCase, encodable, invalid_name_reason
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError
@@ -94,7 +94,10 @@ def _folder(path: Path) -> Manifest:
     return Manifest(
         path,
         len(names),
-        lambda: (CohortCase(name, folder=str(path / name), fault=invalid_name_reason(name)) for name in names),
+        lambda: (
+            CohortCase(encodable(name), folder=str(path / name), fault=invalid_name_reason(encodable(name)))
+            for name in names
+        ),
     )
 
 

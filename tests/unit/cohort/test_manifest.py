@@ -1,5 +1,7 @@
 """Manifests: tables, BIDS datasets and folders give the same cases. Unusable lines keep their number and a reason."""
 
+import os
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -97,3 +99,11 @@ def test_rejects_invalid_manifests(tmp_path):
     }.items():
         with pytest.raises(CaseError, match=message):
             open_manifest(place)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_folder_name_that_is_not_utf8_is_read_as_latin1(tmp_path):
+    (tmp_path / os.fsdecode(b"M\xfcller")).mkdir()
+    (case,) = open_manifest(tmp_path).cases()
+    assert (case.name, case.fault) == ("Müller", None)
+    assert Path(case.folder).is_dir()
