@@ -77,7 +77,7 @@ def test_fault_is_repaired_from_other_fields_with_note(tmp_path, changes, note):
 
 @pytest.mark.parametrize("slope", [NAN, 0.0, float("inf")])
 def test_header_without_scaling_needs_no_repair(tmp_path, slope):
-    """nibabel writes NaN for both fields."""
+    """Both fields are NaN in files of nibabel."""
     read = volume(tmp_path, ("<2f", 112, slope, NAN))
     np.testing.assert_array_equal(read.data, DATA)
     assert read.notes == ()
