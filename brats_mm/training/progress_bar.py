@@ -27,7 +27,7 @@ def bar_shown(setting: bool | str = "auto", *, stream: TextIOBase | None = None)
     return parse_bool(setting)
 
 
-class StepLog(StatsHandler):  # type: ignore[misc]
+class StepLog(StatsHandler):
     """Handler that logs the loss of each step, unless a bar shows it, and the metrics of each epoch.
 
     Args:

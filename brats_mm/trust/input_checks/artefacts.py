@@ -153,7 +153,7 @@ def _is_about_1_mm(volume: Volume) -> bool:
 
 def _as_ras(volume: Volume) -> tuple[Array, Mask]:
     """Return data and foreground with axes in the order right, anterior, superior. Directions do not matter here."""
-    order = [next(axis for axis, (world, _) in enumerate(volume.grid.ras_axes) if world == ras) for ras in range(3)]
+    order = volume.grid.ras_order
     return volume.data.transpose(order), volume.foreground.transpose(order)
 
 

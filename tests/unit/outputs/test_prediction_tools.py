@@ -111,8 +111,8 @@ def test_notebooks_show_preview_volumes_and_warnings_without_case_name(predictio
     html = prediction._repr_html_()
     assert 'src="data:image/png;base64,iVBOR' in html
     assert "<td>0.4</td>" in html
-    assert "<td>0.88</td><td>reliable</td>" in html
-    assert "<td>0.58</td><td>review</td>" in html
+    assert "<td>88 %</td><td>reliable</td>" in html
+    assert "<td>58 %</td><td>review</td>" in html
     assert "no trust profile" in html
     assert "Look &lt;twice&gt;." in html
     assert "Missing: T1, T1ce, T2" in html

@@ -8,6 +8,7 @@ import pydicom
 import pytest
 from matplotlib.path import Path as Polygon
 
+from brats_mm.domain.display import format_percent, format_percents
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Region
 from brats_mm.outputs.dicom.contours import outlines
@@ -120,9 +121,9 @@ def test_calibrated_expected_dice_has_interval(doubtful):
     trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
     findings = findings_on(trusted, source.grid)
     trust = findings.trust.regions[Region.WT]
-    low, high = trust.dice_interval
+    expected, interval = format_percent(trust.expected_dice), format_percents(trust.dice_interval)
     result = make_structure_set(findings, source, Provenance("k")).StructureSetROISequence[0]
-    assert result.ROIDescription.endswith(f"Expected Dice {trust.expected_dice:.2f} ({low:.2f} to {high:.2f}).")
+    assert result.ROIDescription.endswith(f"Expected Dice {expected} ({interval}).")
 
 
 def test_warnings_beyond_attribute_limit_are_counted(doubtful):
