@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from brats_mm.cohort.records import CaseState, CohortCase, TaskResult, encodable
+from brats_mm.cohort.records import CaseState, CohortCase, TaskResult
+from brats_mm.domain.encodable import encodable
 from brats_mm.errors import OutputError
 
 _SCHEMA = """

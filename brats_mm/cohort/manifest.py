@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from brats_mm.cohort.bids import bids_cases, count_bids_cases
-from brats_mm.cohort.records import CohortCase, encodable, invalid_name_reason
+from brats_mm.cohort.records import CohortCase, invalid_name_reason
+from brats_mm.domain.encodable import encodable
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError

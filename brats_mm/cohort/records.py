@@ -12,22 +12,6 @@ LONGEST_NAME = 120
 """Maximum length of a case's name in bytes, because file names contain it."""
 
 
-def encodable(text: str) -> str:
-    """Return text that UTF-8 can encode, for records and tables.
-
-    The system returns file names that are not UTF-8 with surrogates. They are read as Latin-1, as old archives use it.
-    """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        stored = text.encode("utf-8", "surrogateescape")
-        try:
-            return stored.decode("utf-8")
-        except UnicodeDecodeError:
-            return stored.decode("latin-1")
-    return text
-
-
 class CaseState(str, Enum):
     """Final state of a case."""
 
