@@ -69,7 +69,8 @@ def test_failed_rerun_is_reported_and_can_be_repeated(page_service, open_tab, ma
         page.route("**/v1/jobs", lambda route: route.fulfill(status=202, json=failed))
         page.click("button:has-text('Without FLAIR')")
         page.wait_for_selector("#what-if-outcome .problem")
-        assert page.inner_text("#what-if-outcome").splitlines() == [error["title"], error["detail"]]
+        assert page.inner_text("#what-if-outcome strong") == error["title"]
+        assert page.inner_text("#what-if-outcome p") == error["detail"]
         assert page.locator("button:has-text('Without FLAIR')").is_enabled()
 
 
