@@ -20,15 +20,15 @@ import numpy as np
 from input_checks import cropped
 from scipy import ndimage
 
-from brats_mm.domain.availability import Availability, ordered, subset_name
+from brats_mm.domain.availability import Availability, format_subset, sort_modalities
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Array, Volume
 from brats_mm.io.case import read_case
-from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.labelled_cases import LabelledCase, list_labelled_cases
 from brats_mm.io.reference_labels import read_reference
-from brats_mm.packaging.trust import with_blocks
+from brats_mm.packaging.trust import replace_blocks
 from brats_mm.trust.input_checks.artefacts import (
     ARTEFACTS,
     FLUID_FROM_MM,
@@ -147,7 +147,7 @@ def score_case(labelled: LabelledCase, rng: np.random.Generator) -> tuple[list[R
     seconds = time.process_time() - begun
     for modality, volume in case.volumes.items():
         rows += _rows_of_volume(name, "", modality, volume)
-    changed = ordered(case.volumes)[int(rng.integers(len(case.volumes)))]
+    changed = sort_modalities(case.volumes)[int(rng.integers(len(case.volumes)))]
     volume, axis = case.volumes[changed], int(rng.integers(2))
     for share in (0.1, 0.2):
         shift = int(rng.integers(40, 111))
@@ -181,7 +181,13 @@ def _rows_of_volume(name: str, fault: str, modality: Modality, volume: Volume) -
 def _fluid_rows(name: str, fault: str, volumes: Volumes) -> list[Row]:
     subsets = [subset for subset in (frozenset(MODALITIES), PAIR) if subset <= volumes.keys()]
     return [
-        _row(name, Check.FLUID, fault, subset_name(subset), fluid_radius_mm({m: volumes[m] for m in ordered(subset)}))
+        _row(
+            name,
+            Check.FLUID,
+            fault,
+            format_subset(subset),
+            fluid_radius_mm({m: volumes[m] for m in sort_modalities(subset)}),
+        )
         for subset in subsets
     ]
 
@@ -236,7 +242,7 @@ def main() -> None:
     cases = [
         case
         for section in ("training", "validation")
-        for case in labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=section)
+        for case in list_labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=section)
     ]
     rows: list[Row] = []
     seconds: list[float] = []
@@ -252,7 +258,9 @@ def main() -> None:
         )
     made = page_block(rows, seconds)
     if options.page is not None:
-        options.page.write_text(with_blocks(options.page.read_text(), {"artefacts": made}, "benchmarks/artefacts.py"))
+        options.page.write_text(
+            replace_blocks(options.page.read_text(), {"artefacts": made}, "benchmarks/artefacts.py")
+        )
     print(made)
 
 

@@ -13,7 +13,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.resample import resample
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.preprocessing.brain import Brain
-from brats_mm.preprocessing.head import head_mask
+from brats_mm.preprocessing.head import compute_head_mask
 
 PITCH_MM = 2.0
 EROSION_MM = (4.0, 6.0, 8.0, 10.0)
@@ -27,7 +27,7 @@ def extract_brain_classically(images: Mapping[Modality, Array], grid: Grid) -> B
 
 
 def _one(image: Array) -> np.ndarray:
-    head = head_mask(image)
+    head = compute_head_mask(image)
     inner = ndimage.distance_transform_edt(np.pad(head, 1))[1:-1, 1:-1, 1:-1] * PITCH_MM > 8
     low, high = np.percentile(image[head], (35, 97))
     tissue = inner & (image > 0.6 * low) & (image < 1.3 * high)

@@ -28,7 +28,7 @@ from brats_mm.preprocessing.brain_network import (
     SPACING_MM,
     BrainNetwork,
     load_brain_network,
-    normalised,
+    normalise,
     store_brain_network,
 )
 
@@ -150,7 +150,7 @@ def synthesise(rng: np.random.Generator, head: dict) -> tuple[torch.Tensor, torc
     image, slices = volumes[0, :1], (volumes[0, 1:] > 0.5).float()
     image = _degrade(rng, image)
     image, slices = _crop(rng, image, slices)
-    return torch.from_numpy(normalised(image.numpy())), slices
+    return torch.from_numpy(normalise(image.numpy())), slices
 
 
 def _pose(rng: np.random.Generator, volumes: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ import machine
 
 from brats_mm.domain.regions import REGIONS
 from brats_mm.io.bundle import open_bundle
-from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.io.labelled_cases import list_labelled_cases
 from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.segmenter import Segmenter
 from brats_mm.trust.calibration import count_cases
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--section", default="validation")
     parser.add_argument("-o", "--output", type=Path)
     options = machine.parse(parser)
-    cases = labelled_cases(options.datalist, section=options.section)
+    cases = list_labelled_cases(options.datalist, section=options.section)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
         create_bundle([options.checkpoint], bundle, open_bundle(None), version="as trained", configs=options.config)

@@ -7,7 +7,7 @@ from pathlib import Path
 from brats_mm.domain.availability import SUBSETS
 from brats_mm.evaluation.case import SetPredictor
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
-from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.labelled_cases import LabelledCase, list_labelled_cases
 from brats_mm.pipeline.advise import parse_subset
 
 
@@ -25,7 +25,7 @@ def case_parser(description: str | None) -> argparse.ArgumentParser:
 
 def chosen_cases(options: argparse.Namespace) -> Sequence[LabelledCase]:
     """Return the cases of the parsed options."""
-    cases = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
+    cases = list_labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=options.section)
     return cases[: options.cases]
 
 
@@ -46,7 +46,9 @@ def evaluate_chosen(options: argparse.Namespace, predictor: SetPredictor, *, res
     """Evaluate the chosen cases and subsets of the parsed options, and print a line after each case."""
     subsets = tuple(map(parse_subset, options.subsets)) if options.subsets else SUBSETS
     evaluate(
-        labelled_cases(options.dataset, dataset_dir=options.dataset_dir, section=options.section, names=options.cases),
+        list_labelled_cases(
+            options.dataset, dataset_dir=options.dataset_dir, section=options.section, names=options.cases
+        ),
         options.output,
         predictor,
         EvaluationSettings(subsets=subsets, plots=False, resume=resume),

@@ -25,13 +25,13 @@ import torch
 from brats_mm.data.phantom.head import Phantom, make_phantom
 from brats_mm.domain.options import ModelOptions
 from brats_mm.domain.regions import REGIONS
-from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, default_bundle, sha256_of
+from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, compute_sha256, default_bundle
 from brats_mm.learning.fine_tune import Watch, fine_tune
 from brats_mm.learning.plan import FineTuning, PlannedCase, TrainingPlan
 from brats_mm.learning.versions import BUNDLE
-from brats_mm.pipeline.network import network_of
+from brats_mm.pipeline.network import build_network
 from brats_mm.pipeline.segmenter import Segmenter
-from brats_mm.trust.case_dice import estimates_of
+from brats_mm.trust.case_dice import collect_estimates
 
 SHAPE = (48, 56, 48)
 SIDE = 32
@@ -158,9 +158,9 @@ def random_bundle(folder: Path) -> Path:
     (folder / "configs" / "metadata.json").write_text(metadata, encoding="utf-8")
     (folder / "configs" / "inference.json").write_text(json.dumps({"network_def": NETWORK}), encoding="utf-8")
     torch.manual_seed(1)
-    network, _ = network_of(Bundle(folder))
+    network, _ = build_network(Bundle(folder))
     torch.save(network.state_dict(), folder / WEIGHTS)
-    (folder / HASHES).write_text(f"{sha256_of(folder / WEIGHTS)}  model.pt\n", encoding="utf-8")
+    (folder / HASHES).write_text(f"{compute_sha256(folder / WEIGHTS)}  model.pt\n", encoding="utf-8")
     return folder
 
 
@@ -198,7 +198,7 @@ def choose(
 def doubt(segmenter: Segmenter, case: PlannedCase, work: Path) -> float:
     """Return 1 minus the estimated Dice of the whole tumour, as the strategy `uncertain` does."""
     prediction = segmenter.predict({name: work / file for name, file in case.sequences.items()})
-    estimate = estimates_of(prediction)[REGIONS[0]]
+    estimate = collect_estimates(prediction)[REGIONS[0]]
     return 1.0 if estimate is None else 1.0 - estimate
 
 

@@ -17,7 +17,7 @@ from brats_mm.domain.case import Case
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Region
-from brats_mm.domain.resample import resample, resampled_side
+from brats_mm.domain.resample import compute_resampled_side, resample
 from brats_mm.domain.volume import Array, Grid, Volume
 
 Masks = Mapping[Region, Mask]
@@ -97,7 +97,7 @@ def thick_slices(slice_mm: float) -> Shift:
 
     def apply(case: Case, masks: Masks, rng: np.random.Generator) -> tuple[Case, Masks]:
         x, y, z = case.grid.shape
-        slices = resampled_side(z, case.grid.spacing_mm[2], slice_mm)
+        slices = compute_resampled_side(z, case.grid.spacing_mm[2], slice_mm)
 
         def averaged(voxels: Array) -> Array:
             return resample(resample(voxels, (x, y, slices)), (x, y, z))

@@ -24,7 +24,7 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.inference.coarse_to_fine import FINE_WINDOW
 from brats_mm.inference.cross_sequence_backend import TorchCrossSequenceBackend
 from brats_mm.inference.windows import plan_windows
-from brats_mm.networks.case_gate import thumbnail
+from brats_mm.networks.case_gate import make_thumbnail
 from brats_mm.networks.presets import cross_sequence
 
 
@@ -33,7 +33,7 @@ def segment(backend: TorchCrossSequenceBackend, image: Tensor, batch: int, windo
     device = backend.device
     moved = image.to(device, non_blocking=True)[None]
     available = torch.ones(1, len(MODALITIES), dtype=torch.bool, device=device)
-    weights = backend.case_weights(thumbnail(moved), available)[0].float()
+    weights = backend.compute_case_weights(make_thumbnail(moved), available)[0].float()
     shares = weights[: len(MODALITIES)]
     experts = [backend.contribution(m, moved[:, m.channel : m.channel + 1])[0] for m in MODALITIES]
     mixture = sum(share[:, None, None, None] * logits for share, logits in zip(shares, experts, strict=True))
@@ -42,7 +42,7 @@ def segment(backend: TorchCrossSequenceBackend, image: Tensor, batch: int, windo
     for first in range(0, len(positions), batch):
         part = positions[first : first + batch]
         stacked = torch.cat([moved[(slice(None), slice(None), *position)] for position in part])
-        joint = backend.joint_contribution(stacked, available.expand(len(part), -1))
+        joint = backend.compute_joint_contribution(stacked, available.expand(len(part), -1))
         for position, logits in zip(part, joint, strict=True):
             mixture[(slice(None), *position)] += weights[-1][:, None, None, None] * logits
     labels = (mixture > 0).sum(dim=0).to(torch.uint8)
@@ -58,11 +58,11 @@ def graph_seconds(backend: TorchCrossSequenceBackend, window: Sequence[int], rep
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for _ in range(3):
-            backend.joint_contribution(static, available)
+            backend.compute_joint_contribution(static, available)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        backend.joint_contribution(static, available)
+        backend.compute_joint_contribution(static, available)
     return statistics.median(_seconds(graph.replay, repeat, backend.device))
 
 

@@ -16,11 +16,11 @@ import torch
 from case_list import evaluate_chosen, evaluation_parser
 from torch import Tensor, nn
 
-from brats_mm.evaluation.case import shared_passes
+from brats_mm.evaluation.case import share_passes
 from brats_mm.inference.coarse_to_fine import FINE_OVERLAP, FINE_WINDOW
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
-from brats_mm.inference.single_backend import torch_backend
+from brats_mm.inference.single_backend import create_torch_backend
 from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
@@ -55,7 +55,7 @@ def early_fusion_predictor(bundle: Path | None = None) -> Predictor:
     device = torch.device("cpu")
     settings = WindowSettings(window=FINE_WINDOW, overlap=FINE_OVERLAP)
     identity = replace(identity, calibration=None, expected=None, trust=None)
-    return Predictor(alone, identity, device, settings, torch_backend(alone, device))
+    return Predictor(alone, identity, device, settings, create_torch_backend(alone, device))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = evaluation_parser(__doc__)
     parser.add_argument("--resume", action="store_true", help="continue an interrupted evaluation")
     options = machine.parse(parser, arguments)
-    evaluate_chosen(options, shared_passes(early_fusion_predictor(options.bundle)), resume=options.resume)
+    evaluate_chosen(options, share_passes(early_fusion_predictor(options.bundle)), resume=options.resume)
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
-from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.labelled_cases import LabelledCase, list_labelled_cases
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.overlap import count, overlap
+from brats_mm.metrics.overlap import compute_overlap, count
 from brats_mm.pipeline.segmenter import Segmenter
 
 COLOURS = {Region.WT: "#4fc3f7", Region.TC: "#ffd54f", Region.ET: "#ff5252"}
@@ -64,7 +64,7 @@ def row_of(labelled: LabelledCase, subset: Availability, predictor: Predictor) -
     wrong = sum((answer[region] != masks[region]).sum(axis=(0, 1)) for region in REGIONS)
     at = int(np.argmax(wrong))
     scores = (
-        f"{region.value.upper()} {overlap(count(answer[region], masks[region]), EmptyPolicy.BRATS).dice:.2f}"
+        f"{region.value.upper()} {compute_overlap(count(answer[region], masks[region]), EmptyPolicy.BRATS).dice:.2f}"
         for region in REGIONS
     )
     image = next(case.volumes[modality].data for modality in SHOWN_FIRST if modality in subset)[..., at]
@@ -121,7 +121,8 @@ def main() -> None:
     options = machine.parse(parser)
     wanted = [shown.split(":") for shown in options.show]
     pictures = {
-        labelled.files.name: labelled for labelled in labelled_cases(options.cases, names=[case for case, _ in wanted])
+        labelled.files.name: labelled
+        for labelled in list_labelled_cases(options.cases, names=[case for case, _ in wanted])
     }
     predictor = Segmenter.from_bundle(options.bundle).predictor
     draw(

@@ -59,7 +59,7 @@ def segment_in_this_process(case: Path, names: tuple[str, ...], backend: str, ro
         stages = {name: float(result.report["run"]["seconds"].get(name, 0)) for name in STAGES}
         row = {"whole": whole, **stages, "overhead": whole - sum(stages.values()), "cpu": time.process_time() - cpu}
         made.append({name: round(value, 3) for name, value in row.items()})
-    from brats_mm.training.peak_memory import peak_bytes
+    from brats_mm.training.peak_memory import measure_peak_bytes
 
     return {
         "torch_import_s": round(torch_s, 3),
@@ -69,7 +69,7 @@ def segment_in_this_process(case: Path, names: tuple[str, ...], backend: str, ro
         "windows": result.prediction.run.windows,
         "precision": result.prediction.run.precision,
         "threads": torch.get_num_threads(),
-        "peak_gb": round((peak_bytes("cpu") or math.nan) / 1e9, 2),
+        "peak_gb": round((measure_peak_bytes("cpu") or math.nan) / 1e9, 2),
     }
 
 

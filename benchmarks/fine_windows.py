@@ -15,11 +15,11 @@ from dataclasses import replace
 import machine
 from case_list import evaluate_chosen, evaluation_parser
 
-from brats_mm.domain.availability import Availability, subset_name
+from brats_mm.domain.availability import Availability, format_subset
 from brats_mm.domain.case import Case
 from brats_mm.domain.options import ModelOptions
 from brats_mm.domain.prediction import Prediction
-from brats_mm.evaluation.case import SetPredictor, shared_passes
+from brats_mm.evaluation.case import SetPredictor, share_passes
 from brats_mm.inference import coarse_to_fine
 from brats_mm.pipeline.segmenter import Segmenter
 
@@ -57,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     segmenter = Segmenter.from_options(ModelOptions(bundle=options.bundle, preset=preset))
     counts: dict[Availability, list[int]] = {}
     with fine_windows(options.side, options.overlap):
-        evaluate_chosen(options, counting(shared_passes(segmenter.predictor), counts))
+        evaluate_chosen(options, counting(share_passes(segmenter.predictor), counts))
     for subset, windows in counts.items():
-        print(f"{subset_name(subset):24}{statistics.mean(windows):6.1f} windows")
+        print(f"{format_subset(subset):24}{statistics.mean(windows):6.1f} windows")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from case_list import case_parser, chosen_cases
 from scipy import ndimage
 
 from brats_mm import Segmenter
-from brats_mm.domain.availability import Availability, ordered
+from brats_mm.domain.availability import Availability, sort_modalities
 from brats_mm.domain.case import Case
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import MODALITIES, Modality
@@ -29,11 +29,11 @@ from brats_mm.domain.volume import Volume
 from brats_mm.evaluation.tables import read_trust_records
 from brats_mm.io.case import read_case
 from brats_mm.io.reference_labels import read_reference
-from brats_mm.packaging.trust import with_blocks
+from brats_mm.packaging.trust import replace_blocks
 from brats_mm.trust.assess import assess
-from brats_mm.trust.case_dice import estimates_of
-from brats_mm.trust.no_tumour import fit_no_tumour_scores, no_tumour_score, no_tumour_warnings
-from brats_mm.trust.record import CaseRecords, cases_of
+from brats_mm.trust.case_dice import collect_estimates
+from brats_mm.trust.no_tumour import compute_no_tumour_score, find_no_tumour_warnings, fit_no_tumour_scores
+from brats_mm.trust.record import CaseRecords, group_by_case
 
 MARGIN_VOXELS = 4
 SEAM_VOXELS = 2.0
@@ -105,7 +105,7 @@ def scored_cases(cases: Mapping[str, CaseRecords]) -> list[Scored]:
         for subset in {subset for subset, _ in case}:
             values = {region: case[subset, region].estimated_dice for region in REGIONS}
             estimates = {region: None if np.isnan(value) else value for region, value in values.items()}
-            if no_tumour_score(subset, estimates) is not None:
+            if compute_no_tumour_score(subset, estimates) is not None:
                 scored.append((subset, estimates, limits))
     return scored
 
@@ -122,7 +122,7 @@ def warning_block(heads: Iterable[Mapping[Availability, Estimates]], cases: Mapp
     ]
     for subset in WARNED_SUBSETS:
         heads_of, cases_of_subset = ([one for one in group if one[0] == subset] for group in (made, real))
-        title = ", ".join(modality.label for modality in ordered(subset))
+        title = ", ".join(modality.label for modality in sort_modalities(subset))
         lines.append(
             f"| {title} | {limits[len(subset)]:.2f} | {_warned(heads_of)} | {_warned(cases_of_subset)} | "
             f"{_format_limit(heads_of, max)} | {_format_limit(cases_of_subset, min)} |"
@@ -134,11 +134,13 @@ def warning_block(heads: Iterable[Mapping[Availability, Estimates]], cases: Mapp
 
 
 def _warned(scored: Sequence[Scored]) -> str:
-    return f"{sum(bool(no_tumour_warnings(*one)) for one in scored)} of {len(scored)}"
+    return f"{sum(bool(find_no_tumour_warnings(*one)) for one in scored)} of {len(scored)}"
 
 
 def _format_limit(scored: Sequence[Scored], choose: Callable[[Iterable[float]], float]) -> str:
-    scores = [score for subset, estimates, _ in scored if (score := no_tumour_score(subset, estimates)) is not None]
+    scores = [
+        score for subset, estimates, _ in scored if (score := compute_no_tumour_score(subset, estimates)) is not None
+    ]
     return f"{choose(scores):.2f}" if scores else "-"
 
 
@@ -165,18 +167,18 @@ def main() -> None:
                 {region: made.volume_ml(region) for region in REGIONS},
                 {region: real.volume_ml(region) for region in REGIONS},
                 {region: "none segmented" if grade is None else grade.value for region, grade in grades.items()},
-                {subset: estimates_of(one) for subset, one in subsets.items()},
+                {subset: collect_estimates(one) for subset, one in subsets.items()},
             )
         )
         print(f"{labelled.files.name}\n{block(answers, skipped)}", flush=True)
     blocks = {"healthy-heads": block(answers, skipped)}
     if options.trust is not None:
         blocks["no-tumour"] = warning_block(
-            [one.estimates for one in answers], cases_of(read_trust_records(options.trust.parent))
+            [one.estimates for one in answers], group_by_case(read_trust_records(options.trust.parent))
         )
         print(blocks["no-tumour"])
     if options.page is not None:
-        options.page.write_text(with_blocks(options.page.read_text(), blocks, "benchmarks/healthy_heads.py"))
+        options.page.write_text(replace_blocks(options.page.read_text(), blocks, "benchmarks/healthy_heads.py"))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from monai.networks.nets import SegResNet
 from torch import Tensor
 
 from brats_mm import Segmenter
-from brats_mm.domain.label_map import labels_from_regions
+from brats_mm.domain.label_map import merge_regions
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.inference.predictor import restore_probabilities
@@ -63,7 +63,7 @@ def reference(device: str) -> Way:
         made = prepare(case, model.spacing_mm)
         logits = inferer(made.image[None].to(device), network)[0].cpu()
         masks = [one >= 0.5 for one in restore_probabilities(logits, made.placement).values()]
-        labels = labels_from_regions(*masks, LabelConvention.BRATS2023)
+        labels = merge_regions(*masks, LabelConvention.BRATS2023)
         write_labels(folder / "segmentation.nii.gz", labels, case.grid)
 
     return run

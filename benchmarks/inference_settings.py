@@ -29,12 +29,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags, ordered, subset_name
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, format_subset, sort_modalities, to_flags
 from brats_mm.domain.case import Case
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS
 from brats_mm.inference.choice import choose_backend
-from brats_mm.inference.engine import BACKGROUND_LOGIT, PRESETS, near_brain
+from brats_mm.inference.engine import BACKGROUND_LOGIT, PRESETS, find_near_brain
 from brats_mm.inference.predictor import Predictor, restore_probabilities
 from brats_mm.inference.prepare import prepare
 from brats_mm.inference.windows import clip_window
@@ -42,11 +42,11 @@ from brats_mm.io.bundle import open_bundle
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segment import load_case
 from brats_mm.pipeline.segmenter import Segmenter
-from brats_mm.training.peak_memory import peak_bytes
+from brats_mm.training.peak_memory import measure_peak_bytes
 
 PLAIN, UNCUT = "plain MONAI", "plain MONAI, 128^3 uncut"
 GROWING: tuple[Availability, ...] = tuple(
-    frozenset(ordered(ALL_AVAILABLE)[:count]) for count in range(1, 1 + len(ALL_AVAILABLE))
+    frozenset(sort_modalities(ALL_AVAILABLE)[:count]) for count in range(1, 1 + len(ALL_AVAILABLE))
 )
 
 
@@ -77,13 +77,13 @@ def plain_way(network: nn.Module, spacing_mm: float, *, cut: bool) -> Way:
             side = clip_window(side, given.brain.shape)
             room = [max(0, wanted - have) for wanted, have in zip(side, given.brain.shape, strict=True)]
             image = nn.functional.pad(image, [0, room[2], 0, room[1], 0, room[0]])
-        available = torch.tensor([flags(case.available)])
+        available = torch.tensor([to_flags(case.available)])
         with torch.inference_mode():
             logits = sliding_window_inference(
                 image, side, 1, lambda window: network(window, available), overlap=0.5, mode="gaussian"
             )[0]
         x, y, z = given.brain.shape
-        logits = logits[:, :x, :y, :z].masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT)
+        logits = logits[:, :x, :y, :z].masked_fill(~find_near_brain(given.brain), BACKGROUND_LOGIT)
         network_s = time.perf_counter() - started
         probabilities = restore_probabilities(logits, given.placement)
         return Answer(probabilities, network_s, time.perf_counter() - start)
@@ -152,10 +152,10 @@ def measure(cases: Sequence[Path], ways: dict[str, Way], repeat: int, *, labels:
 
 
 def _truth(folder: Path, case: Case) -> Any:
-    from brats_mm.io.labelled_cases import labelled_cases
+    from brats_mm.io.labelled_cases import list_labelled_cases
     from brats_mm.io.reference_labels import read_reference
 
-    matching = [labelled for labelled in labelled_cases(folder.parent) if labelled.files.name == folder.name]
+    matching = [labelled for labelled in list_labelled_cases(folder.parent) if labelled.files.name == folder.name]
     return read_reference(matching[0].label, case.grid, matching[0].scheme) if matching else None
 
 
@@ -169,13 +169,13 @@ def sequences(case: Case, ways: dict[str, Way], repeat: int) -> list[dict[str, A
         seconds: dict[Availability, list[float]] = {subset: [] for subset in subsets}
         for _ in range(repeat):
             for subset in subsets:
-                volumes = {modality: case.volumes[modality] for modality in ordered(subset)}
+                volumes = {modality: case.volumes[modality] for modality in sort_modalities(subset)}
                 seconds[subset].append(way(replace(case, volumes=volumes)).network_s)
         whole = statistics.median(seconds[subsets[-1]])
         for subset in subsets:
             median = statistics.median(seconds[subset])
             limit = len(subset) / len(ALL_AVAILABLE) + 0.1
-            rows.append({"way": name, "sequences": subset_name(subset), "share": median / whole, "limit": limit})
+            rows.append({"way": name, "sequences": format_subset(subset), "share": median / whole, "limit": limit})
     return rows
 
 
@@ -193,7 +193,7 @@ def arithmetic(ways: dict[str, Way], rows: Sequence[dict[str, Any]], case: Case,
     network, identity = load_network(open_bundle(bundle))
     side = clip_window((128, 128, 128), prepare(case, identity.spacing_mm).brain.shape)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(torch.zeros(1, 4, *side), torch.tensor([flags(case.available)]))
+        network(torch.zeros(1, 4, *side), torch.tensor([to_flags(case.available)]))
     gflop = counter.get_total_flops() / 1e9
     results: dict[str, Any] = {"matrix_product_gflop_s": rate, "case_gflop": gflop, "window": list(side)}
     for name in ways:
@@ -229,7 +229,11 @@ def predict_alone(folder: str, name: str, bundle: str, start: float) -> None:
         backend, preset = name.split()
         segmenter = Segmenter.from_bundle(bundle or None, device="cpu", backend=backend, settings=PRESETS[preset])
         segmenter.predict(Path(folder)).labels()
-    print(json.dumps({"first_result_s": time.perf_counter() - start, "peak_gb": (peak_bytes("cpu") or math.nan) / 1e9}))
+    print(
+        json.dumps(
+            {"first_result_s": time.perf_counter() - start, "peak_gb": (measure_peak_bytes("cpu") or math.nan) / 1e9}
+        )
+    )
 
 
 def table(rows: Sequence[dict[str, Any]], alone: dict[str, dict[str, float]]) -> str:

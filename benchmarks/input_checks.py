@@ -25,26 +25,32 @@ import torch
 from corruptions import Shift, biased, misregistered, noisy, rescaled, thick_slices
 from scipy import ndimage
 
-from brats_mm.domain.availability import SUBSETS, Availability, subset_name
+from brats_mm.domain.availability import SUBSETS, Availability, format_subset
 from brats_mm.domain.case import Case
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.orientation import FRONT_LEAD, anterior_offset
+from brats_mm.domain.orientation import FRONT_LEAD, compute_anterior_offset
 from brats_mm.domain.regions import Region
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.resample import find_bounding_box
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.io.case import read_case
 from brats_mm.io.case_files import find_case
-from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.labelled_cases import LabelledCase, list_labelled_cases
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.io.volume import read_volume
-from brats_mm.packaging.trust import with_blocks
+from brats_mm.packaging.trust import replace_blocks
 from brats_mm.trust.input_checks.artefacts import ARTEFACTS
-from brats_mm.trust.input_checks.check import Check, check_inputs, flat_share
-from brats_mm.trust.input_checks.coarse import STEP_MM, coarse_image, frame_of, in_frame, union
-from brats_mm.trust.input_checks.contrast import ContrastModel, contrast_features, most_likely_assignment
-from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
-from brats_mm.trust.input_checks.reference import REFERENCE_FILE, Reference, default_reference, save_reference
+from brats_mm.trust.input_checks.check import Check, check_inputs, measure_flat_share
+from brats_mm.trust.input_checks.coarse import (
+    STEP_MM,
+    fit_frame,
+    sample_coarse_image,
+    sample_in_frame,
+    unite_foregrounds,
+)
+from brats_mm.trust.input_checks.contrast import ContrastModel, compute_contrast_features, find_likely_assignment
+from brats_mm.trust.input_checks.orientation import UPRIGHT, measure_shape
+from brats_mm.trust.input_checks.reference import REFERENCE_FILE, Reference, load_default_reference, save_reference
 
 FOLDS = 5
 PENALTY = 1e-4
@@ -67,12 +73,15 @@ class Measures:
 
 
 def measures_of(volumes: Volumes) -> Measures:
-    images = [coarse_image(volumes[modality]) for modality in MODALITIES]
-    inside = union(images)
-    frame = frame_of(inside)
-    features = np.stack([contrast_features(image, frame) for image in images])
+    images = [sample_coarse_image(volumes[modality]) for modality in MODALITIES]
+    inside = unite_foregrounds(images)
+    frame = fit_frame(inside)
+    features = np.stack([compute_contrast_features(image, frame) for image in images])
     return Measures(
-        in_frame(inside.astype(np.float32), frame), inside, features, tuple(flat_share(image) for image in images)
+        sample_in_frame(inside.astype(np.float32), frame),
+        inside,
+        features,
+        tuple(measure_flat_share(image) for image in images),
     )
 
 
@@ -113,7 +122,7 @@ def exchange_leads(features: npt.NDArray[np.float64]) -> tuple[float, ...]:
         model = fit_contrast(features[~held])
         for case in model.log_likelihoods(features[held]):
             for subset in SUBSETS:
-                leads[len(subset)].append(most_likely_assignment({m: case[m.channel] for m in subset}).lead)
+                leads[len(subset)].append(find_likely_assignment({m: case[m.channel] for m in subset}).lead)
     return tuple(max(LEAST_LEAD, float(np.quantile(leads[size], 0.985))) for size in (1, 2, 3, 4))
 
 
@@ -121,7 +130,7 @@ def fit(cases: Sequence[LabelledCase], turned: Sequence[str]) -> Reference:
     measured = {labelled.files.name: measures_of(read_case(labelled.files).volumes) for labelled in cases}
     upright = [item for name, item in measured.items() if name not in turned]
     mean = mean_brain_of(upright)
-    shapes = [shape_of(item.inside, mean) for item in upright]
+    shapes = [measure_shape(item.inside, mean) for item in upright]
     features = np.stack([item.features for item in upright])
     return Reference(
         mean,
@@ -305,7 +314,7 @@ def row(name: str, case: Case, expected: Check | None, volumes: Volumes) -> Row:
 
 def cropped(case: Case, masks: Masks) -> tuple[Case, Masks]:
     """Crop to the brain with a margin, which is faster and changes no check."""
-    box = bounding_box(np.logical_or.reduce([volume.foreground for volume in case.volumes.values()]))
+    box = find_bounding_box(np.logical_or.reduce([volume.foreground for volume in case.volumes.values()]))
     wide = tuple(slice(max(0, side.start - CROP_VOXELS), side.stop + CROP_VOXELS) for side in box)
     affine = case.grid.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [side.start for side in wide]
@@ -321,7 +330,7 @@ def rows_of(labelled: LabelledCase) -> Iterator[Row]:
     case, masks = cropped(whole, read_reference(labelled.label, whole.grid, labelled.scheme))
     rng = np.random.default_rng(0)
     for subset in SUBSETS:
-        yield row(f"as it is, {subset_name(subset)}", case, None, {m: case.volumes[m] for m in subset})
+        yield row(f"as it is, {format_subset(subset)}", case, None, {m: case.volumes[m] for m in subset})
     for fault in FAULTS:
         yield row(fault.name, case, fault.check, fault.make(case, masks, rng))
     for shift in HARMLESS:
@@ -341,7 +350,7 @@ def detection_table(rows: Sequence[Row]) -> str:
 
 
 def alarm_table(rows: Sequence[Row], turned: Sequence[str]) -> str:
-    full = f"as it is, {subset_name(FULL)}"
+    full = f"as it is, {format_subset(FULL)}"
     heads = ["all four sequences", "all 15 subsets", *(shift.name for shift in HARMLESS)]
     lines = ["| false alarms | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
     for check in [check for check in Check if check not in ARTEFACTS]:
@@ -359,7 +368,7 @@ def alarm_table(rows: Sequence[Row], turned: Sequence[str]) -> str:
 
 
 def page_block(rows: Sequence[Row], turned: Sequence[str]) -> str:
-    untouched = [item for item in rows if item.name == f"as it is, {subset_name(FULL)}"]
+    untouched = [item for item in rows if item.name == f"as it is, {format_subset(FULL)}"]
     known = [item for item in untouched if item.case in turned]
     named = sum(Check.TURN.value in item.warned for item in known)
     seconds = float(np.median([item.seconds for item in untouched]))
@@ -382,16 +391,16 @@ def heads_below(folder: Path) -> Iterator[tuple[str, Mask]]:
     """
     for case in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = find_case(case)
-        head = coarse_image(read_volume(Path(next(iter(files.paths.values()))))).inside
-        if anterior_offset(head, (STEP_MM,) * 3) is not None:
+        head = sample_coarse_image(read_volume(Path(next(iter(files.paths.values()))))).inside
+        if compute_anterior_offset(head, (STEP_MM,) * 3) is not None:
             yield case.name, head
 
 
 def exchanged_headers(head: Mask, reference: Reference) -> tuple[bool, bool]:
     """Return whether the shape check and the lowest-part check detect a head with front and back exchanged."""
-    shape = shape_of(head, reference.mean_brain)
+    shape = measure_shape(head, reference.mean_brain)
     is_turned = shape.likeness >= reference.least_likeness and shape.turn != UPRIGHT
-    lead = anterior_offset(head, (STEP_MM,) * 3)
+    lead = compute_anterior_offset(head, (STEP_MM,) * 3)
     return is_turned and shape.lead > reference.turn_lead, lead is not None and lead > FRONT_LEAD
 
 
@@ -403,8 +412,8 @@ def cut_off_lowest(head: Mask, height_mm: float) -> Mask:
 
 def front_block(heads: Mapping[str, Mask], turned: Sequence[str]) -> str:
     """Return the table of the front-and-back checks."""
-    reference = default_reference()
-    leads = {name: float(anterior_offset(head, (STEP_MM,) * 3) or 0) for name, head in heads.items()}
+    reference = load_default_reference()
+    leads = {name: float(compute_anterior_offset(head, (STEP_MM,) * 3) or 0) for name, head in heads.items()}
     right = {name: head for name, head in heads.items() if name not in turned}
     wrong = {name: head for name, head in heads.items() if name in turned}
 
@@ -437,7 +446,7 @@ def front(options: argparse.Namespace) -> None:
     block = front_block(dict(heads_below(options.datalist)), options.turned)
     if options.page is not None:
         options.page.write_text(
-            with_blocks(options.page.read_text(), {"front-back": block}, "benchmarks/input_checks.py")
+            replace_blocks(options.page.read_text(), {"front-back": block}, "benchmarks/input_checks.py")
         )
     print(block)
 
@@ -457,7 +466,7 @@ def main() -> None:
         front(options)
         return
     section = "training" if options.step == "fit" else "validation"
-    cases = labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=section)
+    cases = list_labelled_cases(options.datalist, dataset_dir=options.dataset_dir, section=section)
     if options.step == "fit":
         reference = fit([item for item in cases if len(item.files.paths) == len(MODALITIES)], options.turned)
         save_reference(reference, REFERENCE_FILE)
@@ -473,7 +482,7 @@ def main() -> None:
     block = page_block(rows, options.turned)
     if options.page is not None:
         options.page.write_text(
-            with_blocks(options.page.read_text(), {"input-checks": block}, "benchmarks/input_checks.py")
+            replace_blocks(options.page.read_text(), {"input-checks": block}, "benchmarks/input_checks.py")
         )
     print(block)
 

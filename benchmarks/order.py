@@ -16,7 +16,7 @@ import numpy as np
 from case_list import case_parser, chosen_cases
 
 from brats_mm import Segmenter
-from brats_mm.domain.availability import SUBSETS, Availability, subset_name
+from brats_mm.domain.availability import SUBSETS, Availability, format_subset
 from brats_mm.domain.prediction import THRESHOLD, Prediction, nest_probabilities
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array
@@ -26,7 +26,7 @@ from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
-from brats_mm.metrics.overlap import count, overlap
+from brats_mm.metrics.overlap import compute_overlap, count
 
 SHARES = (0.0, 0.25, 0.5, 0.75)
 """Share of the mean of the smaller subsets in the mixture."""
@@ -55,11 +55,11 @@ def rows_of(labelled: LabelledCase, predictor: Predictor) -> Iterator[dict[str, 
             probabilities = mixed(predictions, subset, share)
             for region in REGIONS:
                 counted = count(probabilities[region] >= THRESHOLD, reference[region])
-                dice = overlap(counted, EmptyPolicy.BRATS).dice
+                dice = compute_overlap(counted, EmptyPolicy.BRATS).dice
                 yield {
                     "case": case.name,
                     "share": share,
-                    "subset": subset_name(subset),
+                    "subset": format_subset(subset),
                     "region": region.value,
                     "dice": dice,
                 }
@@ -82,7 +82,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-NAMED = {subset_name(subset): subset for subset in SUBSETS}
+NAMED = {format_subset(subset): subset for subset in SUBSETS}
 
 
 def main() -> None:

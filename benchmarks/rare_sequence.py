@@ -17,7 +17,7 @@ from pathlib import Path
 
 import machine
 
-from brats_mm.domain.sequence_names import modality_named
+from brats_mm.domain.sequence_names import parse_modality
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of SimMLM's supplement."""
@@ -103,7 +103,7 @@ def plot(dice: Dice, sequence: str, path: Path) -> None:
                 label=method,
             )
         axes.set_title(region.upper())
-        axes.set_xlabel(f"training cases with {modality_named(sequence).label}, %")
+        axes.set_xlabel(f"training cases with {parse_modality(sequence).label}, %")
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel("mean Dice over 15 subsets, %")
     panels[0][-1].legend()

@@ -21,14 +21,14 @@ from scipy import ndimage
 from skull import Margin, RawHead, add_skull
 
 from brats_mm.domain.case import Scans
-from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.label_map import extract_regions
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.options import PreprocessingOptions
 from brats_mm.domain.regions import REGIONS, LabelConvention
-from brats_mm.domain.resample import axis_weights
+from brats_mm.domain.resample import compute_axis_weights
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.case import find_case, read_case
-from brats_mm.preprocessing.alignment_measures import measure, prepare_side, registration_warnings
+from brats_mm.preprocessing.alignment_measures import find_registration_warnings, measure, prepare_side
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.registration import register
 
@@ -73,7 +73,7 @@ def scanned(volume: Volume, moved: np.ndarray, *, slice_mm: float = SLICE_MM, pl
         volume, Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine), transform_of(np.linalg.inv(moved))
     )
     slices = shape[2] // round(slice_mm)
-    data = np.ascontiguousarray(fine.data @ axis_weights(int(shape[2]), int(slices)).T)
+    data = np.ascontiguousarray(fine.data @ compute_axis_weights(int(shape[2]), int(slices)).T)
     thick = affine.copy()
     thick[:3, 2] *= shape[2] / slices
     thick[:3, 3] += affine[:3, 2] * ((shape[2] / slices - 1) / 2)
@@ -163,7 +163,7 @@ def corrupted(options: argparse.Namespace) -> None:
 
 
 def _note(rows: dict[str, list[bool]], name: str, registered) -> None:
-    rows.setdefault(name, []).append(bool(registration_warnings(registered)))
+    rows.setdefault(name, []).append(bool(find_registration_warnings(registered)))
     print(name, {k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(registered).items()}, flush=True)
 
 
@@ -241,7 +241,7 @@ def _dice(prediction, labels: Path) -> dict[str, float]:
     image = nib.load(labels)
     truth = np.asarray(image.dataobj).astype(np.uint8)
     convention = LabelConvention.BRATS2023 if (truth == 3).any() else LabelConvention.BRATS2021
-    regions = regions_from_labels(truth, convention)
+    regions = extract_regions(truth, convention)
     grid = prediction.case.grid
     dice = {}
     for region in REGIONS:

@@ -18,7 +18,7 @@ import numpy as np
 from case_list import case_parser, chosen_cases
 from corruptions import SHIFTS, Shift
 
-from brats_mm.domain.availability import ALL_AVAILABLE, Availability, subset_name
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, format_subset
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS
 from brats_mm.inference.predictor import Predictor
@@ -26,7 +26,7 @@ from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.overlap import count, overlap
+from brats_mm.metrics.overlap import compute_overlap, count
 from brats_mm.pipeline.segmenter import Segmenter
 
 SETS: tuple[Availability, ...] = (
@@ -46,13 +46,13 @@ def rows_of(labelled: LabelledCase, predictor: Predictor, shifts: Sequence[Shift
         changed, reference = shift.apply(case, masks, rng)
         for subset, prediction in predictor.predict_subsets(changed, sets).items():
             for region in REGIONS:
-                dice = overlap(count(prediction.mask(region), reference[region]), EmptyPolicy.BRATS).dice
-                yield {"shift": shift.name, "subset": subset_name(subset), "region": region.value, "dice": dice}
+                dice = compute_overlap(count(prediction.mask(region), reference[region]), EmptyPolicy.BRATS).dice
+                yield {"shift": shift.name, "subset": format_subset(subset), "region": region.value, "dice": dice}
 
 
 def table(rows: Sequence[dict[str, Any]], shifts: Sequence[Shift]) -> str:
     """Format mean Dice in percent as a Markdown table, one row per change."""
-    names = [subset_name(subset) for subset in SETS]
+    names = [format_subset(subset) for subset in SETS]
     heads = [f"{name}: {region.value.upper()}" for name in names for region in REGIONS]
     lines = ["| change | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
     for shift in shifts:

@@ -81,10 +81,12 @@ def openvino_pass(
 
     backend = OpenVinoCrossSequenceBackend(network)
     arrays = [layer.float().numpy() for layer in inputs]
-    plain = backend._compiled(expert).create_infer_request()
+    plain = backend._compile(expert).create_infer_request()
     plain.infer(arrays)
     seconds = _seconds(lambda: plain.infer(arrays, share_inputs=True), repeat)
-    counted = backend._core.compile_model(backend._graph(expert), CPU, {**backend._options(), "PERF_COUNT": True})
+    counted = backend._core.compile_model(
+        backend._build_graph(expert), CPU, {**backend._choose_options(), "PERF_COUNT": True}
+    )
     request = counted.create_infer_request()
     for _ in range(2):
         request.infer(arrays)
@@ -100,7 +102,7 @@ def torch_pass(network: CrossSequenceMixture, expert: str, inputs: tuple[Tensor,
 
     def run() -> Tensor:
         if expert == "cross":
-            return backend.joint_contribution(window, inputs[1])
+            return backend.compute_joint_contribution(window, inputs[1])
         return backend.contribution(Modality(expert), window)
 
     with torch.inference_mode():

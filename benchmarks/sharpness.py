@@ -17,10 +17,10 @@ import torch
 from case_list import case_parser, chosen_cases
 
 from brats_mm.domain.label_map import Mask
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.resample import find_bounding_box
 from brats_mm.domain.volume import Array, Volume
 from brats_mm.io.case import read_case
-from brats_mm.packaging.trust import with_blocks
+from brats_mm.packaging.trust import replace_blocks
 
 FALSE_ALARMS = 0.03
 FOLDS = 5
@@ -81,7 +81,7 @@ CHANGES = {"slices of 5 mm": thick(5), "motion of up to 3 mm": moved(3.0), "moti
 
 def slab_of(volume: Volume) -> tuple[Array, Mask]:
     """Return the middle of the brain along the first axis, which is enough to measure sharpness."""
-    x, y, z = bounding_box(volume.foreground)
+    x, y, z = find_bounding_box(volume.foreground)
     middle = (x.start + x.stop) // 2
     box = (slice(middle - SLAB_VOXELS, middle + SLAB_VOXELS), y, z)
     return volume.data[box], volume.foreground[box]
@@ -147,7 +147,9 @@ def main() -> None:
         print(labelled.files.name, flush=True)
     made = block(features, case)
     if options.page is not None:
-        options.page.write_text(with_blocks(options.page.read_text(), {"sharpness": made}, "benchmarks/sharpness.py"))
+        options.page.write_text(
+            replace_blocks(options.page.read_text(), {"sharpness": made}, "benchmarks/sharpness.py")
+        )
     print(made)
 
 

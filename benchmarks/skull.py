@@ -16,7 +16,7 @@ from scipy import ndimage
 from brats_mm.data.phantom.anatomy import PITCH_MM, smooth_noise
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.resample import bounding_box, resample
+from brats_mm.domain.resample import find_bounding_box, resample
 from brats_mm.domain.volume import Array, Grid, Volume
 
 Tissues = npt.NDArray[np.uint8]
@@ -205,7 +205,7 @@ def _head_coordinates(envelope: Mask, grid: Grid) -> tuple[Array, Array, Array]:
     """Return coordinates (right, front, top) in mm from a point 85 mm behind the front and 70 mm below the top of the
     brain.
     """
-    box = bounding_box(envelope)
+    box = find_bounding_box(envelope)
     at: dict[int, Array] = {}
     for axis, (world, sign) in enumerate(grid.ras_axes):
         index = np.arange(envelope.shape[axis], dtype=np.float32)

@@ -40,7 +40,7 @@ from monai.transforms import (
 )
 from torch import Tensor
 
-from brats_mm.domain.availability import NESTED_PAIRS, flags
+from brats_mm.domain.availability import NESTED_PAIRS, to_flags
 from brats_mm.losses.mofe import PaperMoFeLoss
 from brats_mm.losses.segmentation import TaskLoss
 from brats_mm.networks.presets import expert, simmlm
@@ -103,7 +103,7 @@ def two_views(
     """Duplicate each sample with two nested sets of its sequences: first views with more, then with fewer."""
     image, label = (batch[key].to(device=device, dtype=torch.float32, non_blocking=non_blocking) for key in BOTH)
     drawn = [NESTED_PAIRS[np.random.randint(len(NESTED_PAIRS))] for _ in range(len(image))]
-    more, fewer = (torch.tensor([flags(pair[side]) for pair in drawn], device=device) for side in (0, 1))
+    more, fewer = (torch.tensor([to_flags(pair[side]) for pair in drawn], device=device) for side in (0, 1))
     views = [image * kept[:, :, None, None, None] for kept in (more, fewer)]
     return torch.cat(views), torch.cat([label, label]), (torch.cat([more, fewer]),), {}
 

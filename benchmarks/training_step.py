@@ -28,7 +28,7 @@ from brats_mm.execution.malloc_tuning import tune_malloc
 from brats_mm.losses.tumour import dice_and_bce
 from brats_mm.networks.normed_activation import NormedActivation
 from brats_mm.networks.presets import cross_sequence, simmlm
-from brats_mm.training.timed.loop import cross_sequence_step
+from brats_mm.training.timed.loop import make_cross_sequence_step
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CROPS = {"cross": (2, 4, 96, 96, 96), "modality": (2, 1, 80, 96, 80)}
@@ -63,7 +63,7 @@ def training_step(name: str, expert: nn.Module, crops: Tensor, precision: torch.
     def step() -> None:
         with torch.autocast("cpu", dtype=precision, enabled=precision is not torch.float32):
             if name == "cross":
-                loss = cross_sequence_step()(expert, crops, target, available)
+                loss = make_cross_sequence_step()(expert, crops, target, available)
             else:
                 loss = dice_and_bce(expert(crops), target)
         optimizer.zero_grad(set_to_none=True)

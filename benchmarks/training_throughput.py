@@ -54,7 +54,7 @@ def our_trainer(plan: Plan, device: torch.device, folder: Path) -> Any:
     """Create the trainer of the shipped config, as the command line does."""
     from monai.bundle import ConfigWorkflow
 
-    from brats_mm.io.bundle import default_bundle, training_configs
+    from brats_mm.io.bundle import default_bundle, list_training_configs
 
     datalist = folder / f"datalist_{plan.stage}_{plan.workers}.json"
     datalist.write_text(json.dumps({"training": list(plan.items), "validation": list(plan.items[:1])}))
@@ -78,7 +78,7 @@ def our_trainer(plan: Plan, device: torch.device, folder: Path) -> Any:
         "transplant_prob": 0.0,
         **({} if plan.stage == 1 else {"experts_dir": None, "pair_sampler": "uniform"}),
     }
-    config = [str(path) for path in training_configs(default_bundle() / "configs", stage)]
+    config = [str(path) for path in list_training_configs(default_bundle() / "configs", stage)]
     workflow = ConfigWorkflow(config, workflow_type="train", logging_file=False, **settings)
     workflow.initialize()
     trainer = workflow.parser.get_parsed_content("train::trainer")

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from brats_mm.data.datalist import training_items
-from brats_mm.domain.availability import Availability, flags, subset_name
+from brats_mm.data.datalist import load_training_items
+from brats_mm.domain.availability import Availability, format_subset, to_flags
 from brats_mm.domain.regions import REGIONS
 from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
@@ -23,9 +23,9 @@ from brats_mm.networks.presets import cross_expert
 from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert, is_split
 from brats_mm.pipeline.advise import parse_subset
 from brats_mm.pipeline.network import load_network
-from brats_mm.training.timed.crops import plain_crop
-from brats_mm.training.timed.packing import PackedCase, pack_case, preprocessing, unpack_image
-from brats_mm.training.validation_scores import dice_of
+from brats_mm.training.timed.crops import cut_plain_crop
+from brats_mm.training.timed.packing import PackedCase, build_preprocessing, pack_case, unpack_image
+from brats_mm.training.validation_scores import compute_dice
 
 
 def box_dice(expert: nn.Module, case: PackedCase, subset: Availability, side: int) -> Tensor:
@@ -41,13 +41,13 @@ def box_dice(expert: nn.Module, case: PackedCase, subset: Availability, side: in
         (c,) Dice of WT, TC and ET, 0 to 1.
     """
     centre = np.argwhere(case.labels > 0).mean(axis=0).round().astype(int).tolist()
-    levels, labels = plain_crop(case, centre, side)
-    available = torch.tensor([flags(subset)])
+    levels, labels = cut_plain_crop(case, centre, side)
+    available = torch.tensor([to_flags(subset)])
     image = unpack_image(levels, case.scale, case.offset) * available[0, :, None, None, None]
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         logits = expert(image[None].contiguous(memory_format=torch.channels_last_3d), available).float()
     target = torch.stack([labels >= region.channel + 1 for region in REGIONS])
-    return dice_of(logits > 0, target[None])[0]
+    return compute_dice(logits > 0, target[None])[0]
 
 
 def load_expert(bundle: Path | None, weights: Path | None) -> nn.Module:
@@ -76,11 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=128, help="side of the box in voxels")
     options = parser.parse_args(arguments)
     expert, subsets = load_expert(options.bundle, options.weights), list(map(parse_subset, options.subsets))
-    print("| section | cases | " + " | ".join(f"{subset_name(subset)}, WT / TC / ET" for subset in subsets) + " |")
+    print("| section | cases | " + " | ".join(f"{format_subset(subset)}, WT / TC / ET" for subset in subsets) + " |")
     print("|---|---:|" + "---|" * len(subsets))
     for section in options.sections:
-        items = training_items(options.dataset_dir, options.datalist, section)[: options.cases]
-        cases = (pack_case(item, preprocessing(1.0)) for item in items)
+        items = load_training_items(options.dataset_dir, options.datalist, section)[: options.cases]
+        cases = (pack_case(item, build_preprocessing(1.0)) for item in items)
         dice = torch.stack(
             [torch.stack([box_dice(expert, case, subset, options.side) for subset in subsets]) for case in cases]
         )

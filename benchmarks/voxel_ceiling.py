@@ -13,18 +13,18 @@ import numpy as np
 from case_list import case_parser, chosen_cases
 
 from brats_mm.domain.regions import REGIONS
-from brats_mm.domain.resample import resample, resampled_side
+from brats_mm.domain.resample import compute_resampled_side, resample
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.overlap import count, overlap
+from brats_mm.metrics.overlap import compute_overlap, count
 
 
 def resample_round_trip(mask: np.ndarray, spacing_mm: Sequence[float], target_mm: float) -> np.ndarray:
     """Resample a mask (h, w, d) to voxels of `target_mm` and back."""
     h, w, d = mask.shape
-    x, y, z = (resampled_side(side, step, target_mm) for side, step in zip((h, w, d), spacing_mm, strict=True))
+    x, y, z = (compute_resampled_side(side, step, target_mm) for side, step in zip((h, w, d), spacing_mm, strict=True))
     coarse = resample(mask.astype(np.float32), (x, y, z)) >= 0.5
     return np.asarray(resample(coarse.astype(np.float32), (h, w, d)) >= 0.5)
 
@@ -35,7 +35,7 @@ def ceilings(labelled: LabelledCase, spacings: Sequence[float]) -> list[list[flo
     masks = read_reference(labelled.label, case.grid, labelled.scheme)
     return [
         [
-            overlap(
+            compute_overlap(
                 count(resample_round_trip(masks[region], case.grid.spacing_mm, wanted), masks[region]),
                 EmptyPolicy.BRATS,
             ).dice

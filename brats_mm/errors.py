@@ -70,7 +70,7 @@ def check_choice(name: str, value: object, choices: Collection[object]) -> None:
         raise OptionError(f"{name} is {value!r}. Choose one of {', '.join(map(str, choices))}.")
 
 
-def first_line(error: BaseException) -> str:
+def extract_first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or its type if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 

@@ -170,7 +170,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     import torch
 
-    from brats_mm.io.bundle import default_bundle, sha256_of
+    from brats_mm.io.bundle import compute_sha256, default_bundle
     from tests.fakes.networks import TINY_MIXTURE, tiny_mixture
 
     root = tmp_path_factory.mktemp("bundles") / "tiny_segmentation"
@@ -182,5 +182,5 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "configs" / "inference.json").write_text(json.dumps(config), encoding="utf-8")
     weights = root / "models" / "model.pt"
     torch.save(tiny_mixture().state_dict(), weights)
-    (root / "models" / "SHA256SUMS").write_text(f"{sha256_of(weights)}  model.pt\n", encoding="utf-8")
+    (root / "models" / "SHA256SUMS").write_text(f"{compute_sha256(weights)}  model.pt\n", encoding="utf-8")
     return root

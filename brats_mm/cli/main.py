@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from brats_mm.cli.command import EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED, Run
 from brats_mm.cli.output import Console, finish_output
 from brats_mm.cli.parser import make_parser
-from brats_mm.cli.system import Terminated, check_address_space, explanation, silence_libraries, terminate_on_signals
+from brats_mm.cli.system import Terminated, check_address_space, explain_error, silence_libraries, terminate_on_signals
 from brats_mm.errors import BratsMMError, InputError
 
 _COMPUTING = frozenset(
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.error("Interrupted. Nothing was written.")
         return EXIT_INTERRUPTED
     except Exception as error:
-        message = explanation(error)
+        message = explain_error(error)
         if message is None:
             raise
         console.error(message[0])

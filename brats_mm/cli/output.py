@@ -62,10 +62,10 @@ class Console:
         if self.quiet:
             yield lambda _: None
         elif sys.stderr is not None and sys.stderr.isatty():
-            with _bar() as show:
+            with _draw_bar() as show:
                 yield show
         else:
-            yield _lines()
+            yield _make_line_printer()
 
 
 def print_line(line: str, stream: TextIO | None) -> OSError | None:
@@ -133,7 +133,7 @@ def _without_bar() -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def _bar() -> Iterator[OnProgress]:
+def _draw_bar() -> Iterator[OnProgress]:
     from tqdm import tqdm
 
     bar: Any = tqdm(
@@ -150,7 +150,7 @@ def _bar() -> Iterator[OnProgress]:
         bar.close()
 
 
-def _lines() -> OnProgress:
+def _make_line_printer() -> OnProgress:
     """Print each stage and step, and each quarter of the network's passes."""
     printed: set[tuple[Stage, str, int]] = set()
 

@@ -13,12 +13,12 @@ def print_result(report: dict[str, Any], console: Console) -> None:
         console.warn(warning)
     for name, region in report["regions"].items():
         entropy = region["mean_entropy_inside_nats"]
-        interval = _interval(region.get("volume_interval_ml"), format_interval_ml)
+        interval = _format_interval(region.get("volume_interval_ml"), format_interval_ml)
         parts = [f"{format_ml(region['volume_ml']):>8} mL{interval}"]
         parts.append("empty" if entropy is None else f"mean entropy {entropy:.2f} nats")
         expected = region.get("expected_dice", region.get("estimated_dice"))
         if expected is not None:
-            interval = _interval(region.get("expected_dice_interval"), format_percents)
+            interval = _format_interval(region.get("expected_dice_interval"), format_percents)
             parts += [f"expected Dice {format_percent(expected)}{interval}", region["reliability"]]
         console.say(f"{name.upper()} {region['name']:<17}{', '.join(parts)}")
     for sentence in (report.get("trust", {}).get("advice"), report.get("trust", {}).get("statement")):
@@ -29,5 +29,5 @@ def print_result(report: dict[str, Any], console: Console) -> None:
     console.say(report["disclaimer"])
 
 
-def _interval(limits: Sequence[float] | None, as_text: Callable[[Sequence[float]], str]) -> str:
+def _format_interval(limits: Sequence[float] | None, as_text: Callable[[Sequence[float]], str]) -> str:
     return "" if limits is None else f" ({as_text(limits)})"

@@ -15,9 +15,9 @@ from typing import Any
 from brats_mm.cli.command import EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED
 from brats_mm.errors import ResourceError, is_out_of_memory
 
-_ENDING = ("SIGTERM", "SIGHUP")
+_END_SIGNALS = ("SIGTERM", "SIGHUP")
 
-_LEAST_ADDRESS_SPACE = 5 << 29
+_MIN_ADDRESS_SPACE = 5 << 29
 """Smallest address space, 2.5 GiB. With less, libraries fail with obscure errors or hang."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
@@ -77,7 +77,7 @@ def terminate_on_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in _END_SIGNALS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
 
     def end(number: int, _: FrameType | None) -> None:
@@ -102,15 +102,15 @@ def check_address_space() -> None:
     except ImportError:  # Windows
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY or limit >= _LEAST_ADDRESS_SPACE:
+    if limit == resource.RLIM_INFINITY or limit >= _MIN_ADDRESS_SPACE:
         return
     raise ResourceError(
         f"This process is limited to {limit / 2**30:.1f} GiB of address space, but this command needs at least "
-        f"{_LEAST_ADDRESS_SPACE / 2**30:.1f} GiB. Raise the limit (`ulimit -v`, or the memory limit of the batch job)."
+        f"{_MIN_ADDRESS_SPACE / 2**30:.1f} GiB. Raise the limit (`ulimit -v`, or the memory limit of the batch job)."
     )
 
 
-def explanation(error: BaseException) -> tuple[str, int] | None:
+def explain_error(error: BaseException) -> tuple[str, int] | None:
     """Return a message and exit code for an error of the system, or None for a bug."""
     if is_out_of_memory(error):
         message = (

@@ -16,7 +16,7 @@ from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.options import BidsFilter
 from brats_mm.domain.regions import Compartment, LabelConvention
 from brats_mm.errors import InputError
-from brats_mm.io.bids import bids_sessions
+from brats_mm.io.bids import iterate_bids_sessions
 from brats_mm.io.case_files import find_case
 
 BIDS_VERSION = "1.10.0"
@@ -36,9 +36,9 @@ _ENTITY = re.compile(r"^(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?$")
 _MAP = re.compile(r"^(entropy|probability|importance|mask)(?:_(t1|t1ce|t2|flair))?(?:_(wt|tc|et))?\.nii\.gz$")
 
 
-def bids_cases(folder: Path, selection: BidsFilter) -> Iterator[CohortCase]:
+def iterate_bids_cases(folder: Path, selection: BidsFilter) -> Iterator[CohortCase]:
     """Yield a case per participant or session. Its sequences are in the `anat` folder."""
-    for session in bids_sessions(folder, selection):
+    for session in iterate_bids_sessions(folder, selection):
         if not selection.picks_images:
             yield CohortCase(session.name, folder=str(session.folder))
             continue
@@ -51,11 +51,11 @@ def bids_cases(folder: Path, selection: BidsFilter) -> Iterator[CohortCase]:
 
 
 def count_bids_cases(folder: Path, selection: BidsFilter) -> int:
-    """Return the number of cases of `bids_cases`."""
-    return sum(1 for _ in bids_sessions(folder, selection))
+    """Return the number of cases of `iterate_bids_cases`."""
+    return sum(1 for _ in iterate_bids_sessions(folder, selection))
 
 
-def bids_prefix(name: str) -> str:
+def make_bids_prefix(name: str) -> str:
     """Return the BIDS entities of a case: its name if it is a BIDS name, or else a subject derived from it.
 
     Different names give different results: if characters had to be removed, a hash of the name is appended.
@@ -66,16 +66,16 @@ def bids_prefix(name: str) -> str:
     return f"sub-{label}" if label == name else f"sub-{label}x{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
-def bids_folder(name: str) -> Path:
+def locate_bids_folder(name: str) -> Path:
     """Return the location of a case's results, relative to the dataset."""
-    match = _ENTITY.match(bids_prefix(name))
+    match = _ENTITY.match(make_bids_prefix(name))
     assert match is not None
     return Path(*(part for part in match.groups() if part), "anat")
 
 
-def bids_file(case: str, name: str) -> str:
+def make_bids_filename(case: str, name: str) -> str:
     """Return the BIDS file name of the result `name` of a case."""
-    prefix = bids_prefix(case)
+    prefix = make_bids_prefix(case)
     if name in ("segmentation.nii.gz", "segmentation.seg.nrrd"):
         return f"{prefix}_desc-tumour_dseg.{name.partition('.')[2]}"
     match = _MAP.match(name)

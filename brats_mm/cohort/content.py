@@ -12,33 +12,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from brats_mm.cohort.records import CohortCase
-from brats_mm.io.bundle import sha256_of
+from brats_mm.io.bundle import compute_sha256
 
 
-def stamp_of(case: CohortCase) -> str:
+def compute_stamp(case: CohortCase) -> str:
     """Return a hash of the names, sizes and modification times of a case's files.
 
     Raises:
         OSError: a file or the folder does not exist.
     """
     entries = []
-    for name, path in files_of(case):
+    for name, path in iterate_files(case):
         status = path.stat()
         entries.append([name, str(path), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
-def content_of(case: CohortCase) -> str:
+def hash_content(case: CohortCase) -> str:
     """Return a hash of the content and role of a case's files, independent of their location.
 
     Raises:
         OSError: a file cannot be read.
     """
-    hashes = [[name, sha256_of(path)] for name, path in files_of(case)]
+    hashes = [[name, compute_sha256(path)] for name, path in iterate_files(case)]
     return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
-def files_of(case: CohortCase) -> Iterator[tuple[str, Path]]:
+def iterate_files(case: CohortCase) -> Iterator[tuple[str, Path]]:
     """Yield the files of a case in a fixed order: by sequence, or by path in its folder without hidden files."""
     if case.folder is None:
         for modality, path in sorted(case.files.items()):

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from brats_mm.cohort.bids import bids_file, bids_folder, bids_prefix, describe_dataset
+from brats_mm.cohort.bids import describe_dataset, locate_bids_folder, make_bids_filename, make_bids_prefix
 from brats_mm.cohort.records import Layout
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OutputError
@@ -70,14 +70,14 @@ def publish(folder: Path, case: str, layout: Layout) -> Path:
     """
     if layout is Layout.PLAIN:
         return Path(CASES, case)
-    target, work = folder / bids_folder(case), folder / _WORK / case
+    target, work = folder / locate_bids_folder(case), folder / _WORK / case
     with output_errors(target):
         target.mkdir(parents=True, exist_ok=True)
         # The report is moved last, so that its presence means complete results.
         for file in sorted((path for path in work.iterdir() if path.is_file()), key=lambda path: path.name == _REPORT):
-            file.replace(target / bids_file(case, file.name))
+            file.replace(target / make_bids_filename(case, file.name))
         shutil.rmtree(work)
-    return bids_folder(case)
+    return locate_bids_folder(case)
 
 
 def clear_work(folder: Path) -> None:
@@ -85,7 +85,7 @@ def clear_work(folder: Path) -> None:
     shutil.rmtree(folder / _WORK, ignore_errors=True)
 
 
-def result_sizes(folder: Path, case: str, layout: Layout) -> dict[str, int]:
+def measure_result_sizes(folder: Path, case: str, layout: Layout) -> dict[str, int]:
     """Return the size in bytes of each result file of a case, by path relative to the cohort's folder.
 
     Args:
@@ -96,16 +96,16 @@ def result_sizes(folder: Path, case: str, layout: Layout) -> dict[str, int]:
     if layout is Layout.PLAIN:
         paths = (path for path in (folder / CASES / case).rglob("*") if not path.name.startswith("."))
     else:
-        paths = (folder / bids_folder(case)).glob(f"{bids_prefix(case)}_*")
+        paths = (folder / locate_bids_folder(case)).glob(f"{make_bids_prefix(case)}_*")
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(paths) if path.is_file()}
 
 
-def lost_results(folder: Path, recorded: Mapping[str, int]) -> list[str]:
+def find_lost_results(folder: Path, recorded: Mapping[str, int]) -> list[str]:
     """Return the recorded result files that are missing or have a different size."""
-    return [name for name, size in recorded.items() if _size(folder / name) != size]
+    return [name for name, size in recorded.items() if _read_size(folder / name) != size]
 
 
-def _size(path: Path) -> int | None:
+def _read_size(path: Path) -> int | None:
     try:
         return path.stat().st_size if path.is_file() else None
     except OSError:
@@ -114,5 +114,9 @@ def _size(path: Path) -> int | None:
 
 def has_results(folder: Path, case: str, layout: Layout) -> bool:
     """Return whether a case has a report that is not empty. The report is written last."""
-    target = Path(CASES, case, _REPORT) if layout is Layout.PLAIN else bids_folder(case) / bids_file(case, _REPORT)
-    return bool(_size(folder / target))
+    target = (
+        Path(CASES, case, _REPORT)
+        if layout is Layout.PLAIN
+        else locate_bids_folder(case) / make_bids_filename(case, _REPORT)
+    )
+    return bool(_read_size(folder / target))

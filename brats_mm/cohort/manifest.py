@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from brats_mm.cohort.bids import bids_cases, count_bids_cases
-from brats_mm.cohort.records import CohortCase, invalid_name_reason
+from brats_mm.cohort.bids import count_bids_cases, iterate_bids_cases
+from brats_mm.cohort.records import CohortCase, explain_invalid_name
 from brats_mm.domain.encodable import encodable
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError
 from brats_mm.io.bids import is_bids
-from brats_mm.io.suffixes import image_suffix
+from brats_mm.io.suffixes import find_image_suffix
 
 _FILES = tuple(modality.value for modality in MODALITIES)
 _BATCH = 2000
@@ -52,7 +52,7 @@ def open_manifest(path: Path, selection: BidsFilter | None = None) -> Manifest:
             installed.
     """
     try:
-        manifest = _manifest(path, selection or BidsFilter())
+        manifest = _make_manifest(path, selection or BidsFilter())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CaseError(
             f"{path} cannot be read ({error}). Provide a CSV or Parquet table in UTF-8, or a folder of cases."
@@ -64,29 +64,29 @@ def open_manifest(path: Path, selection: BidsFilter | None = None) -> Manifest:
     return manifest
 
 
-def _manifest(path: Path, selection: BidsFilter) -> Manifest:
+def _make_manifest(path: Path, selection: BidsFilter) -> Manifest:
     if path.is_dir() and is_bids(path):
-        return Manifest(path, count_bids_cases(path, selection), lambda: bids_cases(path, selection))
+        return Manifest(path, count_bids_cases(path, selection), lambda: iterate_bids_cases(path, selection))
     if not selection.is_empty:
         raise OptionError(
             f"--participant, --session, --run and --acquisition need a BIDS dataset, but {path} is not one. Omit "
             "them, or provide a folder with sub-... folders."
         )
     if path.is_dir():
-        return _folder(path)
+        return _read_folder(path)
     if not path.exists():
         raise CaseError(
             f"There is no manifest {path}. Provide a CSV or Parquet table, a BIDS dataset or a folder of cases."
         )
     if path.suffix.lower() == ".parquet":
-        return _table(path, _parquet_rows)
+        return _read_table(path, _iterate_parquet_rows)
     if path.suffix.lower() in (".csv", ".tsv"):
-        return _table(path, _csv_rows)
+        return _read_table(path, _iterate_csv_rows)
     raise CaseError(f"{path.name} is not a manifest. It must be a .csv, .tsv or .parquet table, or a folder of cases.")
 
 
-def _folder(path: Path) -> Manifest:
-    if any(image_suffix(inside.name) for inside in path.iterdir() if inside.is_file()):
+def _read_folder(path: Path) -> Manifest:
+    if any(find_image_suffix(inside.name) for inside in path.iterdir() if inside.is_file()):
         raise CaseError(
             f"{path} contains volumes, so it is a single case. Run `brats-mm segment` on it, or provide its parent "
             "folder."
@@ -96,17 +96,17 @@ def _folder(path: Path) -> Manifest:
         path,
         len(names),
         lambda: (
-            CohortCase(encodable(name), folder=str(path / name), fault=invalid_name_reason(encodable(name)))
+            CohortCase(encodable(name), folder=str(path / name), fault=explain_invalid_name(encodable(name)))
             for name in names
         ),
     )
 
 
-def _table(path: Path, rows: Callable[[Path], Iterator[Mapping[str, str]]]) -> Manifest:
+def _read_table(path: Path, rows: Callable[[Path], Iterator[Mapping[str, str]]]) -> Manifest:
     _check_columns(path, next(rows(path), None))
     count = sum(1 for _ in rows(path))
     return Manifest(
-        path, count, lambda: (_case(row, path.parent, line) for line, row in enumerate(rows(path), start=1))
+        path, count, lambda: (_parse_case(row, path.parent, line) for line, row in enumerate(rows(path), start=1))
     )
 
 
@@ -118,7 +118,7 @@ def _check_columns(path: Path, first: Mapping[str, str] | None) -> None:
         )
 
 
-def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
+def _parse_case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
     """Return the case of a row. The case of an invalid row has a fault."""
     folder = row.get("folder", "")
     files = {modality: str(start / row[modality.value]) for modality in MODALITIES if row.get(modality.value)}
@@ -130,17 +130,17 @@ def _case(row: Mapping[str, str], start: Path, line: int) -> CohortCase:
     if bool(folder) == bool(files):
         fault = "both a folder and files" if folder else "neither a folder nor a file"
         return CohortCase(name, fault=f"The case {name[:60]!r} has {fault} in the manifest. Specify one or the other.")
-    return CohortCase(name, str(start / folder) if folder else None, files, invalid_name_reason(name))
+    return CohortCase(name, str(start / folder) if folder else None, files, explain_invalid_name(name))
 
 
-def _csv_rows(path: Path) -> Iterator[Mapping[str, str]]:
+def _iterate_csv_rows(path: Path) -> Iterator[Mapping[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         for row in reader:
             yield {(key or "").strip().lower(): (value or "").strip() for key, value in row.items() if key is not None}
 
 
-def _parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
+def _iterate_parquet_rows(path: Path) -> Iterator[Mapping[str, str]]:
     if find_spec("pyarrow") is None:
         raise OptionError(
             f"{path.name} needs pyarrow, which is not installed. Run `pip install pyarrow`, or provide a CSV table."

@@ -8,7 +8,7 @@ from typing import Any
 from brats_mm.domain.modality import Modality
 from brats_mm.execution.tasks import Task
 
-LONGEST_NAME = 120
+MAX_NAME_LENGTH = 120
 """Maximum length of a case's name in bytes, because file names contain it."""
 
 
@@ -85,12 +85,12 @@ class TaskResult:
     detail: str = ""
 
 
-def invalid_name_reason(name: str) -> str | None:
+def explain_invalid_name(name: str) -> str | None:
     """Return the reason why a name is invalid, or None for a valid name."""
     is_plain = name.isprintable() and not any(letter in name for letter in '/\\:*?"<>|')
-    if name and is_plain and not name.startswith((".", " ")) and len(name.encode()) <= LONGEST_NAME:
+    if name and is_plain and not name.startswith((".", " ")) and len(name.encode()) <= MAX_NAME_LENGTH:
         return None
     return (
-        f"The case name {name[:60]!r} is not a valid folder name. Use at most {LONGEST_NAME} letters, digits, '-' and "
-        "'_'."
+        f"The case name {name[:60]!r} is not a valid folder name. Use at most {MAX_NAME_LENGTH} letters, digits, "
+        "'-' and '_'."
     )

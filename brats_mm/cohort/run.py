@@ -13,18 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm import __version__
-from brats_mm.cohort.content import stamp_of
-from brats_mm.cohort.layout import LEDGER, clear_work, has_results, lost_results, prepare_output, result_sizes
+from brats_mm.cohort.content import compute_stamp
+from brats_mm.cohort.layout import (
+    LEDGER,
+    clear_work,
+    find_lost_results,
+    has_results,
+    measure_result_sizes,
+    prepare_output,
+)
 from brats_mm.cohort.ledger import Ledger
 from brats_mm.cohort.manifest import Manifest
 from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, Layout, TaskResult
 from brats_mm.cohort.tables import TableFormat, write_failures, write_results_table
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.execution.tasks import Engine, Finished, run_tasks
-from brats_mm.io.bundle import checked_hash, open_bundle
+from brats_mm.io.bundle import open_bundle, verify_hash
 from brats_mm.outputs.parquet import require_parquet
 from brats_mm.pipeline.request import SegmentRequest, to_json
-from brats_mm.trust.calibration_file import read_subset_calibration, subset_calibration_document
+from brats_mm.trust.calibration_file import build_subset_calibration_document, read_subset_calibration
 
 _LOST = (
     "The worker of this case stopped {attempts} times ({how}), the last time with only this case. The files of the "
@@ -84,7 +91,7 @@ _NOT_IN_RESULTS = (
 """Fields of a request that do not affect results, or that belong to a case."""
 
 
-def identity_of(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:
+def compute_identity(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:
     """Return a hash of everything but the case that affects results: software, weights, calibration, options.
 
     Args:
@@ -95,12 +102,12 @@ def identity_of(request: SegmentRequest, layout: Layout = Layout.PLAIN) -> str:
         BundleError: the bundle does not exist, or its weights differ from those that it records or was calibrated for.
     """
     bundle = open_bundle(request.model.bundle)
-    weights = checked_hash(bundle)
+    weights = verify_hash(bundle)
     correction = read_subset_calibration(bundle, weights)
     document: dict[str, Any] = {
         "version": __version__,
         "weights": weights,
-        "correction": None if correction is None else subset_calibration_document(correction, weights),
+        "correction": None if correction is None else build_subset_calibration_document(correction, weights),
         "layout": layout.value,
         "request": {name: value for name, value in to_json(request).items() if name not in _NOT_IN_RESULTS},
     }
@@ -179,11 +186,11 @@ class _Run:
     def tasks(self) -> Iterator[CaseTask]:
         """Yield a task for each case to compute. Other cases are counted."""
         for case in self._manifest.cases():
-            task = self._task(case)
+            task = self._make_task(case)
             if task is not None:
                 yield task
 
-    def _task(self, case: CohortCase) -> CaseTask | None:
+    def _make_task(self, case: CohortCase) -> CaseTask | None:
         """Return the task for a case, or None if nothing needs to be computed."""
         if not self._ledger.is_new(case.name):
             self._fault(case, f"The manifest contains several cases {case.name!r}. Give each case a different name.")
@@ -192,14 +199,14 @@ class _Run:
             self._fault(case, case.fault)
             return None
         try:
-            stamp = stamp_of(case)
+            stamp = compute_stamp(case)
         except OSError:
             stamp = ""  # the worker reports what is missing
         self._stamps[case.name] = stamp
         finished = self._ledger.done(case.name)
         if finished is None or finished.identity != self._settings.identity:
             return CaseTask(case, str(self._folder))
-        if not has_results(self._folder, case.name, self._settings.layout) or lost_results(
+        if not has_results(self._folder, case.name, self._settings.layout) or find_lost_results(
             self._folder, finished.sizes
         ):
             self.status = replace(self.status, lost=self.status.lost + 1)
@@ -222,7 +229,7 @@ class _Run:
             result = TaskResult(name, CaseState.FAILED, kind="worker-crash", detail=lost)
         stamp = self._stamps.pop(name)
         state = result.state
-        sizes = result_sizes(self._folder, name, self._settings.layout) if state is CaseState.DONE else {}
+        sizes = measure_result_sizes(self._folder, name, self._settings.layout) if state is CaseState.DONE else {}
         self._ledger.record(result, stamp=stamp, identity=self._settings.identity, attempts=attempts, sizes=sizes)
         self._count(
             name,

@@ -6,17 +6,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from brats_mm.cohort.content import content_of
+from brats_mm.cohort.content import hash_content
 from brats_mm.cohort.layout import publish, work_folder
 from brats_mm.cohort.records import CaseState, CaseTask, Layout, TaskResult
-from brats_mm.cohort.tables import row_of
+from brats_mm.cohort.tables import build_row
 from brats_mm.errors import BratsMMError, OutputError
 from brats_mm.pipeline.batch import CaseOutcome, segment_many
 from brats_mm.pipeline.load import CaseSource
 from brats_mm.pipeline.request import SegmentRequest
 from brats_mm.pipeline.segmenter import Segmenter
 
-_OURS = "An internal error occurred ({kind}). Please report it. Other cases are not affected."
+_INTERNAL_ERROR = "An internal error occurred ({kind}). Please report it. Other cases are not affected."
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,20 +41,20 @@ class SegmentRunner:
             jobs = _Jobs(tasks, template, self.layout, hasher)
             for outcome in segment_many(jobs, self.segmenter):
                 yield from jobs.unchanged()
-                yield self._result(outcome, *jobs.under_way.pop(outcome.request.output))
+                yield self._make_result(outcome, *jobs.under_way.pop(outcome.request.output))
             yield from jobs.unchanged()
 
-    def _result(self, outcome: CaseOutcome, task: CaseTask, hashed: "Future[str]") -> TaskResult:
+    def _make_result(self, outcome: CaseOutcome, task: CaseTask, hashed: "Future[str]") -> TaskResult:
         name, work = task.case.name, outcome.request.output
         content = "" if hashed.exception() is not None else hashed.result()
         if outcome.error is not None or outcome.report is None or work is None:
-            return _failed(name, content, outcome.error or RuntimeError())
+            return _make_failed_result(name, content, outcome.error or RuntimeError())
         try:
             importance = json.loads((work / "importance.json").read_text("utf-8"))
             location = publish(Path(task.output), name, self.layout)
         except OutputError as error:
-            return _failed(name, content, error)
-        row = row_of(name, location.as_posix(), outcome.report, importance)
+            return _make_failed_result(name, content, error)
+        row = build_row(name, location.as_posix(), outcome.report, importance)
         return TaskResult(name, CaseState.DONE, content, row)
 
 
@@ -74,13 +74,13 @@ class _Jobs:
             if task is None:
                 yield None
                 continue
-            hashed = self.hasher.submit(content_of, task.case)
+            hashed = self.hasher.submit(hash_content, task.case)
             if task.known is not None and hashed.exception() is None and hashed.result() == task.known:
                 self.same.append(TaskResult(task.case.name, CaseState.SAME, task.known))
                 continue
             folder = work_folder(Path(task.output), task.case.name, self.layout)
             self.under_way[folder] = (task, hashed)
-            yield replace(self.template, input=_source(task), output=folder)
+            yield replace(self.template, input=_find_source(task), output=folder)
 
     def unchanged(self) -> Iterator[TaskResult]:
         """Return the tasks skipped since the last call."""
@@ -88,15 +88,15 @@ class _Jobs:
             yield self.same.pop(0)
 
 
-def _source(task: CaseTask) -> CaseSource:
+def _find_source(task: CaseTask) -> CaseSource:
     case = task.case
     if case.folder is not None:
         return Path(case.folder)
     return {modality: Path(file) for modality, file in case.files.items()}
 
 
-def _failed(name: str, content: str, error: Exception) -> TaskResult:
+def _make_failed_result(name: str, content: str, error: Exception) -> TaskResult:
     if isinstance(error, BratsMMError):
         return TaskResult(name, CaseState.FAILED, content, kind=type(error).__name__, detail=str(error))
     kind = type(error).__name__
-    return TaskResult(name, CaseState.FAILED, content, kind="internal", detail=_OURS.format(kind=kind))
+    return TaskResult(name, CaseState.FAILED, content, kind="internal", detail=_INTERNAL_ERROR.format(kind=kind))

@@ -54,7 +54,7 @@ COLUMNS: Mapping[str, type] = {
 """Columns of the results table. Cells without a value, such as the entropy inside an empty region, are empty."""
 
 
-def row_of(case: str, location: str, report: Mapping[str, Any], importance: Mapping[str, Any]) -> dict[str, Any]:
+def build_row(case: str, location: str, report: Mapping[str, Any], importance: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table row of a case.
 
     Args:

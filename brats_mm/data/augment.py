@@ -70,7 +70,7 @@ class InsideBraind(Randomizable, Transform):
         return {**data, "image": changed}
 
 
-def paper_augmentation(window: Sequence[int]) -> list[Transform]:
+def build_paper_augmentation(window: Sequence[int]) -> list[Transform]:
     """Return the transforms of SimMLM: uniform windows, flips along all axes, noise, blur, gamma, scaling.
 
     Differences: noise strength is drawn per sample instead of once per run. Scaling is by 0.7 to 1.4, whereas MONAI
@@ -91,15 +91,15 @@ def paper_augmentation(window: Sequence[int]) -> list[Transform]:
     ]
 
 
-def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
+def build_small_data_augmentation(window: Sequence[int]) -> list[Transform]:
     """Return transforms for a few dozen cases: windows that favour the tumour, more changes of shape and intensity.
 
     Needs `centres` from `CropCandidatesd`.
     """
     return [
-        _centred_windows(window),
+        _build_centred_windows(window),
         RandWarpd(window),
-        *_flips(),
+        *_build_flips(),
         InsideBraind(
             [
                 RandGaussianNoise(prob=0.15, std=0.25),
@@ -114,16 +114,16 @@ def small_data_augmentation(window: Sequence[int]) -> list[Transform]:
     ]
 
 
-def strong_augmentation(window: Sequence[int]) -> list[Transform]:
+def build_strong_augmentation(window: Sequence[int]) -> list[Transform]:
     """Return transforms like `small_data`, but stronger, in nearly every window, and with distorted grey scales.
 
     A random monotone map of a sequence's grey scale (histogram shift) simulates other scanners and protocols. Needs
     `centres` from `CropCandidatesd`.
     """
     return [
-        _centred_windows(window),
+        _build_centred_windows(window),
         RandWarpd(window, affine_prob=0.9, elastic_prob=0.5, rotation_rad=0.35, zoom=0.25),
-        *_flips(),
+        *_build_flips(),
         InsideBraind(
             [
                 RandHistogramShift(num_control_points=(6, 10), prob=0.3),
@@ -139,7 +139,7 @@ def strong_augmentation(window: Sequence[int]) -> list[Transform]:
     ]
 
 
-def _centred_windows(window: Sequence[int]) -> Transform:
+def _build_centred_windows(window: Sequence[int]) -> Transform:
     """Return a crop larger than the window by the margin, centred on brain, tumour or enhancing tumour."""
     return RandCropByLabelClassesd(
         BOTH,
@@ -153,27 +153,27 @@ def _centred_windows(window: Sequence[int]) -> Transform:
     )
 
 
-def _flips() -> list[Transform]:
+def _build_flips() -> list[Transform]:
     """Flip left and right often, because a brain is nearly symmetric, and the other axes rarely."""
     return [RandFlipd(BOTH, prob=share, spatial_axis=axis) for axis, share in enumerate((0.5, 0.1, 0.1))]
 
 
 PRESETS: dict[str, Callable[[Sequence[int]], list[Transform]]] = {
-    "paper": paper_augmentation,
-    "small_data": small_data_augmentation,
-    "strong": strong_augmentation,
+    "paper": build_paper_augmentation,
+    "small_data": build_small_data_augmentation,
+    "strong": build_strong_augmentation,
 }
 
 TRANSPLANT_PROBS = {"paper": 0.0, "small_data": 0.1, "strong": 0.1}
 """Default probability of transplanting a tumour."""
 
 
-def random_windows(
+def build_random_windows(
     window: Sequence[int], *, preset: str = "small_data", transplant_prob: float | int | None = None
 ) -> Compose:
     """Return the random transforms of training: one augmented window of (m, h, w, d) and its masks.
 
-    Tumours are transplanted once a dataset has provided donors (see `case_cache.cached_cases`).
+    Tumours are transplanted once a dataset has provided donors (see `case_cache.cache_cases`).
 
     Args:
         window: sides of the window in voxels.

@@ -28,7 +28,7 @@ _CODE = (transforms, label_map, label_scheme, resample)
 Dataset: TypeAlias = CacheDataset | PersistentDataset
 
 
-def cached_cases(
+def cache_cases(
     data: Sequence[Item],
     transform: Compose,
     *,
@@ -38,7 +38,7 @@ def cached_cases(
     """Return a dataset of prepared cases, which also provide the tumours to transplant.
 
     Args:
-        data: items from `datalist.training_items`.
+        data: items from `datalist.load_training_items`.
         transform: all transforms, including the random part.
         cache_rate: fraction of the cases to cache in memory. Ignored with `cache_dir`.
         cache_dir: folder to cache cases in instead, across runs. A case is prepared again if its files (by size and
@@ -50,7 +50,7 @@ def cached_cases(
         dataset = CasesOnDisk(list(data), transform, Path(cache_dir).expanduser())
     else:
         dataset = CacheDataset(list(data), transform, cache_rate=cache_rate, num_workers=1, progress=False)
-    for transplant in _transplants(transform):
+    for transplant in _find_transplants(transform):
         transplant.set_donors(PreparedCases(dataset))
     return dataset
 
@@ -59,9 +59,7 @@ class CasesOnDisk(PersistentDataset):
     """Prepared cases in a folder. Files hold tensors only, and damaged files are replaced."""
 
     def __init__(self, data: Sequence[Item], transform: Compose, cache_dir: Path) -> None:
-        super().__init__(
-            data, transform, cache_dir, hash_func=item_fingerprint, hash_transform=chain_fingerprint, weights_only=True
-        )
+        super().__init__(data, transform, cache_dir, hash_func=hash_item, hash_transform=hash_chain, weights_only=True)
 
     def _cachecheck(self, item_transformed: Item) -> Any:
         path = self.cache_dir / f"{self.hash_func(item_transformed).decode()}{self.transform_hash}.pt"
@@ -99,20 +97,20 @@ class PreparedCases:
         return prepared
 
 
-def item_fingerprint(item: Item) -> bytes:
+def hash_item(item: Item) -> bytes:
     """Return a hash of a case's entry and of its files' sizes and modification times."""
     files = [*item["image"].values(), *([item["label"]] if "label" in item else [])]
     stats = [Path(file).stat() for file in dict.fromkeys(files) if Path(file).is_file()]
-    return _digest([item, [(stat.st_size, stat.st_mtime_ns) for stat in stats]])
+    return _hash_content([item, [(stat.st_size, stat.st_mtime_ns) for stat in stats]])
 
 
-def chain_fingerprint(chain: Sequence[Transform]) -> bytes:
+def hash_chain(chain: Sequence[Transform]) -> bytes:
     """Return a hash of the settings and code of the preprocessing, and of MONAI's version."""
     code = [Path(inspect.getfile(module)).read_text(encoding="utf-8") for module in _CODE]
-    return _digest([[_describe(step) for step in chain], code, monai.__version__])
+    return _hash_content([[_describe(step) for step in chain], code, monai.__version__])
 
 
-def _digest(content: Any) -> bytes:
+def _hash_content(content: Any) -> bytes:
     document = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(document.encode()).hexdigest()[:32].encode()
 
@@ -139,12 +137,12 @@ def _is_random(step: Callable[..., Any]) -> bool:
     return isinstance(step, RandomizableTrait) or not isinstance(step, Transform)
 
 
-def _transplants(step: Any) -> Iterator[RandTransplantTumourd]:
+def _find_transplants(step: Any) -> Iterator[RandTransplantTumourd]:
     """Return the transforms of a chain, including nested ones."""
     if isinstance(step, RandTransplantTumourd):
         yield step
     elif isinstance(step, list | tuple):
         for part in step:
-            yield from _transplants(part)
+            yield from _find_transplants(part)
     elif isinstance(step, Transform):
-        yield from _transplants(list(vars(step).values()))
+        yield from _find_transplants(list(vars(step).values()))

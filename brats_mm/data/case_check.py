@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from brats_mm.data.checked_nifti import load_checked
-from brats_mm.data.datalist import Item, resolve_item, section_entries
-from brats_mm.data.file_stamp import FileStamp, file_stamp
-from brats_mm.data.label_maps import named_scheme, read_label_values, with_schemes
-from brats_mm.data.split import patient_of
-from brats_mm.data.transforms import grid_of
-from brats_mm.domain.label_scheme import unknown_values
+from brats_mm.data.datalist import Item, read_section_entries, resolve_item
+from brats_mm.data.file_stamp import FileStamp, read_file_stamp
+from brats_mm.data.label_maps import add_label_schemes, parse_scheme, read_label_values
+from brats_mm.data.split import parse_patient
+from brats_mm.data.transforms import read_grid
+from brats_mm.domain.label_scheme import find_unknown_values
 from brats_mm.domain.lattice import match_lattice
-from brats_mm.domain.orientation import FRONT_LEAD, anterior_offset, set_directions
+from brats_mm.domain.orientation import FRONT_LEAD, compute_anterior_offset, set_directions
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
 
@@ -32,7 +32,7 @@ THREADS = 4
 
 SECTIONS = ("training", "validation")
 
-SHOWN = 5
+MAX_SHOWN = 5
 """Maximum number of names in a warning."""
 
 Checked = tuple[str, Item | str]
@@ -65,10 +65,10 @@ def check_cases(
 
     Args:
         dataset_dir: folder that the list's paths and case names are relative to.
-        datalist: see `datalist.training_items`.
+        datalist: see `datalist.load_training_items`.
         sections: sections to check.
         needs: modalities that a case must have. Other cases are skipped.
-        label_scheme: see `datalist.training_items`.
+        label_scheme: see `datalist.load_training_items`.
 
     Returns:
         The number of checked cases.
@@ -79,17 +79,17 @@ def check_cases(
     """
     root = Path(dataset_dir).expanduser()
     listed = [
-        (section, _item_or_fault(entry, root))
+        (section, _resolve_entry(entry, root))
         for section in sections
-        for entry in section_entries(Path(datalist).expanduser(), section)
+        for entry in read_section_entries(Path(datalist).expanduser(), section)
     ]
     items = [item for _, item in listed if not isinstance(item, str)]
-    for item, with_scheme in zip(items, with_schemes(items, label_scheme), strict=True):
+    for item, with_scheme in zip(items, add_label_schemes(items, label_scheme), strict=True):
         item.update(with_scheme)
     with ThreadPoolExecutor(THREADS) as pool:
-        findings = list(pool.map(partial(_findings, needs=tuple(needs)), listed))
+        findings = list(pool.map(partial(_check_case, needs=tuple(needs)), listed))
     faults = [finding.fault for finding in findings if finding.fault]
-    faults += [*_listed_twice(listed), *_shared_between_cases(items)]
+    faults += [*_find_duplicates(listed), *_shared_between_cases(items)]
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise CaseError(
@@ -109,7 +109,7 @@ def check_cases(
     return len(listed)
 
 
-def _item_or_fault(entry: Any, root: Path) -> Item | str:
+def _resolve_entry(entry: Any, root: Path) -> Item | str:
     name = entry if isinstance(entry, str) else _name_of(entry)
     try:
         return dict(resolve_item(entry, root))
@@ -123,26 +123,26 @@ def _name_of(entry: Any) -> str:
     return str(fields.get("name") or fields.get("label") or "an unnamed case")
 
 
-def _findings(checked: Checked, needs: Sequence[str]) -> Findings:
+def _check_case(checked: Checked, needs: Sequence[str]) -> Findings:
     item = checked[1]
     if isinstance(item, str):
         return Findings("", item)
     name = item["name"]
     if not all(item["image"].get(modality) for modality in needs):
         return Findings(name)
-    return _findings_of(json.dumps(item, sort_keys=True), tuple(map(file_stamp, _files_of(item))))
+    return _check_entry(json.dumps(item, sort_keys=True), tuple(map(read_file_stamp, _list_files(item))))
 
 
 @lru_cache(maxsize=8192)
-def _findings_of(entry: str, stamps: tuple[FileStamp, ...]) -> Findings:
+def _check_entry(entry: str, stamps: tuple[FileStamp, ...]) -> Findings:
     """Check a case. Cached by its entry and its files, because each of the five training runs checks the same list."""
     item: Item = json.loads(entry)
     name, brains = item["name"], list[Volume]()
-    faults = "; ".join(_item_faults(item, brains))
+    faults = "; ".join(_find_item_faults(item, brains))
     return Findings(name, f"{name}: {faults}" if faults else None, any(_has_exchanged_front(brain) for brain in brains))
 
 
-def _files_of(item: Item) -> list[str]:
+def _list_files(item: Item) -> list[str]:
     """Return the files of a case, each once, the label map last."""
     return list(dict.fromkeys([*item["image"].values(), *([item["label"]] if "label" in item else [])]))
 
@@ -150,7 +150,7 @@ def _files_of(item: Item) -> list[str]:
 def _has_exchanged_front(brain: Volume) -> bool:
     """Return whether front and back of a skull-stripped brain appear exchanged."""
     across, along, up = (brain.grid.spacing_mm[axis] for axis in brain.grid.ras_order)
-    lead = anterior_offset(brain.grid.to_ras(brain.foreground), (across, along, up))
+    lead = compute_anterior_offset(brain.grid.to_ras(brain.foreground), (across, along, up))
     return lead is not None and lead > FRONT_LEAD
 
 
@@ -165,10 +165,10 @@ def _warn_of_exchanged_fronts(names: Sequence[str]) -> None:
 
 
 def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
+    return ", ".join(names[:MAX_SHOWN]) + (" and others" if len(names) > MAX_SHOWN else "")
 
 
-def _listed_twice(listed: Sequence[Checked]) -> Iterator[str]:
+def _find_duplicates(listed: Sequence[Checked]) -> Iterator[str]:
     sections_by_name: dict[str, list[str]] = {}
     for section, item in listed:
         if not isinstance(item, str):
@@ -182,7 +182,7 @@ def _shared_between_cases(items: Sequence[Item]) -> Iterator[str]:
     """Yield the cases that list a file of another case, which would be in training and validation unnoticed."""
     owners: dict[Path, str] = {}
     for item in items:
-        for path in map(Path.resolve, map(Path, _files_of(item))):
+        for path in map(Path.resolve, map(Path, _list_files(item))):
             owner = owners.setdefault(path, item["name"])
             if owner != item["name"]:
                 yield f"{item['name']}: {path.name} is also listed for {owner}"
@@ -191,7 +191,7 @@ def _shared_between_cases(items: Sequence[Item]) -> Iterator[str]:
 
 def _warn_of_shared_patients(listed: Sequence[Checked]) -> None:
     patients = [
-        {patient_of(item["name"]) for at, item in listed if at == section and not isinstance(item, str)}
+        {parse_patient(item["name"]) for at, item in listed if at == section and not isinstance(item, str)}
         for section in SECTIONS
     ]
     shared = sorted(patients[0] & patients[1])
@@ -203,28 +203,30 @@ def _warn_of_shared_patients(listed: Sequence[Checked]) -> None:
         )
 
 
-def _item_faults(item: Item, brains: list[Volume]) -> Iterator[str]:
+def _find_item_faults(item: Item, brains: list[Volume]) -> Iterator[str]:
     """Yield the faults of a case, and add its first readable sequence to `brains`."""
     if not item["image"]:
         yield "the case has no sequence"
     if "label" not in item:
         yield "the case has no label map"
     if not item.get("volumes"):
-        yield from _shared_files(item)
+        yield from _find_shared_files(item)
     grids: list[tuple[str, Any]] = []
-    for path in _files_of(item):
-        image, fault = _open_image(Path(path), _axes_of(item, path))
+    for path in _list_files(item):
+        image, fault = _open_image(Path(path), _count_axes(item, path))
         if fault:
             yield fault
             continue
         grids.append((Path(path).name, image))
-        yield from _label_faults(item) if path == item.get("label") else _image_faults(item, path, image, brains)
+        yield from (
+            _find_label_faults(item) if path == item.get("label") else _find_image_faults(item, path, image, brains)
+        )
     for name, image in grids[1:]:
-        if not _same_grid(image, grids[0][1]):
+        if not _has_same_grid(image, grids[0][1]):
             yield f"{name} does not have the grid of {grids[0][0]}"
 
 
-def _shared_files(item: Item) -> Iterator[str]:
+def _find_shared_files(item: Item) -> Iterator[str]:
     files = {modality: Path(os.path.realpath(path)) for modality, path in item["image"].items()}
     for path, count in Counter(files.values()).items():
         if count > 1:
@@ -232,7 +234,7 @@ def _shared_files(item: Item) -> Iterator[str]:
             yield f"{path.name} is listed as {names}"
 
 
-def _image_faults(item: Item, path: str, image: Any, brains: list[Volume]) -> Iterator[str]:
+def _find_image_faults(item: Item, path: str, image: Any, brains: list[Volume]) -> Iterator[str]:
     """Yield faults that only reading all voxels shows, and add a faultless image to empty `brains`."""
     volumes = item.get("volumes") or {}
     name = Path(path).name
@@ -253,7 +255,9 @@ def _image_faults(item: Item, path: str, image: Any, brains: list[Volume]) -> It
         elif not brains:
             try:
                 grid = (
-                    grid_of(image) if "orientation" not in item else set_directions(grid_of(image), item["orientation"])
+                    read_grid(image)
+                    if "orientation" not in item
+                    else set_directions(read_grid(image), item["orientation"])
                 )
             except GridError as error:
                 yield f"{part}: {error}"
@@ -261,7 +265,7 @@ def _image_faults(item: Item, path: str, image: Any, brains: list[Volume]) -> It
                 brains.append(Volume(np.asarray(values, np.float32), grid))
 
 
-def _axes_of(item: Item, path: str) -> int:
+def _count_axes(item: Item, path: str) -> int:
     """Return the number of axes of a file: four if all sequences are in one file."""
     return 4 if "volumes" in item and path != item.get("label") else 3
 
@@ -279,7 +283,7 @@ def _open_image(path: Path, axes: int) -> tuple[Any, str | None]:
     return image, None
 
 
-def _label_faults(item: Item) -> Iterator[str]:
+def _find_label_faults(item: Item) -> Iterator[str]:
     path = Path(item["label"])
     try:
         values = read_label_values(path)
@@ -289,14 +293,14 @@ def _label_faults(item: Item) -> Iterator[str]:
     if not item.get("label_scheme"):  # unset only if no scheme has these values
         yield f"{path.name}: the label map has the values {', '.join(map(str, sorted(values)))}, but labels are 0 to 4"
         return
-    scheme = named_scheme(item["label_scheme"])
-    unknown = unknown_values(values, scheme)
+    scheme = parse_scheme(item["label_scheme"])
+    unknown = find_unknown_values(values, scheme)
     if unknown:
         values_text = ", ".join(map(str, unknown))
         yield f"{path.name}: the label map holds {values_text}, which the label scheme {scheme.value} does not know"
 
 
-def _same_grid(image: Any, first: Any) -> bool:
-    new = grid_of(first)
-    match = match_lattice(grid_of(image), new)
+def _has_same_grid(image: Any, first: Any) -> bool:
+    new = read_grid(first)
+    match = match_lattice(read_grid(image), new)
     return match is not None and match.lies_in(new.shape)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brats_mm.data.case_check import check_cases
-from brats_mm.data.datalist import Item, training_items
+from brats_mm.data.datalist import Item, load_training_items
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class CaseList:
 
     Attributes:
         dataset_dir: folder that the list's paths and case names are relative to.
-        datalist: JSON list, see `datalist.training_items`.
+        datalist: JSON list, see `datalist.load_training_items`.
         needs: modalities that a case must have. Other cases are skipped.
         label_scheme: scheme of all label maps. None takes that of the list, or detects it.
     """
@@ -25,8 +25,8 @@ class CaseList:
     label_scheme: str | None = None
 
     def items(self, section: str) -> list[Item]:
-        """Return the cases of a section. See `datalist.training_items`."""
-        return training_items(
+        """Return the cases of a section. See `datalist.load_training_items`."""
+        return load_training_items(
             self.dataset_dir, self.datalist, section, needs=self.needs, label_scheme=self.label_scheme
         )
 

@@ -13,7 +13,7 @@ from isal import igzip
 from monai.data import NibabelReader
 from monai.data.utils import correct_nifti_header_if_necessary
 
-from brats_mm.data.nifti_units import image_in_mm
+from brats_mm.data.nifti_units import convert_image_to_mm
 from brats_mm.errors import VolumeError
 
 _NIFTI2_HEADER = 540
@@ -37,11 +37,11 @@ def load_checked(path: Path) -> Any:
             return _load_itk(path)
         content = path.read_bytes()
         if not content.startswith(_GZIP):
-            return image_in_mm(nib.load(path))
+            return convert_image_to_mm(nib.load(path))
         content = igzip.decompress(content)
         sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
         kind: Any = nib.Nifti2Image if _NIFTI2_HEADER in sizes else nib.Nifti1Image
-        return image_in_mm(kind.from_bytes(content))
+        return convert_image_to_mm(kind.from_bytes(content))
     except (MemoryError, VolumeError):
         raise
     except Exception as error:  # (zlib, gzip, isal and nibabel raise a dozen types for a damaged file)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.data.checked_nifti import ITK_SUFFIXES
-from brats_mm.data.decathlon import with_volumes
+from brats_mm.data.decathlon import add_volumes
 from brats_mm.data.image_list import assign_images, image_stem
 from brats_mm.data.json_file import read_json
-from brats_mm.data.label_maps import with_schemes
+from brats_mm.data.label_maps import add_label_schemes
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.sequence_names import ImageName, read_image_names
 from brats_mm.errors import CaseError, OptionError
@@ -22,7 +22,7 @@ to its volume."""
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 5
+MAX_SHOWN = 5
 """Maximum number of names in a message."""
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -106,7 +106,7 @@ def make_datalist(
         CaseError: there is no case, or a name is unknown.
     """
     root = Path(dataset_dir).expanduser()
-    entries = [_relative(item, root) for item in (find_items(root) if items is None else items)]
+    entries = [_make_relative(item, root) for item in (find_items(root) if items is None else items)]
     labelled = [item for item in entries if "label" in item]
     _check_names([*validation, *testing], labelled, root)
     unlabelled = {item["name"] for item in entries} - {item["name"] for item in labelled}
@@ -120,7 +120,7 @@ def make_datalist(
     }
 
 
-def training_items(
+def load_training_items(
     dataset_dir: Path | str,
     datalist: Path | str,
     section: str,
@@ -145,19 +145,19 @@ def training_items(
         OptionError: the section or the label scheme is unknown.
     """
     root, path = Path(dataset_dir).expanduser(), Path(datalist).expanduser()
-    items = [resolve_item(entry, root) for entry in section_entries(path, section)]
+    items = [resolve_item(entry, root) for entry in read_section_entries(path, section)]
     unlabelled = [item["name"] for item in items if "label" not in item]
     if unlabelled:
         raise CaseError(
             f"Cases of the section {section} have no label map: {', '.join(unlabelled[:5])}. Label or remove them."
         )
     is_named = label_scheme is not None or all(item.get("label_scheme") for item in items)
-    unlisted = [] if is_named else _other_labelled(path, root, section)
-    items = with_schemes([*items, *unlisted], label_scheme)[: len(items)]
+    unlisted = [] if is_named else _load_other_labelled(path, root, section)
+    items = add_label_schemes([*items, *unlisted], label_scheme)[: len(items)]
     usable = [item for item in items if all(item["image"].get(modality) for modality in needs)]
     left_out = [item["name"] for item in items if item not in usable]
     if left_out and usable:
-        names_text = ", ".join(left_out[:SHOWN]) + (" and others" if len(left_out) > SHOWN else "")
+        names_text = ", ".join(left_out[:MAX_SHOWN]) + (" and others" if len(left_out) > MAX_SHOWN else "")
         logger.warning(
             "%d of the %d cases for %s lack %s and are left out: %s.",
             *(len(left_out), len(items), section, ", ".join(needs), names_text),
@@ -167,25 +167,25 @@ def training_items(
     return usable
 
 
-def _other_labelled(path: Path, root: Path, section: str) -> list[Item]:
+def _load_other_labelled(path: Path, root: Path, section: str) -> list[Item]:
     """Return the labelled items of the other sections of the list, which help to detect the label scheme."""
     items: list[Item] = []
     for other_section in SECTIONS:
         with suppress(CaseError):
-            entries = list(section_entries(path, other_section)) if other_section != section else []
+            entries = list(read_section_entries(path, other_section)) if other_section != section else []
             items += [item for item in (resolve_item(entry, root) for entry in entries) if "label" in item]
     return items
 
 
-def inference_items(
+def load_inference_items(
     dataset_dir: Path | str, datalist: Path | str | None = None, *, section: str = "testing"
 ) -> list[Item]:
     """Return the cases for the bundle's inference.
 
     Args:
         dataset_dir: folder with one subfolder per case. Files are recognised when the case is read.
-        datalist: a list as for `training_items`, with paths relative to `dataset_dir`. Labels are optional. None takes
-            every subfolder.
+        datalist: a list as for `load_training_items`, with paths relative to `dataset_dir`. Labels are optional. None
+            takes every subfolder.
         section: section of the list: `training`, `validation` or `testing`.
 
     Raises:
@@ -194,14 +194,14 @@ def inference_items(
     """
     root = Path(dataset_dir).expanduser()
     if datalist is not None:
-        return [resolve_item(entry, root) for entry in section_entries(Path(datalist).expanduser(), section)]
+        return [resolve_item(entry, root) for entry in read_section_entries(Path(datalist).expanduser(), section)]
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if not folders:
         raise CaseError(f"{root} has no case folders. Set --dataset_dir to a folder with one subfolder for each case.")
     return [{"name": folder.name, "image": str(folder)} for folder in folders]
 
 
-def section_entries(path: Path, section: str) -> Iterator[Any]:
+def read_section_entries(path: Path, section: str) -> Iterator[Any]:
     """Return the raw entries of a section: items, or names of case folders.
 
     Args:
@@ -217,7 +217,7 @@ def section_entries(path: Path, section: str) -> Iterator[Any]:
         raise OptionError(f"The section is {section!r}. Choose one of {', '.join({**SECTIONS, **content})}.")
     for name in SECTIONS.get(section, (section,)):
         if content.get(name):
-            yield from (with_volumes(entry, content, path) for entry in content[name])
+            yield from (add_volumes(entry, content, path) for entry in content[name])
             return
     if any(name in content for name in SECTIONS.get(section, (section,))):
         raise CaseError(f"The section {section} of {path} has no cases. Add cases, or choose another section.")
@@ -256,7 +256,7 @@ def resolve_item(entry: Any, root: Path) -> Item:
     return {**item, "label": str(root / entry["label"])} if entry.get("label") else item
 
 
-def _relative(item: Item, root: Path) -> Item:
+def _make_relative(item: Item, root: Path) -> Item:
     images = {name: Path(path).relative_to(root).as_posix() for name, path in item["image"].items()}
     relative = {**item, "image": images}
     return {**relative, "label": Path(item["label"]).relative_to(root).as_posix()} if "label" in item else relative

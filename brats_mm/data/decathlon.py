@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, scheme_with
+from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, find_scheme
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Compartment
-from brats_mm.domain.sequence_names import modalities_in_name
+from brats_mm.domain.sequence_names import find_modalities
 from brats_mm.errors import CaseError
 
 DESCRIPTION = "dataset.json"
@@ -35,7 +35,7 @@ def is_decathlon(root: Path) -> bool:
     return isinstance(image, str) and (root / image).is_file()
 
 
-def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
+def add_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
     """Complete an entry of a list whose image is a single file with the positions of the sequences.
 
     Adds `volumes`, positions on the fourth axis by sequence, and `label_scheme`. Other entries are unchanged.
@@ -58,7 +58,7 @@ def with_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
     if len(volumes) > 1:
         item["volumes"] = volumes
     if entry.get("label"):
-        item["label_scheme"] = scheme_of_labels(content.get("labels") or {}, path).value
+        item["label_scheme"] = find_label_scheme(content.get("labels") or {}, path).value
     return item
 
 
@@ -73,7 +73,7 @@ def channels_of(content: Mapping[str, Any], path: Path) -> dict[str, Modality]:
         CaseError: the sequence of a channel is not stated.
     """
     names = content.get("channel_names") or content.get("modality") or {}
-    candidates = {number: modalities_in_name(str(name)) for number, name in names.items()}
+    candidates = {number: find_modalities(str(name)) for number, name in names.items()}
     ambiguous = [f"{number} ({names[number]})" for number, modalities in candidates.items() if len(modalities) != 1]
     if ambiguous or not candidates:
         raise CaseError(
@@ -83,7 +83,7 @@ def channels_of(content: Mapping[str, Any], path: Path) -> dict[str, Modality]:
     return {number: next(iter(modalities)) for number, modalities in candidates.items()}
 
 
-def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
+def find_label_scheme(labels: Mapping[str, Any], path: Path) -> LabelScheme:
     """Find the label scheme that a `dataset.json` describes.
 
     Args:
@@ -93,13 +93,13 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
     Raises:
         CaseError: the description does not match a known scheme.
     """
-    values = _values_by_name(labels)
+    values = _parse_values_by_name(labels)
     parts: dict[int, Compartment] = {}
     for name in sorted(values, key=lambda name: len(values[name])):  # of nested regions, the inner ones first
-        compartment = _compartment(name)
+        compartment = _parse_compartment(name)
         if compartment is not None:
             parts = {**dict.fromkeys(values[name], compartment), **parts}
-    scheme = scheme_with(parts)
+    scheme = find_scheme(parts)
     if scheme is None:
         raise CaseError(
             f"{path} does not state which label is oedema, which the necrotic or non-enhancing core, and which "
@@ -111,7 +111,7 @@ def scheme_of_labels(labels: Mapping[str, Any], path: Path) -> LabelScheme:
     return LabelScheme.BRATS2024_POST_TREATMENT if cavity else scheme
 
 
-def _values_by_name(labels: Mapping[str, Any]) -> dict[str, frozenset[int]]:
+def _parse_values_by_name(labels: Mapping[str, Any]) -> dict[str, frozenset[int]]:
     """Return the label values by lower-case name from either layout of `dataset.json`."""
     is_decathlon = all(key.isdigit() for key in labels)
     entries = [(name, value) for value, name in labels.items()] if is_decathlon else labels.items()
@@ -121,7 +121,7 @@ def _values_by_name(labels: Mapping[str, Any]) -> dict[str, frozenset[int]]:
     }
 
 
-def _compartment(name: str) -> Compartment | None:
+def _parse_compartment(name: str) -> Compartment | None:
     """Return the compartment of a label name. A whole tumour minus inner regions is oedema, and a core is necrosis."""
     if any(keyword in name for keyword in ("edema", "oedema", "whole", "flair")):
         return Compartment.OEDEMA

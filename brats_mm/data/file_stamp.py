@@ -18,7 +18,7 @@ class FileStamp(NamedTuple):
     modified_ns: int
 
 
-def file_stamp(path: Path | str) -> FileStamp:
+def read_file_stamp(path: Path | str) -> FileStamp:
     """Return the stamp of a file, which may be missing."""
     try:
         state = Path(path).stat()

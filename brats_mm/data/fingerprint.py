@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from brats_mm.data.datalist import Item
-from brats_mm.data.transforms import LoadSequencesd, grid_of, region_masks
+from brats_mm.data.transforms import LoadSequencesd, build_region_masks, read_grid
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
 
@@ -40,25 +40,25 @@ class CaseFacts:
     label_scheme: str
 
 
-def case_facts(item: Item) -> CaseFacts:
+def measure_case(item: Item) -> CaseFacts:
     """Read one labelled case and measure it."""
     loaded = LoadSequencesd()(dict(item.items()))
-    grid = grid_of(loaded["image"])
+    grid = read_grid(loaded["image"])
     intensities = {
-        modality.value: _percentiles(loaded["image"][modality.channel].numpy())
+        modality.value: _compute_percentiles(loaded["image"][modality.channel].numpy())
         for modality in MODALITIES
         if bool(loaded["available"][modality.channel])
     }
-    masks = region_masks(torch.as_tensor(loaded["label"][0]), item.get("label_scheme"), name=item["name"])
+    masks = build_region_masks(torch.as_tensor(loaded["label"][0]), item.get("label_scheme"), name=item["name"])
     volumes = {region.value: float(masks[region.channel].sum()) * grid.voxel_ml for region in REGIONS}
     return CaseFacts(grid.shape, grid.spacing_mm, intensities, volumes, str(item.get("label_scheme") or "detected"))
 
 
-def fingerprint(items: Sequence[Item], *, on_case: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def compute_fingerprint(items: Sequence[Item], *, on_case: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Measure all cases of a data set.
 
     Args:
-        items: labelled cases from `datalist.training_items`.
+        items: labelled cases from `datalist.load_training_items`.
         on_case: called after each case with the number of measured cases and the total.
 
     Returns:
@@ -69,7 +69,7 @@ def fingerprint(items: Sequence[Item], *, on_case: Callable[[int, int], None] | 
     """
     facts: list[CaseFacts] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        for case in pool.map(case_facts, items):
+        for case in pool.map(measure_case, items):
             facts.append(case)
             if on_case is not None:
                 on_case(len(facts), len(items))
@@ -87,28 +87,30 @@ def summarise(facts: Sequence[CaseFacts]) -> dict[str, Any]:
     return {
         "cases": len(facts),
         "cases_with_sequence": {name: sum(name in case.intensities for case in facts) for name in names},
-        "cases_by_number_of_sequences": _counts(len(case.intensities) for case in facts),
-        "label_schemes": _counts(case.label_scheme for case in facts),
-        "shape": _spread([case.shape for case in facts]),
-        "voxel_mm": _spread([case.spacing_mm for case in facts]),
-        "volumes_ml": {region.value: _volumes([case.volumes_ml[region.value] for case in facts]) for region in REGIONS},
+        "cases_by_number_of_sequences": _count_values(len(case.intensities) for case in facts),
+        "label_schemes": _count_values(case.label_scheme for case in facts),
+        "shape": _describe_spread([case.shape for case in facts]),
+        "voxel_mm": _describe_spread([case.spacing_mm for case in facts]),
+        "volumes_ml": {
+            region.value: _describe_volumes([case.volumes_ml[region.value] for case in facts]) for region in REGIONS
+        },
         "intensities": {
-            name: _intensities([case.intensities[name] for case in facts if name in case.intensities])
+            name: _describe_intensities([case.intensities[name] for case in facts if name in case.intensities])
             for name in names
             if any(name in case.intensities for case in facts)
         },
     }
 
 
-def _percentiles(channel: Any) -> tuple[float, ...]:
+def _compute_percentiles(channel: Any) -> tuple[float, ...]:
     return tuple(float(value) for value in np.percentile(channel[channel != 0], PERCENTILES))
 
 
-def _counts(values: Iterable[int | str]) -> dict[str, int]:
+def _count_values(values: Iterable[int | str]) -> dict[str, int]:
     return {str(value): count for value, count in sorted(Counter(values).items(), key=lambda pair: str(pair[0]))}
 
 
-def _spread(values: Sequence[Any]) -> dict[str, Any]:
+def _describe_spread(values: Sequence[Any]) -> dict[str, Any]:
     """Return the minimum, median and maximum over cases, for each component."""
     stacked = np.asarray(values, np.float64)
     return {
@@ -117,13 +119,13 @@ def _spread(values: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _volumes(values: Sequence[float]) -> dict[str, Any]:
+def _describe_volumes(values: Sequence[float]) -> dict[str, Any]:
     present = [value for value in values if value > 0]
-    return {"present": len(present), **(_spread(present) if present else {})}
+    return {"present": len(present), **(_describe_spread(present) if present else {})}
 
 
-def _intensities(values: Sequence[tuple[float, ...]]) -> dict[str, Any]:
+def _describe_intensities(values: Sequence[tuple[float, ...]]) -> dict[str, Any]:
     return {
-        f"p{share:g}": _spread([percentiles[index] for percentiles in values])
+        f"p{share:g}": _describe_spread([percentiles[index] for percentiles in values])
         for index, share in enumerate(PERCENTILES)
     }

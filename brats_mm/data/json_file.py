@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from brats_mm.errors import BratsMMError, first_line
+from brats_mm.errors import BratsMMError, extract_first_line
 
 
 def read_json(path: Path, error: type[BratsMMError], remedy: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def read_json(path: Path, error: type[BratsMMError], remedy: str) -> dict[str, A
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as cause:
-        reason = getattr(cause, "strerror", None) or first_line(cause)
+        reason = getattr(cause, "strerror", None) or extract_first_line(cause)
         raise error(f"{path} cannot be read ({reason}). {remedy}") from cause
     if not isinstance(document, dict):
         raise error(f"{path} must be a JSON object. {remedy}")

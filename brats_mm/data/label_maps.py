@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from brats_mm.data.checked_nifti import load_checked
-from brats_mm.data.file_stamp import FileStamp, file_stamp
-from brats_mm.domain.label_map import integer_labels
+from brats_mm.data.file_stamp import FileStamp, read_file_stamp
+from brats_mm.domain.label_map import to_integer_labels
 from brats_mm.domain.label_scheme import SCHEMES, LabelScheme, Values, decide_schemes
 from brats_mm.errors import CaseError, OptionError, VolumeError
 
@@ -25,28 +25,28 @@ def read_label_values(path: Path) -> Values:
     Raises:
         VolumeError: the file cannot be read or is not a label map.
     """
-    return _values_in(file_stamp(path))
+    return _read_values(read_file_stamp(path))
 
 
 @lru_cache(maxsize=8192)
-def _values_in(stamp: FileStamp) -> Values:
+def _read_values(stamp: FileStamp) -> Values:
     """Return the label values in a file. Cached, because each training run reads them several times."""
     path = Path(stamp.path)
     try:
-        stored = _distinct(np.asanyarray(load_checked(path).dataobj))
+        stored = _find_distinct(np.asanyarray(load_checked(path).dataobj))
     except (OSError, EOFError, ValueError, VolumeError) as error:
         raise VolumeError(
             f"The label map {path} cannot be read ({error}). Check the name, or copy the file again."
         ) from error
-    return frozenset(integer_labels(stored, path.name).tolist()) - {0}
+    return frozenset(to_integer_labels(stored, path.name).tolist()) - {0}
 
 
-def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _find_distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the distinct values. Bytes are counted, which is several times as fast as sorting or hashing them."""
     return np.flatnonzero(np.bincount(values.ravel())) if values.dtype == np.uint8 else np.unique(values)
 
 
-def with_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) -> list[dict[str, Any]]:
+def add_label_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) -> list[dict[str, Any]]:
     """Add `label_scheme` to the labelled items of a data set that do not state it.
 
     Args:
@@ -60,12 +60,12 @@ def with_schemes(items: Iterable[Mapping[str, Any]], scheme: str | None = None) 
     """
     copies = [dict(item) for item in items]
     if scheme is not None:
-        _raise_if_contradicted(copies, named_scheme(scheme))
-        return [{**item, "label_scheme": named_scheme(scheme).value} if item.get("label") else item for item in copies]
+        _raise_if_contradicted(copies, parse_scheme(scheme))
+        return [{**item, "label_scheme": parse_scheme(scheme).value} if item.get("label") else item for item in copies]
     open_items = [item for item in copies if item.get("label") and not item.get("label_scheme")]
     if open_items:
         with ThreadPoolExecutor(THREADS) as pool:
-            label_values = list(pool.map(_values_if_sound, (item["label"] for item in open_items)))
+            label_values = list(pool.map(_read_values_if_sound, (item["label"] for item in open_items)))
         names = [f"{item['name']}" for item in open_items]
         decided = decide_schemes(
             {name: values for name, values in zip(names, label_values, strict=True) if values is not None}
@@ -86,7 +86,7 @@ def _raise_if_contradicted(items: Iterable[Mapping[str, Any]], scheme: LabelSche
             )
 
 
-def named_scheme(name: str) -> LabelScheme:
+def parse_scheme(name: str) -> LabelScheme:
     """Return the label scheme with the given name.
 
     Raises:
@@ -98,7 +98,7 @@ def named_scheme(name: str) -> LabelScheme:
         raise OptionError(f"There is no label scheme {name!r}. Choose one of {SCHEMES}.") from error
 
 
-def _values_if_sound(path: str) -> Values | None:
+def _read_values_if_sound(path: str) -> Values | None:
     """Return the values of a label map. None if it is unreadable or matches no scheme."""
     try:
         values = read_label_values(Path(path))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from monai.transforms import RandomizableTransform, Transform
 
-from brats_mm.domain.availability import ALL_AVAILABLE, NESTED_PAIRS, SUBSETS, Availability, flags, from_flags
+from brats_mm.domain.availability import ALL_AVAILABLE, NESTED_PAIRS, SUBSETS, Availability, from_flags, to_flags
 from brats_mm.errors import OptionError, check_choice
 
 Pair = tuple[Availability, Availability]
@@ -20,20 +20,20 @@ Pair = tuple[Availability, Availability]
 
 
 @lru_cache(maxsize=len(SUBSETS))
-def subsets_of(available: Availability) -> tuple[Availability, ...]:
+def list_subsets(available: Availability) -> tuple[Availability, ...]:
     """Return the non-empty subsets of the available modalities, smallest first."""
     return tuple(subset for subset in SUBSETS if subset <= available)
 
 
 @lru_cache(maxsize=len(SUBSETS))
-def accepted_draws(available: Availability) -> tuple[Pair, ...]:
+def list_accepted_draws(available: Availability) -> tuple[Pair, ...]:
     """Return all equally likely outcomes of SimMLM's sampling as pairs (more, fewer), one per accepted draw.
 
     Two sets are drawn uniformly and independently. A draw is accepted if one set strictly contains the other and the
     first one is not complete. So a pair counts twice, once per order of drawing, unless its larger set is complete.
     Source: the released code. Four sequences have 86 accepted draws.
     """
-    sets = subsets_of(available)
+    sets = list_subsets(available)
     pairs = [
         (first, second)
         for first in sets
@@ -44,14 +44,14 @@ def accepted_draws(available: Availability) -> tuple[Pair, ...]:
 
 
 @lru_cache(maxsize=len(SUBSETS))
-def nested_pairs(available: Availability) -> tuple[Pair, ...]:
+def list_nested_pairs(available: Availability) -> tuple[Pair, ...]:
     """Return all nested pairs once. Four sequences have 50."""
     return tuple((more, fewer) for more, fewer in NESTED_PAIRS if more <= available)
 
 
 PAIR_SAMPLERS: dict[str, Callable[[Availability], tuple[Pair, ...]]] = {
-    "released": accepted_draws,
-    "uniform": nested_pairs,
+    "released": list_accepted_draws,
+    "uniform": list_nested_pairs,
 }
 """`released` is SimMLM's rejection rule. `uniform` draws all nested pairs with equal probability."""
 
@@ -63,7 +63,7 @@ def draw_subset(rng: np.random.RandomState, available: Availability = ALL_AVAILA
         rng: source of randomness.
         available: modalities of the case.
     """
-    choices = subsets_of(available)
+    choices = list_subsets(available)
     return choices[int(rng.randint(len(choices)))]
 
 
@@ -106,7 +106,7 @@ class RandPairOfSubsetsd(RandomizableTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         available = from_flags(data["available"])
         pairs_drawn = [draw_pair(self.R, available, sampler=self.sampler) for _ in range(self.pairs)]
-        more, fewer = (torch.tensor([flags(pair[side]) for pair in pairs_drawn]) for side in (0, 1))
+        more, fewer = (torch.tensor([to_flags(pair[side]) for pair in pairs_drawn]) for side in (0, 1))
         return {**data, "more": more, "fewer": fewer}
 
 
@@ -118,6 +118,6 @@ class EverySubsetd(Transform):
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        choices = subsets_of(from_flags(data["available"]))
+        choices = list_subsets(from_flags(data["available"]))
         subsets = [choices[index % len(choices)] for index in range(len(SUBSETS))]
-        return {**data, "available": torch.tensor([flags(subset) for subset in subsets])}
+        return {**data, "available": torch.tensor([to_flags(subset) for subset in subsets])}

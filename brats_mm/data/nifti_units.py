@@ -24,7 +24,7 @@ def convert_to_mm(header: Any) -> str | None:
     Returns:
         A note about the unit, or None for a header in millimetres.
     """
-    scale, note = _scale(header, _spacings(header))
+    scale, note = _find_scale(header, _read_spacings(header))
     if scale != 1:
         for field in ("pixdim", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"):
             part = slice(1, 4) if field == "pixdim" else ...
@@ -33,7 +33,7 @@ def convert_to_mm(header: Any) -> str | None:
     return note
 
 
-def image_in_mm(image: Any) -> Any:
+def convert_image_to_mm(image: Any) -> Any:
     """Return a nibabel image with its header and affine in millimetres. Images of other formats are unchanged."""
     if not isinstance(image, nib.Nifti1Pair):
         return image
@@ -43,7 +43,7 @@ def image_in_mm(image: Any) -> Any:
     return type(image)(image.dataobj, header.get_best_affine(), header)
 
 
-def affine_in_mm(affine: Any, header: Any) -> tuple[Any, str | None]:
+def convert_affine_to_mm(affine: Any, header: Any) -> tuple[Any, str | None]:
     """Return an affine in millimetres, and a note about the unit.
 
     Args:
@@ -53,12 +53,12 @@ def affine_in_mm(affine: Any, header: Any) -> tuple[Any, str | None]:
     if "xyzt_units" not in header:
         return affine, None
     matrix = np.array(affine, np.float64)
-    scale, note = _scale(header, [np.linalg.norm(matrix[:3, :3], axis=0)])
+    scale, note = _find_scale(header, [np.linalg.norm(matrix[:3, :3], axis=0)])
     matrix[:3] *= scale
     return matrix, note
 
 
-def _spacings(header: Any) -> list[Any]:
+def _read_spacings(header: Any) -> list[Any]:
     """Return the spacings by the header's sform, if it is used, and by its pixdim."""
     pixdim = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
     if int(header["sform_code"]) <= 0:
@@ -66,7 +66,7 @@ def _spacings(header: Any) -> list[Any]:
     return [np.linalg.norm(np.asarray(header.get_sform(), np.float64)[:3, :3], axis=0), pixdim]
 
 
-def _scale(header: Any, spacings: list[Any]) -> tuple[float, str | None]:
+def _find_scale(header: Any, spacings: list[Any]) -> tuple[float, str | None]:
     """Return the length of the header's unit in millimetres, and a note. Spacings are tried in order."""
     unit = _UNITS.get(int(np.asarray(header["xyzt_units"])) & _SPATIAL_BITS)
     if unit is None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from brats_mm.data.datalist import Item
-from brats_mm.data.decathlon import DESCRIPTION, channels_of, scheme_of_labels
+from brats_mm.data.decathlon import DESCRIPTION, channels_of, find_label_scheme
 from brats_mm.data.json_file import read_json
 from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.modality import Modality
@@ -18,7 +18,7 @@ def is_nnunet_raw(root: Path) -> bool:
     return (root / IMAGES).is_dir() and (root / DESCRIPTION).is_file()
 
 
-def nnunet_items(root: Path) -> list[Item]:
+def find_nnunet_items(root: Path) -> list[Item]:
     """Return the cases of a raw folder, including those without a label map (imagesTs).
 
     `dataset.json` maps channels to sequences (`channel_names`, or `modality` up to version 1).
@@ -29,16 +29,16 @@ def nnunet_items(root: Path) -> list[Item]:
     content = read_json(
         root / DESCRIPTION, CaseError, "Provide a folder in nnU-Net's raw layout, or one of BraTS cases."
     )
-    scheme = scheme_of_labels(content.get("labels") or {}, root / DESCRIPTION)
+    scheme = find_label_scheme(content.get("labels") or {}, root / DESCRIPTION)
     channels = channels_of(content, root / DESCRIPTION)
     ending = content.get("file_ending", ".nii.gz")
     return [
-        *_items((root / IMAGES, root / LABELS), channels, scheme, ending),
-        *_items((root / TEST_IMAGES, root / "labelsTs"), channels, scheme, ending),
+        *_find_items((root / IMAGES, root / LABELS), channels, scheme, ending),
+        *_find_items((root / TEST_IMAGES, root / "labelsTs"), channels, scheme, ending),
     ]
 
 
-def _items(
+def _find_items(
     folders: tuple[Path, Path], channels: Mapping[str, Modality], scheme: LabelScheme, ending: str
 ) -> list[Item]:
     images, labels = folders

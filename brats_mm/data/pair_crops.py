@@ -26,11 +26,11 @@ class TwoWindowsd(Randomizable, Transform):
         return self
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        more, fewer = _single(self.windows(data)), _single(self.windows(data))
+        more, fewer = _unwrap_single(self.windows(data)), _unwrap_single(self.windows(data))
         return {**more, "image_fewer": fewer["image"], "label_fewer": fewer["label"]}
 
 
-def _single(crops: Any) -> Mapping[Hashable, Any]:
+def _unwrap_single(crops: Any) -> Mapping[Hashable, Any]:
     """Return the only window of MONAI's croppers, which return a list."""
     window: Mapping[Hashable, Any] = crops[0] if isinstance(crops, list) else crops
     return window
@@ -39,7 +39,7 @@ def _single(crops: Any) -> Mapping[Hashable, Any]:
 CROPS: dict[str, Callable[[Compose], Transform]] = {"same": lambda windows: windows, "independent": TwoWindowsd}
 
 
-def pair_windows(windows: Compose, *, crops: str = "same", pairs: int = 1) -> Transform:
+def build_pair_windows(windows: Compose, *, crops: str = "same", pairs: int = 1) -> Transform:
     """Return the random transforms for pairs of views.
 
     Args:

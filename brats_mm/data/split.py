@@ -15,17 +15,17 @@ from brats_mm.errors import CaseError, OptionError
 
 _TIMEPOINT = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d{3}")
 
-SHOWN = 5
+MAX_SHOWN = 5
 """Maximum number of names in an error."""
 
 
-def patient_of(name: str) -> str:
+def parse_patient(name: str) -> str:
     """Return the patient in a case name of BraTS 2023 and later, or else the case name."""
     match = _TIMEPOINT.fullmatch(name)
     return match["patient"] if match else name
 
 
-def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
+def choose_validation_share(names: Sequence[str], share: float, *, seed: int) -> frozenset[str]:
     """Return the case names of a random fraction of the patients: at least one patient, but not all.
 
     Args:
@@ -38,12 +38,12 @@ def validation_share(names: Sequence[str], share: float, *, seed: int) -> frozen
     """
     if not 0 < share < 1:
         raise OptionError(f"The validation share is {share:g}. It must be between 0 and 1, such as 0.2.")
-    patients = _shuffled_patients(names, seed, at_least=2)
+    patients = _shuffle_patients(names, seed, at_least=2)
     count = min(max(1, round(share * len(patients))), len(patients) - 1)
-    return _cases_of(patients[:count], names)
+    return _select_cases(patients[:count], names)
 
 
-def validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[frozenset[str], ...]:
+def choose_validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[frozenset[str], ...]:
     """Return the validation names of each fold. Each case is in exactly one fold.
 
     Args:
@@ -56,8 +56,8 @@ def validation_folds(names: Sequence[str], folds: int, *, seed: int) -> tuple[fr
     """
     if folds < 2:
         raise OptionError(f"The number of folds is {folds}. It must be at least 2.")
-    patients = _shuffled_patients(names, seed, at_least=folds)
-    return tuple(_cases_of(patients[fold::folds], names) for fold in range(folds))
+    patients = _shuffle_patients(names, seed, at_least=folds)
+    return tuple(_select_cases(patients[fold::folds], names) for fold in range(folds))
 
 
 def read_names(path: Path, case_names: Collection[str]) -> tuple[frozenset[str], ...]:
@@ -77,12 +77,12 @@ def read_names(path: Path, case_names: Collection[str]) -> tuple[frozenset[str],
     """
     try:
         lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-        parts = [list(part) for part in _parts(lines)]
+        parts = [list(part) for part in _parse_parts(lines)]
     except (OSError, ValueError, SyntaxError) as error:
         raise CaseError(
             f"The list of names {path} cannot be read ({error}). Provide a text file with one case name per line."
         ) from error
-    return _known_parts(path, parts, case_names)
+    return _match_parts(path, parts, case_names)
 
 
 def is_nnunet_splits(path: Path) -> bool:
@@ -116,9 +116,9 @@ def read_nnunet_splits(path: Path, case_names: Collection[str]) -> tuple[tuple[f
         )
     result = []
     for number, fold in enumerate(folds):
-        training, validation = _known_parts(path, fold, case_names)
+        training, validation = _match_parts(path, fold, case_names)
         if training & validation:
-            shared_names = ", ".join(sorted(training & validation)[:SHOWN])
+            shared_names = ", ".join(sorted(training & validation)[:MAX_SHOWN])
             raise CaseError(
                 f"Fold {number} of {path} has {shared_names} in both train and val. Put each case into one of them."
             )
@@ -126,41 +126,41 @@ def read_nnunet_splits(path: Path, case_names: Collection[str]) -> tuple[tuple[f
     return tuple(result)
 
 
-def _known_parts(path: Path, parts: Sequence[Sequence[str]], case_names: Collection[str]) -> tuple[frozenset[str], ...]:
-    known_names = {name: _known_name(name, case_names) for part in parts for name in part}
+def _match_parts(path: Path, parts: Sequence[Sequence[str]], case_names: Collection[str]) -> tuple[frozenset[str], ...]:
+    known_names = {name: _match_name(name, case_names) for part in parts for name in part}
     unknown = sorted(name for name, case in known_names.items() if case is None)
     if unknown:
         raise CaseError(
-            f"{path} lists {len(unknown)} cases that have no label map in the folder: {', '.join(unknown[:SHOWN])}. "
-            "Provide the folder that belongs to the list."
+            f"{path} lists {len(unknown)} cases that have no label map in the folder: "
+            f"{', '.join(unknown[:MAX_SHOWN])}. Provide the folder that belongs to the list."
         )
     return tuple(frozenset(case for name in part if (case := known_names[name]) is not None) for part in parts)
 
 
-def _parts(lines: list[str]) -> Iterator[Iterator[str]]:
+def _parse_parts(lines: list[str]) -> Iterator[Iterator[str]]:
     if lines and all(line.lstrip().startswith("[") for line in lines):
         for line in lines:
-            yield (_last_part(str(name)) for name in ast.literal_eval(line.strip()))
+            yield (_extract_last_part(str(name)) for name in ast.literal_eval(line.strip()))
         return
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
     column = rows[0].index("case") if rows and "case" in rows[0] else None
     data_rows = rows if column is None else rows[1:]
-    yield (_last_part(row[column or 0]) for row in data_rows)
+    yield (_extract_last_part(row[column or 0]) for row in data_rows)
 
 
-def _last_part(name: str) -> str:
+def _extract_last_part(name: str) -> str:
     return name.strip().rstrip("/").rsplit("/", 1)[-1]
 
 
-def _known_name(line: str, case_names: Collection[str]) -> str | None:
+def _match_name(line: str, case_names: Collection[str]) -> str | None:
     if line in case_names:
         return line
     ends = [name for name in case_names if line.endswith(f"_{name}")]
     return max(ends, key=len, default=None)
 
 
-def _shuffled_patients(names: Sequence[str], seed: int, *, at_least: int) -> list[str]:
-    patients = sorted({patient_of(name) for name in names})
+def _shuffle_patients(names: Sequence[str], seed: int, *, at_least: int) -> list[str]:
+    patients = sorted({parse_patient(name) for name in names})
     if len(patients) < at_least:
         raise OptionError(
             f"There are labelled cases of {len(patients)} patients, but this split needs at least {at_least}."
@@ -169,5 +169,5 @@ def _shuffled_patients(names: Sequence[str], seed: int, *, at_least: int) -> lis
     return patients
 
 
-def _cases_of(patients: Collection[str], names: Sequence[str]) -> frozenset[str]:
-    return frozenset(name for name in names if patient_of(name) in patients)
+def _select_cases(patients: Collection[str], names: Sequence[str]) -> frozenset[str]:
+    return frozenset(name for name in names if parse_patient(name) in patients)

@@ -9,11 +9,11 @@ import numpy as np
 
 from brats_mm.data.datalist import Item
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.sequence_names import modality_named
+from brats_mm.domain.sequence_names import parse_modality
 from brats_mm.errors import OptionError
 
 
-def with_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, seed: int = 0) -> list[Item]:
+def add_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, seed: int = 0) -> list[Item]:
     """Return the cases with sequences removed from some of them.
 
     With one seed, the cases that keep a sequence at a small fraction also keep it at every larger one, so results at
@@ -63,7 +63,7 @@ def parse_shares(words: Sequence[str]) -> dict[Modality, float]:
 
 def _parse_share(word: str) -> tuple[Modality, float]:
     name, _, share = word.partition("=")
-    modality = modality_named(name)
+    modality = parse_modality(name)
     try:
         return modality, float(share)
     except ValueError as error:

@@ -13,17 +13,17 @@ from monai.transforms import CropForegroundd, EnsureChannelFirst, MapTransform, 
 from torch import Tensor
 
 from brats_mm.data.checked_nifti import CheckedNibabelReader
-from brats_mm.data.label_maps import named_scheme
+from brats_mm.data.label_maps import parse_scheme
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.data.value_range import scale_extremes
-from brats_mm.domain.background import without_background
-from brats_mm.domain.label_map import integer_labels, regions_from_labels
-from brats_mm.domain.label_scheme import decide_schemes, unknown_values
+from brats_mm.domain.background import remove_background
+from brats_mm.domain.label_map import extract_regions, to_integer_labels
+from brats_mm.domain.label_scheme import decide_schemes, find_unknown_values
 from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.orientation import set_directions
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.resample import resample, resample_signal, resampled_side
+from brats_mm.domain.resample import compute_resampled_side, resample, resample_signal
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import CaseError, GridError, VolumeError
 
@@ -50,7 +50,7 @@ class LoadSequencesd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         files: Mapping[str, str] = data["image"]
-        read = lru_cache(self._volume)  # sequences may share a file
+        read = lru_cache(self._load_volume)  # sequences may share a file
         indices: Mapping[str, int] = data.get("volumes", {})
         volumes = {
             modality: _zero_background(
@@ -71,18 +71,18 @@ class LoadSequencesd(Transform):
                 "the list, so that it counts as missing."
             )
         first = next(iter(volumes.values()))
-        volumes = {modality: _onto(volume, first) for modality, volume in volumes.items()}
+        volumes = {modality: _reorder_onto(volume, first) for modality, volume in volumes.items()}
         channels = [volumes.get(modality, torch.zeros_like(first)).as_tensor() for modality in self.modalities]
         affine = _correct_affine(first, data.get("orientation"), str(data.get("name", "?")))
         image = MetaTensor(torch.cat(channels), affine=affine)
         available = torch.tensor([modality in volumes for modality in self.modalities])
         loaded: dict[Hashable, Any] = {"name": "unnamed", **data, "image": image, "available": available}
         if "label" in data:
-            label = _select_volume(self._volume(data["label"]), None, data["label"])
-            loaded["label"] = MetaTensor(_onto(label, first).as_tensor(), affine=affine)
+            label = _select_volume(self._load_volume(data["label"]), None, data["label"])
+            loaded["label"] = MetaTensor(_reorder_onto(label, first).as_tensor(), affine=affine)
         return loaded
 
-    def _volume(self, path: str) -> MetaTensor:
+    def _load_volume(self, path: str) -> MetaTensor:
         if not Path(path).is_file():
             raise VolumeError(f"The file {path} does not exist. Check the list of cases and --dataset_dir.")
         volume = _read(path)
@@ -114,7 +114,7 @@ def _correct_affine(volume: MetaTensor, codes: str | None, name: str) -> Tensor:
         affine: Tensor = volume.affine
         return affine
     try:
-        return torch.from_numpy(set_directions(grid_of(volume), codes).affine)
+        return torch.from_numpy(set_directions(read_grid(volume), codes).affine)
     except GridError as error:
         raise GridError(f"The case {name} of the list: {error}") from error
 
@@ -122,7 +122,7 @@ def _correct_affine(volume: MetaTensor, codes: str | None, name: str) -> Tensor:
 def _zero_background(volume: MetaTensor) -> MetaTensor:
     """Return a sequence (1, h, w, d) with a background of exactly 0 and without extreme values, as in inference."""
     data = volume.numpy()[0]
-    clean = without_background(scale_extremes(data)[0])
+    clean = remove_background(scale_extremes(data)[0])
     return volume if clean is data else MetaTensor(torch.from_numpy(clean)[None], meta=volume.meta)
 
 
@@ -153,7 +153,9 @@ class LabelsToRegionsd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         label = data["label"]
-        masks = region_masks(torch.as_tensor(label[0]), data.get("label_scheme"), name=str(data.get("name", "a case")))
+        masks = build_region_masks(
+            torch.as_tensor(label[0]), data.get("label_scheme"), name=str(data.get("name", "a case"))
+        )
         return {**data, "label": MetaTensor(masks, meta=label.meta, applied_operations=label.applied_operations)}
 
 
@@ -187,7 +189,8 @@ class ToSpacingd(Transform):
         image = data["image"]
         old = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
         x, y, z = (
-            resampled_side(size, float(step), self.spacing_mm) for size, step in zip(old, image.pixdim, strict=True)
+            compute_resampled_side(size, float(step), self.spacing_mm)
+            for size, step in zip(old, image.pixdim, strict=True)
         )
         if (x, y, z) == old:
             return dict(data)
@@ -211,7 +214,7 @@ def _scale_affine(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int
     return affine @ scale
 
 
-def region_masks(
+def build_region_masks(
     labels: Num[Tensor, "h w d"], scheme: str | None = None, *, name: str = "a case"
 ) -> Shaped[Tensor, "c h w d"]:
     """Return the masks of WT, TC and ET, (3, h, w, d) uint8, of a label map. See `LabelsToRegionsd`.
@@ -221,20 +224,20 @@ def region_masks(
         scheme: name of its label scheme. None detects it from the values.
         name: name of the case for error messages.
     """
-    values = integer_labels(torch.as_tensor(labels).numpy(), name)
+    values = to_integer_labels(torch.as_tensor(labels).numpy(), name)
     label_values = frozenset(np.unique(values).tolist()) - {0}
     try:
-        decided = named_scheme(scheme) if scheme else decide_schemes({name: label_values})[name]
+        decided = parse_scheme(scheme) if scheme else decide_schemes({name: label_values})[name]
     except CaseError as error:
         raise VolumeError(str(error)) from error
-    unknown = unknown_values(label_values, decided)
+    unknown = find_unknown_values(label_values, decided)
     if unknown:
         raise VolumeError(
             f"The label map of {name} has the values {', '.join(map(str, unknown))}, but the label scheme "
             f"{decided.value} allows only {', '.join(map(str, sorted(decided.values)))}. "
             "Select another scheme or correct the map."
         )
-    masks = regions_from_labels(values, decided)
+    masks = extract_regions(values, decided)
     return torch.from_numpy(np.stack([masks[region] for region in REGIONS]).astype(np.uint8))
 
 
@@ -263,10 +266,10 @@ def spread_indices(mask: Shaped[Tensor, "h w d"]) -> Shaped[Tensor, " n"]:
     return indices[torch.linspace(0, len(indices) - 1, CANDIDATES).long()]
 
 
-def _onto(volume: MetaTensor, first: MetaTensor) -> MetaTensor:
+def _reorder_onto(volume: MetaTensor, first: MetaTensor) -> MetaTensor:
     """Return the volume on the grid of another, if it has the same voxels in another order or a subset of them."""
-    new = grid_of(first)
-    match = match_lattice(grid_of(volume), new)
+    new = read_grid(first)
+    match = match_lattice(read_grid(volume), new)
     if match is None or not match.lies_in(new.shape):
         raise GridError(
             f"{volume.meta['file']} and {first.meta['file']} have different grids (shapes {tuple(volume.shape[1:])} "
@@ -278,7 +281,7 @@ def _onto(volume: MetaTensor, first: MetaTensor) -> MetaTensor:
     return MetaTensor(torch.from_numpy(np.ascontiguousarray(placed))[None], affine=first.affine)
 
 
-def grid_of(image: Any) -> Grid:
+def read_grid(image: Any) -> Grid:
     """Return the grid of a MetaTensor (1, h, w, d) or of a nibabel image."""
     x, y, z = (int(side) for side in image.shape[-3:]) if isinstance(image, MetaTensor) else image.shape[:3]
     return Grid((x, y, z), np.asarray(image.affine, np.float64))

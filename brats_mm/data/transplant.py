@@ -26,7 +26,7 @@ FEATHER = 4
 DONORS = 3
 """Number of donors to try before the case is left unchanged."""
 
-TRIES = 8
+MAX_ATTEMPTS = 8
 """Number of positions to try for a tumour before it is skipped."""
 
 SHIFT = 0.05
@@ -35,7 +35,7 @@ SHIFT = 0.05
 INSIDE = 0.97
 """Fraction of a tumour that must be inside the brain."""
 
-FEWEST = 30
+MIN_VOXELS = 30
 """Minimum size in voxels of a tumour, and of the surroundings used to match intensities."""
 
 CONTRAST = (0.67, 1.5)
@@ -93,13 +93,13 @@ class RandTransplantTumourd(RandomizableTransform):
             return dict(data)
         for _ in range(DONORS):
             donor = self.donors[int(self.R.randint(len(self.donors)))]
-            result = with_tumour_of(data, donor, self.R)
+            result = transplant_tumour(data, donor, self.R)
             if result["label"] is not data["label"]:
                 return result
         return dict(data)
 
 
-def with_tumour_of(
+def transplant_tumour(
     case: Mapping[Hashable, Any], donor: Mapping[Hashable, Any], rng: np.random.RandomState
 ) -> dict[Hashable, Any]:
     """Return the case with a donor's tumour added, or unchanged if that is impossible.
@@ -117,7 +117,7 @@ def with_tumour_of(
     if piece is None:
         return dict(case)
     image, label = torch.as_tensor(case["image"]), torch.as_tensor(case["label"])
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         candidate = mirror(piece) if rng.rand() < 0.5 else piece
         middle = (candidate.centre + rng.normal(0, SHIFT, 3)) * np.array(image.shape[1:])
         placed = _insert(image, label, candidate, [round(float(at)) for at in middle])
@@ -135,7 +135,7 @@ def cut_tumour(donor: Mapping[Hashable, Any]) -> Piece | None:
     """Cut the tumour of a case with up to `FEATHER` voxels of surroundings. Return None if it has no tumour."""
     image, label = torch.as_tensor(donor["image"]), torch.as_tensor(donor["label"])
     tumour = label[Region.WT.channel] > 0
-    if int(tumour.sum()) < FEWEST:
+    if int(tumour.sum()) < MIN_VOXELS:
         return None
     box, centre = [], []
     for axis in range(3):
@@ -187,7 +187,7 @@ def _insert(image: Tensor, label: Tensor, piece: Piece, middle: list[int]) -> tu
     if inside < INSIDE * int((piece.label[Region.WT.channel] > 0).sum()) or bool((case_tumour & (weight > 0)).any()):
         return None
     around = (weight > 0) & ~tumour
-    if int(around.sum()) < FEWEST:
+    if int(around.sum()) < MIN_VOXELS:
         return None
     mixed = weight * _match_intensities(new, old, around) + (1 - weight) * old
     result, masks = image.clone(), label.clone()

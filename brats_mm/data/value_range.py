@@ -6,7 +6,7 @@ import numpy as np
 
 from brats_mm.domain.volume import Array
 
-LOWEST_PEAK, HIGHEST_PEAK = 1e-2, 1e9
+MIN_PEAK, MAX_PEAK = 1e-2, 1e9
 """Largest absolute grey values that need no scaling. Squares of 1e9 can be summed, and 1e-2 exceeds all guards."""
 
 _NEW_PEAK = 1000.0
@@ -19,7 +19,7 @@ def scale_extremes(data: Array) -> tuple[Array, tuple[str, ...]]:
         The voxels, and a note if they were scaled. Images with NaN or infinity are unchanged.
     """
     peak = max(abs(float(data.min())), abs(float(data.max())))
-    if not math.isfinite(peak) or peak == 0 or LOWEST_PEAK <= peak <= HIGHEST_PEAK:
+    if not math.isfinite(peak) or peak == 0 or MIN_PEAK <= peak <= MAX_PEAK:
         return data, ()
     power = round(math.log2(_NEW_PEAK / peak))
     scaled = np.ldexp(data, power).astype(np.float32)

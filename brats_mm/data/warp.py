@@ -58,29 +58,31 @@ class RandWarpd(RandomizableTransform):
         turned, bent = self.R.rand() < self.affine_prob, self.R.rand() < self.elastic_prob
         if not (turned or bent):
             return {**data, "image": crop_centre(image, self.window), "label": crop_centre(label, self.window)}
-        positions = offsets(self.window)
+        positions = compute_offsets(self.window)
         if bent:
-            positions = positions + torch.from_numpy(displacement(draw_coefficients(self.R, self.window), self.window))
+            positions = positions + torch.from_numpy(
+                compute_displacement(draw_coefficients(self.R, self.window), self.window)
+            )
         if turned:
-            positions = torch.einsum("ij,jhwd->ihwd", self._affine(), positions)
+            positions = torch.einsum("ij,jhwd->ihwd", self._draw_affine(), positions)
         brain = (image != 0).any(dim=0, keepdim=True)
         nearest = sample_at(torch.cat([label.float(), brain.float()]), positions, mode="nearest")
         warped = sample_at(image.float(), positions, mode="bilinear") * nearest[-1:]
         return {**data, "image": warped.to(image.dtype), "label": nearest[:-1].to(label.dtype)}
 
-    def _affine(self) -> Tensor:
+    def _draw_affine(self) -> Tensor:
         angles = self.R.uniform(-self.rotation_rad, self.rotation_rad, 3)
         zoom = self.R.uniform(1 - self.zoom, 1 + self.zoom, 3)
-        return torch.from_numpy((rotation(*angles) * zoom).astype(np.float32))
+        return torch.from_numpy((build_rotation(*angles) * zoom).astype(np.float32))
 
 
-def offsets(window: Sequence[int]) -> Float[Tensor, "3 h w d"]:
+def compute_offsets(window: Sequence[int]) -> Float[Tensor, "3 h w d"]:
     """Return the offset of each voxel from the window's centre, in voxels."""
     axes = [torch.arange(side, dtype=torch.float32) - (side - 1) / 2 for side in window]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
-def rotation(x: float, y: float, z: float) -> np.ndarray:
+def build_rotation(x: float, y: float, z: float) -> np.ndarray:
     """Return the (3, 3) matrix of successive rotations about the three axes, by angles in radians."""
     turns = []
     for axis, angle in enumerate((x, y, z)):
@@ -92,28 +94,28 @@ def rotation(x: float, y: float, z: float) -> np.ndarray:
     return np.asarray(turns[0] @ turns[1] @ turns[2])
 
 
-def intervals(window: Sequence[int]) -> tuple[int, ...]:
+def count_intervals(window: Sequence[int]) -> tuple[int, ...]:
     """Return the number of control-point intervals per side."""
     return tuple(max(1, round(INTERVALS * side / min(window))) for side in window)
 
 
 def draw_coefficients(rng: np.random.RandomState, window: Sequence[int]) -> np.ndarray:
     """Draw B-spline coefficients (3, a, b, c) of a displacement in voxels, small enough that it cannot fold."""
-    counts = intervals(window)
+    counts = count_intervals(window)
     largest = STRENGTH * min((side - 1) / count for side, count in zip(window, counts, strict=True))
     return rng.uniform(-largest, largest, (3, *(count + 3 for count in counts))).astype(np.float32)
 
 
-def displacement(coefficients: np.ndarray, window: Sequence[int]) -> np.ndarray:
+def compute_displacement(coefficients: np.ndarray, window: Sequence[int]) -> np.ndarray:
     """Return the displacement (3, h, w, d) in voxels defined by B-spline coefficients."""
     field = coefficients
     for axis, side in enumerate(window, start=1):
-        weights = spline_weights(side, field.shape[axis] - 3)
+        weights = compute_spline_weights(side, field.shape[axis] - 3)
         field = np.moveaxis(np.tensordot(weights, field, axes=(1, axis)), 0, axis)
     return np.ascontiguousarray(field)
 
 
-def spline_weights(side: int, count: int) -> np.ndarray:
+def compute_spline_weights(side: int, count: int) -> np.ndarray:
     """Return (side, count + 3) weights of cubic B-splines with `count` intervals per side. Rows sum to 1."""
     position = np.arange(side)[:, None] * (count / max(side - 1, 1))
     distance = np.abs(position - (np.arange(count + 3)[None] - 1))

@@ -19,20 +19,20 @@ _ADVICE = (
 _IN_NAME = re.compile(r"(?<![a-z0-9])(mni(?:152)?(?:nlin\w*|lin)?|talairach)(?![a-z])", re.IGNORECASE)
 
 
-def atlas_notes(files: Iterable[Path]) -> tuple[str, ...]:
+def note_atlas_names(files: Iterable[Path]) -> tuple[str, ...]:
     """Return a note if a file name states an atlas space that changes the size of the head."""
     named = [path.name for path in files if _IN_NAME.search(path.name)]
     return (f"{named[0]} is in atlas space according to its name, {_ADVICE}",) if named else ()
 
 
-def atlas_warnings(grids: Mapping[Modality, Grid]) -> tuple[str, ...]:
+def warn_about_atlas(grids: Mapping[Modality, Grid]) -> tuple[str, ...]:
     """Return a warning for each atlas whose space the headers state."""
     return tuple(
         f"{describe(inside)}: the header states {name} space, {_ADVICE}."
         for code, name in _SPACES.items()
-        if (inside := [modality for modality, grid in grids.items() if _space(grid) == code])
+        if (inside := [modality for modality, grid in grids.items() if _identify_space(grid) == code])
     )
 
 
-def _space(grid: Grid) -> int:
+def _identify_space(grid: Grid) -> int:
     return grid.sform_code if grid.sform_code > 0 else grid.qform_code

@@ -21,13 +21,13 @@ NESTED_PAIRS: tuple[tuple[Availability, Availability], ...] = tuple(
 """The 50 pairs (more, fewer) in which the second is a proper subset of the first."""
 
 
-def ordered(available: Iterable[Modality]) -> tuple[Modality, ...]:
+def sort_modalities(available: Iterable[Modality]) -> tuple[Modality, ...]:
     """Sort modalities in channel order."""
     members = set(available)
     return tuple(modality for modality in MODALITIES if modality in members)
 
 
-def flags(available: Availability) -> tuple[bool, ...]:
+def to_flags(available: Availability) -> tuple[bool, ...]:
     """Return one boolean per channel."""
     return tuple(modality in available for modality in MODALITIES)
 
@@ -37,15 +37,15 @@ def from_flags(channels: Iterable[object]) -> Availability:
     return frozenset(modality for modality, flag in zip(MODALITIES, channels, strict=True) if flag)
 
 
-def subset_name(available: Iterable[Modality]) -> str:
+def format_subset(available: Iterable[Modality]) -> str:
     """Return the name of a subset, such as `t1ce+flair`."""
-    return "+".join(modality.value for modality in ordered(available))
+    return "+".join(modality.value for modality in sort_modalities(available))
 
 
 def describe(available: Iterable[Modality]) -> str:
     """Format a set as `T1ce, FLAIR`, or `none`."""
-    return ", ".join(modality.label for modality in ordered(available)) or "none"
+    return ", ".join(modality.label for modality in sort_modalities(available)) or "none"
 
 
-SUBSET_OF = {subset_name(subset): subset for subset in SUBSETS}
+SUBSET_OF = {format_subset(subset): subset for subset in SUBSETS}
 """Subset by name."""

@@ -43,7 +43,7 @@ EXACT_OF_BACKGROUND = _CONSTANTS["exact_of_background"]
 The largest fraction is 0.02 for z-scores within the brain in a whole field of view. After a slight blur it is 0.11.
 """
 
-LARGEST_NOISE = 0.02
+MAX_NOISE = 0.02
 """Standard deviation, as a fraction of the intensity range, above which the background is the air of a raw scan."""
 
 OUTLIER_FACTOR = 10.0
@@ -87,7 +87,7 @@ class Background:
     @property
     def is_quiet(self) -> bool:
         """Whether the background is as even as in a skull-stripped image."""
-        return self.noise <= LARGEST_NOISE
+        return self.noise <= MAX_NOISE
 
     @property
     def is_inverted(self) -> bool:
@@ -101,7 +101,7 @@ def find_background(data: Array) -> Background:
     Large images are subsampled by two along each axis.
     """
     sample = data[tuple(slice(None, None, 2 if side >= _SAMPLED_SIDE else 1) for side in data.shape)]
-    finite = sample[np.isfinite(sample)] if not _all_finite(sample) else sample.ravel()
+    finite = sample[np.isfinite(sample)] if not _is_all_finite(sample) else sample.ravel()
     value = _choose_value(data, finite)
     distance = np.abs(finite - np.float32(value))
     scale = float(np.percentile(distance, RANGE_PERCENTILE)) if distance.size else 0.0
@@ -124,7 +124,7 @@ def find_background(data: Array) -> Background:
     return Background(value, tolerance, scale, noise, below)
 
 
-def foreground_of(data: Array, background: Background | None = None) -> Mask:
+def find_foreground(data: Array, background: Background | None = None) -> Mask:
     """Return the mask of the voxels that are not background.
 
     Around a blurred background, splines overshoot to the other side: where foreground is brighter, darker voxels are
@@ -144,10 +144,10 @@ def foreground_of(data: Array, background: Background | None = None) -> Mask:
         mask = data < value - np.float32(rule.tolerance)
     else:
         mask = np.abs(data - value) > np.float32(rule.tolerance)
-    return mask if _all_finite(data) else np.asarray(mask & np.isfinite(data))
+    return mask if _is_all_finite(data) else np.asarray(mask & np.isfinite(data))
 
 
-def without_background(data: Array, background: Background | None = None) -> Array:
+def remove_background(data: Array, background: Background | None = None) -> Array:
     """Return the image with a background of exactly 0 and without outliers. Other voxels keep their difference from it.
 
     Args:
@@ -159,8 +159,8 @@ def without_background(data: Array, background: Background | None = None) -> Arr
     """
     rule = background or find_background(data)
     clean = data
-    if not (rule.is_exact and rule.value == 0 and _all_finite(data)):
-        clean = np.where(foreground_of(data, rule), data - np.float32(rule.value), np.float32(0))
+    if not (rule.is_exact and rule.value == 0 and _is_all_finite(data)):
+        clean = np.where(find_foreground(data, rule), data - np.float32(rule.value), np.float32(0))
     return limit_outliers(clean, OUTLIER_FACTOR * rule.scale)
 
 
@@ -173,7 +173,7 @@ def limit_outliers(data: Array, limit: float) -> Array:
 
 def _choose_value(data: Array, finite: Array) -> float:
     """Return the value of the corners if they agree, else 0 if the image has zeros, else the median of the corners."""
-    corners = _corners(data)
+    corners = _select_corners(data)
     corners = corners[np.isfinite(corners)]
     if corners.size and (corners == corners.flat[0]).all():
         return float(corners.flat[0])
@@ -187,10 +187,10 @@ def _choose_value(data: Array, finite: Array) -> float:
     return float(np.nanmedian(np.concatenate(blocks)))
 
 
-def _corners(data: Array) -> Array:
+def _select_corners(data: Array) -> Array:
     return data[tuple(slice(None, None, max(1, side - 1)) for side in data.shape)]
 
 
-def _all_finite(data: Array) -> bool:
+def _is_all_finite(data: Array) -> bool:
     """Return whether all voxels are finite. NaN propagates through minimum and maximum."""
     return bool(np.isfinite(data.min(initial=0.0)) and np.isfinite(data.max(initial=0.0)))

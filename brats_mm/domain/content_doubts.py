@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Volume
 
@@ -18,7 +18,7 @@ MASK_SHARE = 0.5
 """Fraction of the foreground at the largest value from which an image of 0 to 1 looks like a mask."""
 
 
-def content_warnings(modality: Modality, volume: Volume) -> list[str]:
+def warn_about_content(modality: Modality, volume: Volume) -> list[str]:
     """Return warnings about an image that does not look like a scanned MR sequence.
 
     Args:
@@ -45,7 +45,7 @@ def copy_warnings(volumes: Mapping[Modality, Volume]) -> list[str]:
     Args:
         volumes: sequences on one grid.
     """
-    present = ordered(volumes)
+    present = sort_modalities(volumes)
     pairs = []
     for i, a in enumerate(present):
         for b in present[i + 1 :]:

@@ -34,14 +34,14 @@ tumour.
 """
 
 
-def entropy_colours() -> npt.NDArray[np.float64]:
+def make_entropy_colours() -> npt.NDArray[np.float64]:
     """Return the (256, 3) colours of entropy, 0 to 255, from nearly black through blue to pale cyan.
 
     The colours are perceptually uniform, and no hue equals that of a segment, so that outlines stay visible.
     """
     import numpy as np  # imported here to keep the command line fast
 
-    stops = np.array([_rgb(colour) for colour in _CONSTANTS["entropy_colours"]], np.float64)
+    stops = np.array([_parse_colour(colour) for colour in _CONSTANTS["entropy_colours"]], np.float64)
     at = np.linspace(0, len(stops) - 1, COLOURS)
     channels = [np.interp(at, np.arange(len(stops)), stops[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=1)
@@ -85,5 +85,5 @@ def _half_up(value: float) -> int:
     return math.floor(round(value, 6) + 0.5)
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
+def _parse_colour(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

@@ -17,7 +17,7 @@ _TINY = np.float32(1e-12)
 """Added inside the logarithm only, so that 0 ln 0 is 0."""
 
 
-def _surprise(p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _compute_surprise(p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     logarithm = np.maximum(p, _TINY)
     np.log(logarithm, out=logarithm)
     logarithm *= -p
@@ -26,7 +26,7 @@ def _surprise(p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def binary_entropy(p: Array) -> Array:
     """Return `-p ln p - (1 - p) ln(1 - p)`, from 0 to ln 2, with the shape of `p`."""
-    return _surprise(p) + _surprise(1 - p)
+    return _compute_surprise(p) + _compute_surprise(1 - p)
 
 
 def compartment_entropy(wt: Array, tc: Array, et: Array) -> Array:
@@ -41,4 +41,4 @@ def compartment_entropy(wt: Array, tc: Array, et: Array) -> Array:
     Returns:
         Entropy of the same shape.
     """
-    return _surprise(1 - wt) + _surprise(wt - tc) + _surprise(tc - et) + _surprise(et)
+    return _compute_surprise(1 - wt) + _compute_surprise(wt - tc) + _compute_surprise(tc - et) + _compute_surprise(et)

@@ -4,21 +4,21 @@ import numpy as np
 
 from brats_mm.domain.display import GREY_PERCENTILES
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.resample import find_bounding_box
 from brats_mm.domain.volume import Volume
 
 Window = tuple[float, float]
 """The intensities drawn black and white."""
 
 
-def grey_window(volume: Volume, modality: Modality) -> Window:
+def choose_grey_window(volume: Volume, modality: Modality) -> Window:
     """Choose a window that covers nearly all of an image's foreground. Large images are sampled.
 
     Args:
         volume: the image.
         modality: its sequence, which selects the percentiles.
     """
-    box = bounding_box(volume.foreground)
+    box = find_bounding_box(volume.foreground)
     coarse, inside = volume.data[box][::2, ::2, ::2], volume.foreground[box][::2, ::2, ::2]
     low, high = np.percentile(coarse[inside] if inside.any() else coarse, GREY_PERCENTILES[modality.value])
     return float(low), float(max(high, low + 1e-6))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from brats_mm.domain.availability import Availability, describe, ordered
+from brats_mm.domain.availability import Availability, describe, sort_modalities
 from brats_mm.domain.lattice import GRID_TOLERANCE, OneGrid, match_lattice, unify_grids
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
@@ -17,9 +17,9 @@ STRIPPED_SHARE = 0.6
 """Maximum fraction of foreground in a skull-stripped volume. Above it, the volume contains skull, neck or air noise."""
 CROPPED_SHARE = 0.8
 """Tolerance for a volume cropped to the brain's box, if it is no larger than a brain."""
-LARGEST_BRAIN_ML = 2400.0
+MAX_BRAIN_ML = 2400.0
 """Larger than any brain, but smaller than a head with its air set to zero."""
-LARGEST_SECTION_CM2 = 225.0
+MAX_SECTION_CM2 = 225.0
 """Larger than the axial section of any brain, but smaller than that of an adult head.
 
 The largest of 124 BraTS brains has 219 cm2, and a head with skull has 249 cm2. A slab of a head can be smaller than a
@@ -60,10 +60,10 @@ def recognise_kind(
         tolerance: maximum distance between corresponding voxel centres, as a fraction of a voxel.
     """
     together = unify_grids(volumes, tolerance)
-    evidence = [_grid_sentence(volumes, together, tolerance)]
+    evidence = [_describe_grids(volumes, together, tolerance)]
     stripped = set()
-    for modality in ordered(volumes):
-        is_stripped, why = looks_stripped(volumes[modality])
+    for modality in sort_modalities(volumes):
+        is_stripped, why = detect_stripped(volumes[modality])
         evidence.append(f"{modality.label}: {why}.")
         if is_stripped:
             stripped.add(modality)
@@ -73,12 +73,12 @@ def recognise_kind(
     return Recognition(expected or kind, tuple(evidence), frozenset(stripped))
 
 
-def _grid_sentence(volumes: Mapping[Modality, Volume], together: OneGrid | None, tolerance: float) -> str:
+def _describe_grids(volumes: Mapping[Modality, Volume], together: OneGrid | None, tolerance: float) -> str:
     if len(volumes) == 1:
         return "There is only one sequence, so no registration is needed."
     if together is None:
         distinct: list[Grid] = []
-        for modality in ordered(volumes):
+        for modality in sort_modalities(volumes):
             grid = volumes[modality].grid
             if not any(match_lattice(grid, previous, tolerance) for previous in distinct):
                 distinct.append(grid)
@@ -93,7 +93,7 @@ def _grid_sentence(volumes: Mapping[Modality, Volume], together: OneGrid | None,
     return f"The {len(volumes)} sequences share a grid."
 
 
-def looks_stripped(volume: Volume) -> tuple[bool, str]:
+def detect_stripped(volume: Volume) -> tuple[bool, str]:
     """Return whether the skull has been removed, and the evidence as a clause."""
     share, background = volume.foreground_share, f"{1 - volume.foreground_share:.0%} of the voxels are background"
     if not volume.background.is_quiet:
@@ -103,12 +103,12 @@ def looks_stripped(volume: Volume) -> tuple[bool, str]:
         )
     if share > CROPPED_SHARE:
         return False, f"{background}: with skull"
-    if volume.foreground_ml > LARGEST_BRAIN_ML:
+    if volume.foreground_ml > MAX_BRAIN_ML:
         return False, (
             f"{background}, but {volume.foreground_ml / 1000:.1f} L are not, more than the volume of a brain: with "
             "skull"
         )
-    if not volume.background.is_exact and (section := _widest_section_cm2(volume)) > LARGEST_SECTION_CM2:
+    if not volume.background.is_exact and (section := _measure_widest_section_cm2(volume)) > MAX_SECTION_CM2:
         return False, (
             f"{background}, but the largest axial section has {section:.0f} cm2, more than that of a brain: with skull"
         )
@@ -118,7 +118,7 @@ def looks_stripped(volume: Volume) -> tuple[bool, str]:
     return True, f"{background}, and {volume.foreground_ml / 1000:.2f} L are not: skull-stripped{blurred}"
 
 
-def _widest_section_cm2(volume: Volume) -> float:
+def _measure_widest_section_cm2(volume: Volume) -> float:
     """Return the largest foreground area of an axial section in square centimetres."""
     grid = volume.grid
     across, along, _ = grid.ras_order

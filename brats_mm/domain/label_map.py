@@ -16,7 +16,7 @@ ROUNDING = 1e-3
 """Maximum distance of a stored value from an integer. Conversion between types changes values slightly."""
 
 
-def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConvention) -> Labels:
+def merge_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConvention) -> Labels:
     """Merge region masks into one label map, inner regions over outer ones (SimMLM's export rule).
 
     A core voxel outside the predicted whole tumour keeps its core label, so the whole tumour of the label map is the
@@ -35,9 +35,7 @@ def labels_from_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConventio
     return labels
 
 
-def regions_from_labels(
-    labels: npt.NDArray[np.integer], convention: LabelConvention | LabelScheme
-) -> dict[Region, Mask]:
+def extract_regions(labels: npt.NDArray[np.integer], convention: LabelConvention | LabelScheme) -> dict[Region, Mask]:
     """Return the region masks of a label map. Unknown values count as background.
 
     Args:
@@ -55,7 +53,7 @@ def regions_from_labels(
     }
 
 
-def integer_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
+def to_integer_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
     """Return label values as integers.
 
     Args:
@@ -77,7 +75,7 @@ def integer_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]
     return np.asarray(rounded, np.int16)
 
 
-def central_voxel(mask: Mask) -> tuple[int, int, int] | None:
+def find_central_voxel(mask: Mask) -> tuple[int, int, int] | None:
     """Return the voxel of a mask nearest to its centre of gravity, or None for an empty mask."""
     inside = np.argwhere(mask)
     if not inside.size:

@@ -92,37 +92,37 @@ def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
     """
     families: dict[str, list[str]] = {}
     for name in values:
-        families.setdefault(_family_of_case(name, values[name]), []).append(name)
+        families.setdefault(_find_family_of_case(name, values[name]), []).append(name)
     schemes: dict[str, LabelScheme] = {}
     for family, names in families.items():
         together = frozenset[int]().union(*(values[name] for name in names))
-        scheme = _scheme_of(family, together)
+        scheme = _choose_scheme(family, together)
         if scheme is None:
-            raise CaseError(_undecided_error(names, together))
+            raise CaseError(_describe_undecided(names, together))
         schemes |= dict.fromkeys(names, scheme)
     return schemes
 
 
-def scheme_with(parts: Mapping[int, Compartment]) -> LabelScheme | None:
+def find_scheme(parts: Mapping[int, Compartment]) -> LabelScheme | None:
     """Return the scheme with these meanings of the values, or None if there is no such scheme."""
     return next((scheme for scheme in LabelScheme if scheme.parts == dict(parts)), None)
 
 
-def _family(name: str) -> str:
+def _find_family(name: str) -> str:
     return next((family for pattern, family in _FAMILIES if pattern.match(name)), _OTHER)
 
 
-def _family_of_case(name: str, values: Values) -> str:
+def _find_family_of_case(name: str, values: Values) -> str:
     """Return the family of a case's name, corrected if its own values rule that family out.
 
     Until 2021, no scheme used label 3. So a case of those years with label 3 but not 4 was republished with labels of
     2023.
     """
-    family = _family(name)
+    family = _find_family(name)
     return "2023" if family == "2018" and 3 in values and 4 not in values else family
 
 
-def _scheme_of(family: str, values: Values) -> LabelScheme | None:
+def _choose_scheme(family: str, values: Values) -> LabelScheme | None:
     if not values <= {1, 2, 3, 4} or values == {1}:  # 1 alone: more likely a mask of the whole tumour
         return None
     if family == "ped":
@@ -134,16 +134,16 @@ def _scheme_of(family: str, values: Values) -> LabelScheme | None:
     return LabelScheme.BRATS2024_POST_TREATMENT if family == "2023" else None
 
 
-def _undecided_error(names: Sequence[str], values: Values) -> str:
+def _describe_undecided(names: Sequence[str], values: Values) -> str:
     names_text = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     values_text = ", ".join(str(value) for value in sorted(values))
     return (
-        f"The label maps of {names_text} contain {values_text}, {_doubt(values)}. "
+        f"The label maps of {names_text} contain {values_text}, {_describe_doubt(values)}. "
         f"Select their label scheme, one of {SCHEMES}."
     )
 
 
-def _doubt(values: Iterable[int]) -> str:
+def _describe_doubt(values: Iterable[int]) -> str:
     label_values = set(values)
     if len(label_values) == 1:
         return "only one label, like a mask of the whole tumour"
@@ -156,6 +156,6 @@ def _doubt(values: Iterable[int]) -> str:
     return "and 3 is enhancing tumour or the cystic component, depending on the scheme"
 
 
-def unknown_values(values: Iterable[int], scheme: LabelScheme) -> list[int]:
+def find_unknown_values(values: Iterable[int], scheme: LabelScheme) -> list[int]:
     """Return the values that are not part of a scheme."""
     return sorted(set(values) - {0} - scheme.values)

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import GRID_TOLERANCE as GRID_TOLERANCE  # noqa: PLC0414 (re-exported)
 from brats_mm.domain.volume import Grid, Volume
@@ -158,7 +158,7 @@ def unify_grids(volumes: Mapping[Modality, Volume], tolerance: float = GRID_TOLE
     Returns:
         The sequences, or None if they do not share a lattice or foreground would be cut off.
     """
-    names = ordered(volumes)
+    names = sort_modalities(volumes)
     largest = max(names, key=lambda modality: volumes[modality].grid.voxels)  # the first one if several are equal
     grid = volumes[largest].grid
     unified: dict[Modality, Volume] = {}

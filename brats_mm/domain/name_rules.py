@@ -26,17 +26,17 @@ from .name_words import (
     WEIGHTING,
     Kind,
     Word,
-    expanded,
+    expand_words,
+    make_word_set,
     may_be_time_point,
-    without_entities,
-    without_time_points,
-    word_set,
-    words_of,
+    remove_entities,
+    remove_time_points,
+    split_words,
 )
 
-_CONNECTORS = word_set("connectors")
+_CONNECTORS = make_word_set("connectors")
 _PREFIX_KINDS = frozenset(kind.name for kind in KINDS if kind.as_prefix)
-_COPIES, _MPR_OF = word_set("copies"), word_set("mpr_of")
+_COPIES, _MPR_OF = make_word_set("copies"), make_word_set("mpr_of")
 _HARMLESS = {word: frozenset(others.split()) for word, others in VOCABULARY["harmless_beside"].items()}
 _FLAIR_PHRASES: Sequence[str] = VOCABULARY["phrases"]["flair"]
 _REACH: int = VOCABULARY["negation_reach"]
@@ -81,7 +81,7 @@ def read_name(text: str, *, is_file: bool = True) -> NameReading:
         text: a file name without its suffix, or a description.
         is_file: apply the rules for file names. For a DICOM description, other header fields decide some kinds.
     """
-    return _read(_without_identifier(words_of(without_entities(text))), is_file=is_file)
+    return _read(_remove_identifier(split_words(remove_entities(text))), is_file=is_file)
 
 
 def read_names(names: Sequence[tuple[str, str]], folder: str = "") -> list[NameReading]:
@@ -94,11 +94,11 @@ def read_names(names: Sequence[tuple[str, str]], folder: str = "") -> list[NameR
         names: (file name without suffix, name of the subfolder or an empty string).
         folder: name of the case's folder.
     """
-    stems = [words_of(without_entities(stem)) for stem, _ in names]
-    tails, shared = _tails(stems, words_of(folder))
-    numbers = _numbers(stems, tails)
+    stems = [split_words(remove_entities(stem)) for stem, _ in names]
+    tails, shared = _split_prefix(stems, split_words(folder))
+    numbers = _find_channel_numbers(stems, tails)
     readings = [
-        replace(_first_reading(tail, stem, words_of(sub)), number=number or "")
+        replace(_choose_reading(tail, stem, split_words(sub)), number=number or "")
         for tail, stem, (_, sub), number in zip(tails, stems, names, numbers, strict=True)
     ]
     return _compare_readings(readings, NameReading() if _starts_with_identifier(shared) else _read_shared(shared))
@@ -110,11 +110,11 @@ def _read_shared(words: Sequence[Word]) -> NameReading:
     return replace(reading, kind="") if any(word.text.isdigit() for word in words) else reading
 
 
-def _first_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Word]) -> NameReading:
+def _choose_reading(tail: Sequence[Word], stem: Sequence[Word], sub: Sequence[Word]) -> NameReading:
     """Read the distinctive part of a name, else the whole name, else the subfolder's name."""
-    first = _read(_without_identifier(tail) if len(tail) == len(stem) else tail)
+    first = _read(_remove_identifier(tail) if len(tail) == len(stem) else tail)
     for candidate in (tail, stem, sub):
-        reading = _read(_without_identifier(candidate))
+        reading = _read(_remove_identifier(candidate))
         if reading.sequences:
             return replace(
                 reading,
@@ -149,7 +149,7 @@ def _compare_readings(readings: list[NameReading], shared: NameReading) -> list[
     ]
 
 
-def _without_identifier(tokens: Sequence[Word]) -> Sequence[Word]:
+def _remove_identifier(tokens: Sequence[Word]) -> Sequence[Word]:
     """Remove a first word that is part of an identifier, as in `GD_001_t1` or `sub-03`."""
     return tokens[2:] if len(tokens) > 2 and _starts_with_identifier(tokens) else tokens
 
@@ -159,14 +159,14 @@ def _starts_with_identifier(tokens: Sequence[Word]) -> bool:
 
 
 def _read(tokens: Sequence[Word], *, is_file: bool = True) -> NameReading:
-    all_tokens = expanded(tokens)
-    timeless = without_time_points(all_tokens)
+    all_tokens = expand_words(tokens)
+    timeless = remove_time_points(all_tokens)
     texts = [word.text for word in timeless]
-    sequences, word = _weighting(texts)
-    contrast = _contrast(timeless)
-    kind, kind_word = _kind(texts, is_file=is_file)
+    sequences, word = _find_weightings(texts)
+    contrast = _find_contrast(timeless)
+    kind, kind_word = _find_kind(texts, is_file=is_file)
     return NameReading(
-        sequences=_with_contrast(sequences, contrast, joins_two=_joins_two_t1(texts)),
+        sequences=_add_contrast(sequences, contrast, joins_two=_joins_two_t1(texts)),
         word=word,
         contrast=contrast.verdict,
         contrast_word=contrast.word,
@@ -174,12 +174,12 @@ def _read(tokens: Sequence[Word], *, is_file: bool = True) -> NameReading:
         label=next((word.text for word in all_tokens if word.text in LABELS), ""),
         kind=kind,
         kind_word=kind_word,
-        doubt=_doubt(texts) if is_file and not kind else "",
+        doubt=_describe_doubt(texts) if is_file and not kind else "",
         copy=_copy(texts),
     )
 
 
-def _weighting(texts: Sequence[str]) -> tuple[set[str], str]:
+def _find_weightings(texts: Sequence[str]) -> tuple[set[str], str]:
     """Return the weightings named (t1, t2, flair), and the first word that names one."""
     readings: dict[str, str] = {}
     for text in texts:
@@ -219,7 +219,7 @@ class _Contrast:
         return " ".join((*self.before, *self.after))
 
 
-def _contrast(tokens: Sequence[Word]) -> _Contrast:
+def _find_contrast(tokens: Sequence[Word]) -> _Contrast:
     after: list[str] = []
     before: list[str] = []
     is_weak = True
@@ -270,7 +270,7 @@ def _joins_two_t1(texts: Sequence[str]) -> bool:
     return bool(positions) and not _CONNECTORS.isdisjoint(texts[positions[0] : positions[-1]])
 
 
-def _with_contrast(sequences: set[str], contrast: _Contrast, *, joins_two: bool) -> tuple[str, ...]:
+def _add_contrast(sequences: set[str], contrast: _Contrast, *, joins_two: bool) -> tuple[str, ...]:
     kinds = set(sequences)
     if "t1" in kinds and contrast.after:
         kinds.add("t1ce")
@@ -279,11 +279,11 @@ def _with_contrast(sequences: set[str], contrast: _Contrast, *, joins_two: bool)
     return tuple(name for name in ORDER if name in kinds)
 
 
-def _doubt(texts: Sequence[str]) -> str:
-    return next((kind.name for kind in DOUBTS if _word_of(kind, texts)), "")
+def _describe_doubt(texts: Sequence[str]) -> str:
+    return next((kind.name for kind in DOUBTS if _find_words_of(kind, texts)), "")
 
 
-def _word_of(kind: Kind, texts: Sequence[str]) -> str:
+def _find_words_of(kind: Kind, texts: Sequence[str]) -> str:
     """Return the words that name a kind of image, or an empty string."""
     word = next((text for text in texts if text in kind.words), "")
     if word:
@@ -292,11 +292,11 @@ def _word_of(kind: Kind, texts: Sequence[str]) -> str:
     return next((match.group().strip() for pattern in kind.patterns if (match := pattern.search(joined))), "")
 
 
-def _kind(texts: Sequence[str], *, is_file: bool) -> tuple[str, str]:
+def _find_kind(texts: Sequence[str], *, is_file: bool) -> tuple[str, str]:
     for kind in KINDS:
         if kind.names_only and not is_file:
             continue
-        keyword = _word_of(kind, texts)
+        keyword = _find_words_of(kind, texts)
         if keyword and _HARMLESS.get(keyword, frozenset()).isdisjoint(texts):
             return kind.name, keyword
     return "", ""
@@ -309,7 +309,7 @@ def _copy(texts: Sequence[str]) -> str:
     return keyword
 
 
-def _tails(names: list[list[Word]], folder: list[Word]) -> tuple[list[list[Word]], list[Word]]:
+def _split_prefix(names: list[list[Word]], folder: list[Word]) -> tuple[list[list[Word]], list[Word]]:
     """Remove the folder's name and the common prefix from each name. Return the names and the prefix."""
     length = len(folder)
     folder_texts = [word.text for word in folder]
@@ -320,11 +320,11 @@ def _tails(names: list[list[Word]], folder: list[Word]) -> tuple[list[list[Word]
     tails = [tail or tokens for tail, tokens in zip(tails, names, strict=True)]
     if len(tails) < 2:
         return tails, []
-    shared = common_prefix([[word.text for word in tail] for tail in tails])
+    shared = count_common_parts([[word.text for word in tail] for tail in tails])
     return [tail[shared:] for tail in tails], tails[0][:shared]
 
 
-def common_prefix(names: Sequence[Sequence[str]]) -> int:
+def count_common_parts(names: Sequence[Sequence[str]]) -> int:
     """Return the number of leading parts that all names share."""
     shared = 0
     while all(len(name) > shared for name in names) and len({name[shared] for name in names}) == 1:
@@ -332,7 +332,7 @@ def common_prefix(names: Sequence[Sequence[str]]) -> int:
     return shared
 
 
-def _numbers(names: list[list[Word]], tails: list[list[Word]]) -> list[str | None]:
+def _find_channel_numbers(names: list[list[Word]], tails: list[list[Word]]) -> list[str | None]:
     """Return the channel number of each name that ends in `_0000` to `_0003`, if no words name the sequences."""
     last = [tokens[-1].text if tokens else "" for tokens in names]
     numbers = [text if text in CHANNEL_NUMBERS else None for text in last]

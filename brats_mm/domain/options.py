@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from brats_mm.domain.availability import Availability, ordered
+from brats_mm.domain.availability import Availability, sort_modalities
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.errors import OptionError
@@ -86,13 +86,15 @@ def required_option(help: str, **how: Any) -> Any:
 
 
 @cache
-def options_of(kind: type) -> tuple[Option, ...]:
+def list_options(kind: type) -> tuple[Option, ...]:
     """Return the options of a dataclass, in the order of its fields."""
     offered = [(one, one.metadata["offer"]) for one in fields(kind) if "offer" in one.metadata]
-    return tuple(Option(offer.name or one.name, one.name, one.type, _default(one), offer) for one, offer in offered)
+    return tuple(
+        Option(offer.name or one.name, one.name, one.type, _read_default(one), offer) for one, offer in offered
+    )
 
 
-def _default(one: "Field[Any]") -> Any:
+def _read_default(one: "Field[Any]") -> Any:
     if one.default_factory is not MISSING:
         return one.default_factory()
     return None if one.default is MISSING else one.default
@@ -166,7 +168,9 @@ class OutputOptions:
         if self.masks:
             names += [f"mask_{region.value}.nii.gz" for region in REGIONS]
         if self.importance_maps:
-            names += [f"importance_{m.value}_{region.value}.nii.gz" for m in ordered(available) for region in REGIONS]
+            names += [
+                f"importance_{m.value}_{region.value}.nii.gz" for m in sort_modalities(available) for region in REGIONS
+            ]
         extra = {"preview.png": self.preview, "report.html": self.report, "scene.mrb": self.scene}
         names += [name for name, is_requested in extra.items() if is_requested]
         if self.wants_dicom:

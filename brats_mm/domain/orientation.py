@@ -39,10 +39,10 @@ def set_directions(grid: Grid, codes: str) -> Grid:
     return replace(grid, affine=affine, sform=None, qform=None)
 
 
-LEAST_BRAIN_ML, LARGEST_BRAIN_ML = 600.0, 2300.0
+MIN_BRAIN_ML, MAX_BRAIN_ML = 600.0, 2300.0
 """Plausible volume of a brain. Brains of 88 BraTS cases have 1.1 to 1.9 L."""
 
-LEAST_HEIGHT_MM = 100.0
+MIN_HEIGHT_MM = 100.0
 """Minimum height of a brain. A slab below this contains too little of the brain."""
 
 LOW_SHARE = 0.12
@@ -55,7 +55,7 @@ FRONT_LEAD = 0.05
 """
 
 
-def anterior_offset(inside: Mask, step_mm: tuple[float, float, float]) -> float | None:
+def compute_anterior_offset(inside: Mask, step_mm: tuple[float, float, float]) -> float | None:
     """Return the distance of a brain's lowest part in front of its centre, as a fraction of the brain's length.
 
     Cerebellum and brain stem lie at the back, so the value is negative in a brain with a correct header.
@@ -68,17 +68,17 @@ def anterior_offset(inside: Mask, step_mm: tuple[float, float, float]) -> float 
         The share, or None if the volume or height of the mask is not that of a brain.
     """
     volume_ml = np.count_nonzero(inside) * float(np.prod(step_mm)) / 1000
-    if not LEAST_BRAIN_ML <= volume_ml <= LARGEST_BRAIN_ML:
+    if not MIN_BRAIN_ML <= volume_ml <= MAX_BRAIN_ML:
         return None
     counts = inside.sum(axis=0)
     rows, slices = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
     height = int(slices[-1] - slices[0]) + 1
-    if height * step_mm[2] < LEAST_HEIGHT_MM:
+    if height * step_mm[2] < MIN_HEIGHT_MM:
         return None
     low_end = slices[0] + max(1, round(LOW_SHARE * height))
     length = int(rows[-1] - rows[0]) + 1
-    return (_mean_row(counts[:, :low_end]) - _mean_row(counts)) / length
+    return (_compute_mean_row(counts[:, :low_end]) - _compute_mean_row(counts)) / length
 
 
-def _mean_row(counts: npt.NDArray[np.int_]) -> float:
+def _compute_mean_row(counts: npt.NDArray[np.int_]) -> float:
     return float(np.average(np.arange(len(counts)), weights=counts.sum(axis=1)))

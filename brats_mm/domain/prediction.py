@@ -9,14 +9,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.availability import describe, subset_name
+from brats_mm.domain.availability import describe, format_subset
 from brats_mm.domain.case import Case
 from brats_mm.domain.display import format_ml
 from brats_mm.domain.entropy import binary_entropy, compartment_entropy
-from brats_mm.domain.label_map import Labels, Mask, labels_from_regions
+from brats_mm.domain.label_map import Labels, Mask, merge_regions
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.resample import find_bounding_box
 from brats_mm.domain.subset_calibration import SubsetCalibration
 from brats_mm.domain.trust_profile import ExpectedDice, TrustProfile
 from brats_mm.domain.volume import Array
@@ -59,7 +59,7 @@ class ModelIdentity:
             "parameters": self.parameters,
             "spacing_mm": self.spacing_mm,
             "calibration": {
-                subset_name(subset): {region.value: asdict(correction) for region, correction in regions.items()}
+                format_subset(subset): {region.value: asdict(correction) for region, correction in regions.items()}
                 for subset, regions in corrections.items()
             },
         }
@@ -239,7 +239,7 @@ class Prediction:
         """
         convention = LabelConvention.of(convention)
         wt, tc, et = (self.probabilities[region] >= THRESHOLD for region in REGIONS)
-        return labels_from_regions(wt, tc, et, convention)
+        return merge_regions(wt, tc, et, convention)
 
     def entropy(self, region: Region | str) -> Array:
         """Return the entropy of a region's probability at each voxel, in nats, 0 to ln 2."""
@@ -271,7 +271,7 @@ class Prediction:
         means: dict[Region, float | None] = {}
         for region in REGIONS:
             inside = self.mask(region)
-            box = bounding_box(inside)
+            box = find_bounding_box(inside)
             probabilities = self.probabilities[region][box][inside[box]]
             means[region] = float(binary_entropy(probabilities).mean()) if probabilities.size else None
         return means
@@ -294,7 +294,7 @@ class Prediction:
         differs = np.zeros_like(self.probabilities[Region.WT], np.bool_)
         for probability in self.probabilities.values():
             differs |= probability != probability.flat[0]
-        return bounding_box(differs)
+        return find_bounding_box(differs)
 
     @cached_property
     def _nested(self) -> dict[Region, npt.NDArray[np.float32]]:

@@ -6,23 +6,23 @@ from itertools import product
 
 import numpy as np
 
-from brats_mm.domain.availability import describe, ordered
+from brats_mm.domain.availability import describe, sort_modalities
 from brats_mm.domain.input_kind import Recognition
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.resample import resampled_side
+from brats_mm.domain.resample import compute_resampled_side
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
 
 WORKING_MM = 1.0
 """Voxel size of preprocessed scans, as in BraTS data."""
 
-LARGEST_SHEAR_DEG = 0.05
+MAX_SHEAR_DEG = 0.05
 """Deviation from right angles above which axes are sheared: 0.2 mm over a head. Less is rounding."""
 
 SLICE_TIE = 1.2
 """Ratio to the thinnest slices up to which slices count as equally thin."""
 
-LEAST_COVERAGE = 0.75
+MIN_COVERAGE = 0.75
 """Minimum volume of a reference, as a fraction of the volume that the widest sequence covers."""
 
 _PREFERRED = (Modality.T1CE, Modality.FLAIR, Modality.T1, Modality.T2)
@@ -74,7 +74,7 @@ class Preparation:
         return {step.name: step.seconds for step in self.steps}
 
 
-def planned_steps(sequences: int, *, n4: bool) -> int:
+def count_steps(sequences: int, *, n4: bool) -> int:
     """Return the number of steps for raw scans: a registration per moving sequence, resampling, N4, and the brain."""
     return (sequences - 1) + 1 + (sequences if n4 else 0) + 1
 
@@ -103,7 +103,9 @@ def choose_reference(grids: Mapping[Modality, Grid], reference: Modality | None 
             )
         return reference, f"{reference.label} was requested."
     covered = {modality: grid.voxels * grid.voxel_ml for modality, grid in grids.items()}
-    wide = [modality for modality in ordered(grids) if covered[modality] >= LEAST_COVERAGE * max(covered.values())]
+    wide = [
+        modality for modality in sort_modalities(grids) if covered[modality] >= MIN_COVERAGE * max(covered.values())
+    ]
     thickness = {modality: max(grids[modality].spacing_mm) for modality in wide}
     thinnest = min(thickness.values())
     best = [modality for modality in _PREFERRED if thickness.get(modality, np.inf) <= SLICE_TIE * thinnest]
@@ -116,7 +118,7 @@ def choose_reference(grids: Mapping[Modality, Grid], reference: Modality | None 
     )
 
 
-def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
+def make_working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
     """Cut the reference's field of view into voxels of about `spacing_mm`, as `domain.resample` does.
 
     The axes keep their directions. The grid of a sheared reference is replaced by an orthogonal grid that contains all
@@ -126,10 +128,11 @@ def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
         reference: grid of the reference sequence.
         spacing_mm: approximate voxel size.
     """
-    if reference.shear_deg > LARGEST_SHEAR_DEG:
-        return _upright_grid(reference, spacing_mm)
+    if reference.shear_deg > MAX_SHEAR_DEG:
+        return _make_upright_grid(reference, spacing_mm)
     x, y, z = (
-        resampled_side(size, mm, spacing_mm) for size, mm in zip(reference.shape, reference.spacing_mm, strict=True)
+        compute_resampled_side(size, mm, spacing_mm)
+        for size, mm in zip(reference.shape, reference.spacing_mm, strict=True)
     )
     ratio = np.array(reference.shape) / np.array((x, y, z))
     affine = reference.affine.copy()
@@ -138,7 +141,7 @@ def working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
     return Grid((x, y, z), affine)
 
 
-def _upright_grid(sheared: Grid, spacing_mm: float) -> Grid:
+def _make_upright_grid(sheared: Grid, spacing_mm: float) -> Grid:
     """Return the orthogonal grid that contains a sheared grid and is oriented most like it."""
     u, _, right = np.linalg.svd(sheared.affine[:3, :3] / np.array(sheared.spacing_mm))
     turn = u @ right

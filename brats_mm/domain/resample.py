@@ -19,14 +19,14 @@ HALF = 0.4999
 """Half a voxel minus a tolerance, so that rounding does not decide whether a voxel is kept."""
 
 
-def resampled_side(size: int, spacing_mm: float, target_mm: float) -> int:
+def compute_resampled_side(size: int, spacing_mm: float, target_mm: float) -> int:
     """Return the number of voxels along an axis after resampling from `spacing_mm` to `target_mm`."""
     if abs(spacing_mm / target_mm - 1) <= SPACING_TOLERANCE:
         return size
     return max(1, round(size * spacing_mm / target_mm))
 
 
-def axis_weights(old: int, new: int) -> npt.NDArray[np.float32]:
+def compute_axis_weights(old: int, new: int) -> npt.NDArray[np.float32]:
     """Return (new, old) weights from old to new voxels over the same length. Rows sum to 1.
 
     Args:
@@ -63,13 +63,13 @@ class Part:
         return x, y, z
 
 
-def part_with_signal(volume: Array) -> Part:
+def crop_to_signal(volume: Array) -> Part:
     """Return a view of the smallest box that holds all nonzero voxels, or the first voxel if all are zero."""
-    box = bounding_box(volume != 0)
+    box = find_bounding_box(volume != 0)
     return Part(volume[box], (box[0].start, box[1].start, box[2].start))
 
 
-def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+def find_bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
     """Return the smallest box that contains a mask, or one voxel for an empty mask."""
     sides = []
     for axis in range(3):
@@ -89,10 +89,10 @@ def resample_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, in
     data, start = part.data, list(part.start)
     for axis in range(3):
         if new[axis] != old[axis]:
-            weights = axis_weights(old[axis], new[axis])[:, start[axis] : start[axis] + data.shape[axis]]
+            weights = compute_axis_weights(old[axis], new[axis])[:, start[axis] : start[axis] + data.shape[axis]]
             reached = np.flatnonzero(weights.any(axis=1))
             start[axis] = int(reached[0])
-            data = _along(weights[reached[0] : reached[-1] + 1], data, axis)
+            data = _multiply_along(weights[reached[0] : reached[-1] + 1], data, axis)
     return Part(data, (start[0], start[1], start[2]))
 
 
@@ -119,7 +119,7 @@ def resample_signal(volume: Array, shape: tuple[int, int, int]) -> Array:
     if volume.shape == shape:
         return volume
     old = (volume.shape[0], volume.shape[1], volume.shape[2])
-    part = resample_signal_part(part_with_signal(volume), old, shape)
+    part = resample_signal_part(crop_to_signal(volume), old, shape)
     restored = np.zeros(shape, np.float32)
     restored[part.box] = part.data
     return restored
@@ -134,10 +134,10 @@ def resample_signal_part(part: Part, old: tuple[int, int, int], new: tuple[int, 
     return Part(values.data * (covered.data >= HALF), values.start)
 
 
-def _along(weights: npt.NDArray[np.float32], volume: Array, axis: int) -> Array:
+def _multiply_along(weights: npt.NDArray[np.float32], volume: Array, axis: int) -> Array:
     """Multiply by weights along one axis without changing the memory order."""
     if volume.flags.f_contiguous and not volume.flags.c_contiguous:
-        return _along(weights, volume.T, 2 - axis).T
+        return _multiply_along(weights, volume.T, 2 - axis).T
     contiguous = np.ascontiguousarray(volume)
     first, second, third = contiguous.shape
     if axis == 0:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from brats_mm.domain import name_rules, name_words
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.name_rules import NameReading
-from brats_mm.domain.name_rules import common_prefix as common_prefix  # noqa: PLC0414 (part of this interface)
+from brats_mm.domain.name_rules import count_common_parts as count_common_parts  # noqa: PLC0414 (part of this interface)
 from brats_mm.domain.name_words import CHANNEL_NUMBERS as CHANNEL_NUMBERS  # noqa: PLC0414
 from brats_mm.domain.name_words import name_tokens as name_tokens  # noqa: PLC0414
 from brats_mm.errors import OptionError
@@ -60,10 +60,10 @@ class Reading:
 def read_image_names(names: Sequence[ImageName], folder: str) -> tuple[Reading, ...]:
     """Read the names of a folder's images together. See `name_rules.read_names`."""
     readings = name_rules.read_names([(name.stem, name.sub_folder) for name in names], folder)
-    return tuple(_reading(name_reading) for name_reading in readings)
+    return tuple(_to_reading(name_reading) for name_reading in readings)
 
 
-def modalities_in_name(stem: str) -> set[Modality]:
+def find_modalities(stem: str) -> set[Modality]:
     """Return the modalities that a name mentions. One if it is clear, none if it names no sequence.
 
     `T2_FLAIR` is FLAIR. `T1_Gd` and `T1+C` are T1ce, `T1_pre_Gd` and `T1_C-` are T1. `t2_to_t1` gives both.
@@ -76,12 +76,12 @@ def is_label_name(stem: str) -> bool:
     return bool(name_rules.read_name(stem).label)
 
 
-def names_of(modality: Modality) -> tuple[str, ...]:
+def list_names(modality: Modality) -> tuple[str, ...]:
     """Return the words that name a modality on their own."""
     return tuple(sorted(word for word, name in name_words.WEIGHTING.items() if name == modality.value))
 
 
-def modality_named(name: str) -> Modality:
+def parse_modality(name: str) -> Modality:
     """Parse the user's name of a sequence: `t1`, `t1ce`, `t2`, `flair`, or an alias `t1n`, `t1c`, `t2w`, `t2f`.
 
     Raises:
@@ -95,7 +95,7 @@ def modality_named(name: str) -> Modality:
     return Modality(weighting)
 
 
-def _reading(reading: NameReading) -> Reading:
+def _to_reading(reading: NameReading) -> Reading:
     modalities = tuple(modality for modality in MODALITIES if modality.value in reading.sequences)
     return Reading(
         modalities,

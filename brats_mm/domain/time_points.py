@@ -18,15 +18,15 @@ _PATTERNS = {
 }
 
 
-def time_points(name: str) -> dict[str, str]:
+def find_time_points(name: str) -> dict[str, str]:
     """Return the time points that a file name states, by kind.
 
     Args:
         name: path below the folder of the case, with forward slashes.
 
-    >>> time_points("P1_2019-03-01_t1.nii.gz")
+    >>> find_time_points("P1_2019-03-01_t1.nii.gz")
     {'date': '20190301'}
-    >>> time_points("sub-01_ses-post_FLAIR.nii.gz")
+    >>> find_time_points("sub-01_ses-post_FLAIR.nii.gz")
     {'session': 'post'}
     """
     lower = name.lower()
@@ -41,6 +41,6 @@ def differ_in_time(names: Iterable[str]) -> bool:
     """Return whether file names state different time points of one kind. Names without a time point agree with all."""
     stated: dict[str, set[str]] = {}
     for name in names:
-        for kind, value in time_points(name).items():
+        for kind, value in find_time_points(name).items():
             stated.setdefault(kind, set()).add(value)
     return any(len(values) > 1 for values in stated.values())

@@ -69,16 +69,16 @@ class DiceCurve:
         if self.width is None:
             return None
         middle = self.expected(estimate)
-        half = self.width * spread(middle)
+        half = self.width * compute_spread(middle)
         return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def spread(expected: float) -> float:
+def compute_spread(expected: float) -> float:
     """Return the scale of the Dice's deviation from its expectation: largest at 0.5, small near 0 and 1."""
     return 0.05 + expected * (1 - expected)
 
 
-def volume_scale(expected: float | None) -> float:
+def compute_volume_scale(expected: float | None) -> float:
     """Return the largest logarithm of the ratio of two volumes with a Dice of `expected`: log((2 - Dice) / Dice).
 
     The Dice is clipped to 0.1 to 0.95. An empty segmentation counts as 0.1.
@@ -87,7 +87,7 @@ def volume_scale(expected: float | None) -> float:
     return math.log((2 - dice) / dice)
 
 
-def volume_interval(predicted_ml: float, log_width: float) -> tuple[float, float]:
+def compute_volume_interval(predicted_ml: float, log_width: float) -> tuple[float, float]:
     """Return the interval of the true volume in millilitres, symmetric on the logarithm of volume plus offset.
 
     Args:
@@ -172,8 +172,8 @@ class TrustProfile:
         coverage: nominal coverage of the intervals, such as 0.9.
         coverage_floor: lower 95 % confidence bound of the coverage, given the number of cases.
         curves: region -> calibration of the estimated Dice.
-        volume_widths: group -> region -> half width of the log-volume interval in units of `volume_scale`. Missing if
-            too few cases support it.
+        volume_widths: group -> region -> half width of the log-volume interval in units of `compute_volume_scale`.
+            Missing if too few cases support it.
         gains: expected gains of absent sequences.
         lights: region -> traffic light -> how often it was wrong. Missing for lights that no outline had.
         no_tumour_scores: number of sequences -> score below which a segmentation looks like that of a head without
@@ -215,7 +215,7 @@ class TrustProfile:
         width = self.volume_widths.get(group_of(available), {}).get(region)
         if width is None:
             return None
-        low, high = volume_interval(predicted_ml, width * volume_scale(expected))
+        low, high = compute_volume_interval(predicted_ml, width * compute_volume_scale(expected))
         return low, min(high, max(predicted_ml, largest_ml))
 
 

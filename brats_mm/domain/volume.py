@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brats_mm.domain.background import Array as Array  # noqa: PLC0414 (re-exported)
-from brats_mm.domain.background import Background, Mask, find_background, foreground_of
+from brats_mm.domain.background import Background, Mask, find_background, find_foreground
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """(4, 4), between the patient axes of DICOM and ITK (left, posterior, superior) and those of NIfTI."""
@@ -120,7 +120,7 @@ class Volume:
     @cached_property
     def foreground(self) -> Mask:
         """Mask of the foreground voxels, which are the brain in skull-stripped images."""
-        return foreground_of(self.data, self.background)
+        return find_foreground(self.data, self.background)
 
     @cached_property
     def foreground_share(self) -> float:

@@ -1,6 +1,6 @@
 """Score one case with each of its subsets of sequences.
 
-`shared_passes` runs each expert once per case and mixes all 15 subsets, on the bounding box of all sequences. Running
+`share_passes` runs each expert once per case and mixes all 15 subsets, on the bounding box of all sequences. Running
 the network for each subset, on its own bounding box, only differs if the sequences have different brain masks.
 """
 
@@ -11,25 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from brats_mm.domain.availability import Availability, subset_name
+from brats_mm.domain.availability import Availability, format_subset
 from brats_mm.domain.case import Case
 from brats_mm.domain.entropy import binary_entropy
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.resample import find_bounding_box
 from brats_mm.domain.subset_calibration import IDENTITY
 from brats_mm.evaluation.summary import CaseEvaluation, VoxelTables
 from brats_mm.evaluation.tables import CaseRow, UncertaintyScores, WeightRow
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase
-from brats_mm.io.reference_labels import offset_warnings, read_reference
-from brats_mm.metrics.calibration import Reliability, reliability
-from brats_mm.metrics.case_scores import Reference, Rule, reference_of, score_regions
+from brats_mm.io.reference_labels import read_reference, warn_about_offset
+from brats_mm.metrics.calibration import Reliability, build_reliability
+from brats_mm.metrics.case_scores import Reference, Rule, prepare_reference, score_regions
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.uncertainty import entropy_table
-from brats_mm.trust.record import TrustRecord, probability_scores, without_correction
+from brats_mm.metrics.uncertainty import build_entropy_table
+from brats_mm.trust.record import TrustRecord, compute_probability_scores, undo_correction
 
 MARGIN = 2
 """Margin in voxels around brain and reference for comparing masks. Predictions do not extend further."""
@@ -57,7 +57,7 @@ class SetPredictor:
     whole_volume: bool = False
 
 
-def shared_passes(predictor: Predictor) -> SetPredictor:
+def share_passes(predictor: Predictor) -> SetPredictor:
     """Return a predictor that runs each expert once per case and window, so 15 subsets cost four expert passes."""
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
@@ -66,10 +66,10 @@ def shared_passes(predictor: Predictor) -> SetPredictor:
         return (predictions.pop(subset) for subset in subsets)
 
     description = "experts run once per case, on the bounding box of all its sequences"
-    return SetPredictor(description, predictor.model, predict, _windows(predictor))
+    return SetPredictor(description, predictor.model, predict, _describe_windows(predictor))
 
 
-def _windows(predictor: Predictor) -> dict[str, Any]:
+def _describe_windows(predictor: Predictor) -> dict[str, Any]:
     settings = predictor.settings
     return {
         "voxels": list(settings.window),
@@ -96,13 +96,15 @@ def evaluate_case(
     """
     case = read_case(labelled.files)
     reference = read_reference(labelled.label, case.grid, labelled.scheme)
-    warnings = [*case.warnings, *offset_warnings(labelled.label, case.grid)]
+    warnings = [*case.warnings, *warn_about_offset(labelled.label, case.grid)]
     shape = case.grid.shape
-    brain = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])) if predictor.whole_volume else brain_box(case)
-    box = _around(brain, reference[Region.WT])
+    brain = (
+        (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])) if predictor.whole_volume else find_brain_box(case)
+    )
+    box = _find_box_around(brain, reference[Region.WT])
     # Same memory order as the predictions. Combining arrays of different order is slow.
     inside = {region: np.asfortranarray(reference[region][brain]) for region in REGIONS}
-    prepared = reference_of(
+    prepared = prepare_reference(
         {region: np.asfortranarray(reference[region][box]) for region in REGIONS}, case.grid.spacing_mm
     )
     subsets = [subset for subset in requested if subset <= case.available]
@@ -112,25 +114,25 @@ def evaluate_case(
     trust: list[TrustRecord] = []
     for prediction in predictor.predict(case, subsets):
         warnings += [warning for warning in prediction.case.warnings if warning not in warnings]
-        tables = {region: _voxel_tables(prediction, inside[region], region, brain) for region in REGIONS}
+        tables = {region: _count_voxels(prediction, inside[region], region, brain) for region in REGIONS}
         voxel_tables[prediction.case.available] = tables
-        scored = _case_rows(prediction, prepared, tables, box, policy)
+        scored = _build_case_rows(prediction, prepared, tables, box, policy)
         rows += scored
-        uncalibrated = {region: _uncalibrated(prediction, inside[region], region, brain) for region in REGIONS}
-        trust += _trust_records(prediction, scored, uncalibrated, box)
-        weights += _weight_rows(prediction)
+        uncalibrated = {region: _count_uncalibrated(prediction, inside[region], region, brain) for region in REGIONS}
+        trust += _build_trust_records(prediction, scored, uncalibrated, box)
+        weights += _build_weight_rows(prediction)
     return CaseEvaluation(tuple(rows), tuple(weights), tuple(trust), voxel_tables, tuple(warnings))
 
 
-def brain_box(case: Case) -> Box:
+def find_brain_box(case: Case) -> Box:
     """Return the bounding box of all voxels with signal in any sequence, on the input grid."""
     signal = np.zeros(case.grid.shape, np.bool_)
     for volume in case.volumes.values():
         signal |= volume.foreground
-    return bounding_box(signal)
+    return find_bounding_box(signal)
 
 
-def _case_rows(
+def _build_case_rows(
     prediction: Prediction,
     reference: Reference,
     tables: Mapping[Region, VoxelTables],
@@ -147,7 +149,7 @@ def _case_rows(
         rows += [
             CaseRow(
                 case=prediction.case.name,
-                subset=subset_name(available),
+                subset=format_subset(available),
                 sequences=len(available),
                 region=region.value,
                 rule=rule.value,
@@ -159,14 +161,14 @@ def _case_rows(
     return rows
 
 
-def _voxel_tables(prediction: Prediction, reference: Mask, region: Region, brain: Box) -> VoxelTables:
+def _count_voxels(prediction: Prediction, reference: Mask, region: Region, brain: Box) -> VoxelTables:
     """Count voxels by probability and entropy over the brain's box. The reference is already cropped to it."""
     probability, truth = np.asfortranarray(prediction.probabilities[region][brain]).T, reference.T
-    entropy = entropy_table(binary_entropy(probability), probability >= THRESHOLD, truth)
-    return reliability(probability, truth), entropy
+    entropy = build_entropy_table(binary_entropy(probability), probability >= THRESHOLD, truth)
+    return build_reliability(probability, truth), entropy
 
 
-def _uncalibrated(prediction: Prediction, reference: Mask, region: Region, brain: Box) -> Reliability | None:
+def _count_uncalibrated(prediction: Prediction, reference: Mask, region: Region, brain: Box) -> Reliability | None:
     """Count voxels by probability before the bundle's temperatures. Return None if the bundle has no temperatures for
     these sequences.
     """
@@ -175,10 +177,10 @@ def _uncalibrated(prediction: Prediction, reference: Mask, region: Region, brain
     if correction == IDENTITY:
         return None
     probability = np.asfortranarray(prediction.probabilities[region][brain])
-    return reliability(without_correction(probability, correction).T, reference.T)
+    return build_reliability(undo_correction(probability, correction).T, reference.T)
 
 
-def _trust_records(
+def _build_trust_records(
     prediction: Prediction, rows: Sequence[CaseRow], uncalibrated: Mapping[Region, Reliability | None], box: Box
 ) -> list[TrustRecord]:
     voxel_ml = prediction.case.grid.voxel_ml
@@ -196,25 +198,27 @@ def _trust_records(
                 mean_entropy_nats=math.nan if entropy is None else entropy,
                 class_ece=row.class_ece,
                 class_ece_uncalibrated=row.class_ece if before is None else before.class_ece,
-                **probability_scores(prediction.probabilities[region][box], prediction.mask(region)[box], voxel_ml),
+                **compute_probability_scores(
+                    prediction.probabilities[region][box], prediction.mask(region)[box], voxel_ml
+                ),
             )
         )
     return records
 
 
-def _weight_rows(prediction: Prediction) -> list[WeightRow]:
+def _build_weight_rows(prediction: Prediction) -> list[WeightRow]:
     available = prediction.case.available
     return [
-        WeightRow(prediction.case.name, subset_name(available), region.value, modality.value, by_region[region])
+        WeightRow(prediction.case.name, format_subset(available), region.value, modality.value, by_region[region])
         for modality, by_region in prediction.importance.weights.items()
         for region in REGIONS
         if modality in available
     ]
 
 
-def _around(brain: Box, tumour: Mask) -> Box:
+def _find_box_around(brain: Box, tumour: Mask) -> Box:
     """Return the bounding box of brain and reference with a margin, clipped to the volume."""
-    boxes = [brain, bounding_box(tumour)] if tumour.any() else [brain]
+    boxes = [brain, find_bounding_box(tumour)] if tumour.any() else [brain]
     sides = [
         slice(
             max(0, min(box[axis].start for box in boxes) - MARGIN),

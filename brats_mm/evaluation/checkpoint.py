@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.regions import Region
 from brats_mm.errors import OptionError, OutputError
 from brats_mm.evaluation.summary import CaseEvaluation
@@ -59,16 +59,16 @@ class EvaluationCheckpoint:
             raise OutputError(
                 f"{self._results} already holds an evaluation. Choose another folder, or replace it (--overwrite)."
             )
-        done = self.cases_done()
+        done = self.count_finished_cases()
         if done and not resume:
             raise OutputError(
                 f"{self._results} holds an evaluation that was interrupted after {done} cases. Continue with "
                 "--resume, or restart with --overwrite."
             )
 
-    def cases_done(self) -> int:
+    def count_finished_cases(self) -> int:
         """Return the number of finished cases, including failed ones, of an interrupted evaluation."""
-        return sum(1 for _ in takewhile(Path.exists, map(self._file, count(1))))
+        return sum(1 for _ in takewhile(Path.exists, map(self._make_path, count(1))))
 
     def begin(self, plan: Mapping[str, Any], *, resume: bool) -> None:
         """Create the folder, or resume the interrupted evaluation in it.
@@ -82,8 +82,8 @@ class EvaluationCheckpoint:
             OutputError: the folder cannot be created.
         """
         plan_document = json.loads(json.dumps(plan))
-        if resume and self.cases_done():
-            self._same_plan(plan_document)
+        if resume and self.count_finished_cases():
+            self._check_same_plan(plan_document)
             for _ in self.results():  # report a damaged file now, not after the remaining cases
                 pass
             return
@@ -101,13 +101,13 @@ class EvaluationCheckpoint:
             name: the case's name.
             result: its results, or the reason.
         """
-        new = self._file(number).with_suffix(".new")
+        new = self._make_path(number).with_suffix(".new")
         with output_errors(self.folder):
             with new.open("wb") as stream:
-                np.savez_compressed(stream, **_encoded(name, result))
+                np.savez_compressed(stream, **_encode(name, result))
                 stream.flush()
                 os.fsync(stream.fileno())
-            new.replace(self._file(number))
+            new.replace(self._make_path(number))
 
     def results(self) -> Iterator[tuple[str, CaseEvaluation | str]]:
         """Yield the name of each finished case with its results, or the reason why it failed.
@@ -115,8 +115,8 @@ class EvaluationCheckpoint:
         Raises:
             OptionError: a file is damaged.
         """
-        for number in range(1, self.cases_done() + 1):
-            path = self._file(number)
+        for number in range(1, self.count_finished_cases() + 1):
+            path = self._make_path(number)
             try:
                 with np.load(path, allow_pickle=False) as saved:
                     yield _decode(saved)
@@ -132,21 +132,21 @@ class EvaluationCheckpoint:
 
     def leave(self) -> None:
         """Remove the folder if no case was finished. Otherwise keep it for a resumed evaluation."""
-        if not self.cases_done():
+        if not self.count_finished_cases():
             shutil.rmtree(self.folder, ignore_errors=True)
             for folder in self._made:
                 with suppress(OSError):  # not empty: it holds the results
                     folder.rmdir()
 
-    def _file(self, number: int) -> Path:
+    def _make_path(self, number: int) -> Path:
         return self.folder / f"{number}.npz"
 
     def _remove(self) -> None:
         if self.folder.exists():
-            self._file(1).unlink(missing_ok=True)  # first, so that a partial removal cannot be resumed
+            self._make_path(1).unlink(missing_ok=True)  # first, so that a partial removal cannot be resumed
             shutil.rmtree(self.folder)
 
-    def _same_plan(self, plan: Mapping[str, Any]) -> None:
+    def _check_same_plan(self, plan: Mapping[str, Any]) -> None:
         try:
             saved = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -171,7 +171,7 @@ def _describe_change(then: Any, now: Any) -> str:
     return change if len(change) <= 160 else ""
 
 
-def _encoded(name: str, result: CaseEvaluation | str) -> dict[str, Any]:
+def _encode(name: str, result: CaseEvaluation | str) -> dict[str, Any]:
     case = CaseEvaluation() if isinstance(result, str) else result
     tables = [(subset, region, *pair) for subset, regions in case.tables.items() for region, pair in regions.items()]
     text = {
@@ -179,7 +179,7 @@ def _encoded(name: str, result: CaseEvaluation | str) -> dict[str, Any]:
         "failure": result if isinstance(result, str) else None,
         **{kind: [asdict(row) for row in getattr(case, kind)] for kind in ("rows", "weights", "trust")},
         "warnings": case.warnings,
-        "tables": [(subset_name(subset), region.value) for subset, region, *_ in tables],
+        "tables": [(format_subset(subset), region.value) for subset, region, *_ in tables],
     }
     return {
         "text": np.array(json.dumps(text)),
@@ -192,7 +192,7 @@ def _decode(saved: Mapping[str, Any]) -> tuple[str, CaseEvaluation | str]:
     text = json.loads(str(saved["text"]))
     if text["failure"] is not None:
         return text["name"], text["failure"]
-    subsets = {subset_name(subset): subset for subset in SUBSETS}
+    subsets = {format_subset(subset): subset for subset in SUBSETS}
     tables: dict[Any, dict[Region, Any]] = {}
     for (subset, region), counts, entropy in zip(text["tables"], saved["reliability"], saved["entropy"], strict=True):
         tables.setdefault(subsets[subset], {})[Region(region)] = (Reliability(*counts), EntropyTable(entropy))

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import wilcoxon
 
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
-from brats_mm.evaluation.comparison_markdown import comparison_markdown
-from brats_mm.evaluation.comparison_tables import comparison_latex, write_comparison_csv
+from brats_mm.evaluation.comparison_markdown import render_comparison_markdown
+from brats_mm.evaluation.comparison_tables import render_comparison_latex, write_comparison_csv
 from brats_mm.evaluation.tables import NUMBERS, SCORES, CaseRow, read_case_rows, read_summary, write_document
 from brats_mm.metrics.case_scores import Rule
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
@@ -44,8 +44,8 @@ def compare(first: Path, second: Path, out: Path | None = None) -> dict[str, Any
         OptionError: a folder contains no evaluation, the policies for empty regions differ, or no case is shared.
     """
     summaries = read_summary(first), read_summary(second)
-    _same_policy(first, second, summaries)
-    a, b = _scores(read_case_rows(first)), _scores(read_case_rows(second))
+    _check_same_policy(first, second, summaries)
+    a, b = _index_scores(read_case_rows(first)), _index_scores(read_case_rows(second))
     cases = sorted({key[0] for key in a} & {key[0] for key in b})
     if not cases:
         raise OptionError(f"{first} and {second} have no case in common. Evaluate both models on the same cases.")
@@ -65,14 +65,14 @@ def compare(first: Path, second: Path, out: Path | None = None) -> dict[str, Any
     if out is not None:
         with output_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-            (out / MARKDOWN).write_text(comparison_markdown(document), encoding="utf-8")
-            (out / LATEX).write_text(comparison_latex(document), encoding="utf-8")
+            (out / MARKDOWN).write_text(render_comparison_markdown(document), encoding="utf-8")
+            (out / LATEX).write_text(render_comparison_latex(document), encoding="utf-8")
             write_comparison_csv(out / CSV, document)
         write_document(out / COMPARISON, document)
     return document
 
 
-def paired(first: Values, second: Values) -> dict[str, Any]:
+def compare_pairs(first: Values, second: Values) -> dict[str, Any]:
     """Compare two columns of scores, one row per case. Rows with a missing score are skipped.
 
     Args:
@@ -83,7 +83,7 @@ def paired(first: Values, second: Values) -> dict[str, Any]:
     if not len(a):
         return {"cases": 0, "a": None, "b": None, "difference": None, "low": None, "high": None, "p": None}
     difference = b - a
-    low, high = bootstrap_interval(difference, lambda sample: sample.mean(axis=1))
+    low, high = compute_bootstrap_interval(difference, lambda sample: sample.mean(axis=1))
     return {
         "cases": len(a),
         "a": float(a.mean()),
@@ -95,7 +95,7 @@ def paired(first: Values, second: Values) -> dict[str, Any]:
     }
 
 
-def bootstrap_interval(values: Values, statistic: Callable[[Values], Values]) -> tuple[float, float]:
+def compute_bootstrap_interval(values: Values, statistic: Callable[[Values], Values]) -> tuple[float, float]:
     """Return the bootstrap percentile interval of a statistic.
 
     Args:
@@ -133,11 +133,11 @@ Key = tuple[str, str, str, str]
 Scores = Mapping[Key, CaseRow]
 
 
-def _scores(rows: Iterator[CaseRow]) -> Scores:
+def _index_scores(rows: Iterator[CaseRow]) -> Scores:
     return {(row.case, row.subset, row.region, row.rule): row for row in rows}
 
 
-def _names(rule: Rule) -> tuple[str, ...]:
+def _list_score_names(rule: Rule) -> tuple[str, ...]:
     return NUMBERS if rule is Rule.RAW else SCORES
 
 
@@ -145,10 +145,12 @@ def _compare_means(a: Scores, b: Scores, cases: Sequence[str]) -> dict[str, Any]
     return {
         rule.value: {
             region.value: {
-                name: paired(
-                    *_columns(a, b, cases, [(subset_name(s), region.value, rule.value) for s in SUBSETS], name)
+                name: compare_pairs(
+                    *_average_columns(
+                        a, b, cases, [(format_subset(s), region.value, rule.value) for s in SUBSETS], name
+                    )
                 )
-                for name in _names(rule)
+                for name in _list_score_names(rule)
             }
             for region in REGIONS
         }
@@ -160,9 +162,11 @@ def _compare_sets(a: Scores, b: Scores, cases: Sequence[str]) -> dict[str, Any]:
     """Compare the raw Dice of each subset, with p values corrected over all subsets and regions."""
     by_subset: dict[str, Any] = {}
     results = []
-    for subset in map(subset_name, SUBSETS):
+    for subset in map(format_subset, SUBSETS):
         for region in REGIONS:
-            et_comparison = paired(*_columns(a, b, cases, [(subset, region.value, Rule.RAW.value)], "dice"))
+            et_comparison = compare_pairs(
+                *_average_columns(a, b, cases, [(subset, region.value, Rule.RAW.value)], "dice")
+            )
             if et_comparison["cases"]:
                 by_subset.setdefault(subset, {})[region.value] = et_comparison
                 results.append(et_comparison)
@@ -175,35 +179,35 @@ def _compare_rates(a: Scores, b: Scores, cases: Sequence[str]) -> dict[str, Any]
     """Compare the counter-intuitive rates, with the bootstrap interval of their difference."""
     rates = {}
     for region in REGIONS:
-        tallies = [[_tally(scores, case, region.value) for case in cases] for scores in (a, b)]
+        tallies = [[_tally_case(scores, case, region.value) for case in cases] for scores in (a, b)]
         columns = np.array(
             [[x.worse, x.pairs, y.worse, y.pairs] for x, y in zip(*tallies, strict=True)], np.float64
         )  # (cases, 4)
         totals = columns.sum(axis=0)
         if not totals[1] or not totals[3]:
             continue
-        low, high = bootstrap_interval(columns, _rate_difference)
+        low, high = compute_bootstrap_interval(columns, _compute_rate_difference)
         rates[region.value] = {
             "a": totals[0] / totals[1],
             "b": totals[2] / totals[3],
-            "difference": float(_rate_difference(columns[None])[0]),
+            "difference": float(_compute_rate_difference(columns[None])[0]),
             "low": low,
             "high": high,
         }
     return rates
 
 
-def _rate_difference(sample: Values) -> Values:
+def _compute_rate_difference(sample: Values) -> Values:
     totals = sample.sum(axis=1)  # (k, 4)
     return np.asarray(totals[:, 2] / np.maximum(totals[:, 3], 1) - totals[:, 0] / np.maximum(totals[:, 1], 1))
 
 
-def _tally(scores: Scores, case: str, region: str) -> PairTally:
-    dice = {subset: scores.get((case, subset_name(subset), region, Rule.RAW.value)) for subset in SUBSETS}
+def _tally_case(scores: Scores, case: str, region: str) -> PairTally:
+    dice = {subset: scores.get((case, format_subset(subset), region, Rule.RAW.value)) for subset in SUBSETS}
     return tally_pairs({subset: row.dice for subset, row in dice.items() if row is not None})
 
 
-def _columns(
+def _average_columns(
     a: Scores, b: Scores, cases: Sequence[str], keys: Sequence[tuple[str, str, str]], name: str
 ) -> tuple[Values, Values]:
     """Average each case's scores over the columns that both evaluations have, or NaN without any."""
@@ -220,7 +224,7 @@ def _columns(
     return pairs[:, 0], pairs[:, 1]
 
 
-def _same_policy(first: Path, second: Path, summaries: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def _check_same_policy(first: Path, second: Path, summaries: tuple[dict[str, Any], dict[str, Any]]) -> None:
     policies = [summary["empty_policy"]["name"] for summary in summaries]
     if policies[0] != policies[1]:
         raise OptionError(

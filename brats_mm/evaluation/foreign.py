@@ -6,21 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
-from brats_mm.domain.availability import Availability, ordered, subset_name
+from brats_mm.domain.availability import Availability, format_subset, sort_modalities
 from brats_mm.domain.case import Case
 from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.prediction import NO_IMPORTANCE, ModelIdentity, Prediction, Run
 from brats_mm.errors import CaseError
 from brats_mm.evaluation.case import SetPredictor
 from brats_mm.evaluation.markdown import UNKNOWN
-from brats_mm.io.reference_labels import offset_warnings, read_reference
+from brats_mm.io.reference_labels import read_reference, warn_about_offset
 
 SUFFIXES = (".nii.gz", ".nii")
 
 RUN = Run(device="unknown", backend="label maps", window=(0, 0, 0), windows=0, seconds={})
 
 
-def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, name: str | None = None) -> SetPredictor:
+def make_label_map_predictor(
+    folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, name: str | None = None
+) -> SetPredictor:
     """Score the label maps of a folder.
 
     `FOLDER/<case>.nii.gz` is the prediction from all sequences of the case, and `FOLDER/t1ce+flair/<case>.nii.gz` is
@@ -44,19 +46,19 @@ def label_maps(folder: Path, *, scheme: LabelScheme = LabelScheme.BRATS2023, nam
         if not maps:
             raise CaseError(
                 f"{folder} has no prediction of {case.name}. Add {case.name}.nii.gz, or a file in a folder of a "
-                f"subset, such as {subset_name(case.available)}/{case.name}.nii.gz."
+                f"subset, such as {format_subset(case.available)}/{case.name}.nii.gz."
             )
         for subset, path in maps:
             masks = read_reference(path, case.grid, scheme)
-            volumes = {modality: case.volumes[modality] for modality in ordered(subset)}
+            volumes = {modality: case.volumes[modality] for modality in sort_modalities(subset)}
             probabilities = {region: np.asfortranarray(mask, np.float32) for region, mask in masks.items()}
-            predicted = replace(case, volumes=volumes, warnings=offset_warnings(path, case.grid))
+            predicted = replace(case, volumes=volumes, warnings=warn_about_offset(path, case.grid))
             yield Prediction(predicted, probabilities, NO_IMPORTANCE, model, RUN)
 
     return SetPredictor(f"label maps of {model.name}, labels {scheme.value}", model, predict, whole_volume=True)
 
 
 def _map_of(folder: Path, case: Case, subset: Availability) -> Path | None:
-    folders = [folder / subset_name(subset)] + ([folder] if subset == case.available else [])
+    folders = [folder / format_subset(subset)] + ([folder] if subset == case.available else [])
     files = (parent / f"{case.name}{suffix}" for parent in folders for suffix in SUFFIXES)
     return next((file for file in files if file.is_file()), None)

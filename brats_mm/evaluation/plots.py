@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brats_mm.domain.availability import describe, subset_name
+from brats_mm.domain.availability import describe, format_subset
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.evaluation.published import PAPER_ORDER
 
@@ -36,8 +36,10 @@ def write_plots(document: Mapping[str, Any], folder: Path) -> list[Path]:
 
 def draw_heat_map(axes: Axes, document: Mapping[str, Any]) -> None:
     """Draw the mean raw Dice of each subset and region in percent."""
-    subsets = [subset for subset in PAPER_ORDER if subset_name(subset) in document["sets"]]
-    values = np.array([[_dice(document, subset_name(subset), region) for region in REGIONS] for subset in subsets])
+    subsets = [subset for subset in PAPER_ORDER if format_subset(subset) in document["sets"]]
+    values = np.array(
+        [[_look_up_dice(document, format_subset(subset), region) for region in REGIONS] for subset in subsets]
+    )
     picture = axes.imshow(100 * values, aspect="auto", cmap="viridis", vmin=0, vmax=100)
     axes.set_xticks(range(len(REGIONS)), [region.value.upper() for region in REGIONS])
     axes.set_yticks(range(len(subsets)), [describe(subset) for subset in subsets])
@@ -54,7 +56,7 @@ def draw_by_number(axes: Axes, document: Mapping[str, Any]) -> None:
     for offset, region in zip((-0.08, 0.0, 0.08), REGIONS, strict=True):
         by_number: dict[int, list[float]] = {}
         for name in document["sets"]:
-            by_number.setdefault(name.count("+") + 1, []).append(100 * _dice(document, name, region))
+            by_number.setdefault(name.count("+") + 1, []).append(100 * _look_up_dice(document, name, region))
         numbers = sorted(by_number)
         for number in numbers:
             axes.plot([number + offset] * len(by_number[number]), by_number[number], ".", color=COLOURS[region])
@@ -106,6 +108,6 @@ def draw_filtered(axes: Axes, document: Mapping[str, Any]) -> None:
     axes.figure.legend(loc="outside lower center", ncols=3)  # outside, so that it covers no curve
 
 
-def _dice(document: Mapping[str, Any], name: str, region: Region) -> float:
+def _look_up_dice(document: Mapping[str, Any], name: str, region: Region) -> float:
     value = document["sets"][name]["raw"][region.value]["dice"]["mean"]
     return math.nan if value is None else float(value)

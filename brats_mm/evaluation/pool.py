@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError, OutputError
-from brats_mm.evaluation.markdown import markdown_of
+from brats_mm.evaluation.markdown import render_markdown
 from brats_mm.evaluation.summary import CaseEvaluation, Summary
 from brats_mm.evaluation.tables import (
     CASES,
@@ -23,9 +23,9 @@ from brats_mm.evaluation.tables import (
     read_summary,
     write_document,
 )
-from brats_mm.metrics.calibration import no_reliability
+from brats_mm.metrics.calibration import create_empty_reliability
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.uncertainty import no_entropy_table
+from brats_mm.metrics.uncertainty import create_empty_entropy_table
 from brats_mm.outputs.folder import OutputFolder
 
 MARKDOWN = "summary.md"
@@ -74,16 +74,16 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
             folder_of_case[case] = folder
             subsets = {row.subset for row in scores}
             tables = {
-                subset: {region: (no_reliability(), no_entropy_table()) for region in REGIONS}
+                subset: {region: (create_empty_reliability(), create_empty_entropy_table()) for region in REGIONS}
                 for subset in SUBSETS
-                if subset_name(subset) in subsets
+                if format_subset(subset) in subsets
             }
             weights_of_case = tuple(weight for weight in weight_rows if weight.case == case)
             summary.add_case(CaseEvaluation(tuple(scores), weights_of_case, tables=tables))
             rows += scores
         weights += weight_rows
     document = summary.document(
-        model=_identity(summaries),
+        model=_combine_identities(summaries),
         policy=EmptyPolicy(policies[0]),
         failed={case: reason for summary_document in summaries for case, reason in summary_document["failed"].items()},
         warnings={case: lines for document in summaries for case, lines in document.get("warnings", {}).items()},
@@ -95,11 +95,11 @@ def pool(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict
             with RowWriter(results.staged(name), kind) as writer:
                 writer.write(table)
         write_document(results.staged(SUMMARY), document)
-        results.staged(MARKDOWN).write_text(markdown_of(document), encoding="utf-8")
+        results.staged(MARKDOWN).write_text(render_markdown(document), encoding="utf-8")
     return document
 
 
-def _identity(summaries: Sequence[dict[str, Any]]) -> ModelIdentity:
+def _combine_identities(summaries: Sequence[dict[str, Any]]) -> ModelIdentity:
     """Return the identity of the set of models: the hash of their hashes."""
     models = [summary["model"] for summary in summaries]
     digest = hashlib.sha256("".join(str(model["weights_sha256"]) for model in models).encode()).hexdigest()

@@ -89,11 +89,11 @@ class PublishedSets:
 _DATA: Mapping[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
 
 
-def _regions(values: Sequence[float]) -> dict[Region, float]:
+def _map_regions(values: Sequence[float]) -> dict[Region, float]:
     return dict(zip(REGION_ORDER, values, strict=True))
 
 
-def _sets(table: Mapping[str, Any]) -> list[PublishedSets]:
+def _parse_sets(table: Mapping[str, Any]) -> list[PublishedSets]:
     methods: dict[str, dict[Region, tuple[float, ...]]] = {}
     for method, region, *values in table["rows"]:
         methods.setdefault(method, {})[Region[region]] = tuple(values)
@@ -104,19 +104,19 @@ def _sets(table: Mapping[str, Any]) -> list[PublishedSets]:
 MEANS = tuple(PublishedMean(method, Protocol[protocol], *rest) for method, protocol, *rest in _DATA["means"])
 """Means over the 15 subsets."""
 
-BY_SET = tuple(row for table in _DATA["tables"] for row in _sets(table))
+BY_SET = tuple(row for table in _DATA["tables"] for row in _parse_sets(table))
 """Tables of all 15 subsets. The means of some columns differ by up to 0.24 from the printed means."""
 
-COUNTERINTUITIVE = {method: _regions(rates) for method, rates in _DATA["counterintuitive"].items()}
+COUNTERINTUITIVE = {method: _map_regions(rates) for method, rates in _DATA["counterintuitive"].items()}
 """Counter-intuitive rate in percent (SimMLM, second-hand). The paper does not define it."""
 
 CALIBRATION = {
-    method: {name: _regions(values) for name, values in errors.items()}
+    method: {name: _map_regions(values) for name, values in errors.items()}
     for method, errors in _DATA["calibration"].items()
 }
 """ECE and SCE, means over the 15 subsets (SimMLM, second-hand). The paper does not define them or state their unit."""
 
 
-def sets_of(protocol: Protocol) -> tuple[PublishedSets, ...]:
+def select_sets(protocol: Protocol) -> tuple[PublishedSets, ...]:
     """Return the full tables of one protocol."""
     return tuple(row for row in BY_SET if row.protocol is protocol)

@@ -12,11 +12,11 @@ from shutil import copyfile
 from typing import Any
 
 from brats_mm import __version__
-from brats_mm.domain.availability import SUBSETS, Availability, ordered, subset_name
+from brats_mm.domain.availability import SUBSETS, Availability, format_subset, sort_modalities
 from brats_mm.errors import CaseError, InputError
 from brats_mm.evaluation.case import SetPredictor, evaluate_case
 from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
-from brats_mm.evaluation.markdown import markdown_of
+from brats_mm.evaluation.markdown import render_markdown
 from brats_mm.evaluation.summary import CaseEvaluation, Summary
 from brats_mm.evaluation.tables import (
     CASES,
@@ -29,7 +29,7 @@ from brats_mm.evaluation.tables import (
     write_document,
     write_parquet_beside,
 )
-from brats_mm.io.bundle import sha256_of
+from brats_mm.io.bundle import compute_sha256
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.outputs.folder import OutputFolder, output_errors
@@ -87,10 +87,10 @@ def evaluate(
     the finished cases stay in `unfinished` for `resume`.
 
     Args:
-        cases: cases from `labelled_cases`.
+        cases: cases from `list_labelled_cases`.
         folder: folder for `cases.csv`, `gate_weights.csv`, `trust.csv`, `summary.json`, `summary.md`, plots and Parquet
             tables.
-        predictor: `shared_passes(...)` of a loaded model, or a `SetPredictor`.
+        predictor: `share_passes(...)` of a loaded model, or a `SetPredictor`.
         settings: evaluation settings.
         on_case: callback after each case. An exception from it stops the evaluation.
 
@@ -110,7 +110,7 @@ def evaluate(
         summary, failed, warnings = _collect(checkpoint)
         if not summary.cases:
             checkpoint.discard()
-            raise CaseError(_none_usable(len(cases), failed))
+            raise CaseError(_describe_failures(len(cases), failed))
         document = summary.document(
             model=predictor.model,
             policy=effective.policy,
@@ -132,7 +132,7 @@ def _evaluate_pending(
     on_case: OnCase | None,
 ) -> None:
     """Evaluate the pending cases, and save each."""
-    before = checkpoint.cases_done()
+    before = checkpoint.count_finished_cases()
     for done, labelled in enumerate(cases[before:], start=before + 1):
         result: CaseEvaluation | str
         try:
@@ -181,23 +181,23 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
         "window settings": dict(predictor.windows),
         "empty-region policy": settings.policy.value,
         "list of tables": [CASES, WEIGHTS, TRUST],
-        "choice of availability sets": [subset_name(subset) for subset in settings.subsets],
-        "list of cases": [_identity(case) for case in cases],
+        "choice of availability sets": [format_subset(subset) for subset in settings.subsets],
+        "list of cases": [_identify_case(case) for case in cases],
     }
 
 
-def _identity(case: LabelledCase) -> dict[str, Any]:
+def _identify_case(case: LabelledCase) -> dict[str, Any]:
     """Identify a case by its name, sequences, label scheme and the content of its files."""
-    files = [Path(case.files.paths[modality]) for modality in ordered(frozenset(case.files.paths))]
+    files = [Path(case.files.paths[modality]) for modality in sort_modalities(frozenset(case.files.paths))]
     return {
         "name": case.files.name,
-        "sequences": subset_name(frozenset(case.files.paths)),
+        "sequences": format_subset(frozenset(case.files.paths)),
         "labels": case.scheme.value if case.scheme else None,
-        "sha256": [sha256_of(path) if path.is_file() else None for path in (*files, case.label)],
+        "sha256": [compute_sha256(path) if path.is_file() else None for path in (*files, case.label)],
     }
 
 
-def _none_usable(number: int, failed: Mapping[str, str]) -> str:
+def _describe_failures(number: int, failed: Mapping[str, str]) -> str:
     return f"All {number} cases failed. First error: {next(iter(failed.values()), '')}"
 
 
@@ -209,7 +209,7 @@ def _publish(
     names = [CASES, WEIGHTS, TRUST, SUMMARY, MARKDOWN]
     write_document(work / SUMMARY, document)
     with output_errors(folder):
-        (work / MARKDOWN).write_text(markdown_of(document), encoding="utf-8")
+        (work / MARKDOWN).write_text(render_markdown(document), encoding="utf-8")
         if settings.parquet:
             tables = {CASES: CaseRow, WEIGHTS: WeightRow}
             names += [write_parquet_beside(work / name, kind).name for name, kind in tables.items()]

@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from brats_mm.domain.availability import subset_name
+from brats_mm.domain.availability import format_subset
 from brats_mm.errors import OutputError
 from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
-from brats_mm.evaluation.statistics import Statistic, statistics
+from brats_mm.evaluation.statistics import Statistic, compute_statistics
 from brats_mm.evaluation.subset_groups import GROUPS, NAMES
 from brats_mm.evaluation.tables import IN_MILLIMETRES, RowWriter, read_case_rows
 from brats_mm.outputs.folder import OutputFolder
-from brats_mm.outputs.latex import escape, row, tabular
+from brats_mm.outputs.latex import escape, format_row, format_tabular
 
-_ROWS = (*(subset_name(subset) for subset in PAPER_ORDER), *GROUPS)
+_ROWS = (*(format_subset(subset) for subset in PAPER_ORDER), *GROUPS)
 
 
-def score_table(statistics: Iterable[Statistic], score: str, *, rule: str = "raw") -> str:
+def render_score_table(statistics: Iterable[Statistic], score: str, *, rule: str = "raw") -> str:
     """Render one score: mean, standard deviation and confidence interval by subset and region.
 
     Args:
@@ -36,17 +36,17 @@ def score_table(statistics: Iterable[Statistic], score: str, *, rule: str = "raw
         for group in _ROWS:
             cells = [by_key.get((name, group, region.value)) for region in REGION_ORDER]
             if any(cells):
-                lines.append(row([NAMES[group], *(_cell(statistic, scale) for statistic in cells)]))
+                lines.append(format_row([NAMES[group], *(_format_cell(statistic, scale) for statistic in cells)]))
         blocks.append("\n".join(lines))
     caption = (
         f"{escape(score)} in {unit}: mean $\\pm$ standard deviation over cases [95 \\% bootstrap interval of the mean]"
     )
-    return tabular(
+    return format_tabular(
         "lrrr", " & ".join(["sequences", *(region.value.upper() for region in REGION_ORDER)]), blocks, caption
     )
 
 
-def _cell(statistic: Statistic | None, scale: float) -> str:
+def _format_cell(statistic: Statistic | None, scale: float) -> str:
     if statistic is None:
         return "--"
     spread = rf" $\pm$ {scale * statistic.sd:.1f}" if statistic.cases > 1 else ""
@@ -84,10 +84,10 @@ def write_score_tables(
     existing = [name for name in names if (out / name).exists()]
     if existing and not overwrite:
         raise OutputError(f"{out / existing[0]} already exists. Choose another folder, or add --overwrite.")
-    rows = [row for folder in folders for row in statistics(folder.name, read_case_rows(folder), scores)]
+    rows = [row for folder in folders for row in compute_statistics(folder.name, read_case_rows(folder), scores)]
     with OutputFolder(out) as results:
         with RowWriter(results.staged(STATISTICS), Statistic) as table:
             table.write(rows)
         for score in scores:
-            results.staged(f"{score}.tex").write_text(score_table(rows, score, rule=rule), encoding="utf-8")
+            results.staged(f"{score}.tex").write_text(render_score_table(rows, score, rule=rule), encoding="utf-8")
     return tuple(out / name for name in names), rows

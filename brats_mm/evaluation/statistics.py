@@ -12,11 +12,11 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.availability import Availability, subset_name
+from brats_mm.domain.availability import Availability, format_subset
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
-from brats_mm.evaluation.compare import bootstrap_interval
-from brats_mm.evaluation.subset_groups import EVERY
+from brats_mm.evaluation.compare import compute_bootstrap_interval
+from brats_mm.evaluation.subset_groups import ALL_GROUPS
 from brats_mm.evaluation.tables import NUMBERS, CaseRow
 from brats_mm.metrics.case_scores import Rule
 
@@ -52,7 +52,7 @@ class Statistic:
     high: float
 
 
-def statistics(name: str, rows: Iterable[CaseRow], scores: Sequence[str]) -> list[Statistic]:
+def compute_statistics(name: str, rows: Iterable[CaseRow], scores: Sequence[str]) -> list[Statistic]:
     """Compute the statistics of an evaluation.
 
     Args:
@@ -74,10 +74,10 @@ def statistics(name: str, rows: Iterable[CaseRow], scores: Sequence[str]) -> lis
         for score in scores:
             values[row.region, row.rule, score][row.case][row.subset] = getattr(row, score)
     results = []
-    for (group, subsets), region, rule, score in product(EVERY.items(), REGIONS, Rule, scores):
-        means = _case_means(values[region.value, rule.value, score], subsets)
+    for (group, subsets), region, rule, score in product(ALL_GROUPS.items(), REGIONS, Rule, scores):
+        means = _average_cases(values[region.value, rule.value, score], subsets)
         if len(means):
-            low, high = bootstrap_interval(means, lambda sample: sample.mean(axis=1))
+            low, high = compute_bootstrap_interval(means, lambda sample: sample.mean(axis=1))
             results.append(
                 Statistic(
                     evaluation=name,
@@ -95,13 +95,13 @@ def statistics(name: str, rows: Iterable[CaseRow], scores: Sequence[str]) -> lis
     return results
 
 
-def _case_means(by_case: _ByCase, subsets: Sequence[Availability]) -> npt.NDArray[np.float64]:
+def _average_cases(by_case: _ByCase, subsets: Sequence[Availability]) -> npt.NDArray[np.float64]:
     """Return the mean over subsets of each case that has a score in one of them."""
-    names = [subset_name(subset) for subset in subsets]
-    means = [_mean([scores[name] for name in names if name in scores]) for scores in by_case.values()]
+    names = [format_subset(subset) for subset in subsets]
+    means = [_average_scored([scores[name] for name in names if name in scores]) for scores in by_case.values()]
     return np.array([mean for mean in means if not np.isnan(mean)], np.float64)
 
 
-def _mean(values: Sequence[float]) -> float:
+def _average_scored(values: Sequence[float]) -> float:
     scored = [value for value in values if not np.isnan(value)]
     return sum(scored) / len(scored) if scored else float("nan")

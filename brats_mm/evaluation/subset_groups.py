@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, describe, subset_name
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, describe, format_subset
 from brats_mm.domain.modality import Modality
 
 GROUPS: Mapping[str, tuple[Availability, ...]] = {
@@ -22,8 +22,11 @@ GROUP_NAMES: Mapping[str, str] = {
     "without_t1ce": "subsets without T1ce",
 }
 
-EVERY: Mapping[str, tuple[Availability, ...]] = {**GROUPS, **{subset_name(subset): (subset,) for subset in SUBSETS}}
+ALL_GROUPS: Mapping[str, tuple[Availability, ...]] = {
+    **GROUPS,
+    **{format_subset(subset): (subset,) for subset in SUBSETS},
+}
 """Groups of subsets and single subsets, by key."""
 
-NAMES: Mapping[str, str] = {**{subset_name(subset): describe(subset) for subset in SUBSETS}, **GROUP_NAMES}
+NAMES: Mapping[str, str] = {**{format_subset(subset): describe(subset) for subset in SUBSETS}, **GROUP_NAMES}
 """Names of the keys of `EVERY`."""

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from brats_mm.domain.availability import SUBSETS, Availability, subset_name
+from brats_mm.domain.availability import SUBSETS, Availability, format_subset
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.evaluation.subset_groups import GROUPS
 from brats_mm.evaluation.tables import NUMBERS, SCORES, CaseRow, WeightRow
 from brats_mm.metrics import calibration, monotonicity
-from brats_mm.metrics.calibration import Reliability, no_reliability
+from brats_mm.metrics.calibration import Reliability, create_empty_reliability
 from brats_mm.metrics.case_scores import Rule
 from brats_mm.metrics.empty import LESION_PENALTY_MM, PENALTY_MM, SMALL_ENHANCING_VOXELS, EmptyPolicy
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
-from brats_mm.metrics.uncertainty import EntropyTable, no_entropy_table
+from brats_mm.metrics.uncertainty import EntropyTable, create_empty_entropy_table
 from brats_mm.trust.record import TrustRecord
 
 
@@ -109,8 +109,8 @@ class Summary:
         self._numbers: dict[tuple[str, str, str, str], RunningMean] = defaultdict(RunningMean)
         self._weights: dict[tuple[str, str, str], RunningMean] = defaultdict(RunningMean)
         self._pairs: dict[tuple[str, str], PairTally] = defaultdict(PairTally)
-        self._reliability: dict[tuple[Availability, Region], Reliability] = defaultdict(no_reliability)
-        self._entropy: dict[tuple[Availability, Region], EntropyTable] = defaultdict(no_entropy_table)
+        self._reliability: dict[tuple[Availability, Region], Reliability] = defaultdict(create_empty_reliability)
+        self._entropy: dict[tuple[Availability, Region], EntropyTable] = defaultdict(create_empty_entropy_table)
 
     def add_case(self, case: CaseEvaluation) -> None:
         """Add all rows and voxel tables of one case."""
@@ -130,7 +130,7 @@ class Summary:
                     row.subset: row.dice for row in case.rows if (row.rule, row.region) == (rule.value, region.value)
                 }
                 dice_by_subset = {
-                    subset: dice[subset_name(subset)] for subset in SUBSETS if subset_name(subset) in dice
+                    subset: dice[format_subset(subset)] for subset in SUBSETS if format_subset(subset) in dice
                 }
                 self._pairs[rule.value, region.value] += tally_pairs(dice_by_subset)
 
@@ -165,41 +165,46 @@ class Summary:
             "definitions": DEFINITIONS,
             "means": {
                 rule.value: {
-                    name: self._means(rule, [subset for subset in group if subset in subsets])
+                    name: self._average_sets(rule, [subset for subset in group if subset in subsets])
                     for name, group in GROUPS.items()
                 }
                 for rule in Rule
             },
             "sets": {
-                subset_name(subset): {rule.value: self._scores(rule, subset) for rule in Rule} for subset in subsets
+                format_subset(subset): {rule.value: self._scores(rule, subset) for rule in Rule} for subset in subsets
             },
             "counterintuitive": {
-                rule.value: {region.value: _tally(self._pairs[rule.value, region.value]) for region in REGIONS}
+                rule.value: {region.value: _describe_tally(self._pairs[rule.value, region.value]) for region in REGIONS}
                 for rule in Rule
             },
-            "calibration": {region.value: self._calibration(region, subsets) for region in REGIONS},
-            "uncertainty": {region.value: self._uncertainty(region, subsets) for region in REGIONS},
-            "gate_weights": self._gate_weights(subsets),
+            "calibration": {region.value: self._compute_calibration(region, subsets) for region in REGIONS},
+            "uncertainty": {region.value: self._compute_uncertainty(region, subsets) for region in REGIONS},
+            "gate_weights": self._list_gate_weights(subsets),
         }
 
     def _has(self, subset: Availability) -> bool:
         return any((subset, region) in self._reliability for region in REGIONS)
 
-    def _mean(self, subset: Availability, region: Region, rule: Rule, name: str) -> RunningMean:
-        return self._numbers[subset_name(subset), region.value, rule.value, name]
+    def _look_up_mean(self, subset: Availability, region: Region, rule: Rule, name: str) -> RunningMean:
+        return self._numbers[format_subset(subset), region.value, rule.value, name]
 
-    def _means(self, rule: Rule, subsets: Sequence[Availability]) -> dict[str, Any]:
+    def _average_sets(self, rule: Rule, subsets: Sequence[Availability]) -> dict[str, Any]:
         return {
             region.value: {
                 "sets": len(subsets),
-                **{name: _average(self._mean(subset, region, rule, name) for subset in subsets) for name in NUMBERS},
+                **{
+                    name: _average(self._look_up_mean(subset, region, rule, name) for subset in subsets)
+                    for name in NUMBERS
+                },
             }
             for region in REGIONS
         }
 
     def _scores(self, rule: Rule, subset: Availability) -> dict[str, Any]:
         names = NUMBERS if rule is Rule.RAW else SCORES
-        by_region = {region: {name: self._mean(subset, region, rule, name) for name in names} for region in REGIONS}
+        by_region = {
+            region: {name: self._look_up_mean(subset, region, rule, name) for name in names} for region in REGIONS
+        }
         return {
             region.value: {
                 name: {"mean": score.mean if score.count else None, "std": score.std, "cases": score.count}
@@ -208,23 +213,23 @@ class Summary:
             for region, scores in by_region.items()
         }
 
-    def _calibration(self, region: Region, subsets: Sequence[Availability]) -> dict[str, Any]:
+    def _compute_calibration(self, region: Region, subsets: Sequence[Availability]) -> dict[str, Any]:
         """Compute calibration over the pooled voxels of all cases, per subset and over all subsets."""
-        pooled = no_reliability()
+        pooled = create_empty_reliability()
         sets = {}
         for subset in subsets:
             table = self._reliability[subset, region]
             pooled += table
-            sets[subset_name(subset)] = {"ece": table.ece, "sce": table.sce, "class_ece": table.class_ece}
+            sets[format_subset(subset)] = {"ece": table.ece, "sce": table.sce, "class_ece": table.class_ece}
         return {
             "pooled": {"ece": pooled.ece, "sce": pooled.sce, "class_ece": pooled.class_ece},
             "pooled_sets": sets,
             "curve": pooled.curve(),
         }
 
-    def _uncertainty(self, region: Region, subsets: Sequence[Availability]) -> dict[str, Any]:
+    def _compute_uncertainty(self, region: Region, subsets: Sequence[Availability]) -> dict[str, Any]:
         """Compute uncertainty scores over the pooled voxels of all cases and subsets."""
-        pooled = no_entropy_table()
+        pooled = create_empty_entropy_table()
         for subset in subsets:
             pooled += self._entropy[subset, region]
         curve = pooled.filtered()
@@ -239,8 +244,8 @@ class Summary:
             },
         }
 
-    def _gate_weights(self, subsets: Sequence[Availability]) -> dict[str, Any]:
-        weights: dict[str, Any] = {subset_name(subset): {} for subset in subsets}
+    def _list_gate_weights(self, subsets: Sequence[Availability]) -> dict[str, Any]:
+        weights: dict[str, Any] = {format_subset(subset): {} for subset in subsets}
         for (subset, modality, region), weight in self._weights.items():
             weights[subset].setdefault(modality, {})[region] = weight.mean
         return weights
@@ -251,7 +256,7 @@ def _average(means: Iterable[RunningMean]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _tally(tally: PairTally) -> dict[str, float | int]:
+def _describe_tally(tally: PairTally) -> dict[str, float | int]:
     return {
         "rate": tally.rate,
         "rate_tolerance_1_point": tally.rate_above_one_point,

@@ -117,7 +117,7 @@ class RowWriter:
         """Append rows and flush."""
         with output_errors(self._path):
             for row in rows:
-                self._writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
+                self._writer.writerow({name: _format_cell(value) for name, value in asdict(row).items()})
             self._stream.flush()
 
     def __exit__(
@@ -143,7 +143,7 @@ def read_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             for record in csv.DictReader(stream):
-                values: dict[str, Any] = {f.name: _parsed(record[f.name], f.type) for f in fields(kind)}
+                values: dict[str, Any] = {f.name: _parse_cell(record[f.name], f.type) for f in fields(kind)}
                 yield kind(**values)
     except (OSError, KeyError, ValueError) as error:
         raise OptionError(
@@ -161,11 +161,11 @@ def write_parquet_beside(table: Path, kind: type[AnyRow], *, group_rows: int = G
     """
     path = table.with_suffix(".parquet")
     rows = map(vars, read_rows(table, kind))
-    write_parquet(path, columns_of(kind), rows, categories=CATEGORIES, group_rows=group_rows)
+    write_parquet(path, list_columns(kind), rows, categories=CATEGORIES, group_rows=group_rows)
     return path
 
 
-def columns_of(kind: type[Any]) -> dict[str, Any]:
+def list_columns(kind: type[Any]) -> dict[str, Any]:
     """Return the type of each column of a table by name."""
     return {field.name: field.type for field in fields(kind)}
 
@@ -200,16 +200,16 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def write_document(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON. NaN becomes null."""
     with output_errors(path):
-        path.write_text(json.dumps(plain_document(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(to_plain_document(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _cell(value: str | int | float) -> str:
+def _format_cell(value: str | int | float) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(escape_formula(value))
 
 
-def _parsed(text: str, kind: Any) -> str | int | float:
+def _parse_cell(text: str, kind: Any) -> str | int | float:
     if kind in (str, "str"):
         return unescape_formula(text)
     if kind in (int, "int"):
@@ -217,12 +217,12 @@ def _parsed(text: str, kind: Any) -> str | int | float:
     return float(text) if text else math.nan
 
 
-def plain_document(value: Any) -> Any:
+def to_plain_document(value: Any) -> Any:
     """Return a value for JSON, with rounded numbers and None for NaN."""
     if isinstance(value, Mapping):
-        return {str(key): plain_document(inner) for key, inner in value.items()}
+        return {str(key): to_plain_document(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain_document(inner) for inner in value]
+        return [to_plain_document(inner) for inner in value]
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, subset_name
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, format_subset
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import VOLUME_OFFSET_ML, SequenceGroup, group_of
 from brats_mm.evaluation.tables import WeightRow
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
-from brats_mm.trust.case_dice import Grade, grade_of
+from brats_mm.trust.case_dice import Grade, choose_grade
 from brats_mm.trust.gains import Gain
 from brats_mm.trust.left_out import LeftOut, LeftOutGain, LeftOutPrediction, predict_left_out
-from brats_mm.trust.record import CaseRecords, TrustRecord, cases_of
+from brats_mm.trust.record import CaseRecords, TrustRecord, group_by_case
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
@@ -32,7 +32,7 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
     Returns:
         Correlation in [-1, 1].
     """
-    pairs = _valid(a, b)
+    pairs = _drop_nan_pairs(a, b)
     if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
         return math.nan
     return float(np.corrcoef(rankdata(pairs[0]), rankdata(pairs[1]))[0, 1])
@@ -50,7 +50,7 @@ def auroc(score: Sequence[float], positive: Sequence[bool]) -> float:
     Returns:
         Area in [0, 1].
     """
-    values, labels = _valid(score, [float(label) for label in positive])
+    values, labels = _drop_nan_pairs(score, [float(label) for label in positive])
     count = int(labels.sum())
     if not 0 < count < labels.size:
         return math.nan
@@ -58,7 +58,7 @@ def auroc(score: Sequence[float], positive: Sequence[bool]) -> float:
     return float(above / (count * (labels.size - count)))
 
 
-def _valid(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
+def _drop_nan_pairs(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
     pairs = np.array([a, b], np.float64).reshape(2, -1)
     return np.asarray(pairs[:, ~np.isnan(pairs).any(axis=0)])
 
@@ -75,7 +75,7 @@ MARGINS = (math.inf, 0.1, 0.05, 0.0)
 """Minimum advantage in expected Dice for which fewer sequences are used. Infinity means never."""
 
 
-def trust_figures(
+def compute_trust_figures(
     records: Sequence[TrustRecord], weights: Iterable[WeightRow], left_out: LeftOut | None = None
 ) -> dict[str, Any]:
     """Return all figures of a trust profile.
@@ -88,34 +88,34 @@ def trust_figures(
     Raises:
         OptionError: there are fewer than four cases.
     """
-    by_case = cases_of(records)
+    by_case = group_by_case(records)
     left_out, weight_rows = left_out or predict_left_out(records), list(weights)
     return {
         "cases": len(by_case),
         "segmentations": len(left_out.predictions),
         "failure_below": FAILURE,
-        "expected_dice": {region.value: _score_expected_dice(_of(left_out, region)) for region in REGIONS},
+        "expected_dice": {region.value: _score_expected_dice(_select_region(left_out, region)) for region in REGIONS},
         "expected_dice_by_group": _score_groups(left_out, _score_expected_dice),
-        "volume": _score_groups(left_out, _volume),
-        "volume_all": {region.value: _volume(_of(left_out, region)) for region in REGIONS},
+        "volume": _score_groups(left_out, _score_volume),
+        "volume_all": {region.value: _score_volume(_select_region(left_out, region)) for region in REGIONS},
         "advice": {region.value: _score_advice(left_out.gains, region) for region in REGIONS},
         "importance": {region.value: _score_importance(by_case, weight_rows, region) for region in REGIONS},
-        "class_ece": {region.value: _class_ece(by_case, region) for region in REGIONS},
-        "counterintuitive": {region.value: _counterintuitive(by_case, region) for region in REGIONS},
+        "class_ece": {region.value: _average_class_ece(by_case, region) for region in REGIONS},
+        "counterintuitive": {region.value: _count_counterintuitive(by_case, region) for region in REGIONS},
         "fewer_sequences": {region.value: _score_fewer_sequences(left_out, region) for region in REGIONS},
     }
 
 
 def _score_groups(left_out: LeftOut, score: Callable[[Sequence[LeftOutPrediction]], dict[str, Any]]) -> dict[str, Any]:
     def in_group(group: SequenceGroup, region: Region) -> list[LeftOutPrediction]:
-        return [prediction for prediction in _of(left_out, region) if group_of(prediction.subset) is group]
+        return [prediction for prediction in _select_region(left_out, region) if group_of(prediction.subset) is group]
 
     return {
         group.value: {region.value: score(in_group(group, region)) for region in REGIONS} for group in SequenceGroup
     }
 
 
-def _of(left_out: LeftOut, region: Region) -> list[LeftOutPrediction]:
+def _select_region(left_out: LeftOut, region: Region) -> list[LeftOutPrediction]:
     return [prediction for prediction in left_out.predictions if prediction.region is region]
 
 
@@ -142,17 +142,17 @@ def _score_expected_dice(predictions: Sequence[LeftOutPrediction]) -> dict[str, 
             name: {
                 "spearman": spearman(values, true),
                 "auroc_failure": auroc([-value for value in values], failed),
-                "mean_absolute_error": _mean(abs(a - b) for a, b in zip(values, true, strict=True)),
+                "mean_absolute_error": _average(abs(a - b) for a, b in zip(values, true, strict=True)),
             }
             for name, values in estimators.items()
         },
         "interval": {
-            "coverage": _mean(low <= dice <= high for dice, (low, high) in intervals),
-            "mean_width": _mean(high - low for _, (low, high) in intervals),
+            "coverage": _average(low <= dice <= high for dice, (low, high) in intervals),
+            "mean_width": _average(high - low for _, (low, high) in intervals),
         },
         "grades": {grade.value: _score_grade(scored, grade) for grade in Grade},
         "limits": [_count_below_limit(scored, limit) for limit in REVIEW_LIMITS],
-        "plot": _plot_points(scored),
+        "plot": _compute_plot_points(scored),
     }
 
 
@@ -168,16 +168,16 @@ def _count_below_limit(predictions: Sequence[LeftOutPrediction], limit: float) -
 
 
 def _score_grade(predictions: Sequence[LeftOutPrediction], grade: Grade) -> dict[str, Any]:
-    true = [prediction.record.dice for prediction in predictions if grade_of(prediction.expected_dice) is grade]
+    true = [prediction.record.dice for prediction in predictions if choose_grade(prediction.expected_dice) is grade]
     return {
         "segmentations": len(true),
         "share": len(true) / len(predictions) if predictions else math.nan,
-        "mean_dice": _mean(true),
+        "mean_dice": _average(true),
         "failures": sum(dice < FAILURE for dice in true),
     }
 
 
-def _plot_points(predictions: Sequence[LeftOutPrediction]) -> list[dict[str, float]]:
+def _compute_plot_points(predictions: Sequence[LeftOutPrediction]) -> list[dict[str, float]]:
     """Return mean expected and mean true Dice of groups of equal size, ordered by expected Dice."""
     if not predictions:
         return []
@@ -185,15 +185,15 @@ def _plot_points(predictions: Sequence[LeftOutPrediction]) -> list[dict[str, flo
     groups = np.array_split(np.arange(len(ordered)), min(PLOT_BINS, len(ordered)))
     return [
         {
-            "expected": _mean(ordered[index].expected_dice for index in group),
-            "true": _mean(ordered[index].record.dice for index in group),
+            "expected": _average(ordered[index].expected_dice for index in group),
+            "true": _average(ordered[index].record.dice for index in group),
             "segmentations": len(group),
         }
         for group in groups
     ]
 
 
-def _volume(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
+def _score_volume(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
     intervals = [
         (prediction.record, prediction.volume_interval_ml)
         for prediction in predictions
@@ -207,7 +207,7 @@ def _volume(predictions: Sequence[LeftOutPrediction]) -> dict[str, Any]:
     return {
         "segmentations": len(intervals),
         "cases": len(means),
-        "coverage": _mean(means),
+        "coverage": _average(means),
         "standard_error": float(np.std(means, ddof=1) / math.sqrt(len(means))) if len(means) > 1 else math.nan,
         "median_factor": float(np.median(ratios)) if ratios else math.nan,
     }
@@ -217,15 +217,15 @@ def _score_advice(gains: Sequence[LeftOutGain], region: Region) -> dict[str, Any
     """Score the choice of the most helpful missing sequence, for cases with at least two missing."""
     kinds = list(dict.fromkeys(gain.kind for gain in gains))
     return {
-        kind: _advice_of_kind([gain for gain in gains if (gain.kind, gain.gain.region) == (kind, region)])
+        kind: _score_advice_of_kind([gain for gain in gains if (gain.kind, gain.gain.region) == (kind, region)])
         for kind in kinds
     }
 
 
-def _advice_of_kind(gains: Sequence[LeftOutGain]) -> dict[str, Any]:
+def _score_advice_of_kind(gains: Sequence[LeftOutGain]) -> dict[str, Any]:
     choices: dict[tuple[str, str], list[Gain]] = defaultdict(list)
     for gain in gains:
-        choices[gain.case, subset_name(gain.gain.subset)].append(gain.gain)
+        choices[gain.case, format_subset(gain.gain.subset)].append(gain.gain)
     right, chance, regret = [], [], []
     for options in (case_gains for case_gains in choices.values() if len(case_gains) > 1):
         advised, most = max(options, key=lambda gain: gain.predicted), max(gain.true for gain in options)
@@ -234,10 +234,10 @@ def _advice_of_kind(gains: Sequence[LeftOutGain]) -> dict[str, Any]:
         regret.append(most - advised.true)
     return {
         "choices": len(right),
-        "right": _mean(right),
-        "chance": _mean(chance),
-        "mean_dice_lost": _mean(regret),
-        "mean_absolute_error": _mean(abs(gain.gain.true - gain.gain.predicted) for gain in gains),
+        "right": _average(right),
+        "chance": _average(chance),
+        "mean_dice_lost": _average(regret),
+        "mean_absolute_error": _average(abs(gain.gain.true - gain.gain.predicted) for gain in gains),
     }
 
 
@@ -245,7 +245,7 @@ def _score_importance(
     by_case: Mapping[str, CaseRecords], weights: Sequence[WeightRow], region: Region
 ) -> dict[str, Any]:
     """Relate gate weights and leave-one-out changes of all four sequences to the value of each sequence."""
-    full = subset_name(ALL_AVAILABLE)
+    full = format_subset(ALL_AVAILABLE)
     gate = {(row.case, row.modality): row.weight for row in weights if (row.subset, row.region) == (full, region.value)}
     columns: dict[str, list[float]] = defaultdict(list)
     for name, case in by_case.items():
@@ -276,15 +276,15 @@ def _log_change(without_ml: float, with_ml: float) -> float:
     return abs(math.log((without_ml + VOLUME_OFFSET_ML) / (with_ml + VOLUME_OFFSET_ML)))
 
 
-def _class_ece(by_case: Mapping[str, CaseRecords], region: Region) -> dict[str, float]:
+def _average_class_ece(by_case: Mapping[str, CaseRecords], region: Region) -> dict[str, float]:
     region_records = [record for case in by_case.values() for (_, of), record in case.items() if of is region]
     return {
-        "before_temperatures": _mean(item.class_ece_uncalibrated for item in region_records),
-        "after_temperatures": _mean(item.class_ece for item in region_records),
+        "before_temperatures": _average(item.class_ece_uncalibrated for item in region_records),
+        "after_temperatures": _average(item.class_ece for item in region_records),
     }
 
 
-def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dict[str, Any]:
+def _count_counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dict[str, Any]:
     total = PairTally()
     for case in by_case.values():
         total += tally_pairs({subset: case[subset, region].dice for subset in SUBSETS if (subset, region) in case})
@@ -294,7 +294,7 @@ def _counterintuitive(by_case: Mapping[str, CaseRecords], region: Region) -> dic
 def _score_fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
     """Score the use of fewer sequences if their expected Dice is higher by a margin."""
     by_case: dict[str, dict[Availability, LeftOutPrediction]] = defaultdict(dict)
-    for prediction in _of(left_out, region):
+    for prediction in _select_region(left_out, region):
         by_case[prediction.case][prediction.subset] = prediction
     result = {}
     for margin in MARGINS:
@@ -302,19 +302,21 @@ def _score_fewer_sequences(left_out: LeftOut, region: Region) -> dict[str, Any]:
         dice: list[float] = []
         for by_subset in by_case.values():
             best = {
-                subset: best_answer(by_subset, subset, margin).record.dice for subset in SUBSETS if subset in by_subset
+                subset: choose_best_answer(by_subset, subset, margin).record.dice
+                for subset in SUBSETS
+                if subset in by_subset
             }
             total += tally_pairs(best)
             dice += best.values()
         result[str(margin)] = {
             "rate": total.rate,
             "rate_tolerance_1_point": total.rate_above_one_point,
-            "mean_dice": _mean(dice),
+            "mean_dice": _average(dice),
         }
     return result
 
 
-def best_answer(
+def choose_best_answer(
     by_subset: Mapping[Availability, LeftOutPrediction], subset: Availability, margin: float
 ) -> LeftOutPrediction:
     """Return the prediction for the subset, or that for fewer sequences if its expected Dice is higher by the margin.
@@ -338,19 +340,19 @@ def best_answer(
     return best if best.expected_dice > full.expected_dice + margin else full
 
 
-def reliability_points(left_out: LeftOut) -> dict[Region, list[tuple[float, float]]]:
+def collect_reliability_points(left_out: LeftOut) -> dict[Region, list[tuple[float, float]]]:
     """Return expected and true Dice of each segmentation with an outline."""
     return {
         region: [
             (prediction.expected_dice, prediction.record.dice)
-            for prediction in _of(left_out, region)
+            for prediction in _select_region(left_out, region)
             if not math.isnan(prediction.expected_dice)
         ]
         for region in REGIONS
     }
 
 
-def reliability_means(figures: Mapping[str, Any]) -> dict[Region, list[tuple[float, float]]]:
+def collect_reliability_means(figures: Mapping[str, Any]) -> dict[Region, list[tuple[float, float]]]:
     """Return mean expected and mean true Dice of each group of a region."""
     return {
         region: [
@@ -360,7 +362,7 @@ def reliability_means(figures: Mapping[str, Any]) -> dict[Region, list[tuple[flo
     }
 
 
-def _mean(values: Iterable[float | bool]) -> float:
+def _average(values: Iterable[float | bool]) -> float:
     numbers = [float(value) for value in values]
     numbers = [value for value in numbers if not math.isnan(value)]
     return float(np.mean(numbers)) if numbers else math.nan

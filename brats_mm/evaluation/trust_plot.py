@@ -17,7 +17,7 @@ INK, FAINT = "#444", "#ccc"
 Points = Sequence[tuple[float, float]]
 
 
-def reliability_svg(points: Mapping[Region, Points], means: Mapping[Region, Points]) -> str:
+def draw_reliability_svg(points: Mapping[Region, Points], means: Mapping[Region, Points]) -> str:
     """Draw one panel per region: a dot per segmentation, and the means of groups of equal size as a line.
 
     Args:
@@ -27,7 +27,7 @@ def reliability_svg(points: Mapping[Region, Points], means: Mapping[Region, Poin
     width = MARGIN + len(REGIONS) * (SIDE + GAP)
     height = FOOT + SIDE + 24
     panels = [
-        _panel(MARGIN + index * (SIDE + GAP), region, points.get(region, ()), means.get(region, ()))
+        _draw_panel(MARGIN + index * (SIDE + GAP), region, points.get(region, ()), means.get(region, ()))
         for index, region in enumerate(REGIONS)
     ]
     middle = 20 + SIDE // 2
@@ -46,7 +46,7 @@ def reliability_svg(points: Mapping[Region, Points], means: Mapping[Region, Poin
     )
 
 
-def _panel(left: int, region: Region, points: Points, means: Points) -> str:
+def _draw_panel(left: int, region: Region, points: Points, means: Points) -> str:
     top, bottom = 20, 20 + SIDE
 
     def place(expected: float, true: float) -> tuple[str, str]:

@@ -38,7 +38,7 @@ class LocalEngine(Generic[T, R]):
         self.width = workers * HELD
         self._make_runner = make_runner
         self._count = workers
-        self._threads = max(1, _cores() // workers) if workers > 1 else 0
+        self._threads = max(1, _count_cores() // workers) if workers > 1 else 0
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker[T]] = []
         self._waiting: Waiting[T] = Waiting()
@@ -148,6 +148,6 @@ def _ignore_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 
-def address_space() -> int:
+def read_address_space() -> int:
     """Return the address space available to this process in bytes (`ulimit -v`), or `sys.maxsize` if unlimited."""
     try:
         import resource
@@ -68,7 +68,7 @@ def tune_malloc_for_inference(device: "str | torch.device") -> bool:
     if not tune_malloc(device):
         return False
     _set({M_ARENA_MAX: 1})
-    if address_space() == sys.maxsize:
+    if read_address_space() == sys.maxsize:
         _reserve(RESERVED_BYTES)
     return True
 

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from brats_mm.domain.options import option
-from brats_mm.errors import OptionError, first_line
+from brats_mm.errors import OptionError, extract_first_line
 
 WORKERS = "workers"
 """Heading of the options about workers."""
@@ -64,12 +64,13 @@ def connect(address: str) -> Iterator[None]:
     try:
         _check_reachable(address)
         started: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-        with _keep_sigterm_handler(), _environment(_NO_CLOUD if started else {}):
+        with _keep_sigterm_handler(), _set_environment(_NO_CLOUD if started else {}):
             ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="brats-mm", **started)
     except Exception as error:  # (Ray raises plain ones as well)
         raise OptionError(
-            f"There is no Ray cluster at {address!r} for this program ({first_line(error)}). Start one with `ray start "
-            "--head` and provide its address, or omit --ray. If it requires a token, set RAY_AUTH_MODE=token."
+            f"There is no Ray cluster at {address!r} for this program ({extract_first_line(error)}). Start one with "
+            "`ray start --head` and provide its address, or omit --ray. If it requires a token, set "
+            "RAY_AUTH_MODE=token."
         ) from error
     try:
         yield
@@ -112,7 +113,7 @@ def _keep_sigterm_handler() -> Iterator[None]:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def _set_environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables for processes that are started inside the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

@@ -14,7 +14,7 @@ from itertools import chain
 from queue import SimpleQueue
 from typing import Any, Generic
 
-from brats_mm.errors import BratsMMError, ResourceError, first_line
+from brats_mm.errors import BratsMMError, ResourceError, extract_first_line
 from brats_mm.execution.ray_cluster import ActorShare, connect, require_ray, set_compute_threads, start_actor
 from brats_mm.execution.tasks import (
     HELD,
@@ -61,10 +61,10 @@ class TaskActor:
 
     def _work(self, runner: Runner) -> None:
         while True:
-            for result in runner.run(chain([self._tasks.get()], self._received_tasks())):
+            for result in runner.run(chain([self._tasks.get()], self._iterate_received_tasks())):
                 self._results.pop(result.name).set_result(result)
 
-    def _received_tasks(self) -> Iterator[Task | None]:
+    def _iterate_received_tasks(self) -> Iterator[Task | None]:
         """Yield the received tasks, and None while there is no task."""
         while True:
             yield None if self._tasks.empty() else self._tasks.get()
@@ -135,7 +135,7 @@ class RayEngine(Generic[T, R]):
         """
         import ray
 
-        coming = {reference: worker for worker in self._workers for reference in _pending_replies(worker)}
+        coming = {reference: worker for worker in self._workers for reference in _list_pending_replies(worker)}
         if not coming:
             return []
         first, pending = ray.wait(list(coming), num_returns=1, timeout=timeout_s)
@@ -175,8 +175,8 @@ class RayEngine(Generic[T, R]):
             self._failed_starts += 1
         if self._failed_starts >= STARTS:
             raise ResourceError(
-                f"Workers on the cluster crash while loading the model ({first_line(error)}). Install this version "
-                "of brats-mm on every machine, or give each worker more memory."
+                f"Workers on the cluster crash while loading the model ({extract_first_line(error)}). Install this "
+                "version of brats-mm on every machine, or give each worker more memory."
             ) from error
         how = type(error).__name__
         logger.warning("Worker %d on the cluster died (%s). Starting another.", worker.slot, how)
@@ -194,5 +194,5 @@ class RayEngine(Generic[T, R]):
             worker.held[worker.actor.run.remote(task)] = task
 
 
-def _pending_replies(worker: _RemoteWorker[Any]) -> list[Any]:
+def _list_pending_replies(worker: _RemoteWorker[Any]) -> list[Any]:
     return [*worker.held, *([] if worker.hello is None else [worker.hello])]

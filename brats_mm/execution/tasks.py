@@ -128,7 +128,7 @@ def run_tasks(engine: Engine[T, R], tasks: Iterable[T]) -> Iterator[Finished[T, 
 
     def collect(timeout_s: float) -> Iterator[Finished[T, R]]:
         for finished in engine.collect(timeout_s):
-            if finished.result is None and may_retry(attempts[finished.task.name], engine.retries + 1):
+            if finished.result is None and can_retry(attempts[finished.task.name], engine.retries + 1):
                 submit(replace(finished.task, alone=True))
             else:
                 yield replace(finished, attempts=attempts.pop(finished.task.name))
@@ -142,7 +142,7 @@ def run_tasks(engine: Engine[T, R], tasks: Iterable[T]) -> Iterator[Finished[T, 
         yield from collect(_PATIENCE_S)
 
 
-def may_retry(attempts: int, most: int) -> bool:
+def can_retry(attempts: int, most: int) -> bool:
     """Return whether to retry a task whose worker was lost.
 
     Args:

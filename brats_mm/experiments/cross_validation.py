@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.errors import CaseError, OptionError
-from brats_mm.evaluation.case import shared_passes
+from brats_mm.evaluation.case import share_passes
 from brats_mm.evaluation.pool import pool
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.evaluation.score_tables import write_score_tables
 from brats_mm.evaluation.tables import SUMMARY
 from brats_mm.io.bundle import Bundle, open_bundle
-from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.io.labelled_cases import list_labelled_cases
 from brats_mm.packaging.create import create_bundle
 from brats_mm.packaging.ensemble import create_ensemble
 from brats_mm.pipeline.datalists import Division, write_datalists, write_fold_lists
@@ -77,7 +77,7 @@ def cross_validate(
         BratsMMError: a setting or a case is invalid, or a training run failed.
     """
     lists = fold_lists(plan)
-    cases = [labelled_cases(path, dataset_dir=plan.dataset, scheme=plan.label_scheme) for path in lists]
+    cases = [list_labelled_cases(path, dataset_dir=plan.dataset, scheme=plan.label_scheme) for path in lists]
     _require_folds([[case.files.name for case in labelled] for labelled in cases])
     folders = [plan.output / f"fold{fold}" for fold in range(len(lists))]
     for folder, path, labelled in zip(folders, lists, cases, strict=True):
@@ -93,7 +93,7 @@ def cross_validate(
             evaluate(
                 labelled,
                 folder / "evaluation",
-                shared_passes(segmenter.predictor),
+                share_passes(segmenter.predictor),
                 EvaluationSettings(plots=False, resume=True),
                 on_case=lambda done, total, name: on_step(f"Evaluated {done} of {total}: {name}."),
             )

@@ -36,7 +36,7 @@ class MoMKE(SingleNetwork):
 
     def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         required = views.any(dim=0)
-        mixed = [self._mixed(name, image, channel, required) for channel, name in enumerate(self.routers)]
+        mixed = [self._mix_required(name, image, channel, required) for channel, name in enumerate(self.routers)]
         zeros = torch.zeros_like(next(values for values in mixed if values is not None))
         features = torch.stack([zeros if values is None else values for values in mixed], dim=1)  # (b m f ...)
         return torch.cat(
@@ -46,7 +46,7 @@ class MoMKE(SingleNetwork):
     def logit_bias(self) -> nn.Parameter:
         return self.head.get_parameter("bias")
 
-    def mixed_features(self, name: str, image: Tensor) -> Tensor:
+    def mix_features(self, name: str, image: Tensor) -> Tensor:
         """Return z of one modality: (b, 1, ...) voxels to (b, f, ...) features."""
         shares = torch.softmax(self.routers[name](image).flatten(1).float(), dim=1)  # (b m)
         mixed = torch.zeros(0)
@@ -56,10 +56,10 @@ class MoMKE(SingleNetwork):
             mixed = weighed if index == 0 else mixed + weighed
         return mixed
 
-    def _mixed(self, name: str, image: Tensor, channel: int, required: Tensor) -> Tensor | None:
-        """Return `mixed_features` of the samples that need it and zeros for others, or None if none needs it."""
+    def _mix_required(self, name: str, image: Tensor, channel: int, required: Tensor) -> Tensor | None:
+        """Return `mix_features` of the samples that need it and zeros for others, or None if none needs it."""
         rows = torch.nonzero(required[:, channel]).flatten()
         if rows.numel() == 0:
             return None
-        features = self.mixed_features(name, image[rows, channel : channel + 1])
+        features = self.mix_features(name, image[rows, channel : channel + 1])
         return features.new_zeros((len(image), *features.shape[1:])).index_add(0, rows, features)

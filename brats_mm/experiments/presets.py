@@ -45,7 +45,7 @@ def mmp(
     Raises:
         OptionError: the size is unknown, or the number of scales or heads is invalid.
     """
-    widths = _widths(size)
+    widths = _look_up_widths(size)
     if not 0 <= projected_scales <= len(widths):
         raise OptionError(
             f"projected_scales is {projected_scales}, but the network of size {size} has {len(widths)} scales."
@@ -80,7 +80,7 @@ def momke(size: str = "light") -> MoMKE:
     Raises:
         OptionError: the size is unknown.
     """
-    widths = _widths(size)
+    widths = _look_up_widths(size)
     count = len(MODALITIES)
     return MoMKE(
         {modality.value: FeatureExpert(expert(size)) for modality in MODALITIES},
@@ -98,10 +98,10 @@ def early_fusion(size: str = "light") -> EarlyFusionNetwork:
     Raises:
         OptionError: the size is unknown.
     """
-    widths = tuple(FUSED_FACTOR * width for width in _widths(size))
+    widths = tuple(FUSED_FACTOR * width for width in _look_up_widths(size))
     return EarlyFusionNetwork(UNetExpert(widths, in_channels=len(MODALITIES), out_channels=len(REGIONS)))
 
 
-def _widths(size: str) -> tuple[int, ...]:
+def _look_up_widths(size: str) -> tuple[int, ...]:
     check_choice("size", size, WIDTHS)
     return WIDTHS[size]

@@ -8,7 +8,7 @@ import torch
 from monai.transforms import RandomizableTransform
 
 from brats_mm.data.modality_sampling import draw_subset
-from brats_mm.domain.availability import Availability, flags, from_flags, ordered
+from brats_mm.domain.availability import Availability, from_flags, sort_modalities, to_flags
 from brats_mm.errors import OptionError, check_choice
 
 
@@ -16,13 +16,13 @@ def draw_each(rng: np.random.RandomState, available: Availability, drop_prob: fl
     """Drop each modality with probability `drop_prob`. Repeat if none is left."""
     subset: Availability = frozenset()
     while not subset:
-        subset = frozenset(modality for modality in ordered(available) if rng.rand() >= drop_prob)
+        subset = frozenset(modality for modality in sort_modalities(available) if rng.rand() >= drop_prob)
     return subset
 
 
 def draw_one_dropped(rng: np.random.RandomState, available: Availability) -> Availability:
     """Drop at most one modality, with equal probability for each choice. Never drop the last one."""
-    choices = [available, *(available - {modality} for modality in ordered(available) if len(available) > 1)]
+    choices = [available, *(available - {modality} for modality in sort_modalities(available) if len(available) > 1)]
     return choices[int(rng.randint(len(choices)))]
 
 
@@ -66,5 +66,5 @@ class RandSubsetsd(RandomizableTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         present = from_flags(data["available"])
-        subsets = [flags(self.draw(self.R, present, self.drop_prob)) for _ in range(self.views)]
-        return {**data, "available": torch.tensor(subsets), "present": torch.tensor(flags(present))}
+        subsets = [to_flags(self.draw(self.R, present, self.drop_prob)) for _ in range(self.views)]
+        return {**data, "available": torch.tensor(subsets), "present": torch.tensor(to_flags(present))}

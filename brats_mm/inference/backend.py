@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brats_mm.domain.availability import Availability, flags, ordered
+from brats_mm.domain.availability import Availability, sort_modalities, to_flags
 from brats_mm.domain.modality import Modality
-from brats_mm.inference.onednn import with_onednn
-from brats_mm.networks.mixing import modality_weights, unsqueeze_to
+from brats_mm.inference.onednn import use_onednn
+from brats_mm.networks.mixing import compute_modality_weights, unsqueeze_to
 
 
 class ExpertBackend(Protocol):
@@ -50,14 +50,14 @@ class ExpertBackend(Protocol):
 class Backend(ExpertBackend, Protocol):
     """The parts of a mixture with a window gate, run by an engine."""
 
-    def gate_values(self, image: Tensor) -> Tensor:
+    def compute_gate_values(self, image: Tensor) -> Tensor:
         """Return raw gate values (b, m, c) of windows (b, m, h, w, d) whose missing sequences are zero.
 
         Args:
             image: (b, m, h, w, d) z-scores, zero for missing sequences.
 
         Returns:
-            Tensor (b, m, c), unbounded. `networks.mixing.modality_weights` converts it to weights.
+            Tensor (b, m, c), unbounded. `networks.mixing.compute_modality_weights` converts it to weights.
         """
 
     def output_layer(self, mixture: Tensor) -> Tensor:
@@ -84,14 +84,14 @@ class TorchBackend:
         self.device = device
         self.precision = "bfloat16" if autocast else "float32"
         self._autocast = autocast
-        self._network = with_onednn(network.to(device))
+        self._network = use_onednn(network.to(device))
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
             contribution: Tensor = self._network.get_submodule(f"experts.{modality.value}")(window)
         return contribution
 
-    def gate_values(self, image: Tensor) -> Tensor:
+    def compute_gate_values(self, image: Tensor) -> Tensor:
         values: Tensor = self._network.get_submodule("gate")(image)
         return values
 
@@ -121,15 +121,17 @@ def mix(
         Logits (s, b, c, h, w, d) and gate weights (s, b, m, c), in the order of `subsets`.
     """
     contributions = {}
-    for modality in required_experts(subsets):
+    for modality in find_required_experts(subsets):
         contributions[modality] = backend.contribution(modality, image[:, modality.channel : modality.channel + 1])
         on_expert()
     logits, weights = [], []
     for subset in subsets:
-        at_hand = torch.tensor(flags(subset)).to(image.device, non_blocking=True)
+        at_hand = torch.tensor(to_flags(subset)).to(image.device, non_blocking=True)
         hidden = image.masked_fill(~at_hand[None, :, None, None, None], 0.0)
-        weight = modality_weights(backend.gate_values(hidden).float(), at_hand.expand(image.shape[0], -1))  # (b m c)
-        first, *others = ordered(subset)
+        weight = compute_modality_weights(
+            backend.compute_gate_values(hidden).float(), at_hand.expand(image.shape[0], -1)
+        )  # (b m c)
+        first, *others = sort_modalities(subset)
         mixture = _apply_weight(contributions[first], weight[:, first.channel])
         for modality in others:
             mixture += _apply_weight(contributions[modality], weight[:, modality.channel])
@@ -139,9 +141,9 @@ def mix(
     return torch.stack(logits), torch.stack(weights)
 
 
-def required_experts(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
+def find_required_experts(subsets: Sequence[Availability]) -> tuple[Modality, ...]:
     """Return the experts that must run for these sets."""
-    return ordered(frozenset().union(*subsets))
+    return sort_modalities(frozenset().union(*subsets))
 
 
 def _apply_weight(

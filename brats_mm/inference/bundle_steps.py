@@ -17,14 +17,14 @@ from monai.inferers import Inferer
 from monai.transforms import InvertibleTransform, MapTransform
 from torch import Tensor, nn
 
-from brats_mm.domain.availability import ALL_AVAILABLE, Availability, flags, from_flags
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, from_flags, to_flags
 from brats_mm.domain.case import Case
 from brats_mm.domain.volume import Grid
 from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, WindowSettings, run_windows
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore
-from brats_mm.inference.single_backend import torch_backend
+from brats_mm.inference.single_backend import create_torch_backend
 
-KEPT_MAPS = 8
+MAX_CACHED_MAPS = 8
 """Maximum number of maps kept for the postprocessing of their sample."""
 
 AVAILABLE = "available"
@@ -62,11 +62,11 @@ class ToModelGridd(MapTransform, InvertibleTransform):
         case = self.read(data[self.key])
         model_input = prepare(case, self.spacing_mm)
         meta = {"filename_or_obj": f"{data.get('name', case.name)}.nii.gz", "original_affine": case.grid.affine}
-        image = MetaTensor(model_input.image, affine=box_affine(model_input.placement), meta=meta)
+        image = MetaTensor(model_input.image, affine=compute_box_affine(model_input.placement), meta=meta)
         self.push_transform(image, extra_info={"placement": model_input.placement, "case": case})
         return {**data, self.key: image, AVAILABLE: model_input.flags}
 
-    def origin_of(self, image: MetaTensor) -> "Origin":
+    def find_origin(self, image: MetaTensor) -> "Origin":
         """Return the case and placement of an image from this transform, possibly after batching."""
         info = self.pop_transform(image.clone())["extra_info"]
         return Origin(info["case"], info["placement"])
@@ -94,7 +94,7 @@ class EngineInferer(Inferer):
         height, width, depth = window
         self.settings = WindowSettings(window=(height, width, depth), overlap=overlap, keep_weight_maps=weight_maps)
         self.device = torch.device("cpu")
-        self._maps: deque[LogitMap] = deque(maxlen=KEPT_MAPS)
+        self._maps: deque[LogitMap] = deque(maxlen=MAX_CACHED_MAPS)
 
     def taken(self, logits: Float[Tensor, "c h w d"]) -> LogitMap:
         """Remove and return the stored map of these logits, or else return a map with only the logits."""
@@ -117,11 +117,11 @@ class EngineInferer(Inferer):
                 callers that pass only image and network.
         """
         device = inputs.device
-        backend = torch_backend(network, device)
+        backend = create_torch_backend(network, device)
         images = torch.as_tensor(inputs).detach().float().cpu()
-        sets = available_of(images) if available is None else [from_flags(row) for row in available.cpu()]
+        sets = find_available(images) if available is None else [from_flags(row) for row in available.cpu()]
         maps = [
-            run_windows(_box_input(image, at_hand), backend, self.settings, subsets=[at_hand])[at_hand]
+            run_windows(_make_box_input(image, at_hand), backend, self.settings, subsets=[at_hand])[at_hand]
             for image, at_hand in zip(images, sets, strict=True)
         ]
         self.device = device
@@ -131,7 +131,7 @@ class EngineInferer(Inferer):
         return torch.stack(logits).clone().to(device)
 
 
-def box_affine(placement: Placement) -> npt.NDArray[np.float64]:
+def compute_box_affine(placement: Placement) -> npt.NDArray[np.float64]:
     """Return the (4, 4) matrix from voxel indices of the model's box to millimetres in RAS+ patient space."""
     to_input = np.zeros((4, 4))
     to_input[3, 3] = 1
@@ -145,7 +145,7 @@ def box_affine(placement: Placement) -> npt.NDArray[np.float64]:
     return np.asarray(placement.grid.affine @ to_input)
 
 
-def available_of(images: Float[Tensor, "b m h w d"]) -> list[Availability]:
+def find_available(images: Float[Tensor, "b m h w d"]) -> list[Availability]:
     """Return the availability of whole cases: a channel without signal is a missing sequence.
 
     Args:
@@ -155,8 +155,8 @@ def available_of(images: Float[Tensor, "b m h w d"]) -> list[Availability]:
     return [from_flags(row) or ALL_AVAILABLE for row in has_content]
 
 
-def _box_input(image: Float[Tensor, "m h w d"], available: Availability) -> ModelInput:
-    masked = image * torch.tensor(flags(available))[:, None, None, None]
+def _make_box_input(image: Float[Tensor, "m h w d"], available: Availability) -> ModelInput:
+    masked = image * torch.tensor(to_flags(available))[:, None, None, None]
     brain = (masked != 0).any(dim=0)
     shape = (int(image.shape[1]), int(image.shape[2]), int(image.shape[3]))
     placement = Placement(

@@ -8,8 +8,8 @@ from torch import nn
 
 from brats_mm.domain.options import BACKENDS
 from brats_mm.errors import OptionError, check_choice
-from brats_mm.execution.malloc_tuning import address_space
-from brats_mm.inference.single_backend import AnyBackend, torch_backend
+from brats_mm.execution.malloc_tuning import read_address_space
+from brats_mm.inference.single_backend import AnyBackend, create_torch_backend
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 
 logger = logging.getLogger(__name__)
@@ -33,13 +33,13 @@ def choose_backend(name: str, network: nn.Module, device: torch.device, *, weigh
         OptionError: the name is unknown, or the backend cannot run this network on the device.
     """
     check_choice("The backend", name, BACKENDS)
-    backend = _openvino(name, network, device, weights_sha256) or torch_backend(network, device)
+    backend = _create_openvino(name, network, device, weights_sha256) or create_torch_backend(network, device)
     logger.info("The network runs in %s, %s, on %s.", backend.name, backend.precision, device)
     return backend
 
 
-def _openvino(name: str, network: nn.Module, device: torch.device, weights_sha256: str) -> AnyBackend | None:
-    if name == "torch" or (name == "auto" and (device.type != "cpu" or address_space() < _OPENVINO_BYTES)):
+def _create_openvino(name: str, network: nn.Module, device: torch.device, weights_sha256: str) -> AnyBackend | None:
+    if name == "torch" or (name == "auto" and (device.type != "cpu" or read_address_space() < _OPENVINO_BYTES)):
         return None
     if device.type != "cpu":
         raise OptionError(

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from brats_mm.domain.availability import Availability, flags, ordered
+from brats_mm.domain.availability import Availability, sort_modalities, to_flags
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.inference.backend import flip_spatial, required_experts
-from brats_mm.inference.cross_sequence_backend import CrossSequenceBackend, at_full_resolution
+from brats_mm.inference.backend import find_required_experts, flip_spatial
+from brats_mm.inference.cross_sequence_backend import CrossSequenceBackend, restore_full_resolution
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.windows import STRIDE, WindowGrid, cover, plan_windows
-from brats_mm.networks.case_gate import thumbnail
+from brats_mm.networks.case_gate import make_thumbnail
 from brats_mm.networks.subvoxel import FACTOR
 
 SUSPICION = 0.05
@@ -34,7 +34,7 @@ FADE = 4
 """Distance in voxels over which the weight of the cross-sequence expert falls to 0 at its border and inner box faces.
 """
 
-SMALLEST_SIDE = 80
+MIN_SIDE = 80
 """Minimum side of the box in voxels: the cross-sequence expert was trained on crops of this size and larger."""
 
 FINE_WINDOW = (96, 96, 96)
@@ -68,7 +68,7 @@ class PassCounter:
             self._on_pass(self._done, max(self._done, self.total))
 
 
-def coarse_contributions(
+def compute_coarse_contributions(
     image: Float[Tensor, "m x y z"],
     windows: WindowGrid,
     backend: CrossSequenceBackend,
@@ -78,7 +78,7 @@ def coarse_contributions(
 ) -> Iterator[tuple[Modality, Float[Tensor, "k h w d"]]]:
     """Compute each modality expert's contribution over the padded box.
 
-    It is `lattice_logits` if one window covers the box, and otherwise logits of windows blended by a Gaussian.
+    It is `compute_lattice_logits` if one window covers the box, and otherwise logits of windows blended by a Gaussian.
 
     Args:
         image: (m, x, y, z) z-scores of the box without padding.
@@ -96,7 +96,7 @@ def coarse_contributions(
     for modality in modalities:
         channel = F.pad(image[modality.channel : modality.channel + 1], windows.padding)
         if coverage is None and _is_plain(tta_flips):
-            contribution = backend.lattice_contribution(modality, channel[None])[0]
+            contribution = backend.compute_lattice_contribution(modality, channel[None])[0]
             count()
             yield modality, contribution
             continue
@@ -114,7 +114,7 @@ def coarse_contributions(
         yield modality, total
 
 
-def suspicious_voxels(logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
+def find_suspicious_voxels(logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
     """Return the brain voxels where the probability of any region exceeds `SUSPICION`.
 
     Args:
@@ -124,7 +124,7 @@ def suspicious_voxels(logits: Float[Tensor, "c x y z"], brain: Bool[Tensor, "x y
     return (logits.amax(dim=0) > float(torch.logit(torch.tensor(SUSPICION)))) & brain
 
 
-def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
+def compute_nearness(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
     """Return 1 within `REACH` voxels of the given voxels along each axis, falling to 0 over `FADE` more voxels.
 
     Training crops are centred on tumour more often than windows of a whole brain, so the cross-sequence expert predicts
@@ -132,7 +132,7 @@ def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
     """
     grown = voxels
     for axis in range(3):
-        grown = _grown(grown, axis, REACH + FADE // 2)
+        grown = _grow(grown, axis, REACH + FADE // 2)
     weight, counts = grown.to(torch.uint8), torch.ones((), device=voxels.device)
     for axis, size in enumerate(voxels.shape):  # the mean of FADE + 1 voxels along each axis, at most 125 ones
         weight = _sum_around(weight, axis, FADE // 2)
@@ -141,7 +141,7 @@ def near(voxels: Bool[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:
     return weight / counts
 
 
-def _grown(voxels: Bool[Tensor, "h w d"], axis: int, reach: int) -> Bool[Tensor, "h w d"]:
+def _grow(voxels: Bool[Tensor, "h w d"], axis: int, reach: int) -> Bool[Tensor, "h w d"]:
     """Return whether a voxel lies within `reach` voxels of a given one along an axis."""
     done = 0
     while done < reach:
@@ -166,7 +166,7 @@ def _sum_around(values: Tensor, axis: int, reach: int) -> Tensor:
     return total
 
 
-def suspicious_box(
+def find_suspicious_box(
     suspicious: Bool[Tensor, "x y z"],
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
     """Return the box around suspicious voxels with a margin, (start, stop) per axis, or None for an empty mask."""
@@ -177,10 +177,10 @@ def suspicious_box(
         if not len(line):
             return None
         first, last = max(0, int(line[0]) - MARGIN), min(size, int(line[-1]) + 1 + MARGIN)
-        short = min(size, SMALLEST_SIDE) - (last - first)
+        short = min(size, MIN_SIDE) - (last - first)
         if short > 0:
-            first = min(max(0, first - short // 2), size - min(size, SMALLEST_SIDE))
-            last = first + min(size, SMALLEST_SIDE)
+            first = min(max(0, first - short // 2), size - min(size, MIN_SIDE))
+            last = first + min(size, MIN_SIDE)
         bounds.append((first, last))
     return bounds[0], bounds[1], bounds[2]
 
@@ -207,23 +207,23 @@ def add_joint(
         tta_flips: flipped views to average.
         count: called after each pass.
     """
-    suspicious = suspicious_voxels(mixture, brain)
-    box = suspicious_box(suspicious)
+    suspicious = find_suspicious_voxels(mixture, brain)
+    box = find_suspicious_box(suspicious)
     if box is None:
         count.total -= EXPECTED_FINE_WINDOWS
         return 0
     inside = tuple(slice(first, last) for first, last in box)
-    available = torch.tensor(flags(subset), device=image.device)
+    available = torch.tensor(to_flags(subset), device=image.device)
     part = image[(slice(None), *inside)] * available[:, None, None, None]
-    presence = fade(box, tuple(mixture.shape[1:])).to(image.device) * near(suspicious[inside])
-    windows = fine_windows((presence > 0).cpu())
+    presence = compute_fade(box, tuple(mixture.shape[1:])).to(image.device) * compute_nearness(suspicious[inside])
+    windows = place_fine_windows((presence > 0).cpu())
     padded = F.pad(part, windows.padding)
     total: Tensor | None = None
     importance, coverage = windows.importance.to(image.device), windows.coverage.to(image.device).clamp(min=1e-12)
     count.total += len(windows.positions) - EXPECTED_FINE_WINDOWS
     for position in windows.positions:
         patch = padded[(slice(None), *position)][None]
-        logits = _average_views(lambda x: backend.joint_contribution(x, available[None]), patch, tta_flips)[0]
+        logits = _average_views(lambda x: backend.compute_joint_contribution(x, available[None]), patch, tta_flips)[0]
         count()
         total = logits.new_zeros((logits.shape[0], *padded.shape[1:])) if total is None else total
         total[(slice(None), *position)] += logits * (importance / coverage[position])
@@ -234,14 +234,14 @@ def add_joint(
     return len(windows.positions)
 
 
-def fine_windows(voxels: Bool[Tensor, "h w d"]) -> WindowGrid:
+def place_fine_windows(voxels: Bool[Tensor, "h w d"]) -> WindowGrid:
     """Place the windows of the cross-sequence expert: a regular grid, or fewer windows if these cover the voxels."""
     scan = plan_windows(voxels, FINE_WINDOW, FINE_OVERLAP)
     fewer = cover(voxels, FINE_WINDOW, FINE_MARGIN)
     return fewer if len(fewer.positions) < len(scan.positions) else scan
 
 
-def fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, "h w d"]:
+def compute_fade(box: Sequence[tuple[int, int]], shape: Sequence[int]) -> Float[Tensor, "h w d"]:
     """Return the weight of the cross-sequence expert in its box: 1, fading over `FADE` voxels towards inner faces.
 
     A face on the border of the brain's box does not fade. Without fading, the box would be visible in the entropy.
@@ -274,14 +274,14 @@ def mix_modalities(
     """Return the mixture of the modality experts, with their weights scaled to sum to 1.
 
     Args:
-        contributions: modalities with the contributions of their experts, logits or `lattice_logits`.
+        contributions: modalities with the contributions of their experts, logits or `compute_lattice_logits`.
         subset: modalities to mix. Others are skipped.
         weights: (e, c) gate weights, modality experts first.
 
     Returns:
         Mixture in the form of the contributions.
     """
-    shares = weights[[modality.channel for modality in ordered(subset)]].sum(dim=0).clamp(min=1e-12)
+    shares = weights[[modality.channel for modality in sort_modalities(subset)]].sum(dim=0).clamp(min=1e-12)
     mixture: Tensor | None = None
     for modality, contribution in contributions:
         if modality not in subset:
@@ -319,24 +319,24 @@ def run_stages(
     image = model_input.image.to(backend.device, non_blocking=True)
     x, y, z = model_input.brain.shape
     brain = model_input.brain.to(backend.device)
-    modalities = required_experts(subsets)
+    modalities = find_required_experts(subsets)
     count = PassCounter(len(modalities) * len(windows.positions) + EXPECTED_FINE_WINDOWS * len(subsets), on_pass)
     contributions: Iterable[tuple[Modality, Tensor]]
-    contributions = coarse_contributions(image, windows, backend, modalities, tta_flips, count)
+    contributions = compute_coarse_contributions(image, windows, backend, modalities, tta_flips, count)
     if len(subsets) > 1:
         contributions = list(contributions)
-    small = thumbnail(image[None])
+    small = make_thumbnail(image[None])
     for subset in subsets:
-        available = torch.tensor([flags(subset)], device=backend.device)
-        weights = backend.case_weights(small, available)[0].float()
+        available = torch.tensor([to_flags(subset)], device=backend.device)
+        weights = backend.compute_case_weights(small, available)[0].float()
         mixed = mix_modalities(contributions, subset, weights)
-        mixture = at_full_resolution(mixed[None], windows.padded)[0][:, :x, :y, :z]
+        mixture = restore_full_resolution(mixed[None], windows.padded)[0][:, :x, :y, :z]
         del mixed
         ran = add_joint(mixture, image, brain, subset, weights[-1], backend, tta_flips, count)
         yield subset, mixture, weights, windows, len(windows.positions) + ran
 
 
-def modality_shares(weights: Float[Tensor, "e c"]) -> Float[Tensor, "m c"]:
+def compute_modality_shares(weights: Float[Tensor, "e c"]) -> Float[Tensor, "m c"]:
     """Return the gate weights of the modality experts, scaled to sum to 1 for each region."""
     single = weights[: len(MODALITIES)]
     return single / single.sum(dim=0, keepdim=True).clamp(min=1e-12)

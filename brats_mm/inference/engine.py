@@ -13,8 +13,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from brats_mm.domain.availability import Availability
-from brats_mm.inference.backend import flip_spatial, required_experts
-from brats_mm.inference.coarse_to_fine import LATTICE, PassCounter, modality_shares, run_stages
+from brats_mm.inference.backend import find_required_experts, flip_spatial
+from brats_mm.inference.coarse_to_fine import LATTICE, PassCounter, compute_modality_shares, run_stages
 from brats_mm.inference.cross_sequence_backend import CrossSequenceBackend
 from brats_mm.inference.prepare import ModelInput
 from brats_mm.inference.single_backend import AnyBackend, predict_windows
@@ -109,11 +109,11 @@ def run_windows(
         subsets: availability sets to predict. `[model_input.available]` for an ordinary case.
     """
     if isinstance(backend, CrossSequenceBackend):
-        return _coarse_to_fine(model_input, backend, settings, subsets, on_window)
+        return _run_coarse_to_fine(model_input, backend, settings, subsets, on_window)
     windows = plan_windows(model_input.brain, settings.window, settings.overlap, settings.multiple)
     blend = _blend(model_input, windows, backend, settings, subsets, on_window)
     x, y, z = model_input.brain.shape
-    outside = (windows.coverage[:x, :y, :z] == 0) | ~near_brain(model_input.brain)
+    outside = (windows.coverage[:x, :y, :z] == 0) | ~find_near_brain(model_input.brain)
     logits = blend.logits[..., :x, :y, :z].cpu().masked_fill_(outside, BACKGROUND_LOGIT)
     weights = blend.weights.cpu()
     maps = None if blend.weight_maps is None else blend.weight_maps[..., :x, :y, :z].cpu()
@@ -129,7 +129,7 @@ def run_windows(
     }
 
 
-def _coarse_to_fine(
+def _run_coarse_to_fine(
     model_input: ModelInput,
     backend: CrossSequenceBackend,
     settings: WindowSettings,
@@ -137,13 +137,13 @@ def _coarse_to_fine(
     on_window: Progress | None,
 ) -> dict[Availability, LogitMap]:
     """Run a mixture with a cross-sequence expert, like `run_windows`. Windows have twice as many voxels per side."""
-    outside = ~near_brain(model_input.brain)
+    outside = ~find_near_brain(model_input.brain)
     x, y, z = settings.window
     window = (LATTICE * x, LATTICE * y, LATTICE * z)
     results: dict[Availability, LogitMap] = {}
     stages = run_stages(model_input, backend, window, settings.overlap, settings.tta_flips, subsets, on_window)
     for subset, logits, weights, windows, ran in stages:
-        shares = modality_shares(weights).cpu()
+        shares = compute_modality_shares(weights).cpu()
         maps = None
         if settings.keep_weight_maps:
             maps = shares[:, :, None, None, None].expand(*shares.shape, *model_input.brain.shape)
@@ -163,13 +163,13 @@ def _blend(
     device = backend.device
     image = F.pad(model_input.image.to(device, non_blocking=True), windows.padding)
     importance, coverage = windows.importance.to(device), windows.coverage.to(device).clamp(min=1e-12)
-    passes = len(windows.positions) * len(settings.tta_flips) * len(required_experts(subsets))
+    passes = len(windows.positions) * len(settings.tta_flips) * len(find_required_experts(subsets))
     count = PassCounter(passes, on_window)
     blend: _Blend | None = None
-    for position, brain_share in zip(windows.positions, windows.shares_of(model_input.brain), strict=True):
+    for position, brain_share in zip(windows.positions, windows.compute_shares(model_input.brain), strict=True):
         patch = image[(slice(None), *position)][None]
         logits, weights = _predict_flipped(backend, patch, subsets, settings.tta_flips, count)
-        blend = blend or _zeros(logits, weights, coverage, settings)
+        blend = blend or _create_blend(logits, weights, coverage, settings)
         share = importance / coverage[position]
         blend.logits[(..., *position)] += logits[:, 0] * share
         blend.weights.add_(weights[:, 0], alpha=brain_share)
@@ -196,7 +196,7 @@ def _predict_flipped(
     return torch.stack([view for view, _ in views]).mean(dim=0), torch.stack([view for _, view in views]).mean(dim=0)
 
 
-def _zeros(
+def _create_blend(
     logits: Float[Tensor, "s b c h w d"],
     weights: Float[Tensor, "s b m c"],
     coverage: Float[Tensor, "x y z"],
@@ -208,7 +208,7 @@ def _zeros(
     return _Blend(logits.new_zeros((sets, regions, *box)), torch.zeros_like(weights[:, 0]), maps)
 
 
-def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
+def find_near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
     """Return the mask to limit predictions to: the brain with filled cavities and a margin of one voxel.
 
     Fluid and cysts can be exactly zero in the only available sequence, so cavities belong to the brain.
@@ -217,7 +217,7 @@ def near_brain(brain: Bool[Tensor, "h w d"]) -> Bool[Tensor, "h w d"]:
     return torch.from_numpy(dilated)
 
 
-def window_sizes(window: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:
+def iterate_window_sizes(window: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:
     """Return the window and smaller windows to try if memory runs out, down to 64^3."""
     side = max(window)
     yield window

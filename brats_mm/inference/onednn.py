@@ -16,7 +16,7 @@ from torch import Tensor, nn
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def with_onednn(network: Network) -> Network:
+def use_onednn(network: Network) -> Network:
     """Use oneDNN for the 3D convolutions of a network if that is faster. Changes the network in place.
 
     Applies only to single-precision inference on x86 processors. With gradients, under autocast and on other devices,
@@ -31,11 +31,11 @@ def with_onednn(network: Network) -> Network:
     if platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         for module in network.modules():
             if isinstance(module, nn.Conv3d) and module.padding_mode == "zeros" and not isinstance(module.padding, str):
-                module._conv_forward = partial(_convolved, module)  # type: ignore[method-assign]
+                module._conv_forward = partial(_convolve, module)  # type: ignore[method-assign]
     return network
 
 
-def _convolved(module: nn.Conv3d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _convolve(module: nn.Conv3d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     single = x.shape[0] == 1 and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
     result: Tensor
     if single and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):

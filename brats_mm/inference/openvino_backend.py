@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import OptionError
-from brats_mm.inference.cross_sequence_backend import at_full_resolution
+from brats_mm.inference.cross_sequence_backend import restore_full_resolution
 from brats_mm.inference.openvino_cache import CompiledCache, cache_folder
 from brats_mm.inference.openvino_graph import (
     GRAPH_VERSION,
-    graph_of,
+    build_graph,
+    build_joint_graph,
+    build_lattice_graph,
     is_convertible,
-    joint_graph_of,
-    lattice_graph_of,
 )
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
@@ -36,7 +36,7 @@ def runs_in_openvino(network: nn.Module) -> bool:
     return isinstance(experts, nn.ModuleDict) and all(is_convertible(expert) for expert in experts.values())
 
 
-def best_precision() -> str:
+def choose_precision() -> str:
     """Return `bfloat16` if the processor supports it, else `float32`."""
     return "bfloat16" if "BF16" in ov.Core().get_property(CPU, "OPTIMIZATION_CAPABILITIES") else "float32"
 
@@ -68,10 +68,10 @@ class OpenVinoBackend:
                 "Use --backend torch."
             )
         self.device = torch.device("cpu")
-        self.precision = precision or best_precision()
+        self.precision = precision or choose_precision()
         self._network = network.cpu()
         self._core = ov.Core()
-        key = (weights_sha256, ov.__version__, str(GRAPH_VERSION), self.precision, self._processor())
+        key = (weights_sha256, ov.__version__, str(GRAPH_VERSION), self.precision, self._read_processor_name())
         self._cache = CompiledCache(folder or cache_folder(), key) if weights_sha256 else None
         self._requests: dict[str, ov.InferRequest] = {}
 
@@ -80,7 +80,7 @@ class OpenVinoBackend:
         results = request.infer([np.ascontiguousarray(window.numpy())], share_inputs=True)
         return torch.from_numpy(results[0])
 
-    def gate_values(self, image: Tensor) -> Tensor:
+    def compute_gate_values(self, image: Tensor) -> Tensor:
         values: Tensor = self._network.get_submodule("gate")(image)
         return values
 
@@ -95,26 +95,26 @@ class OpenVinoBackend:
 
     def _request(self, name: str) -> ov.InferRequest:
         if name not in self._requests:
-            self._requests[name] = self._compiled(name).create_infer_request()
+            self._requests[name] = self._compile(name).create_infer_request()
         return self._requests[name]
 
-    def _graph(self, name: str) -> ov.Model:
-        return graph_of(self._network.get_submodule(f"experts.{name}"))
+    def _build_graph(self, name: str) -> ov.Model:
+        return build_graph(self._network.get_submodule(f"experts.{name}"))
 
-    def _compiled(self, name: str) -> ov.CompiledModel:
-        options = self._options()
+    def _compile(self, name: str) -> ov.CompiledModel:
+        options = self._choose_options()
         model = self._cache.load(name) if self._cache else None
         if model is not None:
             try:
                 return self._core.import_model(model, CPU, options)
             except RuntimeError as error:
                 logger.warning("Recompiling a model that cannot be loaded (%s).", error)
-        compiled = self._core.compile_model(self._graph(name), CPU, options)
+        compiled = self._core.compile_model(self._build_graph(name), CPU, options)
         if self._cache:
             self._cache.keep(name, compiled.export_model().getvalue())
         return compiled
 
-    def _options(self) -> dict[str, Any]:
+    def _choose_options(self) -> dict[str, Any]:
         """Return the options: one window at a time, on as many threads as PyTorch uses (see OMP_NUM_THREADS).
 
         Threads are not pinned to cores, because several processes on one machine would be pinned to the same cores.
@@ -127,7 +127,7 @@ class OpenVinoBackend:
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
         }
 
-    def _processor(self) -> str:
+    def _read_processor_name(self) -> str:
         return str(self._core.get_property(CPU, "FULL_DEVICE_NAME"))
 
 
@@ -149,47 +149,47 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
         self._last = name
         return super()._request(name)
 
-    def lattice_contribution(self, modality: Modality, window: Tensor) -> Tensor:
+    def compute_lattice_contribution(self, modality: Modality, window: Tensor) -> Tensor:
         """Return the output of one expert before its refinement, as in `CrossSequenceBackend`."""
         request = self._request(modality.value)
         request.infer([np.ascontiguousarray(window.numpy())], share_inputs=True, share_outputs=True)
         return _copy_output(request.get_output_tensor(0))
 
     def contribution(self, modality: Modality, window: Tensor) -> Tensor:
-        return at_full_resolution(self.lattice_contribution(modality, window), window.shape[2:])
+        return restore_full_resolution(self.compute_lattice_contribution(modality, window), window.shape[2:])
 
-    def joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
+    def compute_joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
         """Return the logits of the cross-sequence expert for windows (b, m, h, w, d) with availability (b, m)."""
         inputs = [np.ascontiguousarray(window.numpy()), available.numpy().astype(np.float32)]
-        results = self._request(self._joint_name(available)).infer(inputs, share_inputs=True)
+        results = self._request(self._choose_joint_name(available)).infer(inputs, share_inputs=True)
         return torch.from_numpy(results[0])
 
-    def _joint_name(self, available: Tensor) -> str:
+    def _choose_joint_name(self, available: Tensor) -> str:
         """Return the name of the cross-sequence expert, of two the one for this subset."""
         cross = self._network.get_submodule(self.JOINT)
         if isinstance(cross, SplitCrossSequenceExpert):
-            return f"{self.JOINT}.{cross.expert_name(available)}"
+            return f"{self.JOINT}.{cross.choose_expert_name(available)}"
         return self.JOINT
 
-    def case_weights(self, small: Tensor, available: Tensor) -> Tensor:
+    def compute_case_weights(self, small: Tensor, available: Tensor) -> Tensor:
         """Return the gate weights (b, m + 1, c) for a case's thumbnail (b, m, 16, 16, 16)."""
         assert isinstance(self._network, CrossSequenceMixture)
-        return self._network.weights_of(small, available)
+        return self._network.compute_thumbnail_weights(small, available)
 
     def on(self, device: torch.device) -> "OpenVinoCrossSequenceBackend":
         """Return this backend, which only runs on the CPU."""
         assert device.type == "cpu"
         return self
 
-    def _graph(self, name: str) -> ov.Model:
+    def _build_graph(self, name: str) -> ov.Model:
         if name.startswith(self.JOINT):
             joint = self._network.get_submodule(name)
             assert isinstance(joint, CrossSequenceExpert)
-            return joint_graph_of(joint)
+            return build_joint_graph(joint)
         expert = self._network.get_submodule(f"experts.{name}")
         if isinstance(expert, SubvoxelExpert):
-            return lattice_graph_of(expert, bfloat16=self.precision == "bfloat16")
-        return graph_of(expert)
+            return build_lattice_graph(expert, bfloat16=self.precision == "bfloat16")
+        return build_graph(expert)
 
 
 def _copy_output(tensor: ov.Tensor) -> Tensor:

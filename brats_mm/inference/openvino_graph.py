@@ -33,25 +33,25 @@ Node = Any
 """The operators of OpenVINO are untyped."""
 
 
-def graph_of(expert: nn.Module) -> ov.Model:
+def build_graph(expert: nn.Module) -> ov.Model:
     """Convert an expert to a graph from (b, 1, h, w, d) to (b, c, h, w, d). All sides but the channels are dynamic.
 
     Raises:
         TypeError: the module is not a known expert.
     """
     image = op.parameter(ov.PartialShape([-1, 1, -1, -1, -1]), np.float32)
-    return ov.Model([_expert(image, expert)], [image])
+    return ov.Model([_add_expert(image, expert)], [image])
 
 
-def lattice_graph_of(expert: SubvoxelExpert, *, bfloat16: bool) -> ov.Model:
-    """Convert a sub-voxel expert to a graph from (b, 1, h, w, d) to its `lattice_logits`.
+def build_lattice_graph(expert: SubvoxelExpert, *, bfloat16: bool) -> ov.Model:
+    """Convert a sub-voxel expert to a graph from (b, 1, h, w, d) to its `compute_lattice_logits`.
 
     Args:
         expert: the expert.
         bfloat16: return bfloat16, in half the memory of float32.
     """
     image = op.parameter(ov.PartialShape([-1, 1, -1, -1, -1]), np.float32)
-    features = _features(op.space_to_depth(image, "blocks_first", 2), expert.unet)
+    features = _add_features(op.space_to_depth(image, "blocks_first", 2), expert.unet)
     head, detail = expert.unet.heads[-1], expert.detail
     assert isinstance(head, nn.Conv3d)
     both = nn.Conv3d(detail.in_channels, head.out_channels + detail.out_channels, kernel_size=1)
@@ -62,38 +62,38 @@ def lattice_graph_of(expert: SubvoxelExpert, *, bfloat16: bool) -> ov.Model:
     return ov.Model([op.convert(lattice, ov.Type.bf16) if bfloat16 else lattice], [image])
 
 
-def joint_graph_of(expert: CrossSequenceExpert) -> ov.Model:
+def build_joint_graph(expert: CrossSequenceExpert) -> ov.Model:
     """Convert a cross-sequence expert to a graph of an image (b, m, h, w, d) and its availability (b, m) as 0 and 1."""
     modalities = expert.stem.conv1.in_channels
     image = op.parameter(ov.PartialShape([-1, modalities, -1, -1, -1]), np.float32)
     available = op.parameter(ov.PartialShape([-1, modalities]), np.float32)
-    hidden = op.multiply(image, _in_space(available, modalities))
-    return ov.Model([_convolve(_features(hidden, expert, available), expert.heads[-1])], [image, available])
+    hidden = op.multiply(image, _reshape_to_space(available, modalities))
+    return ov.Model([_convolve(_add_features(hidden, expert, available), expert.heads[-1])], [image, available])
 
 
 def is_convertible(expert: nn.Module) -> bool:
-    """Return whether `graph_of` can convert the expert."""
+    """Return whether `build_graph` can convert the expert."""
     if isinstance(expert, CrossSequenceExpert):
-        return False  # it has two inputs, see `joint_graph_of`
+        return False  # it has two inputs, see `build_joint_graph`
     inner = expert.expert if isinstance(expert, ProbabilityExpert | FeatureExpert) else expert
     return isinstance(inner, UNetExpert | SubvoxelExpert)
 
 
-def _expert(image: Node, expert: nn.Module) -> Node:
+def _add_expert(image: Node, expert: nn.Module) -> Node:
     if isinstance(expert, UNetExpert):
-        return _convolve(_features(image, expert), expert.heads[-1])
+        return _convolve(_add_features(image, expert), expert.heads[-1])
     if isinstance(expert, SubvoxelExpert):
-        return _subvoxel(image, expert)
+        return _add_subvoxel(image, expert)
     if isinstance(expert, ProbabilityExpert):
-        return op.sigmoid(_expert(image, expert.expert))
+        return op.sigmoid(_add_expert(image, expert.expert))
     if isinstance(expert, FeatureExpert) and isinstance(expert.expert, UNetExpert):
-        return _features(image, expert.expert)
+        return _add_features(image, expert.expert)
     raise TypeError(type(expert).__name__)
 
 
-def _subvoxel(image: Node, expert: SubvoxelExpert) -> Node:
+def _add_subvoxel(image: Node, expert: SubvoxelExpert) -> Node:
     """Add space to depth, the U-Net on the coarse lattice, interpolation of its logits, and the voxelwise detail."""
-    features = _features(op.space_to_depth(image, "blocks_first", 2), expert.unet)
+    features = _add_features(op.space_to_depth(image, "blocks_first", 2), expert.unet)
     coarse = _convolve(features, expert.unet.heads[-1])
     smooth = op.interpolate(
         coarse,
@@ -106,35 +106,35 @@ def _subvoxel(image: Node, expert: SubvoxelExpert) -> Node:
     return op.add(smooth, op.depth_to_space(_convolve(features, expert.detail), "depth_first", 2))
 
 
-def _features(image: Node, expert: UNetExpert, available: Node | None = None) -> Node:
+def _add_features(image: Node, expert: UNetExpert, available: Node | None = None) -> Node:
     x = _block(_convolve_without_bias(image, expert.stem.conv1), expert.stem)
     skips = [x]
     for number, block in enumerate(expert.down):
         assert isinstance(block, ConvBlock)
         x = _block(_convolve_without_bias(x, block.conv1), block)
         if available is not None and isinstance(expert, CrossSequenceExpert):
-            x = _conditioned(x, available, expert.conditions[number])
+            x = _add_condition(x, available, expert.conditions[number])
         skips.append(x)
     for level, skip in zip(expert.up, reversed(skips[:-1]), strict=True):
         assert isinstance(level, UpBlock)
-        x = _up(x, skip, level)
+        x = _add_up_block(x, skip, level)
     return x
 
 
-def _conditioned(x: Node, available: Node, condition: nn.Module) -> Node:
+def _add_condition(x: Node, available: Node, condition: nn.Module) -> Node:
     """Scale and shift features by a linear function of availability."""
     assert isinstance(condition, nn.Linear)
     width = condition.out_features // 2
     values = op.add(
-        op.matmul(available, op.constant(_numpy(condition.weight)), transpose_a=False, transpose_b=True),
-        op.constant(_numpy(condition.bias).reshape(1, -1)),
+        op.matmul(available, op.constant(_to_numpy(condition.weight)), transpose_a=False, transpose_b=True),
+        op.constant(_to_numpy(condition.bias).reshape(1, -1)),
     )
     scale, shift = op.split(values, op.constant(1), 2).outputs()
     unit = op.constant(np.array(1, np.float32))
-    return op.add(op.multiply(x, op.add(_in_space(scale, width), unit)), _in_space(shift, width))
+    return op.add(op.multiply(x, op.add(_reshape_to_space(scale, width), unit)), _reshape_to_space(shift, width))
 
 
-def _in_space(values: Node, channels: int) -> Node:
+def _reshape_to_space(values: Node, channels: int) -> Node:
     """Reshape values (b, c) to (b, c, 1, 1, 1)."""
     return op.reshape(values, op.constant(np.array([-1, channels, 1, 1, 1], np.int64)), special_zero=False)
 
@@ -145,49 +145,49 @@ def _block(first: Node, block: ConvBlock) -> Node:
     return _activate(_normalise(_convolve_without_bias(x, block.conv2), block.norm2))
 
 
-def _up(x: Node, skip: Node, level: UpBlock) -> Node:
-    up = op.convolution_backprop_data(x, _constant(level.upsample.weight), [2, 2, 2])
-    up = op.add(up, _per_channel(level.upsample.bias))
+def _add_up_block(x: Node, skip: Node, level: UpBlock) -> Node:
+    up = op.convolution_backprop_data(x, _make_constant(level.upsample.weight), [2, 2, 2])
+    up = op.add(up, _make_channel_constant(level.upsample.bias))
     sides = op.gather(op.shape_of(skip), op.constant(np.array(SPACE)), op.constant(0))
     up = op.slice(up, np.zeros(3, np.int64), sides, np.ones(3, np.int64), np.array(SPACE))
     weight, half = level.block.conv1.weight, level.block.conv1.in_channels // 2
-    both = op.add(_cubed(up, weight[:, :half], 1), _cubed(skip, weight[:, half:], 1))
+    both = op.add(_convolve_cubes(up, weight[:, :half], 1), _convolve_cubes(skip, weight[:, half:], 1))
     return _block(both, level.block)
 
 
 def _convolve(x: Node, layer: nn.Module) -> Node:
     """Add a 1x1x1 convolution with its bias."""
     assert isinstance(layer, nn.Conv3d)
-    product = op.convolution(x, _constant(layer.weight), [1] * 3, [0] * 3, [0] * 3, [1] * 3)
-    return op.add(product, _per_channel(layer.bias))
+    product = op.convolution(x, _make_constant(layer.weight), [1] * 3, [0] * 3, [0] * 3, [1] * 3)
+    return op.add(product, _make_channel_constant(layer.bias))
 
 
 def _convolve_without_bias(x: Node, layer: nn.Conv3d) -> Node:
-    return _cubed(x, layer.weight, layer.stride[0])
+    return _convolve_cubes(x, layer.weight, layer.stride[0])
 
 
-def _cubed(x: Node, weight: Tensor, stride: int) -> Node:
+def _convolve_cubes(x: Node, weight: Tensor, stride: int) -> Node:
     """Add a 3x3x3 convolution."""
-    return op.convolution(x, _constant(weight), [stride] * 3, [1] * 3, [1] * 3, [1] * 3)
+    return op.convolution(x, _make_constant(weight), [stride] * 3, [1] * 3, [1] * 3, [1] * 3)
 
 
 def _normalise(x: Node, norm: nn.GroupNorm) -> Node:
     scaled = op.mvn(x, np.array(SPACE), normalize_variance=True, eps=norm.eps, eps_mode="inside_sqrt")
-    return op.add(op.multiply(scaled, _per_channel(norm.weight)), _per_channel(norm.bias))
+    return op.add(op.multiply(scaled, _make_channel_constant(norm.weight)), _make_channel_constant(norm.bias))
 
 
 def _activate(x: Node) -> Node:
     return op.prelu(x, op.constant(np.array([NEGATIVE_SLOPE], np.float32)))
 
 
-def _constant(weight: Tensor) -> Node:
-    return op.constant(_numpy(weight))
+def _make_constant(weight: Tensor) -> Node:
+    return op.constant(_to_numpy(weight))
 
 
-def _per_channel(value: Tensor | None) -> Node:
+def _make_channel_constant(value: Tensor | None) -> Node:
     assert value is not None, "these layers have biases"
-    return op.constant(_numpy(value).reshape(1, -1, 1, 1, 1))
+    return op.constant(_to_numpy(value).reshape(1, -1, 1, 1, 1))
 
 
-def _numpy(value: Tensor) -> npt.NDArray[np.float32]:
+def _to_numpy(value: Tensor) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(value.detach().cpu().float().numpy())

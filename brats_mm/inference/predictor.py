@@ -20,9 +20,16 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.subset_calibration import IDENTITY, Correction
 from brats_mm.domain.volume import Array
 from brats_mm.errors import ResourceError, is_out_of_memory
-from brats_mm.inference.engine import BACKGROUND_LOGIT, LogitMap, Progress, WindowSettings, run_windows, window_sizes
+from brats_mm.inference.engine import (
+    BACKGROUND_LOGIT,
+    LogitMap,
+    Progress,
+    WindowSettings,
+    iterate_window_sizes,
+    run_windows,
+)
 from brats_mm.inference.prepare import ModelInput, Placement, prepare, restore, restore_with
-from brats_mm.inference.single_backend import AnyBackend, torch_backend
+from brats_mm.inference.single_backend import AnyBackend, create_torch_backend
 from brats_mm.inference.small_lesions import drop_small_lesions
 
 logger = logging.getLogger(__name__)
@@ -118,7 +125,7 @@ class Predictor:
                 dict(clock.seconds),
                 backend.precision,
             )
-            predictions[subset] = _predicted(_restrict_to(case, subset), restored, self.model, run, notes)
+            predictions[subset] = _assemble_prediction(_restrict_to(case, subset), restored, self.model, run, notes)
         return predictions
 
     def _run(
@@ -126,8 +133,8 @@ class Predictor:
     ) -> tuple[dict[Availability, LogitMap], AnyBackend, tuple[str, ...]]:
         """Run the engine. If memory runs out, try smaller windows, then the CPU, with a warning."""
         devices = [self.device] if self.device.type == "cpu" else [self.device, torch.device("cpu")]
-        attempts = [(device, size) for device in devices for size in window_sizes(self.settings.window)]
-        backend = self.backend or torch_backend(self.network, self.device)
+        attempts = [(device, size) for device in devices for size in iterate_window_sizes(self.settings.window)]
+        backend = self.backend or create_torch_backend(self.network, self.device)
         for device, size in attempts:
             try:
                 backend = backend.on(device)
@@ -153,7 +160,7 @@ Restored: TypeAlias = "tuple[dict[Region, Array], Importance]"
 """Probabilities and importance on the input grid."""
 
 
-def prediction_from(
+def create_prediction(
     case: Case, logit_map: LogitMap, placement: Placement, model: ModelIdentity, run: Run
 ) -> Prediction:
     """Create the prediction of a case from the network's result over the model's box.
@@ -168,7 +175,7 @@ def prediction_from(
     Returns:
         The prediction on the grid of the case.
     """
-    return _predicted(case, restore_map(logit_map, case.available, placement, model), model, run, ())
+    return _assemble_prediction(case, restore_map(logit_map, case.available, placement, model), model, run, ())
 
 
 def restore_map(logit_map: LogitMap, subset: Availability, placement: Placement, model: ModelIdentity) -> Restored:
@@ -188,13 +195,15 @@ def restore_map(logit_map: LogitMap, subset: Availability, placement: Placement,
     if calibration is not None:
         corrections = {region: calibration.of(subset, region) for region in REGIONS}
     logits = drop_small_lesions(apply_calibration(logit_map.logits, corrections), model.spacing_mm**3 / 1000)
-    return restore_probabilities(logits, placement, corrections), _importance(logit_map, subset, placement)
+    return restore_probabilities(logits, placement, corrections), _compute_importance(logit_map, subset, placement)
 
 
-def _predicted(case: Case, restored: Restored, model: ModelIdentity, run: Run, notes: tuple[str, ...]) -> Prediction:
+def _assemble_prediction(
+    case: Case, restored: Restored, model: ModelIdentity, run: Run, notes: tuple[str, ...]
+) -> Prediction:
     probabilities, importance = restored
     unknown = () if importance.known else (WITHOUT_IMPORTANCE,)
-    warnings = (*case.warnings, *_subset_warnings(case.available), *unknown, *notes)
+    warnings = (*case.warnings, *_find_subset_warnings(case.available), *unknown, *notes)
     return Prediction(case, probabilities, importance, model, run, warnings)
 
 
@@ -234,21 +243,21 @@ def restore_probabilities(
         region: restore_with(
             logits[region.channel],
             placement,
-            partial(_probability, foreground_temperature=corrections[region].foreground_temperature),
+            partial(_compute_probability, foreground_temperature=corrections[region].foreground_temperature),
             outside=BACKGROUND_LOGIT,
         )
         for region in REGIONS
     }
 
 
-def _probability(logits: Array, foreground_temperature: float) -> Array:
+def _compute_probability(logits: Array, foreground_temperature: float) -> Array:
     calibrated = torch.from_numpy(logits)
     if foreground_temperature != 1:
         calibrated = torch.where(calibrated > 0, calibrated / foreground_temperature, calibrated)
     return np.asarray(torch.sigmoid(calibrated).numpy())
 
 
-def _importance(logit_map: LogitMap, subset: Availability, placement: Placement) -> Importance:
+def _compute_importance(logit_map: LogitMap, subset: Availability, placement: Placement) -> Importance:
     if not len(logit_map.weights):
         return NO_IMPORTANCE
     weights = {
@@ -276,7 +285,7 @@ def _restrict_to(case: Case, subset: Availability) -> Case:
     return replace(case, volumes={modality: case.volumes[modality] for modality in MODALITIES if modality in subset})
 
 
-def _subset_warnings(subset: Availability) -> tuple[str, ...]:
+def _find_subset_warnings(subset: Availability) -> tuple[str, ...]:
     missing = frozenset(MODALITIES) - subset
     if not missing:
         return ()

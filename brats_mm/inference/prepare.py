@@ -15,18 +15,24 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from brats_mm.domain.availability import Availability, flags, ordered
+from brats_mm.domain.availability import Availability, sort_modalities, to_flags
 from brats_mm.domain.background import OUTLIER_FACTOR, limit_outliers
 from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.resample import Part, bounding_box, resample_part, resample_signal_part, resampled_side
+from brats_mm.domain.resample import (
+    Part,
+    compute_resampled_side,
+    find_bounding_box,
+    resample_part,
+    resample_signal_part,
+)
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import VolumeError
 
-LARGEST_SIDE_MM = 600.0
+MAX_SIDE_MM = 600.0
 """Longest side of a field of view. A longer field of view means a faulty header, and would not fit in memory."""
 
-SMALLEST_SIDE_MM = 20.0
+MIN_SIDE_MM = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +79,7 @@ class ModelInput:
     @property
     def flags(self) -> Bool[Tensor, " m"]:
         """Return the availability as one boolean per channel."""
-        return torch.tensor(flags(self.available))
+        return torch.tensor(to_flags(self.available))
 
 
 def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
@@ -90,18 +96,18 @@ def prepare(case: Case, spacing_mm: float = 1.0) -> ModelInput:
         VolumeError: the field of view is too small or too large for a head.
     """
     axes, flipped = _to_ras(case.grid)
-    shape = _model_shape(case.grid, axes, spacing_mm)
-    modalities = ordered(case.available)
+    shape = _compute_model_shape(case.grid, axes, spacing_mm)
+    modalities = sort_modalities(case.available)
     with ThreadPoolExecutor(max_workers=len(modalities)) as pool:  # NumPy releases the GIL
         volumes = [case.volumes[modality] for modality in modalities]
-        parts = list(pool.map(lambda volume: _model_part(volume, axes, flipped, shape), volumes))
-    box = _union([part.box for part in parts])
+        parts = list(pool.map(lambda volume: _extract_model_part(volume, axes, flipped, shape), volumes))
+    box = _unite_boxes([part.box for part in parts])
     image = torch.zeros((len(MODALITIES), *(side.stop - side.start for side in box)))
     for modality, part in zip(modalities, parts, strict=True):
         h, w, d = (slice(at.start - side.start, at.stop - side.start) for at, side in zip(part.box, box, strict=True))
         image[modality.channel, h, w, d] = torch.from_numpy(np.ascontiguousarray(part.data))
     brain = (image != 0).any(dim=0)
-    tight = bounding_box(brain.numpy())
+    tight = find_bounding_box(brain.numpy())
     x, y, z = ((side.start + cut.start, side.start + cut.stop) for side, cut in zip(box, tight, strict=True))
     placement = Placement(case.grid, axes, flipped, shape, (x, y, z))
     return ModelInput(image[(slice(None), *tight)].contiguous(), case.available, brain[tight].contiguous(), placement)
@@ -157,25 +163,25 @@ def _to_ras(grid: Grid) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     return (order[0], order[1], order[2]), (against[0], against[1], against[2])
 
 
-def _model_shape(grid: Grid, axes: tuple[int, int, int], spacing_mm: float) -> tuple[int, int, int]:
+def _compute_model_shape(grid: Grid, axes: tuple[int, int, int], spacing_mm: float) -> tuple[int, int, int]:
     shape = []
     for axis in axes:
         size, spacing = grid.shape[axis], grid.spacing_mm[axis]
         side = size * spacing
-        if not SMALLEST_SIDE_MM <= side <= LARGEST_SIDE_MM:
+        if not MIN_SIDE_MM <= side <= MAX_SIDE_MM:
             raise VolumeError(
                 f"The volume's axis {axis + 1} is {side:.0f} mm long ({size} voxels of {spacing:.3g} mm), but a head "
-                f"needs {SMALLEST_SIDE_MM:.0f} to {LARGEST_SIDE_MM:.0f} mm. Check the voxel size in the header."
+                f"needs {MIN_SIDE_MM:.0f} to {MAX_SIDE_MM:.0f} mm. Check the voxel size in the header."
             )
-        shape.append(resampled_side(size, spacing, spacing_mm))
+        shape.append(compute_resampled_side(size, spacing, spacing_mm))
     return shape[0], shape[1], shape[2]
 
 
-def _model_part(
+def _extract_model_part(
     volume: Volume, axes: tuple[int, int, int], flipped: tuple[bool, bool, bool], shape: tuple[int, int, int]
 ) -> Part:
     """Return a volume's box with signal, z-scored, in RAS order and at the model's voxel size."""
-    background, box = volume.background, bounding_box(volume.foreground)
+    background, box = volume.background, find_bounding_box(volume.foreground)
     inside = volume.foreground[box]
     data = volume.data[box] - np.float32(background.value)
     if not background.is_exact:
@@ -200,7 +206,7 @@ def _model_part(
     return Part(np.flip(part.data.transpose(axes), against), (begin[0], begin[1], begin[2]))
 
 
-def _union(boxes: Sequence[tuple[slice, slice, slice]]) -> tuple[slice, slice, slice]:
+def _unite_boxes(boxes: Sequence[tuple[slice, slice, slice]]) -> tuple[slice, slice, slice]:
     """Return the smallest box that contains all boxes."""
     x, y, z = (
         slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)

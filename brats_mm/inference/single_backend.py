@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from brats_mm.domain.availability import Availability, flags
-from brats_mm.inference.backend import Backend, TorchBackend, mix, required_experts
+from brats_mm.domain.availability import Availability, to_flags
+from brats_mm.inference.backend import Backend, TorchBackend, find_required_experts, mix
 from brats_mm.inference.cross_sequence_backend import CrossSequenceBackend, TorchCrossSequenceBackend
-from brats_mm.inference.onednn import with_onednn
+from brats_mm.inference.onednn import use_onednn
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.single import SingleNetwork
 
@@ -30,13 +30,13 @@ class SingleBackend:
 
     def __init__(self, network: SingleNetwork | torch.jit.ScriptModule, device: torch.device) -> None:
         self.device = device
-        self._network = with_onednn(network.to(device))
+        self._network = use_onednn(network.to(device))
 
     def logits(
         self, image: Float[Tensor, "b m h w d"], subsets: Sequence[Availability]
     ) -> Float[Tensor, "s b c h w d"]:
         """Return the logits of windows for each availability set, (s, b, c, h, w, d)."""
-        sets = torch.tensor([flags(subset) for subset in subsets]).repeat_interleave(image.shape[0], dim=0)
+        sets = torch.tensor([to_flags(subset) for subset in subsets]).repeat_interleave(image.shape[0], dim=0)
         logits: Tensor = self._network(image, sets.to(image.device))
         return logits.float().reshape(len(subsets), image.shape[0], *logits.shape[1:])
 
@@ -49,7 +49,7 @@ AnyBackend = Backend | CrossSequenceBackend | SingleBackend
 """A backend for a mixture of experts, or for a single network."""
 
 
-def torch_backend(network: nn.Module, device: torch.device) -> AnyBackend:
+def create_torch_backend(network: nn.Module, device: torch.device) -> AnyBackend:
     """Return the PyTorch backend for the kind of network.
 
     Args:
@@ -86,6 +86,6 @@ def predict_windows(
         assert isinstance(backend, Backend), "a cross-sequence backend runs coarse to fine"
         return mix(backend, image, subsets, on_expert)
     logits = backend.logits(image, subsets)
-    for _ in required_experts(subsets):
+    for _ in find_required_experts(subsets):
         on_expert()
     return logits, logits.new_zeros((len(subsets), image.shape[0], 0, logits.shape[2]))

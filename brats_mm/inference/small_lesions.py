@@ -8,9 +8,9 @@ from torch import Tensor
 
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.regions import Region
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.resample import find_bounding_box
 
-SMALLEST_ML = 0.2
+MIN_COMPONENT_ML = 0.2
 """Components below this volume are dropped, unless they are the largest one of their region."""
 
 NESTED = (Region.WT, Region.TC, Region.ET)
@@ -34,7 +34,7 @@ def drop_small_lesions(logits: Float[Tensor, "c h w d"], voxel_ml: float) -> Flo
     result = logits
     for start in range(len(NESTED)):
         inner = [region.channel for region in NESTED[start:]]
-        small = _small_components(_mask(result, inner), SMALLEST_ML / voxel_ml)
+        small = _find_small_components(_mask(result, inner), MIN_COMPONENT_ML / voxel_ml)
         if small is None:
             continue
         result = result.clone() if result is logits else result
@@ -51,11 +51,11 @@ def _mask(logits: Tensor, channels: list[int]) -> Mask:
     return (logits[channels] >= 0).any(dim=0).cpu().numpy()
 
 
-def _small_components(mask: Mask, smallest: float) -> Mask | None:
+def _find_small_components(mask: Mask, smallest: float) -> Mask | None:
     """Return the voxels of components with fewer than `smallest` voxels, except the largest, or None without any."""
     if not mask.any():
         return None
-    box = bounding_box(mask)
+    box = find_bounding_box(mask)
     components, count = ndimage.label(mask[box], _TOUCH_26)
     if count < 2:
         return None

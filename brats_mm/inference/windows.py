@@ -27,7 +27,7 @@ SIGMA = 0.125
 """Standard deviation of the Gaussian that blends windows, as a fraction of the window's side (as in nnU-Net and MONAI).
 """
 
-SMALLEST_SHARE = 1e-3
+MIN_SHARE = 1e-3
 """Lower bound of the Gaussian, which avoids a division by zero at corners that only one window covers."""
 
 BLOCK = 8
@@ -55,7 +55,7 @@ class WindowGrid:
     @cached_property
     def importance(self) -> Float[Tensor, "h w d"]:
         """Importance of each voxel of a window: 1 everywhere for a single window."""
-        return gaussian(self.window) if len(self.positions) > 1 else torch.ones(self.window)
+        return make_gaussian(self.window) if len(self.positions) > 1 else torch.ones(self.window)
 
     @cached_property
     def coverage(self) -> Float[Tensor, "x y z"]:
@@ -65,7 +65,7 @@ class WindowGrid:
             coverage[position] += self.importance
         return coverage
 
-    def shares_of(self, voxels: Bool[Tensor, "x y z"]) -> tuple[float, ...]:
+    def compute_shares(self, voxels: Bool[Tensor, "x y z"]) -> tuple[float, ...]:
         """Return the fraction of the given voxels of the box for each window. They sum to 1."""
         padded = F.pad(voxels, self.padding)
         total = int(padded.sum())
@@ -96,12 +96,12 @@ def plan_windows(
     rooms = [max(0, side - size) for side, size in zip(window, brain.shape, strict=True)]
     padding = tuple(amount for room in reversed(rooms) for amount in (0, room))
     padded = F.pad(brain, padding)
-    starts = [_starts(size, side, overlap) for size, side in zip(padded.shape, window, strict=True)]
+    starts = [_compute_starts(size, side, overlap) for size, side in zip(padded.shape, window, strict=True)]
     positions = [
         (slice(x, x + window[0]), slice(y, y + window[1]), slice(z, z + window[2]))
         for x, y, z in itertools.product(*starts)
     ]
-    return _grid(window, padding, [position for position in positions if bool(padded[position].any())], padded)
+    return _make_grid(window, padding, [position for position in positions if bool(padded[position].any())], padded)
 
 
 def cover(
@@ -147,11 +147,11 @@ def cover(
             )
         )
         uncovered[block] = 0
-        uncovered[_blocks_inside(positions[-1], padded.shape, margin)] = 0
-    return _grid(window, padding, positions, padded)
+        uncovered[_find_blocks_inside(positions[-1], padded.shape, margin)] = 0
+    return _make_grid(window, padding, positions, padded)
 
 
-def _blocks_inside(position: Position, shape: Sequence[int], margin: int) -> tuple[slice, ...]:
+def _find_blocks_inside(position: Position, shape: Sequence[int], margin: int) -> tuple[slice, ...]:
     """Return the blocks of a window that lie at least `margin` from its faces inside the box."""
     inside = []
     for side, size in zip(position, shape, strict=True):
@@ -161,7 +161,7 @@ def _blocks_inside(position: Position, shape: Sequence[int], margin: int) -> tup
     return tuple(inside)
 
 
-def _grid(
+def _make_grid(
     window: tuple[int, int, int], padding: tuple[int, ...], positions: Sequence[Position], padded: Tensor
 ) -> WindowGrid:
     x, y, z = padded.shape
@@ -185,7 +185,7 @@ def clip_window(
     return fitted[0], fitted[1], fitted[2]
 
 
-def gaussian(window: tuple[int, int, int]) -> Float[Tensor, "h w d"]:
+def make_gaussian(window: tuple[int, int, int]) -> Float[Tensor, "h w d"]:
     """Return the importance of each voxel of a window: 1 at the centre.
 
     Args:
@@ -199,10 +199,10 @@ def gaussian(window: tuple[int, int, int]) -> Float[Tensor, "h w d"]:
         distance = torch.arange(side) - (side - 1) / 2
         profiles.append(torch.exp(-0.5 * (distance / (SIGMA * side)) ** 2))
     product = profiles[0][:, None, None] * profiles[1][:, None] * profiles[2]
-    return (product / product.max()).clamp(min=SMALLEST_SHARE)
+    return (product / product.max()).clamp(min=MIN_SHARE)
 
 
-def _starts(size: int, side: int, overlap: float) -> list[int]:
+def _compute_starts(size: int, side: int, overlap: float) -> list[int]:
     """Return regular starts, with the last window ending at the end of the box."""
     step = max(1, int(side * (1 - overlap)))
     count = 1 + math.ceil((size - side) / step)

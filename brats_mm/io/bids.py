@@ -8,7 +8,7 @@ from pathlib import Path
 from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError
 
-_SHOWN = 10
+_MAX_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class BidsSession:
     folder: Path
 
 
-def reason_to_skip(name: str, selection: BidsFilter) -> str | None:
+def explain_skip(name: str, selection: BidsFilter) -> str | None:
     """Return the reason why a filter rejects an image, as a clause, or None if it selects the image.
 
     Args:
@@ -34,18 +34,18 @@ def reason_to_skip(name: str, selection: BidsFilter) -> str | None:
     for entity, labels in (
         ("sub", selection.participant),
         ("ses", selection.session),
-        ("run", _as_tuple(selection.run)),
-        ("acq", _as_tuple(selection.acquisition)),
+        ("run", _to_tuple(selection.run)),
+        ("acq", _to_tuple(selection.acquisition)),
     ):
-        label = _label(name, entity)
+        label = _find_label(name, entity)
         if labels and label is not None and not any(_is_equal_label(label, value, entity) for value in labels):
-            return f"{' or '.join(f'{entity}-{_without_entity(value, entity)}' for value in labels)} was requested"
+            return f"{' or '.join(f'{entity}-{_remove_entity(value, entity)}' for value in labels)} was requested"
     return None
 
 
-def session_in(name: str) -> str | None:
+def find_session(name: str) -> str | None:
     """Return participant and session of a file name, such as `sub-01_ses-pre`, or None if it is not a BIDS name."""
-    participant, session = _label(name, "sub"), _label(name, "ses")
+    participant, session = _find_label(name, "sub"), _find_label(name, "ses")
     if participant is None:
         return None
     return f"sub-{participant}" + ("" if session is None else f"_ses-{session}")
@@ -55,20 +55,20 @@ def is_bids(folder: Path) -> bool:
     """Return whether a folder is a BIDS dataset."""
     if (folder / "dataset_description.json").is_file():
         return True
-    return any(True for subject in folder.glob("sub-*") for _ in _sessions(subject))
+    return any(True for subject in folder.glob("sub-*") for _ in _iterate_sessions(subject))
 
 
-def bids_sessions(folder: Path, selection: BidsFilter | None = None) -> Iterator[BidsSession]:
+def iterate_bids_sessions(folder: Path, selection: BidsFilter | None = None) -> Iterator[BidsSession]:
     """Yield the participants' sessions that have an `anat` folder, sorted by name."""
     bids = selection or BidsFilter()
     for subject in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
         if _is_selected(subject.name, "sub", bids.participant):
-            for session in sorted(_sessions(subject), key=lambda folder_path: folder_path.name):
+            for session in sorted(_iterate_sessions(subject), key=lambda folder_path: folder_path.name):
                 if _is_selected(session.name.partition("_")[2], "ses", bids.session):
                     yield session
 
 
-def one_session(folder: Path, selection: BidsFilter) -> BidsSession:
+def select_session(folder: Path, selection: BidsFilter) -> BidsSession:
     """Return the only session that matches a filter.
 
     Args:
@@ -84,15 +84,15 @@ def one_session(folder: Path, selection: BidsFilter) -> BidsSession:
             f"--participant and --session need a BIDS dataset, but {folder} is not one. Provide a folder with "
             "sub-... folders, or omit the options."
         )
-    sessions = list(bids_sessions(folder, selection))
+    sessions = list(iterate_bids_sessions(folder, selection))
     if len(sessions) == 1:
         return sessions[0]
-    raise session_count_error(
-        [session.name for session in sessions], [session.name for session in bids_sessions(folder)]
+    raise make_session_count_error(
+        [session.name for session in sessions], [session.name for session in iterate_bids_sessions(folder)]
     )
 
 
-def session_count_error(matching: Sequence[str], every: Sequence[str]) -> CaseError:
+def make_session_count_error(matching: Sequence[str], every: Sequence[str]) -> CaseError:
     """Return the error for a filter that matches no session or several.
 
     Args:
@@ -100,12 +100,12 @@ def session_count_error(matching: Sequence[str], every: Sequence[str]) -> CaseEr
         every: names of all sessions.
     """
     names = matching or every
-    listed = ", ".join(names[:_SHOWN]) + (" and more" if len(names) > _SHOWN else "")
+    listed = ", ".join(names[:_MAX_SHOWN]) + (" and more" if len(names) > _MAX_SHOWN else "")
     count_text = f"{len(matching)} sessions match" if matching else "No session matches"
     return CaseError(f"{count_text}, but exactly one must match: {listed}. Select it with --participant and --session.")
 
 
-def _sessions(subject: Path) -> Iterator[BidsSession]:
+def _iterate_sessions(subject: Path) -> Iterator[BidsSession]:
     if (subject / "anat").is_dir():
         yield BidsSession(subject.name, subject / "anat")
     for session in subject.glob("ses-*"):
@@ -114,25 +114,25 @@ def _sessions(subject: Path) -> Iterator[BidsSession]:
 
 
 def _is_selected(label: str, entity: str, requested: Sequence[str]) -> bool:
-    return not requested or any(_without_entity(label, entity) == _without_entity(value, entity) for value in requested)
+    return not requested or any(_remove_entity(label, entity) == _remove_entity(value, entity) for value in requested)
 
 
 def _is_equal_label(label: str, requested: str, entity: str) -> bool:
     """Return whether two labels are equal. Runs are compared as numbers, so 1 equals 01."""
-    bare = _without_entity(requested, entity)
+    bare = _remove_entity(requested, entity)
     if entity == "run":
         label, bare = label.lstrip("0"), bare.lstrip("0")
     return label == bare
 
 
-def _label(name: str, entity: str) -> str | None:
+def _find_label(name: str, entity: str) -> str | None:
     match = re.search(rf"(?:^|_){entity}-([A-Za-z0-9]+)", name)
     return None if match is None else match[1]
 
 
-def _without_entity(label: str, entity: str) -> str:
+def _remove_entity(label: str, entity: str) -> str:
     return label.removeprefix(f"{entity}-")
 
 
-def _as_tuple(label: str | None) -> tuple[str, ...]:
+def _to_tuple(label: str | None) -> tuple[str, ...]:
     return () if label is None else (label,)

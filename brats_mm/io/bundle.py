@@ -57,7 +57,7 @@ class Bundle:
         return None
 
 
-def training_configs(configs: Path, stage: str) -> tuple[Path, ...]:
+def list_training_configs(configs: Path, stage: str) -> tuple[Path, ...]:
     """List the config files of a training stage, in the order in which MONAI merges them.
 
     Args:
@@ -98,7 +98,7 @@ def open_bundle(root: Path | str | None = None) -> Bundle:
     return Bundle(folder)
 
 
-def sha256_of(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
@@ -107,7 +107,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def checked_hash(bundle: Bundle) -> str:
+def verify_hash(bundle: Bundle) -> str:
     """Return the hash of the bundle's weights after checking it.
 
     Raises:
@@ -118,7 +118,7 @@ def checked_hash(bundle: Bundle) -> str:
             f"The bundle has no weights: {bundle.weights} does not exist. Reinstall brats-mm, or save trained weights "
             "there."
         )
-    computed, recorded = sha256_of(bundle.weights), bundle.recorded_hash()
+    computed, recorded = compute_sha256(bundle.weights), bundle.recorded_hash()
     if recorded is not None and computed != recorded:
         raise BundleError(
             f"The weights {bundle.weights} do not match the recorded hash (SHA-256 {computed[:12]}..., recorded "

@@ -24,7 +24,7 @@ _PLAIN_KEYS = ("_target_", "_desc_")
 _ADVICE = "A bundle can run any code. If you trust its source, add --trust-bundle (trust_bundle=True in Python)."
 
 
-def known_network(config: Mapping[str, Any]) -> dict[str, Any]:
+def select_known_network(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a config that define its network, if they use only known networks and plain values.
 
     Args:
@@ -43,7 +43,7 @@ def known_network(config: Mapping[str, Any]) -> dict[str, Any]:
         if entry in network or entry not in config:
             continue
         network[entry] = config[entry]
-        for key, value in _leaves(config[entry]):
+        for key, value in _iterate_leaves(config[entry]):
             open_names += _find_referred(key, value)
             if key == "_target_":
                 _check_origin(value)
@@ -83,19 +83,19 @@ def check_configs(bundle: Bundle) -> None:
     """
     if bundle.root.resolve() == default_bundle().resolve():
         return
-    allowed = _known_parts(default_bundle().parent)
+    allowed = _collect_known_parts(default_bundle().parent)
     for path in sorted((bundle.root / "configs").rglob("*.json")):
-        for key, value in _leaves(_json(path)):
+        for key, value in _iterate_leaves(_read_json(path)):
             if _is_active(key, value) and value not in allowed and not (key == "_target_" and _is_network(value)):
                 _reject(f"contains {str(value)[:80]!r} in {path.name}, which is not part of an installed bundle")
 
 
 @cache
-def _known_parts(bundles: Path) -> frozenset[str]:
+def _collect_known_parts(bundles: Path) -> frozenset[str]:
     return frozenset(
         value
         for path in sorted(bundles.glob("*/configs/**/*.json"))
-        for key, value in _leaves(_json(path))
+        for key, value in _iterate_leaves(_read_json(path))
         if _is_active(key, value)
     )
 
@@ -127,21 +127,21 @@ def _find_referred(key: str, value: Any) -> list[str]:
     return [reference.group(1)]
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def _iterate_leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Yield all nested values with their keys, and the keys as values, because MONAI may interpret both."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if str(name)[:1] in ("$", "@", "%"):
                 yield "", name
-            yield from _leaves(item, str(name))
+            yield from _iterate_leaves(item, str(name))
     elif isinstance(value, list):
         for item in value:
-            yield from _leaves(item, key)
+            yield from _iterate_leaves(item, key)
     else:
         yield key, value
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     return read_json(path, BundleError, "Restore the bundle from its archive.")
 
 

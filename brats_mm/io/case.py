@@ -7,19 +7,19 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from brats_mm.domain.atlas import atlas_warnings
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.atlas import warn_about_atlas
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.case import Case, CaseFiles, Scans
-from brats_mm.domain.content_doubts import content_warnings, copy_warnings
-from brats_mm.domain.input_kind import looks_stripped
+from brats_mm.domain.content_doubts import copy_warnings, warn_about_content
+from brats_mm.domain.input_kind import detect_stripped
 from brats_mm.domain.lattice import EXACT_GRID_MM, GRID_TOLERANCE, OneGrid, unify_grids
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError, GridError, InputError, VolumeError
-from brats_mm.io.case_files import explicit_case, find_case
-from brats_mm.io.volume import header_warnings, read_volume
+from brats_mm.io.case_files import build_explicit_case, find_case
+from brats_mm.io.volume import read_volume, warn_about_header
 
-__all__ = ["case_of", "explicit_case", "find_case", "read_case", "read_scans"]
+__all__ = ["build_case", "build_explicit_case", "find_case", "read_case", "read_scans"]
 
 LEANING_DEG = 1.0
 """Shear of a prepared image above which a warning is given."""
@@ -44,11 +44,11 @@ def read_case(
     volumes, faults = _read_all(files, read)
     together = unify_grids(volumes, tolerance) if volumes else None
     if volumes and together is None:
-        faults.append(_grid_fault(files.name, files, volumes))
-    twins = _twin_fault(files, volumes)
+        faults.append(_make_grid_error(files.name, files, volumes))
+    twins = _find_twin_fault(files, volumes)
     _raise_faults(faults if twins is None else [*faults, twins])
     assert together is not None
-    return _case(files.name, volumes, together, files)
+    return _build_case(files.name, volumes, together, files)
 
 
 def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume) -> Scans:
@@ -62,13 +62,13 @@ def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume
         VolumeError, CaseError: all faults of the case in one message, with the class of the most severe one.
     """
     volumes, faults = _read_all(files, read)
-    twins = _twin_fault(files, volumes)
+    twins = _find_twin_fault(files, volumes)
     _raise_faults(faults if twins is None else [*faults, twins])
-    warnings = [warning for modality in ordered(volumes) for warning in _header_warnings(modality, volumes)]
-    return Scans(files.name, volumes, (*warnings, *_atlas_warnings(volumes)), files)
+    warnings = [warning for modality in sort_modalities(volumes) for warning in _warn_about_headers(modality, volumes)]
+    return Scans(files.name, volumes, (*warnings, *_warn_about_atlas(volumes)), files)
 
 
-def case_of(scans: Scans, *, tolerance: float = GRID_TOLERANCE) -> Case:
+def build_case(scans: Scans, *, tolerance: float = GRID_TOLERANCE) -> Case:
     """Bring scans that share a lattice to one grid, like `read_case`.
 
     Args:
@@ -80,29 +80,29 @@ def case_of(scans: Scans, *, tolerance: float = GRID_TOLERANCE) -> Case:
     """
     together = unify_grids(scans.volumes, tolerance)
     if together is None:
-        raise _grid_fault(scans.name, scans.files, scans.volumes)
-    return _case(scans.name, scans.volumes, together, scans.files, scans.warnings)
+        raise _make_grid_error(scans.name, scans.files, scans.volumes)
+    return _build_case(scans.name, scans.volumes, together, scans.files, scans.warnings)
 
 
-def _case(
+def _build_case(
     name: str,
     volumes: Mapping[Modality, Volume],
     together: OneGrid,
     files: CaseFiles | None,
     notes: tuple[str, ...] = (),
 ) -> Case:
-    warnings = _warnings(volumes, together)
+    warnings = _collect_warnings(volumes, together)
     ordered_notes = (*(note for note in notes if note not in warnings), *warnings)
     return Case(name, together.volumes, together.grid, ordered_notes, files)
 
 
 def _raise_faults(faults: list[InputError]) -> None:
     if faults:
-        kind = next(kind for kind in (VolumeError, GridError, CaseError, InputError) if _any_is(faults, kind))
+        kind = next(kind for kind in (VolumeError, GridError, CaseError, InputError) if _has_kind(faults, kind))
         raise kind(" ".join(dict.fromkeys(str(fault) for fault in faults)))
 
 
-def _any_is(faults: list[InputError], kind: type[InputError]) -> bool:
+def _has_kind(faults: list[InputError], kind: type[InputError]) -> bool:
     return any(isinstance(fault, kind) for fault in faults)
 
 
@@ -114,7 +114,7 @@ def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Mo
             CaseError(f"Case {files.name} has no sequence. Provide at least one, for example with --t1ce FILE.")
         )
     with ThreadPoolExecutor(max_workers=4) as pool:  # decompression releases the GIL
-        tasks = {modality: pool.submit(read, Path(files.paths[modality])) for modality in ordered(files.paths)}
+        tasks = {modality: pool.submit(read, Path(files.paths[modality])) for modality in sort_modalities(files.paths)}
         for modality, task in tasks.items():
             try:
                 volumes[modality] = task.result()
@@ -123,8 +123,8 @@ def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Mo
     return volumes, faults
 
 
-def _grid_fault(name: str, files: CaseFiles | None, volumes: Mapping[Modality, Volume]) -> GridError:
-    grids_text = "; ".join(_describe(modality, files, volumes[modality].grid) for modality in ordered(volumes))
+def _make_grid_error(name: str, files: CaseFiles | None, volumes: Mapping[Modality, Volume]) -> GridError:
+    grids_text = "; ".join(_describe(modality, files, volumes[modality].grid) for modality in sort_modalities(volumes))
     return GridError(
         f"The sequences of case {name} have different grids: {grids_text}. "
         "Register and resample them to one grid, or omit --prepared to register them automatically."
@@ -140,14 +140,14 @@ def _describe(modality: Modality, files: CaseFiles | None, grid: Grid) -> str:
     return f"{modality.label}{file} has {shape} voxels of {spacing} mm, orientation {axes}, offset ({offset}) mm"
 
 
-def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseError | None:
+def _find_twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseError | None:
     """Return a fault if two sequences have identical images, even with different file names."""
-    present = ordered(volumes)
+    present = sort_modalities(volumes)
     twins = [
         f"{a.label} ({Path(files.paths[a]).name}) and {b.label} ({Path(files.paths[b]).name})"
         for i, a in enumerate(present)
         for b in present[i + 1 :]
-        if _same_voxels(volumes[a].data, volumes[b].data)
+        if _has_same_voxels(volumes[a].data, volumes[b].data)
     ]
     if not twins:
         return None
@@ -157,7 +157,7 @@ def _twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseErr
     )
 
 
-def _same_voxels(a: Array, b: Array) -> bool:
+def _has_same_voxels(a: Array, b: Array) -> bool:
     """Return whether two images are equal. Comparing the middle slices usually decides."""
     if a.shape != b.shape:
         return False
@@ -165,11 +165,11 @@ def _same_voxels(a: Array, b: Array) -> bool:
     return np.array_equal(a[..., middle], b[..., middle]) and np.array_equal(a, b)
 
 
-def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[str, ...]:
+def _collect_warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[str, ...]:
     warnings: list[str] = []
-    for modality in ordered(volumes):
+    for modality in sort_modalities(volumes):
         volume = volumes[modality]
-        warnings += _header_warnings(modality, volumes)
+        warnings += _warn_about_headers(modality, volumes)
         apart_mm = together.apart_mm[modality]
         if apart_mm > EXACT_GRID_MM:
             warnings.append(
@@ -181,24 +181,24 @@ def _warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> tuple[st
                 f"The axes of {modality.label} are {volume.grid.shear_deg:.1f} degrees from orthogonal, so the model "
                 "sees a distorted head. Resample the image to an orthogonal grid, or use --raw."
             )
-        stripped, evidence = looks_stripped(volume)
+        stripped, evidence = detect_stripped(volume)
         if not stripped:
             warnings.append(
                 f"{modality.label} does not look skull-stripped: {evidence}. "
                 "The model was trained on skull-stripped images, so results will be poor."
             )
-        warnings += content_warnings(modality, volume)
-    return (*warnings, *_atlas_warnings(volumes), *copy_warnings(together.volumes))
+        warnings += warn_about_content(modality, volume)
+    return (*warnings, *_warn_about_atlas(volumes), *copy_warnings(together.volumes))
 
 
-def _atlas_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
-    return atlas_warnings({modality: volume.grid for modality, volume in volumes.items()})
+def _warn_about_atlas(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
+    return warn_about_atlas({modality: volume.grid for modality, volume in volumes.items()})
 
 
-def _header_warnings(modality: Modality, volumes: Mapping[Modality, Volume]) -> list[str]:
+def _warn_about_headers(modality: Modality, volumes: Mapping[Modality, Volume]) -> list[str]:
     """Return warnings about headers, without file names.
 
     File names can contain patient names, and the warnings enter the report.
     """
     volume = volumes[modality]
-    return [f"{modality.label}: {warning}." for warning in (*header_warnings(volume.grid), *volume.notes)]
+    return [f"{modality.label}: {warning}." for warning in (*warn_about_header(volume.grid), *volume.notes)]

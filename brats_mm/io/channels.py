@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.sequence_names import MSD_CHANNELS, modalities_in_name
+from brats_mm.domain.sequence_names import MSD_CHANNELS, find_modalities
 from brats_mm.errors import CaseError, OptionError
-from brats_mm.io.suffixes import NIFTI_SUFFIXES, image_stem
+from brats_mm.io.suffixes import NIFTI_SUFFIXES, strip_image_suffix
 
 if TYPE_CHECKING:
     from brats_mm.domain.case import CaseFiles
@@ -21,7 +21,7 @@ DECATHLON = "decathlon"
 _CHANNEL = re.compile(rf"(.+(?:{'|'.join(map(re.escape, NIFTI_SUFFIXES))}))#(\d+)", re.IGNORECASE)
 
 
-def channel_path(path: Path, index: int) -> Path:
+def make_channel_path(path: Path, index: int) -> Path:
     """Return the path of one volume of a file, counted from 0."""
     return path.with_name(f"{path.name}#{index}")
 
@@ -40,7 +40,7 @@ def parse_order(text: str) -> tuple[Modality, ...]:
     """
     if text.strip().lower() == DECATHLON:
         return MSD_CHANNELS
-    candidates = [modalities_in_name(part) for part in text.split(",")]
+    candidates = [find_modalities(part) for part in text.split(",")]
     order = tuple(next(iter(modalities)) for modalities in candidates if len(modalities) == 1)
     if len(order) != len(candidates) or len(set(order)) != len(order):
         names = ",".join(modality.value for modality in MODALITIES)
@@ -51,7 +51,7 @@ def parse_order(text: str) -> tuple[Modality, ...]:
     return order
 
 
-def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: str) -> "CaseFiles":
+def build_channel_case(path: Path, volumes: int, order: Sequence[Modality], source: str) -> "CaseFiles":
     """Return a case whose sequences are the volumes of a four-dimensional file.
 
     Args:
@@ -72,15 +72,17 @@ def channel_case(path: Path, volumes: int, order: Sequence[Modality], source: st
     from brats_mm.domain.case import CaseFiles  # imports numpy, which would slow down the checks of a request
 
     channels = {
-        modality: str(channel_path(path, order.index(modality))) for modality in MODALITIES if modality in order
+        modality: str(make_channel_path(path, order.index(modality))) for modality in MODALITIES if modality in order
     }
     order_text = ", ".join(f"{index} {modality.label}" for index, modality in enumerate(order))
     return CaseFiles(
-        image_stem(path.name), channels, notes=(f"the channel order of {path.name} is from {source}: {order_text}",)
+        strip_image_suffix(path.name),
+        channels,
+        notes=(f"the channel order of {path.name} is from {source}: {order_text}",),
     )
 
 
-def unknown_order_error(path: Path, volumes: int) -> CaseError:
+def make_unknown_order_error(path: Path, volumes: int) -> CaseError:
     """Return the error for a four-dimensional file without a known channel order."""
     return CaseError(
         f"{path.name} has {volumes} volumes in one file, but their sequences are unknown. Specify them, for example "

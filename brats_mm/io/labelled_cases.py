@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from brats_mm.data.datalist import Item, find_items, training_items
-from brats_mm.data.label_maps import with_schemes
+from brats_mm.data.datalist import Item, find_items, load_training_items
+from brats_mm.data.label_maps import add_label_schemes
 from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.encodable import encodable
 from brats_mm.domain.label_scheme import LabelScheme
@@ -28,7 +28,7 @@ class LabelledCase:
     scheme: LabelScheme | None = None
 
 
-def labelled_cases(
+def list_labelled_cases(
     dataset: Path,
     *,
     dataset_dir: Path | None = None,
@@ -53,9 +53,9 @@ def labelled_cases(
     """
     is_list = dataset.suffix == ".json"
     if is_list:
-        items = training_items(dataset_dir or dataset.parent, dataset, section, label_scheme=scheme)
+        items = load_training_items(dataset_dir or dataset.parent, dataset, section, label_scheme=scheme)
     else:
-        items = with_schemes(find_items(dataset), scheme)
+        items = add_label_schemes(find_items(dataset), scheme)
     labelled = [item for item in items if item.get("label") and (not names or item["name"] in names)]
     unknown = sorted(set(names) - {item["name"] for item in labelled})
     if unknown:
@@ -65,10 +65,10 @@ def labelled_cases(
             f"No case of {dataset} has a label map, such as case-seg.nii.gz. Evaluation needs reference labels. To "
             "segment without them, use `brats-mm segment`."
         )
-    return tuple(_labelled(item) for item in labelled)
+    return tuple(_build_labelled(item) for item in labelled)
 
 
-def _labelled(item: Item) -> LabelledCase:
+def _build_labelled(item: Item) -> LabelledCase:
     if item.get("volumes"):
         raise CaseError(
             f"The case {item['name']} has all sequences in one file, as in the Decathlon. Evaluation needs one file "

@@ -11,12 +11,12 @@ import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 from nibabel.spatialimages import SpatialImage
 
 from brats_mm.data.nan_background import fill_nan_background
-from brats_mm.data.nifti_units import affine_in_mm
+from brats_mm.data.nifti_units import convert_affine_to_mm
 from brats_mm.data.value_range import scale_extremes
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import LPS_TO_RAS, Grid, Volume
 from brats_mm.errors import CaseError, VolumeError
-from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, spatial_shape
+from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, to_spatial_shape
 
 SCANNER = 1
 """NIfTI code of scanner coordinates, assumed for an affine given with an array."""
@@ -35,7 +35,7 @@ class ArrayImage:
     affine: Any
 
 
-def volume_of(image: Any, name: str) -> Volume:
+def to_volume(image: Any, name: str) -> Volume:
     """Return an in-memory image as a volume, with the same checks as for files.
 
     Args:
@@ -50,22 +50,22 @@ def volume_of(image: Any, name: str) -> Volume:
     if isinstance(image, Volume):
         return image
     if isinstance(image, sitk.Image):
-        spatial_shape(image.GetSize(), label)
+        to_spatial_shape(image.GetSize(), label)
         check_spacing(image.GetSpacing()[:3], label)
-        return _checked(sitk.GetArrayViewFromImage(image).T, _ras_affine(image), label, SCANNER)
+        return _build_checked(sitk.GetArrayViewFromImage(image).T, _compute_ras_affine(image), label, SCANNER)
     if isinstance(image, SpatialImage):
         header: Any = image.header
         codes = [int(header[code]) if code in header else SCANNER for code in ("sform_code", "qform_code")]
         stated = image.header.get_best_affine() if image.affine is None else image.affine
-        affine, note = affine_in_mm(stated, header)
-        return _checked(np.asanyarray(image.dataobj), affine, label, *codes, note=note)
+        affine, note = convert_affine_to_mm(stated, header)
+        return _build_checked(np.asanyarray(image.dataobj), affine, label, *codes, note=note)
     if isinstance(image, ArrayImage):
         image = (image.data, image.affine)
     elif hasattr(image, "affine"):  # a MetaTensor
-        affine, note = affine_in_mm(_array(image.affine), getattr(image, "meta", {}))
-        return _checked(_array(image), _array(affine), label, SCANNER, note=note)
+        affine, note = convert_affine_to_mm(_to_array(image.affine), getattr(image, "meta", {}))
+        return _build_checked(_to_array(image), _to_array(affine), label, SCANNER, note=note)
     if isinstance(image, tuple) and len(image) == 2:
-        return _checked(_array(image[0]), _array(image[1]), label, SCANNER)
+        return _build_checked(_to_array(image[0]), _to_array(image[1]), label, SCANNER)
     raise VolumeError(
         f"{name} is a {type(image).__name__}, which has no known geometry. Provide a file, a nibabel or SimpleITK "
         "image, a MetaTensor, or a pair (array, affine)."
@@ -77,7 +77,7 @@ def is_channel_image(image: Any) -> bool:
     return hasattr(image, "affine") and hasattr(image, "detach") and len(image.shape) == 4
 
 
-def sequences_of_channels(image: Any) -> Mapping[Modality, ArrayImage]:
+def split_channels(image: Any) -> Mapping[Modality, ArrayImage]:
     """Return the sequences of an in-memory image with a channel for each of T1, T1ce, T2 and FLAIR, in this order.
 
     Args:
@@ -87,7 +87,7 @@ def sequences_of_channels(image: Any) -> Mapping[Modality, ArrayImage]:
     Raises:
         CaseError: the number of channels is not four, or no channel has signal.
     """
-    data = _array(image)
+    data = _to_array(image)
     if len(data) != len(MODALITIES):
         raise CaseError(
             f"The image in memory has the shape {tuple(data.shape)}. Provide an array of (4, h, w, d) with the "
@@ -101,12 +101,12 @@ def sequences_of_channels(image: Any) -> Mapping[Modality, ArrayImage]:
     return present
 
 
-def _checked(
+def _build_checked(
     data: npt.NDArray[Any], affine: npt.NDArray[Any], label: Path, *codes: int, note: str | None = None
 ) -> Volume:
     if data.ndim > 3 and data.shape[0] == 1:  # the channel axis of MONAI
         data = data[0]
-    shape = spatial_shape(data.shape, label)
+    shape = to_spatial_shape(data.shape, label)
     if data.dtype.kind not in "iufb" or affine.shape != (4, 4):
         raise VolumeError(
             f"{label} must have one grey value per voxel and a (4, 4) affine, but has the type {data.dtype} and the "
@@ -121,7 +121,7 @@ def _checked(
     return Volume(voxels, grid, (*((note,) if note else ()), *nan_notes, *scale_notes))
 
 
-def _ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:
+def _compute_ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:
     """Return the (4, 4) affine to RAS+ of SimpleITK's LPS geometry."""
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:3, :3] * image.GetSpacing()[:3]
@@ -129,7 +129,7 @@ def _ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:
     return np.asarray(LPS_TO_RAS @ affine)
 
 
-def _array(values: Any) -> npt.NDArray[Any]:
+def _to_array(values: Any) -> npt.NDArray[Any]:
     """Return an array or tensor as a NumPy array."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()

@@ -11,10 +11,10 @@ from brats_mm.domain.sequence_names import (
     MSD_CHANNELS,
     ImageName,
     Reading,
-    modalities_in_name,
+    find_modalities,
     read_image_names,
 )
-from brats_mm.io.suffixes import image_stem
+from brats_mm.io.suffixes import strip_image_suffix
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,18 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
         images: image files of one case.
         folder: folder of the case, whose name may contain words of the file names.
     """
-    names = [ImageName(image_stem(image.name), "" if image.parent == folder else image.parent.name) for image in images]
+    names = [
+        ImageName(strip_image_suffix(image.name), "" if image.parent == folder else image.parent.name)
+        for image in images
+    ]
     readings = read_image_names(names, folder.name)
-    order, notes = _channels(readings, folder)
+    order, notes = _find_channels(readings, folder)
     candidates: dict[Modality, list[Path]] = {}
     ignored: dict[Path, str] = {}
     unclear: dict[Path, Sequence[Modality]] = {}
     doubts: dict[Path, str] = {}
     for image, reading in zip(images, readings, strict=True):
-        reason = _reason_to_ignore(reading)
+        reason = _explain_ignored(reading)
         modalities = (order[reading.number],) if reading.number in order else reading.modalities
         if reason is not None:
             ignored[image] = reason
@@ -69,7 +72,7 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
     return Recognised(candidates, ignored, unclear, doubts, notes)
 
 
-def _reason_to_ignore(reading: Reading) -> str | None:
+def _explain_ignored(reading: Reading) -> str | None:
     if reading.is_label:
         return "its name marks a label map"
     if reading.is_other:
@@ -94,39 +97,39 @@ def _prefer_originals(
     return tuple(notes)
 
 
-_LARGEST_DESCRIPTION = 4 << 20
+_MAX_DESCRIPTION_BYTES = 4 << 20
 """Maximum size of a `dataset.json` in bytes, four times that of a list with 10,000 cases."""
 
 
-def _channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:
+def _find_channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:
     """Return the sequence of each channel number, if files are numbered."""
     if not any(reading.number for reading in readings):
         return {}, ()
-    order, source = _channel_order(folder)
+    order, source = _find_channel_order(folder)
     order_text = ", ".join(f"{number} {modality.label}" for number, modality in sorted(order.items()))
     return dict(order.items()), (f"the channel order is from {source}: {order_text}",)
 
 
-def _channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
-    order, source = described_channels(folder)
+def _find_channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
+    order, source = read_described_channels(folder)
     if order:
         return order, source
     return dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True)), "the Medical Segmentation Decathlon"
 
 
-def described_channels(folder: Path) -> tuple[dict[str, Modality], str]:
+def read_described_channels(folder: Path) -> tuple[dict[str, Modality], str]:
     """Return the sequence of each channel by the `dataset.json` in a folder or up to two above, and its source."""
     for parent in (folder, *folder.resolve().parents[:2]):
-        names = _dataset_names(parent / "dataset.json")
+        names = _read_dataset_names(parent / "dataset.json")
         if names:
             return names, f"{parent.name}/dataset.json"
     return {}, ""
 
 
-def _dataset_names(path: Path) -> dict[str, Modality]:
+def _read_dataset_names(path: Path) -> dict[str, Modality]:
     """Return sequences by channel number from an nnU-Net or Decathlon `dataset.json`, or nothing if it is unusable."""
     try:
-        if path.stat().st_size > _LARGEST_DESCRIPTION:
+        if path.stat().st_size > _MAX_DESCRIPTION_BYTES:
             return {}
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -135,7 +138,7 @@ def _dataset_names(path: Path) -> dict[str, Modality]:
     pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
     order = {}
     for number, name in pairs:
-        modalities = modalities_in_name(str(name))
+        modalities = find_modalities(str(name))
         if len(modalities) == 1 and str(number).isdecimal():
             order[f"{int(number):04d}"] = modalities.pop()
     return order

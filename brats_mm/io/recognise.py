@@ -6,9 +6,9 @@ from pathlib import Path
 from brats_mm.domain.case import CaseFiles
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import BidsFilter
-from brats_mm.domain.sequence_names import modality_named
+from brats_mm.domain.sequence_names import parse_modality
 from brats_mm.errors import OptionError
-from brats_mm.io.case_files import explicit_case, find_bids_case, find_case, find_channels, is_four_dimensional
+from brats_mm.io.case_files import build_explicit_case, find_bids_case, find_case, find_channels, is_four_dimensional
 
 NO_DATASET = "participant, session, run and acquisition need a BIDS dataset. Provide its folder or zip, or omit them."
 
@@ -38,6 +38,6 @@ def recognise(
     if isinstance(source, CaseFiles):
         return source
     if isinstance(source, Mapping):
-        return explicit_case({modality_named(name): Path(path) for name, path in source.items()})
+        return build_explicit_case({parse_modality(name): Path(path) for name, path in source.items()})
     path = Path(source)
     return find_channels(path, channels) if is_four_dimensional(path) else find_case(path, channels=channels)

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from brats_mm.data.nan_background import fill_nan_background
-from brats_mm.domain.label_map import Mask, integer_labels, regions_from_labels
-from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_values
+from brats_mm.domain.label_map import Mask, extract_regions, to_integer_labels
+from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, find_unknown_values
 from brats_mm.domain.lattice import EXACT_GRID_MM, match_lattice, place_voxels
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Grid
@@ -36,14 +36,14 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
         decided = scheme or decide_schemes({path.name: values})[path.name]
     except CaseError as error:
         raise VolumeError(str(error)) from error
-    unknown = unknown_values(values, decided)
+    unknown = find_unknown_values(values, decided)
     if unknown:
         raise VolumeError(
             f"The label map {path.name} has the values {', '.join(map(str, unknown[:5]))}, but the label scheme "
             f"{decided.value} allows only {', '.join(map(str, sorted(decided.values)))}. "
             "Select another scheme or correct the map."
         )
-    return regions_from_labels(labels, decided)
+    return extract_regions(labels, decided)
 
 
 def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
@@ -69,10 +69,10 @@ def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
             f"The label map {path.name} is on a different grid than the images: {_format_grid(label_grid)} instead of "
             f"{_format_grid(grid)}. Resample the label map to the images with nearest-neighbour interpolation."
         )
-    return integer_labels(placed, path.name)
+    return to_integer_labels(placed, path.name)
 
 
-def offset_warnings(path: Path, grid: Grid) -> tuple[str, ...]:
+def warn_about_offset(path: Path, grid: Grid) -> tuple[str, ...]:
     """Return a warning if the voxels of a label map are not exactly on a case's grid. Only the header is read.
 
     Args:

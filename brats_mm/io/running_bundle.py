@@ -11,11 +11,11 @@ from brats_mm.errors import BundleError
 METADATA = Path("configs") / "metadata.json"
 
 
-def running_workflow() -> Any | None:
+def find_running_workflow() -> Any | None:
     """Return the `ConfigWorkflow` that is evaluating the caller's config entry, or None outside of one."""
     from monai.bundle import ConfigWorkflow
 
-    owners = (frame.f_locals.get("self") for frame in _frames(sys._getframe(1)))
+    owners = (frame.f_locals.get("self") for frame in _iterate_frames(sys._getframe(1)))
     return next((owner for owner in owners if isinstance(owner, ConfigWorkflow)), None)
 
 
@@ -28,7 +28,7 @@ def bundle_folder() -> str:
     Raises:
         BundleError: neither folder is a bundle.
     """
-    workflow = running_workflow()
+    workflow = find_running_workflow()
     candidates = [Path.cwd()]
     if workflow is not None:
         configs = Path(workflow.config_root_path).resolve()
@@ -42,7 +42,7 @@ def bundle_folder() -> str:
     )
 
 
-def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+def _iterate_frames(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back

@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = (
 )
 """Files that `io.volume` reads."""
 
-MOST_VOLUMES = 2000
+MAX_VOLUMES = 2000
 """Maximum number of volume files in an archive or folder. A case has far fewer."""
 
 VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".raw.bz2", ".bin", ".dat")
@@ -47,14 +47,14 @@ _UNREADABLE = {
 }
 
 
-def image_suffix(name: str) -> str | None:
+def find_image_suffix(name: str) -> str | None:
     """Return the suffix of a readable file (`.nii.gz`, `.mha`, ...) in lower case, or None."""
     return next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), None)
 
 
-def image_stem(name: str) -> str:
+def strip_image_suffix(name: str) -> str:
     """Return a file name without the suffix of an image."""
-    return name[: -len(image_suffix(name) or "")] if image_suffix(name) else name
+    return name[: -len(find_image_suffix(name) or "")] if find_image_suffix(name) else name
 
 
 def holds_voxels(name: str) -> bool:
@@ -62,12 +62,15 @@ def holds_voxels(name: str) -> bool:
     return name.lower().endswith(VOXEL_SUFFIXES)
 
 
-def known_format(name: str) -> str | None:
+def explain_known_format(name: str) -> str | None:
     """Return why an image of another format is not read, or None for other files."""
     lower = name.lower()
     return next((reason for suffixes, reason in _UNREADABLE.items() if lower.endswith(suffixes)), None)
 
 
-def unreadable_reason(name: str) -> str:
+def explain_unreadable(name: str) -> str:
     """Return why a file without an image suffix is not read, with advice."""
-    return known_format(name) or "it is not a volume file (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .mgz, .img/.hdr)"
+    return (
+        explain_known_format(name)
+        or "it is not a volume file (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .mgz, .img/.hdr)"
+    )

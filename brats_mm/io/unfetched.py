@@ -4,7 +4,7 @@ from pathlib import Path
 
 FETCH = "Fetch the file, for example with `datalad get`, `git annex get` or `git lfs pull`."
 
-LONGEST_POINTER = 2**15
+MAX_POINTER_BYTES = 2**15
 
 
 def is_broken_link(path: Path) -> bool:
@@ -13,9 +13,9 @@ def is_broken_link(path: Path) -> bool:
 
 
 def is_pointer(start: bytes) -> bool:
-    """Return whether a file is a pointer, by its first `LONGEST_POINTER` + 1 bytes."""
+    """Return whether a file is a pointer, by its first `MAX_POINTER_BYTES` + 1 bytes."""
     is_known = b"annex/objects/" in start[:1024] or start.startswith(b"version https://git-lfs.github.com/")
-    return is_known and len(start) <= LONGEST_POINTER
+    return is_known and len(start) <= MAX_POINTER_BYTES
 
 
 def is_unfetched(path: Path) -> bool:
@@ -26,6 +26,6 @@ def is_unfetched(path: Path) -> bool:
         if not path.is_file():  # opening a pipe would wait for a writer
             return False
         with path.open("rb") as stream:
-            return is_pointer(stream.read(LONGEST_POINTER + 1))
+            return is_pointer(stream.read(MAX_POINTER_BYTES + 1))
     except OSError:
         return False

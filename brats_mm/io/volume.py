@@ -16,10 +16,10 @@ from brats_mm.io.dicom.scan import holds_dicom
 from brats_mm.io.formats import metaimage, mgh, nrrd
 from brats_mm.io.formats.metaimage import parse_metaimage
 from brats_mm.io.formats.mgh import parse_mgh
-from brats_mm.io.formats.nifti import parse_nifti, volumes_of
+from brats_mm.io.formats.nifti import count_nifti_volumes, parse_nifti
 from brats_mm.io.formats.nrrd import parse_nrrd
 from brats_mm.io.formats.raster import Raster, check_fetched, check_length, read_voxels, reading_errors
-from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, image_suffix, unreadable_reason
+from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, explain_unreadable, find_image_suffix
 from brats_mm.io.volume_checks import check_voxels
 
 AGREEMENT_MM = 0.5
@@ -37,7 +37,7 @@ def read_volume(path: Path) -> Volume:
     """Read a volume file, or a folder with one DICOM series.
 
     Validates the header before allocating memory. If a NIfTI header has both matrices, the sform takes precedence, as
-    in nibabel. `header_warnings` reports differences.
+    in nibabel. `warn_about_header` reports differences.
 
     Args:
         path: volume file, with `#2` for the third volume of a four-dimensional NIfTI file, or folder of a DICOM series.
@@ -97,7 +97,7 @@ def read_header(path: Path) -> tuple[Grid, tuple[str, ...]]:
     with reading_errors(path):
         if not path.is_dir() or not holds_dicom(path):
             raster = _parse(path)
-            return raster.grid, (*header_warnings(raster.grid), *raster.notes)
+            return raster.grid, (*warn_about_header(raster.grid), *raster.notes)
     volume = read_series_folder(path)
     return volume.grid, volume.notes
 
@@ -121,17 +121,17 @@ def check_volume(path: Path, *, one_file: bool = False) -> None:
         check_length(raster)
 
 
-def volumes_in(path: Path) -> int | None:
+def count_volumes(path: Path) -> int | None:
     """Return the number of volumes of a NIfTI file by its header, or None."""
-    if image_suffix(path.name) not in NIFTI_SUFFIXES:
+    if find_image_suffix(path.name) not in NIFTI_SUFFIXES:
         return None
     try:
-        return volumes_of(path)
+        return count_nifti_volumes(path)
     except (VolumeError, OSError, EOFError, ValueError):
         return None
 
 
-def header_warnings(grid: Grid) -> tuple[str, ...]:
+def warn_about_header(grid: Grid) -> tuple[str, ...]:
     """Return warnings about a header's geometry, without the file name."""
     if grid.sform_code <= 0 and grid.qform_code <= 0:
         return (
@@ -152,8 +152,8 @@ def _parse(named: Path) -> Raster:
         raise VolumeError(f"{path} does not exist. Check the name.")
     if path.is_dir():
         raise VolumeError(f"{path} is a folder. Provide one volume file for the sequence.")
-    suffix = image_suffix(path.name)
+    suffix = find_image_suffix(path.name)
     if suffix is None:
-        raise VolumeError(f"{path.name} cannot be read: {unreadable_reason(path.name)}.")
+        raise VolumeError(f"{path.name} cannot be read: {explain_unreadable(path.name)}.")
     check_fetched(path)
     return _PARSERS[suffix](path) if channel is None else parse_nifti(path, channel)

@@ -19,7 +19,7 @@ MAX_LABELS = 8
 """Maximum number of distinct values of a label map. An integer volume with at most this many looks like one."""
 
 
-def spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
+def to_spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
     """Return the three spatial axes. Trailing axes of length one are dropped.
 
     Args:
@@ -71,7 +71,7 @@ def check_affine(affine: npt.NDArray[np.float64], path: Path) -> None:
     check_spacing([float(length) for length in lengths], path)
 
 
-def usable_affine(affine: npt.NDArray[np.float64]) -> bool:
+def is_usable_affine(affine: npt.NDArray[np.float64]) -> bool:
     """Return whether `check_affine` accepts an affine."""
     try:
         check_affine(affine, Path())
@@ -99,7 +99,7 @@ def check_voxels(data: Array, path: Path) -> None:
         raise VolumeError(
             f"{path.name} is {constant}, so it contains no image. Omit a missing sequence instead of filling it."
         )
-    values = _few_whole_values(data)
+    values = _find_few_values(data)
     if values is not None:
         values_text = ", ".join(f"{value:g}" for value in values)
         raise VolumeError(
@@ -108,7 +108,7 @@ def check_voxels(data: Array, path: Path) -> None:
         )
 
 
-def _few_whole_values(data: Array) -> Array | None:
+def _find_few_values(data: Array) -> Array | None:
     """Return the distinct values if they are few integers, else None."""
     for part in (data[::5, ::5, ::5], data):  # a coarse sample settles nearly every case
         values = np.unique(part)

@@ -12,18 +12,18 @@ from pathlib import Path, PurePosixPath
 
 from brats_mm.errors import InputError
 from brats_mm.io.dicom.header import starts_as_dicom
-from brats_mm.io.suffixes import MOST_VOLUMES, holds_voxels, image_suffix
-from brats_mm.io.unfetched import LONGEST_POINTER, is_pointer
+from brats_mm.io.suffixes import MAX_VOLUMES, find_image_suffix, holds_voxels
+from brats_mm.io.unfetched import MAX_POINTER_BYTES, is_pointer
 
 _END = b"PK\x05\x06"
 _END_64 = b"PK\x06\x07"
 _END_BYTES = 22
-_LONGEST_COMMENT = 2**16
+_MAX_COMMENT_BYTES = 2**16
 _DIRECTORY_BYTES_AN_ENTRY = 2048
 _CHUNK = 1 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_LONGEST_PART = 120
-_LONGEST_NAME_BYTES = 250
+_MAX_PART_LENGTH = 120
+_MAX_NAME_BYTES = 250
 _SAFE = frozenset("._+- ()[],")
 
 
@@ -109,7 +109,7 @@ def _check_directory(archive: Path, limits: ZipLimits) -> None:
     """Check the size of the zip file's directory before it is read."""
     size = archive.stat().st_size
     with archive.open("rb") as stream:
-        stream.seek(max(0, size - _LONGEST_COMMENT - _END_BYTES - 20))
+        stream.seek(max(0, size - _MAX_COMMENT_BYTES - _END_BYTES - 20))
         tail = stream.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < _END_BYTES:
@@ -121,23 +121,23 @@ def _check_directory(archive: Path, limits: ZipLimits) -> None:
         struct.unpack("<I", tail[at + 12 : at + 16])[0],
     )
     if entries > limits.entries or directory > limits.entries * _DIRECTORY_BYTES_AN_ENTRY:
-        raise _too_many(limits)
+        raise _make_too_many_error(limits)
 
 
 def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacked:
     entries = [entry for entry in opened.infolist() if not entry.filename.endswith("/")]
     if len(entries) > limits.entries:
-        raise _too_many(limits)
+        raise _make_too_many_error(limits)
     for entry in entries:
         _check_entry(entry)
     visible = [entry for entry in entries if not _is_hidden(entry)]
     images = [entry for entry in visible if _is_image(entry)]
-    if not any(image_suffix(entry.filename) for entry in images):
+    if not any(find_image_suffix(entry.filename) for entry in images):
         return _unpack_dicom(opened, visible, folder, limits)
-    if len(images) > MOST_VOLUMES:
+    if len(images) > MAX_VOLUMES:
         raise _zip_error(problem=f"holds {len(images):,} volume files, but a case has only a few. Pack only one case")
-    shared = _shared_folders([PurePosixPath(entry.filename) for entry in images])
-    _write_all(opened, images, lambda entry: _place(folder, PurePosixPath(entry.filename), shared), limits)
+    shared = _count_shared_folders([PurePosixPath(entry.filename) for entry in images])
+    _write_all(opened, images, lambda entry: _make_output_path(folder, PurePosixPath(entry.filename), shared), limits)
     image_ids = {id(entry) for entry in images}
     passed_over = {entry.filename[-200:]: "it is not an image" for entry in visible if id(entry) not in image_ids}
     return Unpacked(folder, passed_over)
@@ -149,7 +149,7 @@ def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folde
     if entries and not images:
         files = "1 file" if len(entries) == 1 else f"{len(entries):,} files"
         raise _zip_error(problem=f"holds {files}, but none is a volume or DICOM. Pack the images of one case")
-    _write_all(opened, images, _side_by_side(folder), limits)
+    _write_all(opened, images, _number_paths(folder), limits)
     count = len(entries) - len(images)
     if not count:
         return Unpacked(folder, {}, is_dicom=True)
@@ -163,7 +163,7 @@ def _may_be_dicom(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
     """Return whether an entry starts like DICOM, or is a pointer, so that the reader warns about missing slices."""
     with opened.open(entry) as source:
         head = source.read(1024)
-    return starts_as_dicom(head[:132]) or (entry.file_size <= LONGEST_POINTER and is_pointer(head))
+    return starts_as_dicom(head[:132]) or (entry.file_size <= MAX_POINTER_BYTES and is_pointer(head))
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:
@@ -188,10 +188,10 @@ def _is_hidden(entry: zipfile.ZipInfo) -> bool:
 
 def _is_image(entry: zipfile.ZipInfo) -> bool:
     name = PurePosixPath(entry.filename).name
-    return image_suffix(name) is not None or holds_voxels(name) or name == "dataset.json"
+    return find_image_suffix(name) is not None or holds_voxels(name) or name == "dataset.json"
 
 
-def _shared_folders(names: list[PurePosixPath]) -> int:
+def _count_shared_folders(names: list[PurePosixPath]) -> int:
     """Return the number of leading folders that all images share.
 
     For `cases/a/b/x.nii.gz` alone, these are all but `b`.
@@ -203,10 +203,10 @@ def _shared_folders(names: list[PurePosixPath]) -> int:
     return shared
 
 
-def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
+def _make_output_path(folder: Path, name: PurePosixPath, shared: int) -> Path:
     """Return the output path of a volume: below `folder`, at most one level deep, with safe characters."""
-    below = [_safe_name(part) for part in name.parts[shared:]]
-    target = folder / below[0] if len(below) == 1 else folder / _safe_name("_".join(below[:-1])) / below[-1]
+    below = [_make_safe_name(part) for part in name.parts[shared:]]
+    target = folder / below[0] if len(below) == 1 else folder / _make_safe_name("_".join(below[:-1])) / below[-1]
     if target.exists():
         raise _zip_error(problem="holds two files with the same name. Create it again with one file per sequence")
     try:
@@ -218,19 +218,19 @@ def _place(folder: Path, name: PurePosixPath, shared: int) -> Path:
     return target
 
 
-def _side_by_side(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
+def _number_paths(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
     """Return a function that numbers output paths in one folder, because DICOM files often share their names."""
     numbers = iter(range(1 << 30))
-    return lambda entry: folder / f"{next(numbers):06d}_{_safe_name(PurePosixPath(entry.filename).name)}"
+    return lambda entry: folder / f"{next(numbers):06d}_{_make_safe_name(PurePosixPath(entry.filename).name)}"
 
 
-def _safe_name(part: str) -> str:
+def _make_safe_name(part: str) -> str:
     """Return a file name with safe characters that is read as the same sequence, also for `T1 (C+)` and `T2*`."""
     starred = unicodedata.normalize("NFC", part.replace("*", "star"))
     safe = "".join(letter if letter.isalnum() or letter in _SAFE else "_" for letter in starred)
-    while len(safe[-_LONGEST_PART:].encode()) > _LONGEST_NAME_BYTES:
+    while len(safe[-_MAX_PART_LENGTH:].encode()) > _MAX_NAME_BYTES:
         safe = safe[1:]
-    return safe[-_LONGEST_PART:].lstrip(".") or "_"
+    return safe[-_MAX_PART_LENGTH:].lstrip(".") or "_"
 
 
 def _write_all(
@@ -255,7 +255,7 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, most: in
     return written
 
 
-def _too_many(limits: ZipLimits) -> ZipError:
+def _make_too_many_error(limits: ZipLimits) -> ZipError:
     return _zip_error(problem=f"has more than the {limits.entries} entries allowed. Pack only the images of the case")
 
 

@@ -103,7 +103,7 @@ def from_json(document: Mapping[str, Any]) -> Correction:
     )
 
 
-def next_version(existing: Iterable[Correction], owner: str, image: str, tag: str) -> int:
+def find_next_version(existing: Iterable[Correction], owner: str, image: str, tag: str) -> int:
     """Return the version of a new label of an image.
 
     Args:
@@ -120,7 +120,7 @@ def next_version(existing: Iterable[Correction], owner: str, image: str, tag: st
     return max(versions, default=0) + 1
 
 
-def latest(corrections: Iterable[Correction]) -> list[Correction]:
+def select_latest(corrections: Iterable[Correction]) -> list[Correction]:
     """Return the newest version of each owner, image and tag, oldest first."""
     newest: dict[tuple[str, str, str], Correction] = {}
     for correction in sorted(corrections, key=lambda correction: (correction.created, correction.version)):
@@ -129,17 +129,17 @@ def latest(corrections: Iterable[Correction]) -> list[Correction]:
     return list(newest.values())
 
 
-def usable_cases(corrections: Iterable[Correction]) -> list[Correction]:
+def select_usable_cases(corrections: Iterable[Correction]) -> list[Correction]:
     """Return the newest trainable label of each case, oldest first. If two people label a case, it counts once."""
     newest: dict[str, Correction] = {}
-    for correction in latest(corrections):
+    for correction in select_latest(corrections):
         if correction.is_trainable:
             newest.pop(correction.content, None)
             newest[correction.content] = correction
     return list(newest.values())
 
 
-def role_of_case(existing: Iterable[Correction], content: str, share: float = HELD_OUT_SHARE) -> Role:
+def choose_role(existing: Iterable[Correction], content: str, share: float = HELD_OUT_SHARE) -> Role:
     """Return the role of a case whose label is being submitted.
 
     A known case keeps its role. The second new case is held out, and so are later cases as needed to keep the share.
@@ -158,6 +158,6 @@ def role_of_case(existing: Iterable[Correction], content: str, share: float = HE
     return Role.HELD_OUT if held_out < target else Role.TRAINING
 
 
-def with_role(cases: Sequence[Correction], role: Role) -> list[Correction]:
+def select_by_role(cases: Sequence[Correction], role: Role) -> list[Correction]:
     """Return the cases of one role."""
     return [case for case in cases if case.role is role]

@@ -47,9 +47,12 @@ def write_nvflare_job(output: Path, sites: Mapping[str, Path], parent: Bundle, r
     apps = {f"site_{number}": [name] for number, name in enumerate(sites, 1)}
     meta = {"name": "brats_mm", "min_clients": len(sites), "resource_spec": {}}
     _write(output / "meta.json", {**meta, "deploy_map": {"server": ["server"], **apps}})
-    _write(output / "server" / "config" / "config_fed_server.json", _server(parent.root.resolve(), len(sites), rounds))
+    _write(
+        output / "server" / "config" / "config_fed_server.json",
+        _build_server_config(parent.root.resolve(), len(sites), rounds),
+    )
     for app, (name,) in apps.items():
-        _write(output / app / "config" / "config_fed_client.json", _client(sites[name], epochs))
+        _write(output / app / "config" / "config_fed_client.json", _build_client_config(sites[name], epochs))
     return output
 
 
@@ -58,11 +61,11 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps({"format_version": 2, **content}, indent=2) + "\n", encoding="utf-8")
 
 
-def _part(name: str, path: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _make_part(name: str, path: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"id": name, "path": path, "args": dict(arguments or {})}
 
 
-def _server(parent: Path, clients: int, rounds: int) -> dict[str, Sequence[Any]]:
+def _build_server_config(parent: Path, clients: int, rounds: int) -> dict[str, Sequence[Any]]:
     training = {
         "min_clients": clients,
         "num_rounds": rounds,
@@ -78,40 +81,40 @@ def _server(parent: Path, clients: int, rounds: int) -> dict[str, Sequence[Any]]
     }
     return {
         "workflows": [
-            _part("training", f"{_NVFLARE}.workflows.scatter_and_gather.ScatterAndGather", training),
-            _part(
+            _make_part("training", f"{_NVFLARE}.workflows.scatter_and_gather.ScatterAndGather", training),
+            _make_part(
                 "evaluation",
                 f"{_NVFLARE}.workflows.cross_site_model_eval.CrossSiteModelEval",
                 {"model_locator_id": "locator"},
             ),
         ],
         "components": [
-            _part("persistor", "monai_nvflare.monai_bundle_persistor.MonaiBundlePersistor", weights),
-            _part(
+            _make_part("persistor", "monai_nvflare.monai_bundle_persistor.MonaiBundlePersistor", weights),
+            _make_part(
                 "aggregator",
                 f"{_NVFLARE}.aggregators.intime_accumulate_model_aggregator.InTimeAccumulateWeightedAggregator",
                 {"expected_data_kind": "WEIGHT_DIFF"},
             ),
-            _part(
+            _make_part(
                 "generator",
                 f"{_NVFLARE}.shareablegenerators.full_model_shareable_generator.FullModelShareableGenerator",
             ),
-            _part(
+            _make_part(
                 "selector",
                 f"{_NVFLARE}.widgets.intime_model_selector.IntimeModelSelector",
                 {"key_metric": _METRIC},
             ),
-            _part(
+            _make_part(
                 "locator",
                 "nvflare.app_opt.pt.file_model_locator.PTFileModelLocator",
                 {"pt_persistor_id": "persistor"},
             ),
-            _part("scores", f"{_NVFLARE}.widgets.validation_json_generator.ValidationJsonGenerator"),
+            _make_part("scores", f"{_NVFLARE}.widgets.validation_json_generator.ValidationJsonGenerator"),
         ],
     }
 
 
-def _client(site: Path, epochs: int) -> dict[str, Sequence[Any]]:
+def _build_client_config(site: Path, epochs: int) -> dict[str, Sequence[Any]]:
     executor = {
         "path": "monai_nvflare.client_algo_executor.ClientAlgoExecutor",
         "args": {"client_algo_id": "client", "key_metric": _METRIC},
@@ -125,5 +128,5 @@ def _client(site: Path, epochs: int) -> dict[str, Sequence[Any]]:
     }
     return {
         "executors": [{"tasks": ["train", "validate", "submit_model"], "executor": executor}],
-        "components": [_part("client", "monai.fl.client.monai_algo.MonaiAlgo", arguments)],
+        "components": [_make_part("client", "monai.fl.client.monai_algo.MonaiAlgo", arguments)],
     }

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm.errors import CaseError, TrainingError
-from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, open_bundle, sha256_of
+from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, compute_sha256, open_bundle
 from brats_mm.io.volume import read_stored
 from brats_mm.learning.corrections import Role
 from brats_mm.learning.plan import REPLAY, PlannedCase, TrainingPlan
-from brats_mm.learning.scores import mean_dice, mean_scores, score_prediction
+from brats_mm.learning.scores import compute_mean_dice, compute_mean_scores, score_prediction
 from brats_mm.learning.versions import BUNDLE, REPORT
 from brats_mm.losses.tumour import dice_and_bce
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
@@ -25,7 +25,7 @@ from brats_mm.outputs.folder import output_errors
 from brats_mm.outputs.registered import write_image
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segmenter import Segmenter, choose_device
-from brats_mm.training.timed.loop import LoopSettings, Step, cross_sequence_step, train
+from brats_mm.training.timed.loop import LoopSettings, Step, make_cross_sequence_step, train
 from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 from brats_mm.trust.calibration_file import SUBSET_CALIBRATION
 
@@ -94,10 +94,10 @@ def _fine_tune(
         "parent_weights_sha256": identity.weights_sha256,
         "minutes": plan.settings.minutes,
         "steps": steps,
-        "cases": {use: len(plan.of_use(use)) for use in (Role.TRAINING.value, REPLAY, Role.HELD_OUT.value)},
+        "cases": {use: len(plan.select_by_use(use)) for use in (Role.TRAINING.value, REPLAY, Role.HELD_OUT.value)},
     }
     bundle = write_version(parent, output / BUNDLE, network.cpu().state_dict(), plan.version, report)
-    report["weights_sha256"] = sha256_of(bundle.weights)
+    report["weights_sha256"] = compute_sha256(bundle.weights)
     report["held_out"] = _compare(plan, folder, options, bundle, watch)
     for target in (output / REPORT, output / BUNDLE / REPORT):
         target.write_text(json.dumps(report, indent=2), encoding="utf-8")
@@ -122,7 +122,7 @@ def write_version(
     Raises:
         TrainingError: a weight is not finite. Nothing was written.
     """
-    kinds = {name: value.dtype for name, value in _stored(parent).items()}
+    kinds = {name: value.dtype for name, value in _load_stored_weights(parent).items()}
     weights = {name: value.to(kinds.get(name, value.dtype)) for name, value in state.items()}
     nonfinite = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     if nonfinite:
@@ -142,7 +142,7 @@ def write_version(
     packed = BytesIO()  # on a full disk, torch raises its own error
     torch.save(weights, packed)
     bundle.weights.write_bytes(packed.getbuffer())
-    digest = sha256_of(bundle.weights)
+    digest = compute_sha256(bundle.weights)
     (folder / HASHES).write_text(f"{digest}  {Path(WEIGHTS).name}\n", encoding="utf-8")
     metadata = parent.metadata()
     cases = report["cases"][Role.TRAINING.value]
@@ -158,7 +158,7 @@ def write_version(
     return bundle
 
 
-def mixture_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
+def compute_mixture_loss(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
     """Return the loss of a whole mixture on a batch with one availability per crop.
 
     Args:
@@ -179,7 +179,7 @@ def _pack_cases(
     plan: TrainingPlan, folder: Path, scratch: Path, spacing_mm: float, watch: Watch
 ) -> list[tuple[PackedCase, float]]:
     """Pack the cases to train on, each with its weight."""
-    cases, weights = plan.of_use(Role.TRAINING.value, REPLAY), plan.case_weights()
+    cases, weights = plan.select_by_use(Role.TRAINING.value, REPLAY), plan.compute_case_weights()
     packed = []
     for number, (case, weight) in enumerate(zip(cases, weights, strict=True)):
         watch.check()
@@ -220,9 +220,9 @@ def _train(
     """Train the network in place, and return the number of steps."""
     network.requires_grad_(True)  # noqa: FBT003 (PyTorch's own signature)
     trained: nn.Module = network
-    step: Step = mixture_step
+    step: Step = compute_mixture_loss
     if isinstance(network, CrossSequenceMixture):
-        trained, step = network.cross, cross_sequence_step()
+        trained, step = network.cross, make_cross_sequence_step()
         cases = [(case, weight) for case, weight in cases if case.available.sum() > 1]
         if not cases:
             raise CaseError("Training needs a corrected case with at least two sequences. Correct such a case.")
@@ -239,7 +239,7 @@ def _train(
     begin, steps = watch.clock(), 0
     total = max(1, round(plan.settings.minutes * 60))
 
-    def watched(trained: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
+    def watch_step(trained: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
         nonlocal steps
         watch.check()
         watch.progress("training", min(total, round(watch.clock() - begin)), total)
@@ -256,7 +256,7 @@ def _train(
         [weight for _, weight in cases],
         scratch / "state",
         settings,
-        step=watched,
+        step=watch_step,
         device=device,
         clock=watch.clock,
     )
@@ -267,15 +267,15 @@ def _train(
 
 def _compare(plan: TrainingPlan, folder: Path, options: ModelOptions, bundle: Bundle, watch: Watch) -> dict[str, Any]:
     """Score both versions on the held-out cases, with all their sequences."""
-    held_out = plan.of_use(Role.HELD_OUT.value)
+    held_out = plan.select_by_use(Role.HELD_OUT.value)
     total, rows = 2 * len(held_out), [dict[str, Any](name=case.name) for case in held_out]
     for number, (name, root) in enumerate((("parent", options.bundle), ("version", bundle.root))):
         segmenter = Segmenter.from_options(replace(options, bundle=root, backend="torch"))
         for index, (case, row) in enumerate(zip(held_out, rows, strict=True)):
             watch.progress("evaluating", number * len(held_out) + index, total)
             row[name] = _score(segmenter, case, folder, watch)
-    means = {name: mean_scores(row[name] for row in rows) for name in ("parent", "version")}
-    return {"cases": rows, **{name: {"dice": mean_dice(mean), "scores": mean} for name, mean in means.items()}}
+    means = {name: compute_mean_scores(row[name] for row in rows) for name in ("parent", "version")}
+    return {"cases": rows, **{name: {"dice": compute_mean_dice(mean), "scores": mean} for name, mean in means.items()}}
 
 
 def _score(segmenter: Segmenter, case: PlannedCase, folder: Path, watch: Watch) -> dict[str, dict[str, float | None]]:
@@ -286,6 +286,6 @@ def _score(segmenter: Segmenter, case: PlannedCase, folder: Path, watch: Watch) 
     return score_prediction(prediction.labels(), corrected.data.astype("uint8"), corrected.grid)
 
 
-def _stored(bundle: Bundle) -> dict[str, Tensor]:
+def _load_stored_weights(bundle: Bundle) -> dict[str, Tensor]:
     state: dict[str, Tensor] = torch.load(bundle.weights, map_location="cpu", weights_only=True)
     return state

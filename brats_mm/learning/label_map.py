@@ -22,7 +22,7 @@ _NAMES = {
 _BY_NAME = {name: compartment for compartment, names in _NAMES.items() for name in names}
 
 
-def values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
+def find_values_by_name(label_info: Iterable[Any]) -> dict[int, int]:
     """Return the BraTS 2023 value by stored value, from the label names of a viewer.
 
     Args:
@@ -58,7 +58,7 @@ def read_correction(path: Path, grid: Grid, value_names: Mapping[int, int]) -> L
     Args:
         path: the submitted file.
         grid: grid of the image.
-        value_names: BraTS 2023 value by stored value, from `values_by_name`. Other values keep their meaning.
+        value_names: BraTS 2023 value by stored value, from `find_values_by_name`. Other values keep their meaning.
 
     Raises:
         VolumeError: the file cannot be read, has unknown values, or has no label.
@@ -81,7 +81,7 @@ def read_correction(path: Path, grid: Grid, value_names: Mapping[int, int]) -> L
     return labels
 
 
-def compartment_volumes_ml(labels: Labels, voxel_ml: float) -> dict[str, float]:
+def measure_compartment_volumes_ml(labels: Labels, voxel_ml: float) -> dict[str, float]:
     """Return the volume of each compartment of a BraTS 2023 label map in millilitres."""
     return {
         compartment.value: round(np.count_nonzero(labels == value) * voxel_ml, 4)

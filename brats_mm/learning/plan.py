@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.errors import OptionError
-from brats_mm.learning.corrections import Correction, Role, usable_cases, with_role
+from brats_mm.learning.corrections import Correction, Role, select_by_role, select_usable_cases
 
 PLAN = "plan.json"
 REPLAY = "replay"
-MOST_HELD_OUT = 8
+MAX_HELD_OUT = 8
 """Maximum number of cases to evaluate on. Each of them is segmented by the old and the new version."""
-MOST_REPLAYED = 32
+MAX_REPLAYED = 32
 REPLAY_SHARE = 0.5
 """Fraction of the crops that come from replayed cases, if there are any."""
-SHORTEST_MINUTES, LONGEST_MINUTES = 0.01, 24 * 60.0
+MIN_MINUTES, MAX_MINUTES = 0.01, 24 * 60.0
 
 
 @dataclass(frozen=True)
@@ -77,37 +77,37 @@ class TrainingPlan:
     settings: FineTuning
     cases: tuple[PlannedCase, ...]
 
-    def of_use(self, *uses: str) -> list[PlannedCase]:
+    def select_by_use(self, *uses: str) -> list[PlannedCase]:
         """Return the cases with one of these uses."""
         return [case for case in self.cases if case.use in uses]
 
-    def case_weights(self) -> list[float]:
+    def compute_case_weights(self) -> list[float]:
         """Return the relative frequency of each training case and replayed case in training."""
-        corrected, replayed = len(self.of_use(Role.TRAINING.value)), len(self.of_use(REPLAY))
+        corrected, replayed = len(self.select_by_use(Role.TRAINING.value)), len(self.select_by_use(REPLAY))
         share = REPLAY_SHARE if replayed else 0.0
         return [
             share / replayed if case.use == REPLAY else (1 - share) / corrected
-            for case in self.of_use(Role.TRAINING.value, REPLAY)
+            for case in self.select_by_use(Role.TRAINING.value, REPLAY)
         ]
 
 
 def choose_cases(corrections: Iterable[Correction]) -> list[Correction]:
-    """Return the corrections to train on, and those to evaluate on, at most `MOST_HELD_OUT`, oldest first.
+    """Return the corrections to train on, and those to evaluate on, at most `MAX_HELD_OUT`, oldest first.
 
     Raises:
         OptionError: there are too few corrected cases.
     """
-    usable = usable_cases(corrections)
-    train, held_out = with_role(usable, Role.TRAINING), with_role(usable, Role.HELD_OUT)
+    usable = select_usable_cases(corrections)
+    train, held_out = select_by_role(usable, Role.TRAINING), select_by_role(usable, Role.HELD_OUT)
     if not train or not held_out:
         raise OptionError(
             "Training needs at least two corrected cases, one for training and one for evaluation, but there are "
             f"{len(usable)}. Submit labels of more cases."
         )
-    return [*train, *held_out[:MOST_HELD_OUT]]
+    return [*train, *held_out[:MAX_HELD_OUT]]
 
 
-def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTES) -> FineTuning:
+def check_settings(settings: FineTuning, longest_minutes: float = MAX_MINUTES) -> FineTuning:
     """Check settings and return them unchanged.
 
     Args:
@@ -117,8 +117,8 @@ def check_settings(settings: FineTuning, longest_minutes: float = LONGEST_MINUTE
     Raises:
         OptionError: a value is out of range.
     """
-    if not SHORTEST_MINUTES <= settings.minutes <= longest_minutes:
-        raise OptionError(f"minutes is {settings.minutes:g}. Use {SHORTEST_MINUTES:g} to {longest_minutes:g}.")
+    if not MIN_MINUTES <= settings.minutes <= longest_minutes:
+        raise OptionError(f"minutes is {settings.minutes:g}. Use {MIN_MINUTES:g} to {longest_minutes:g}.")
     if settings.side % 16 or not 64 <= settings.side <= 128:
         raise OptionError(f"side is {settings.side}. Use a multiple of 16 from 64 to 128.")
     if not 0 < settings.learning_rate <= 1:  # false for NaN, too

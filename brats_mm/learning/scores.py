@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from brats_mm.domain.label_map import Labels, regions_from_labels
+from brats_mm.domain.label_map import Labels, extract_regions
 from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.overlap import count, overlap
-from brats_mm.metrics.surface import hd95_of_surfaces, surface_points
+from brats_mm.metrics.overlap import compute_overlap, count
+from brats_mm.metrics.surface import find_surface_points, hd95_of_surfaces
 
 DIGITS = 4
 
@@ -29,39 +29,40 @@ def score_prediction(predicted: Labels, corrected: Labels, grid: Grid) -> dict[s
         Region -> `dice`, `hd95_mm`, `predicted_ml` and `corrected_ml`. A region that is empty in both has a Dice of 1,
         and one that is empty in only one of them has a Dice of 0 (BraTS).
     """
-    predicted_masks = regions_from_labels(predicted, LabelConvention.BRATS2023)
-    corrected_masks = regions_from_labels(corrected, LabelConvention.BRATS2023)
+    predicted_masks = extract_regions(predicted, LabelConvention.BRATS2023)
+    corrected_masks = extract_regions(corrected, LabelConvention.BRATS2023)
     scores = {}
     for region in REGIONS:
         counts = count(predicted_masks[region], corrected_masks[region])
         surfaces = (
-            surface_points(predicted_masks[region], grid.spacing_mm),
-            surface_points(corrected_masks[region], grid.spacing_mm),
+            find_surface_points(predicted_masks[region], grid.spacing_mm),
+            find_surface_points(corrected_masks[region], grid.spacing_mm),
         )
         scores[region.value] = {
-            "dice": _rounded(overlap(counts, EmptyPolicy.BRATS).dice),
-            "hd95_mm": _rounded(hd95_of_surfaces(*surfaces, EmptyPolicy.BRATS)),
-            "predicted_ml": _rounded(counts.predicted * grid.voxel_ml),
-            "corrected_ml": _rounded(counts.reference * grid.voxel_ml),
+            "dice": _round(compute_overlap(counts, EmptyPolicy.BRATS).dice),
+            "hd95_mm": _round(hd95_of_surfaces(*surfaces, EmptyPolicy.BRATS)),
+            "predicted_ml": _round(counts.predicted * grid.voxel_ml),
+            "corrected_ml": _round(counts.reference * grid.voxel_ml),
         }
     return scores
 
 
-def mean_scores(scores: Iterable[Scores]) -> dict[str, dict[str, float | None]]:
+def compute_mean_scores(scores: Iterable[Scores]) -> dict[str, dict[str, float | None]]:
     """Return the mean of each score over cases. Undefined scores are omitted."""
     every = list(scores)
     names = ("dice", "hd95_mm", "predicted_ml", "corrected_ml")
     return {
-        region.value: {name: _mean(case[region.value][name] for case in every) for name in names} for region in REGIONS
+        region.value: {name: _compute_mean(case[region.value][name] for case in every) for name in names}
+        for region in REGIONS
     }
 
 
-def mean_dice(scores: Scores) -> float | None:
+def compute_mean_dice(scores: Scores) -> float | None:
     """Return the mean Dice over the regions of scores, or of mean scores."""
-    return _mean(scores[region.value]["dice"] for region in REGIONS)
+    return _compute_mean(scores[region.value]["dice"] for region in REGIONS)
 
 
-def summary_by_version(scored: Iterable[tuple[str, Scores]]) -> list[dict[str, Any]]:
+def summarise_by_version(scored: Iterable[tuple[str, Scores]]) -> list[dict[str, Any]]:
     """Return mean scores by model version, in the order in which the versions first appear.
 
     Args:
@@ -71,15 +72,15 @@ def summary_by_version(scored: Iterable[tuple[str, Scores]]) -> list[dict[str, A
     for version, scores in scored:
         by_version.setdefault(version, []).append(scores)
     return [
-        {"version": version, "cases": len(scores), "scores": mean_scores(scores)}
+        {"version": version, "cases": len(scores), "scores": compute_mean_scores(scores)}
         for version, scores in by_version.items()
     ]
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def _compute_mean(values: Iterable[float | None]) -> float | None:
     defined = [value for value in values if value is not None]
     return round(sum(defined) / len(defined), DIGITS) if defined else None
 
 
-def _rounded(value: float) -> float | None:
+def _round(value: float) -> float | None:
     return None if math.isnan(value) else round(value, DIGITS)

@@ -66,7 +66,8 @@ def write_site_bundle(
     uses = {"training": (Role.TRAINING.value, REPLAY), "validation": (Role.HELD_OUT.value,)}
     cases = {
         section: [
-            as_nifti(case.item(folder.resolve()), output.resolve() / "images" / case.name) for case in plan.of_use(*use)
+            as_nifti(case.item(folder.resolve()), output.resolve() / "images" / case.name)
+            for case in plan.select_by_use(*use)
         ]
         for section, use in uses.items()
     }

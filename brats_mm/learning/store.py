@@ -60,7 +60,7 @@ class CorrectionStore:
             key=lambda correction: (correction.created, correction.version),
         )
 
-    def of_image(self, owner: str, image: str, tag: str) -> list[Correction]:
+    def list_for_image(self, owner: str, image: str, tag: str) -> list[Correction]:
         """Return the versions of one label, oldest first."""
         return [correction for correction in self.all(owner) if (correction.image, correction.tag) == (image, tag)]
 
@@ -93,7 +93,7 @@ class CorrectionStore:
         """Return the folder of a correction's files."""
         return self.root / _hash(correction.owner) / correction.id
 
-    def used_bytes(self, owner: str) -> int:
+    def count_used_bytes(self, owner: str) -> int:
         """Return the disk space of an owner's corrections."""
         total = 0
         for folder, _, names in os.walk(self.root / _hash(owner)):  # skips what is deleted meanwhile, unlike rglob

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.errors import BundleError, OptionError
-from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.io.bundle import Bundle, verify_hash
 from brats_mm.io.durable import sync, write_json
 
 BASE = "base"
@@ -52,7 +52,7 @@ class ActiveModel:
         return ActiveModel(self.earlier[-1], self.earlier[:-1])
 
 
-def next_version(base: str, existing: Collection[str]) -> str:
+def make_next_version(base: str, existing: Collection[str]) -> str:
     """Return the name of the next version of a site, such as `0.7.0+site.3`.
 
     Args:
@@ -148,7 +148,7 @@ class ModelVersions:
         state = replace(state, earlier=tuple(name for name in state.earlier if name in versions))
         return state if state.version in versions else ActiveModel()
 
-    def active_bundle(self) -> Path | None:
+    def find_active_bundle(self) -> Path | None:
         """Return the bundle of the active version, or None for the base."""
         return self.folder(self.active().version)
 
@@ -163,7 +163,7 @@ class ModelVersions:
         if folder is not None and Bundle(folder).recorded_hash() is None:
             raise BundleError(f"The version {version} has no recorded hash of its weights. Train it again.")
         if folder is not None:
-            checked_hash(Bundle(folder))
+            verify_hash(Bundle(folder))
         with self._lock:
             return self._store(self.active().activated(version))
 

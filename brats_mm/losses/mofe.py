@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
-from brats_mm.losses.segmentation import TaskTerms, task_terms
+from brats_mm.losses.segmentation import TaskTerms, compute_task_terms
 
 RANKING_WEIGHT = 0.1
 """Lambda of the paper (section 4). Values from 0.01 to 0.5 improved results on BraTS."""
@@ -80,7 +80,7 @@ def released_loss(more: TaskTerms, fewer: TaskTerms, weight: float | int = RANKI
     return (more.task.mean() + fewer.task.mean()) / 2 + weight * released_ranking(more, fewer)
 
 
-def views(
+def compute_view_terms(
     logits: Float[Tensor, "twice_b c h w d"], target: Num[Tensor, "twice_b c h w d"]
 ) -> tuple[TaskTerms, TaskTerms]:
     """Return the task terms of both halves of a batch: views with more modalities first, then those with fewer.
@@ -92,7 +92,7 @@ def views(
     Returns:
         Task terms (b, c) of the views with more modalities, and of those with fewer.
     """
-    terms = task_terms(logits, target)
+    terms = compute_task_terms(logits, target)
     more_dice, fewer_dice = terms.dice.chunk(2)
     more_bce, fewer_bce = terms.bce.chunk(2)
     return TaskTerms(more_dice, more_bce), TaskTerms(fewer_dice, fewer_bce)
@@ -114,7 +114,7 @@ class PaperMoFeLoss(nn.Module):
     def forward(
         self, logits: Float[Tensor, "twice_b c h w d"], target: Num[Tensor, "twice_b c h w d"]
     ) -> Float[Tensor, ""]:
-        more, fewer = views(logits, target)
+        more, fewer = compute_view_terms(logits, target)
         return self.loss(more, fewer, self.weight)
 
 

@@ -32,7 +32,7 @@ class TaskTerms:
         return self.dice + self.bce
 
 
-def task_terms(logits: Float[Tensor, "b c h w d"], target: Shaped[Tensor, "b c h w d"]) -> TaskTerms:
+def compute_task_terms(logits: Float[Tensor, "b c h w d"], target: Shaped[Tensor, "b c h w d"]) -> TaskTerms:
     """Compute Dice and cross-entropy per sample and region in float32.
 
     `dice = 1 - (2 sum(p y) + 1e-5) / (sum(p) + sum(y) + 1e-5)` with `p = sigmoid(logit)` and sums over voxels. A region
@@ -52,4 +52,4 @@ class TaskLoss(nn.Module):
     """Mean of Dice plus cross-entropy over samples and regions. Used in stage 1, which trains each expert alone."""
 
     def forward(self, logits: Float[Tensor, "b c h w d"], target: Num[Tensor, "b c h w d"]) -> Float[Tensor, ""]:
-        return task_terms(logits, target).task.mean()
+        return compute_task_terms(logits, target).task.mean()

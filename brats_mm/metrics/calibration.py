@@ -58,8 +58,8 @@ class Reliability:
     @property
     def ece(self) -> float:
         """Expected calibration error of the predicted class, 0 to 1. NaN if there are no voxels."""
-        foreground, background = self._by_predicted_class()
-        return _error(_mirrored_sum(foreground, background))
+        foreground, background = self._split_by_class()
+        return _compute_error(_sum_mirrored(foreground, background))
 
     @property
     def sce(self) -> float:
@@ -67,12 +67,12 @@ class Reliability:
 
         With two classes, both have the same error, so computing one is enough.
         """
-        return _error(_merge_middle(np.stack([self.voxels, self.probability, self.positives])))
+        return _compute_error(_merge_middle(np.stack([self.voxels, self.probability, self.positives])))
 
     @property
     def class_ece(self) -> float:
         """Mean of the ECE over predicted foreground and the ECE over predicted background."""
-        errors = [_error(rows) for rows in self._by_predicted_class() if rows[0].sum() > 0]
+        errors = [_compute_error(rows) for rows in self._split_by_class() if rows[0].sum() > 0]
         return float(np.mean(errors)) if errors else float("nan")
 
     def curve(self) -> list[dict[str, float | None]]:
@@ -91,7 +91,7 @@ class Reliability:
             for index in range(BINS)
         ]
 
-    def _by_predicted_class(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def _split_by_class(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return voxels, summed confidence and correct voxels, (3, rows), of predicted foreground and background."""
         upper, lower = slice(_MIDDLE + 1, None), slice(0, _MIDDLE + 1)
         foreground = np.stack([self.voxels[upper], self.probability[upper], self.positives[upper]])
@@ -100,7 +100,7 @@ class Reliability:
         return foreground, background
 
 
-def reliability(probability: Float[np.ndarray, "..."], reference: Bool[np.ndarray, "..."]) -> Reliability:
+def build_reliability(probability: Float[np.ndarray, "..."], reference: Bool[np.ndarray, "..."]) -> Reliability:
     """Count voxels by probability.
 
     Args:
@@ -117,19 +117,19 @@ def reliability(probability: Float[np.ndarray, "..."], reference: Bool[np.ndarra
     )
 
 
-def no_reliability() -> Reliability:
+def create_empty_reliability() -> Reliability:
     """Return an empty table, to which others can be added."""
     return Reliability(np.zeros(_ROWS), np.zeros(_ROWS), np.zeros(_ROWS))
 
 
-def _error(rows: npt.NDArray[np.float64]) -> float:
+def _compute_error(rows: npt.NDArray[np.float64]) -> float:
     """Return the sum over bins of (fraction of voxels) x |accuracy - mean confidence|."""
     voxels, confidence, right = rows
     total = voxels.sum()
     return float(np.abs(right - confidence).sum() / total) if total else float("nan")
 
 
-def _mirrored_sum(foreground: npt.NDArray[np.float64], background: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _sum_mirrored(foreground: npt.NDArray[np.float64], background: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Add the rows of both classes by confidence. Foreground rows ascend from 0.5, background rows descend to it."""
     return np.asarray(foreground + background[:, ::-1])
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.metrics.empty import EmptyPolicy, small_enhancing_becomes_necrosis
-from brats_mm.metrics.lesions import Lesion, lesion_score, reference_lesions
-from brats_mm.metrics.overlap import count, overlap
-from brats_mm.metrics.surface import Points, hd95_of_surfaces, surface_points
+from brats_mm.metrics.empty import EmptyPolicy, relabel_small_enhancing
+from brats_mm.metrics.lesions import Lesion, find_reference_lesions, score_lesions
+from brats_mm.metrics.overlap import compute_overlap, count
+from brats_mm.metrics.surface import Points, find_surface_points, hd95_of_surfaces
 
 
 class Rule(str, Enum):
@@ -66,7 +66,7 @@ class Reference:
     spacing_mm: tuple[float, float, float]
 
 
-def reference_of(masks: Mapping[Region, Mask], spacing_mm: tuple[float, float, float]) -> Reference:
+def prepare_reference(masks: Mapping[Region, Mask], spacing_mm: tuple[float, float, float]) -> Reference:
     """Prepare a reference from its region masks.
 
     Args:
@@ -75,8 +75,8 @@ def reference_of(masks: Mapping[Region, Mask], spacing_mm: tuple[float, float, f
     """
     return Reference(
         masks,
-        {region: surface_points(masks[region], spacing_mm) for region in REGIONS},
-        {region: reference_lesions(masks[region], spacing_mm) for region in REGIONS},
+        {region: find_surface_points(masks[region], spacing_mm) for region in REGIONS},
+        {region: find_reference_lesions(masks[region], spacing_mm) for region in REGIONS},
         spacing_mm,
     )
 
@@ -88,14 +88,14 @@ def score_regions(
 
     Args:
         masks: region -> predicted mask, of the shape of the reference masks.
-        reference: reference from `reference_of`.
+        reference: reference from `prepare_reference`.
         policy: scoring of empty regions.
 
     Returns:
         Scores by rule and region.
     """
     raw = {region: _score(masks[region], region, reference, policy) for region in REGIONS}
-    after = small_enhancing_becomes_necrosis(dict(masks))
+    after = relabel_small_enhancing(dict(masks))
     if np.shares_memory(after[Region.ET], masks[Region.ET]):
         return {Rule.RAW: raw, Rule.ET500: raw}
     ruled = {**raw, Region.ET: _score(after[Region.ET], Region.ET, reference, policy)}
@@ -104,11 +104,11 @@ def score_regions(
 
 def _score(mask: Mask, region: Region, reference: Reference, policy: EmptyPolicy) -> RegionScores:
     counts = count(mask, reference.masks[region])
-    voxels = overlap(counts, policy)
-    lesions = lesion_score(mask, reference.lesions[region], reference.spacing_mm, policy)
+    voxels = compute_overlap(counts, policy)
+    lesions = score_lesions(mask, reference.lesions[region], reference.spacing_mm, policy)
     return RegionScores(
         dice=voxels.dice,
-        hd95_mm=hd95_of_surfaces(surface_points(mask, reference.spacing_mm), reference.surfaces[region], policy),
+        hd95_mm=hd95_of_surfaces(find_surface_points(mask, reference.spacing_mm), reference.surfaces[region], policy),
         sensitivity=voxels.sensitivity,
         precision=voxels.precision,
         lesion_dice=lesions.dice,

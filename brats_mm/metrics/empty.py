@@ -50,7 +50,7 @@ class EmptyPolicy(str, Enum):
         )
 
 
-def small_enhancing_becomes_necrosis(
+def relabel_small_enhancing(
     masks: dict[Region, Mask], *, minimum_voxels: int = SMALL_ENHANCING_VOXELS
 ) -> dict[Region, Mask]:
     """Relabel an enhancing tumour with fewer than `minimum_voxels` voxels in total as necrosis.

@@ -23,12 +23,12 @@ from jaxtyping import Bool
 from scipy.ndimage import binary_dilation, find_objects, generate_binary_structure, label
 
 from brats_mm.domain.label_map import Mask
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.resample import find_bounding_box
 from brats_mm.metrics.empty import LESION_PENALTY_MM, EmptyPolicy
-from brats_mm.metrics.surface import Points, hd95_of_surfaces, surface_points
+from brats_mm.metrics.surface import Points, find_surface_points, hd95_of_surfaces
 
 DILATION_VOXELS = 3
-SMALLEST_MM3 = 50.0
+MIN_LESION_MM3 = 50.0
 
 _TOUCH_26 = generate_binary_structure(3, 3)
 _TOUCH_18 = generate_binary_structure(3, 2)
@@ -74,7 +74,7 @@ class LesionScore:
     false: int
 
 
-def reference_lesions(
+def find_reference_lesions(
     reference: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, float, float]
 ) -> tuple[Lesion, ...]:
     """Return the lesions of a reference mask. Reuse them for the 15 subsets of a case.
@@ -83,11 +83,11 @@ def reference_lesions(
         reference: (h, w, d) mask of a region.
         spacing_mm: voxel spacing along each axis.
     """
-    outer = _box_around(reference, DILATION_VOXELS + 1)
+    outer = _find_box(reference, DILATION_VOXELS + 1)
     if outer is None:
         return ()
     inner = reference[outer]
-    groups, number = label(_dilated(inner), _TOUCH_26)
+    groups, number = label(_dilate(inner), _TOUCH_26)
     voxel_mm3 = math.prod(spacing_mm)
     lesions = []
     for index, box in enumerate(find_objects(groups, number), start=1):
@@ -96,13 +96,13 @@ def reference_lesions(
         lesion_box = tuple(
             slice(side.start + offset.start, side.stop + offset.start) for side, offset in zip(box, outer, strict=True)
         )
-        scored = bool(mask.sum() * voxel_mm3 > SMALLEST_MM3)
+        scored = bool(mask.sum() * voxel_mm3 > MIN_LESION_MM3)
         corner = tuple(side.start for side in lesion_box)
-        lesions.append(Lesion(lesion_box, mask, reach, scored, _surface_in(corner, mask, spacing_mm)))
+        lesions.append(Lesion(lesion_box, mask, reach, scored, _find_surface(corner, mask, spacing_mm)))
     return tuple(lesions)
 
 
-def lesion_score(
+def score_lesions(
     predicted: Bool[np.ndarray, "h w d"],
     lesions: tuple[Lesion, ...],
     spacing_mm: tuple[float, float, float],
@@ -112,15 +112,15 @@ def lesion_score(
 
     Args:
         predicted: (h, w, d) mask of the same region.
-        lesions: result of `reference_lesions`.
+        lesions: result of `find_reference_lesions`.
         spacing_mm: voxel spacing along each axis.
         policy: scoring of empty regions.
     """
-    components, number, corner = _components(predicted)
+    components, number, corner = _label_components(predicted)
     is_assigned = np.zeros(number + 1, np.bool_)
     dice, distances, detected = [], [], 0
     for lesion in lesions:
-        in_components, in_lesion = _overlapping_slices(components.shape, corner, lesion.box)
+        in_components, in_lesion = _intersect_boxes(components.shape, corner, lesion.box)
         assigned = np.unique(components[in_components][lesion.reach[in_lesion]])
         assigned = assigned[assigned > 0]
         is_assigned[assigned] = True
@@ -128,7 +128,7 @@ def lesion_score(
             mask = np.isin(components, assigned)
             shared = int(np.count_nonzero(mask[in_components] & lesion.mask[in_lesion]))
             dice.append(_dice(mask, lesion, shared))
-            surface = _surface_in(corner, mask, spacing_mm)
+            surface = _find_surface(corner, mask, spacing_mm)
             distance = hd95_of_surfaces(surface, lesion.surface, EmptyPolicy.BRATS)
             distances.append(distance if assigned.size else LESION_PENALTY_MM)
             detected += assigned.size > 0
@@ -147,7 +147,7 @@ def _dice(predicted: Mask, lesion: Lesion, shared: int) -> float:
     return 2 * shared / (int(np.count_nonzero(predicted)) + int(np.count_nonzero(lesion.mask)))
 
 
-def _overlapping_slices(shape: tuple[int, ...], corner: tuple[int, ...], box: Box) -> tuple[Box, Box]:
+def _intersect_boxes(shape: tuple[int, ...], corner: tuple[int, ...], box: Box) -> tuple[Box, Box]:
     """Return the intersection of the components' box and a lesion's box, in the indices of each."""
     in_components, in_lesion = [], []
     for size, start, side in zip(shape, corner, box, strict=True):
@@ -158,28 +158,28 @@ def _overlapping_slices(shape: tuple[int, ...], corner: tuple[int, ...], box: Bo
     return tuple(in_components), tuple(in_lesion)
 
 
-def _surface_in(corner: tuple[int, ...], mask: Mask, spacing_mm: tuple[float, float, float]) -> Points:
+def _find_surface(corner: tuple[int, ...], mask: Mask, spacing_mm: tuple[float, float, float]) -> Points:
     """Return the surface points of a mask whose first voxel is voxel `corner` of the volume."""
-    return np.asarray(surface_points(mask, spacing_mm) + np.array(corner) * np.asarray(spacing_mm, np.float64))
+    return np.asarray(find_surface_points(mask, spacing_mm) + np.array(corner) * np.asarray(spacing_mm, np.float64))
 
 
-def _components(mask: Mask) -> tuple[npt.NDArray[np.int32], int, tuple[int, ...]]:
+def _label_components(mask: Mask) -> tuple[npt.NDArray[np.int32], int, tuple[int, ...]]:
     """Label the 26-connected components. Return labels in the bounding box, their number and the box's corner."""
-    box = _box_around(mask, 0)
+    box = _find_box(mask, 0)
     if box is None:
         return np.zeros((0, 0, 0), np.int32), 0, (0, 0, 0)
     numbered, number = label(mask[box], _TOUCH_26)
     return numbered, int(number), tuple(side.start for side in box)
 
 
-def _dilated(mask: Mask) -> Mask:
+def _dilate(mask: Mask) -> Mask:
     return np.asarray(binary_dilation(mask, _TOUCH_18, iterations=DILATION_VOXELS))
 
 
-def _box_around(mask: Mask, margin: int) -> Box | None:
+def _find_box(mask: Mask, margin: int) -> Box | None:
     if not mask.any():
         return None
     return tuple(
         slice(max(0, side.start - margin), min(size, side.stop + margin))
-        for side, size in zip(bounding_box(mask), mask.shape, strict=True)
+        for side, size in zip(find_bounding_box(mask), mask.shape, strict=True)
     )

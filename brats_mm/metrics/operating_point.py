@@ -43,7 +43,7 @@ def count_logits(probability: Array, truth: Mask) -> LogitCounts:
     return LogitCounts(np.bincount(logit_bins[flat], minlength=bins), np.bincount(logit_bins[~flat], minlength=bins))
 
 
-def dice_by_threshold(counts: LogitCounts) -> Curve:
+def compute_dice_by_threshold(counts: LogitCounts) -> Curve:
     """Return the Dice at each threshold of `LOGIT_EDGES`. It is 1 if reference and prediction are both empty.
 
     Args:
@@ -59,7 +59,7 @@ def dice_by_threshold(counts: LogitCounts) -> Curve:
     return dice
 
 
-def best_offset(curves: npt.NDArray[np.float64]) -> tuple[float, float]:
+def find_best_offset(curves: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Return the threshold with the highest mean Dice, and its gain over threshold 0.
 
     Ties are resolved in favour of the threshold nearest to 0.

@@ -53,7 +53,7 @@ def count(predicted: Bool[np.ndarray, "h w d"], reference: Bool[np.ndarray, "h w
     return Counts(both, int(np.count_nonzero(predicted)) - both, int(np.count_nonzero(reference)) - both)
 
 
-def overlap(counts: Counts, policy: EmptyPolicy) -> Overlap:
+def compute_overlap(counts: Counts, policy: EmptyPolicy) -> Overlap:
     """Compute Dice `2 TP / (2 TP + FP + FN)`, sensitivity `TP / (TP + FN)` and precision `TP / (TP + FP)`.
 
     Args:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.resample import find_bounding_box
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
 
 PERCENTILE = 95.0
@@ -22,7 +22,7 @@ PERCENTILE = 95.0
 Points = Float[np.ndarray, "_ 3"]
 
 
-def surface_points(mask: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, float, float]) -> Points:
+def find_surface_points(mask: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, float, float]) -> Points:
     """Return the centres (n, 3) of the mask's surface voxels, in millimetres from the first voxel.
 
     Args:
@@ -31,7 +31,7 @@ def surface_points(mask: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float, flo
     """
     if not mask.any():
         return np.zeros((0, 3))
-    box = bounding_box(mask)
+    box = find_bounding_box(mask)
     inner = mask[box]
     index = np.argwhere(inner & ~binary_erosion(inner)) + np.array([side.start for side in box])
     return np.asarray(index * np.asarray(spacing_mm, np.float64))
@@ -43,7 +43,7 @@ def hd95_of_surfaces(predicted: Points, reference: Points, policy: EmptyPolicy) 
     `max(P95 over p of min over r |p - r|, P95 over r of min over p |p - r|)`
 
     Args:
-        predicted, reference: surface points (n, 3) in millimetres, from `surface_points`.
+        predicted, reference: surface points (n, 3) in millimetres, from `find_surface_points`.
         policy: scoring of empty regions.
     """
     if len(reference) == 0:
@@ -52,9 +52,9 @@ def hd95_of_surfaces(predicted: Points, reference: Points, policy: EmptyPolicy) 
         return 0.0 if len(predicted) == 0 else PENALTY_MM
     if len(predicted) == 0:
         return PENALTY_MM
-    directed = (_nearest(predicted, reference), _nearest(reference, predicted))
+    directed = (_find_nearest_distances(predicted, reference), _find_nearest_distances(reference, predicted))
     return max(float(np.percentile(distances, PERCENTILE)) for distances in directed)
 
 
-def _nearest(points: Points, targets: Points) -> npt.NDArray[np.float64]:
+def _find_nearest_distances(points: Points, targets: Points) -> npt.NDArray[np.float64]:
     return np.asarray(cKDTree(targets).query(points)[0])

@@ -19,7 +19,7 @@ _INSIDE_LOGITS = np.append(_MIDDLES[_MIDDLES > 0], LOGIT_EDGES[-1])
 """Centres of the bins above 0. The overflow bin is represented by its lower edge."""
 
 
-def best_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[float, float]:
+def fit_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[float, float]:
     """Fit the temperature T that minimises the cross-entropy of `sigmoid((logit - offset) / T)`.
 
     Only uncertain voxels count, with logits from -6 to 6 (probabilities from 0.2 to 99.8 %). Confident background is a
@@ -33,11 +33,11 @@ def best_temperature(counts: Sequence[LogitCounts], offset: float) -> tuple[floa
         The temperature, and the cross-entropy saved over T = 1 in nats per voxel, at least 0. They are 1 and 0 if no
         voxel is uncertain.
     """
-    uncertain = _uncertain(counts)
+    uncertain = _select_uncertain(counts)
     return _minimise(lambda temperature: _cross_entropy(uncertain, offset, temperature, 1.0), TEMPERATURES)
 
 
-def best_inside_temperature(counts: Sequence[LogitCounts]) -> tuple[float, float]:
+def fit_inside_temperature(counts: Sequence[LogitCounts]) -> tuple[float, float]:
     """Fit the foreground temperature T that minimises the cross-entropy of `sigmoid(logit / T)` over logits above 0.
 
     All voxels above 0 count. Those in the overflow bin are represented by the upper edge.
@@ -49,7 +49,7 @@ def best_inside_temperature(counts: Sequence[LogitCounts]) -> tuple[float, float
         The temperature, and the cross-entropy saved over T = 1 in nats per voxel, at least 0. They are 1 and 0 if no
         voxel is above 0.
     """
-    foreground = _above_zero(counts)
+    foreground = _select_above_zero(counts)
     return _minimise(lambda inside: _cross_entropy(foreground, 0.0, 1.0, inside), INSIDE_TEMPERATURES)
 
 
@@ -64,7 +64,7 @@ def inside_cross_entropy(
         temperature: divides the logits, positive.
         inside: divides positive results again, positive.
     """
-    return _cross_entropy(_above_zero(counts), offset, temperature, inside)
+    return _cross_entropy(_select_above_zero(counts), offset, temperature, inside)
 
 
 def cross_entropy(
@@ -80,7 +80,7 @@ def cross_entropy(
         temperature: divides the logits, positive.
         inside: divides positive results again, positive.
     """
-    return _cross_entropy(_uncertain(counts), offset, temperature, inside)
+    return _cross_entropy(_select_uncertain(counts), offset, temperature, inside)
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class _Voxels:
     negatives: Curve
 
 
-def _uncertain(counts: Sequence[LogitCounts]) -> _Voxels:
+def _select_uncertain(counts: Sequence[LogitCounts]) -> _Voxels:
     return _sum_bins(counts, slice(1, -1), _MIDDLES)
 
 
-def _above_zero(counts: Sequence[LogitCounts]) -> _Voxels:
+def _select_above_zero(counts: Sequence[LogitCounts]) -> _Voxels:
     return _sum_bins(counts, slice(-len(_INSIDE_LOGITS), None), _INSIDE_LOGITS)
 
 

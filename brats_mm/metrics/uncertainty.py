@@ -44,7 +44,11 @@ class FilteredCurve:
     @property
     def score(self) -> float:
         """QU-BraTS score in [0, 1]. Higher is better."""
-        areas = [_area(self.dice), 1 - _area(self.lost_true_positives), 1 - _area(self.lost_true_negatives)]
+        areas = [
+            _compute_area(self.dice),
+            1 - _compute_area(self.lost_true_positives),
+            1 - _compute_area(self.lost_true_negatives),
+        ]
         return float(np.mean(areas))
 
 
@@ -80,13 +84,13 @@ class EntropyTable:
         dice = np.divide(2 * cumulative[TRUE_POSITIVE], foreground, out=np.ones(len(THRESHOLDS)), where=foreground > 0)
         return FilteredCurve(
             dice=dice,
-            lost_true_positives=_lost(cumulative[TRUE_POSITIVE], every[TRUE_POSITIVE]),
-            lost_true_negatives=_lost(cumulative[TRUE_NEGATIVE], every[TRUE_NEGATIVE]),
-            kept=1 - _lost(cumulative.sum(axis=0), every.sum()),
+            lost_true_positives=_compute_lost(cumulative[TRUE_POSITIVE], every[TRUE_POSITIVE]),
+            lost_true_negatives=_compute_lost(cumulative[TRUE_NEGATIVE], every[TRUE_NEGATIVE]),
+            kept=1 - _compute_lost(cumulative.sum(axis=0), every.sum()),
         )
 
 
-def entropy_table(
+def build_entropy_table(
     entropy_nats: Float[np.ndarray, "..."], predicted: Bool[np.ndarray, "..."], reference: Bool[np.ndarray, "..."]
 ) -> EntropyTable:
     """Count voxels by outcome and entropy.
@@ -106,15 +110,15 @@ def entropy_table(
     return EntropyTable(counts.reshape(4, BINS + 1).astype(np.float64))
 
 
-def no_entropy_table() -> EntropyTable:
+def create_empty_entropy_table() -> EntropyTable:
     """Return an empty table, to which others can be added."""
     return EntropyTable(np.zeros((4, BINS + 1)))
 
 
-def _lost(cumulative: npt.NDArray[np.float64], every: float) -> npt.NDArray[np.float64]:
+def _compute_lost(cumulative: npt.NDArray[np.float64], every: float) -> npt.NDArray[np.float64]:
     return np.asarray((every - cumulative) / every) if every else np.zeros(len(THRESHOLDS))
 
 
-def _area(curve: npt.NDArray[np.float64]) -> float:
+def _compute_area(curve: npt.NDArray[np.float64]) -> float:
     """Integrate a curve over thresholds scaled to [0, 1] by the trapezoidal rule."""
     return float((curve[1:] + curve[:-1]).mean() / 2)

@@ -8,7 +8,7 @@ THUMBNAIL = 16
 """Side of the gate's input in voxels."""
 
 
-def thumbnail(image: Tensor, side: int = THUMBNAIL) -> Tensor:
+def make_thumbnail(image: Tensor, side: int = THUMBNAIL) -> Tensor:
     """Average the brain's bounding box (b, m, h, w, d) to (b, m, side, side, side).
 
     Apply it to the whole brain, not to a window.

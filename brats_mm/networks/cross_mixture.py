@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from brats_mm.networks.case_gate import CaseGate, thumbnail
+from brats_mm.networks.case_gate import CaseGate, make_thumbnail
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
-from brats_mm.networks.mixing import available_by_content, modality_weights, split_views, unsqueeze_to
+from brats_mm.networks.mixing import compute_modality_weights, detect_available, split_views, unsqueeze_to
 from brats_mm.networks.mixture import ExpertMixture
 from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert
 
@@ -46,7 +46,7 @@ class CrossSequenceMixture(ExpertMixture):
         """Return logits (v b, c, h, w, d) of the brain's bounding box. Takes the arguments of `DMoME.forward`."""
         return self.forward_with_weights(image, available)[0]
 
-    def gate_weights(self, image: Tensor, available: Tensor | None = None) -> Tensor:
+    def compute_gate_weights(self, image: Tensor, available: Tensor | None = None) -> Tensor:
         """Return weights (b, m + 1, c) of the modality experts and the cross-sequence expert, summing to 1.
 
         Args:
@@ -54,11 +54,11 @@ class CrossSequenceMixture(ExpertMixture):
             available: (b, m) booleans. Without it, all-zero channels count as missing.
         """
         if available is None:
-            available = available_by_content(image)
-        return self.weights_of(thumbnail(image), available)
+            available = detect_available(image)
+        return self.compute_thumbnail_weights(make_thumbnail(image), available)
 
-    def weights_of(self, small: Tensor, available: Tensor) -> Tensor:
-        """Return `gate_weights` of thumbnails (b, m, 16, 16, 16).
+    def compute_thumbnail_weights(self, small: Tensor, available: Tensor) -> Tensor:
+        """Return `compute_gate_weights` of thumbnails (b, m, 16, 16, 16).
 
         Args:
             small: thumbnails (b, m, 16, 16, 16) from `case_gate.thumbnail`.
@@ -69,7 +69,7 @@ class CrossSequenceMixture(ExpertMixture):
         """
         hidden = small.masked_fill(~unsqueeze_to(available, small.dim()), 0.0)
         values = shift_flair_alone(self.gate(hidden, available).float(), available)
-        return modality_weights(values, expert_availability(available))
+        return compute_modality_weights(values, extend_availability(available))
 
     def forward_with_weights(self, image: Tensor, available: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return logits (v b, c, h, w, d) and weights (v b, m + 1, c).
@@ -80,14 +80,14 @@ class CrossSequenceMixture(ExpertMixture):
                 missing.
         """
         if available is None:
-            available = available_by_content(image)
+            available = detect_available(image)
         views = split_views(available, image.shape[0])
         contributions = self.contributions(list(image.chunk(image.shape[1], dim=1)), views.any(dim=0))
-        small = thumbnail(image)
+        small = make_thumbnail(image)
         logits: list[Tensor] = []
         weights: list[Tensor] = []
         for view in views.unbind(0):
-            weight = self.weights_of(small, view)
+            weight = self.compute_thumbnail_weights(small, view)
             fused = self.cross(image, view)
             mixture = unsqueeze_to(weight[:, -1], fused.dim()).to(fused.dtype) * fused
             for modality, contribution in enumerate(contributions):
@@ -99,7 +99,7 @@ class CrossSequenceMixture(ExpertMixture):
         return torch.cat(logits), torch.cat(weights)
 
 
-def expert_availability(available: Tensor) -> Tensor:
+def extend_availability(available: Tensor) -> Tensor:
     """Extend availability (b, m) to the m + 1 experts. The cross-sequence expert contributes to every subset."""
     return torch.cat([available, available.any(dim=1, keepdim=True)], dim=1)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from brats_mm.networks.expert import UNetExpert
-from brats_mm.networks.mixing import available_by_content, unsqueeze_to
+from brats_mm.networks.mixing import detect_available, unsqueeze_to
 
 
 class CrossSequenceExpert(UNetExpert):
@@ -60,7 +60,7 @@ class CrossSequenceExpert(UNetExpert):
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
         """Return region logits. Without `available`, all-zero channels count as missing."""
         if available is None:
-            available = available_by_content(image)
+            available = detect_available(image)
         logits: Tensor = self.heads[-1](self.decode_available(image, available)[-1])
         return logits
 

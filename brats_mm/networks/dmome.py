@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from brats_mm.networks.mixing import available_by_content, modality_weights, split_views, unsqueeze_to
+from brats_mm.networks.mixing import compute_modality_weights, detect_available, split_views, unsqueeze_to
 from brats_mm.networks.mixture import ExpertMixture
 
 
@@ -28,7 +28,7 @@ class DMoME(ExpertMixture):
         """
         return self.forward_with_weights(image, available)[0]
 
-    def gate_weights(self, image: Tensor, available: Tensor | None = None) -> Tensor:
+    def compute_gate_weights(self, image: Tensor, available: Tensor | None = None) -> Tensor:
         """Return the weights (b, m, c), which sum to 1 over the available modalities, without running any expert.
 
         Args:
@@ -36,16 +36,16 @@ class DMoME(ExpertMixture):
             available: (b, m) booleans. Without it, all-zero channels count as missing.
         """
         if available is None:
-            available = available_by_content(image)
+            available = detect_available(image)
         hidden = image.masked_fill(~unsqueeze_to(available, image.dim()), 0.0)
-        return modality_weights(self.gate(hidden).float(), available)
+        return compute_modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, image: Tensor, available: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return logits (v b, c, h, w, d) and weights (v b, m, c). Takes the arguments of `forward`."""
         if available is None:
-            available = available_by_content(image)
+            available = detect_available(image)
         views = split_views(available, image.shape[0])
         weights: list[Tensor] = []
         for view in views.unbind(0):
-            weights.append(self.gate_weights(image, view))  # noqa: PERF401 (TorchScript)
+            weights.append(self.compute_gate_weights(image, view))  # noqa: PERF401 (TorchScript)
         return self.mix(list(image.chunk(image.shape[1], dim=1)), views, weights), torch.cat(weights)

@@ -1,6 +1,7 @@
 """Gates: networks that weight the experts from all modalities.
 
-A gate returns raw values (b, m, c). `mixing.modality_weights` turns them into weights over the available modalities.
+A gate returns raw values (b, m, c). `mixing.compute_modality_weights` turns them into weights over the available
+modalities.
 Source: SimMLM section 3.1 and supplement, table A1.
 """
 

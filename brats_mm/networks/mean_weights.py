@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def average_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Average state dicts of one network in float32. Integer entries are taken from the first.
 
     Args:

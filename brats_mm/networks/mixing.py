@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def modality_weights(gate_values: Tensor, available: Tensor) -> Tensor:
+def compute_modality_weights(gate_values: Tensor, available: Tensor) -> Tensor:
     """Softmax over the available modalities, separately for each region (SimMLM section 3.1).
 
     `w[b, m, c] = exp(g[b, m, c]) available[b, m] / sum_k exp(g[b, k, c]) available[b, k]`
@@ -25,7 +25,7 @@ def modality_weights(gate_values: Tensor, available: Tensor) -> Tensor:
     return torch.softmax(gate_values.masked_fill(~mask, -1e30), dim=1) * mask
 
 
-def available_by_content(image: Tensor) -> Tensor:
+def detect_available(image: Tensor) -> Tensor:
     """Derive availability from content: an all-zero channel counts as missing.
 
     If every channel of a sample is zero, as in a window outside the head, all modalities count as available. A mixture

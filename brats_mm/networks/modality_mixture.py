@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from brats_mm.networks.mixing import modality_weights, split_views, unsqueeze_to
+from brats_mm.networks.mixing import compute_modality_weights, split_views, unsqueeze_to
 from brats_mm.networks.mixture import ExpertMixture
 
 
@@ -28,7 +28,7 @@ class ModalityMixture(ExpertMixture):
         """
         return self.forward_with_weights(inputs, available)[0]
 
-    def gate_weights(self, inputs: list[Tensor], available: Tensor) -> Tensor:
+    def compute_gate_weights(self, inputs: list[Tensor], available: Tensor) -> Tensor:
         """Return the weights (b, m, c), which sum to 1 over the available modalities, without running any expert.
 
         Args:
@@ -38,12 +38,12 @@ class ModalityMixture(ExpertMixture):
         hidden: list[Tensor] = []
         for modality, channel in enumerate(inputs):
             hidden.append(channel.masked_fill(~unsqueeze_to(available[:, modality], channel.dim()), 0))
-        return modality_weights(self.gate(hidden).float(), available)
+        return compute_modality_weights(self.gate(hidden).float(), available)
 
     def forward_with_weights(self, inputs: list[Tensor], available: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (v b, c) and weights (v b, m, c). Takes the arguments of `forward`."""
         views = split_views(available, inputs[0].shape[0])
         weights: list[Tensor] = []
         for view in views.unbind(0):
-            weights.append(self.gate_weights(inputs, view))  # noqa: PERF401 (TorchScript)
+            weights.append(self.compute_gate_weights(inputs, view))  # noqa: PERF401 (TorchScript)
         return self.mix(inputs, views, weights), torch.cat(weights)

@@ -68,16 +68,18 @@ class _NormedActivation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         ctx.shape = x.shape
-        rows = _rows(x)
+        rows = _to_rows(x)
         voxels = x[0, 0].numel()
-        mean = _over_voxels(rows, x.shape[1]) / voxels
-        centred = rows - _along(mean, rows)
-        variance = _over_voxels(centred * centred, x.shape[1]) / voxels
+        mean = _sum_over_voxels(rows, x.shape[1]) / voxels
+        centred = rows - _repeat_along_row(mean, rows)
+        variance = _sum_over_voxels(centred * centred, x.shape[1]) / voxels
         rstd = (variance + eps).rsqrt()
-        y = torch.addcmul(_along(bias.expand_as(rstd), rows), centred, _along(weight * rstd, rows))
+        y = torch.addcmul(
+            _repeat_along_row(bias.expand_as(rstd), rows), centred, _repeat_along_row(weight * rstd, rows)
+        )
         F.leaky_relu(y, NEGATIVE_SLOPE, inplace=True)
         ctx.save_for_backward(centred, y, weight, rstd)
-        return _volume(y, ctx.shape)
+        return _to_volume(y, ctx.shape)
 
     @staticmethod
     @once_differentiable
@@ -85,16 +87,16 @@ class _NormedActivation(torch.autograd.Function):
         centred, y, weight, rstd = ctx.saved_tensors
         channels = ctx.shape[1]
         voxels = y[0].numel() // channels
-        gradient = torch.ops.aten.leaky_relu_backward(_rows(upstream), y, NEGATIVE_SLOPE, self_is_result=True)
-        plain = _over_voxels(gradient, channels)
-        against = _over_voxels(gradient * centred, channels)
+        gradient = torch.ops.aten.leaky_relu_backward(_to_rows(upstream), y, NEGATIVE_SLOPE, self_is_result=True)
+        plain = _sum_over_voxels(gradient, channels)
+        against = _sum_over_voxels(gradient * centred, channels)
         scale = weight * rstd
-        dx = torch.addcmul(_along(-scale * plain / voxels, y), gradient, _along(scale, y))
-        dx.addcmul_(centred, _along(-scale * rstd * rstd * against / voxels, y))
-        return _volume(dx, ctx.shape), (against * rstd).sum(dim=0), plain.sum(dim=0), None
+        dx = torch.addcmul(_repeat_along_row(-scale * plain / voxels, y), gradient, _repeat_along_row(scale, y))
+        dx.addcmul_(centred, _repeat_along_row(-scale * rstd * rstd * against / voxels, y))
+        return _to_volume(dx, ctx.shape), (against * rstd).sum(dim=0), plain.sum(dim=0), None
 
 
-def _rows(volume: Tensor) -> Tensor:
+def _to_rows(volume: Tensor) -> Tensor:
     """Reshape (b, c, h, w, d) to (b, r, k c) in channels-last order. Each row holds k voxels with their channels."""
     batch, channels = volume.shape[:2]
     flat = volume.permute(0, 2, 3, 4, 1).reshape(batch, -1, channels)
@@ -104,13 +106,13 @@ def _rows(volume: Tensor) -> Tensor:
     return flat.reshape(batch, -1, row * channels)
 
 
-def _volume(rows: Tensor, shape: torch.Size) -> Tensor:
+def _to_volume(rows: Tensor, shape: torch.Size) -> Tensor:
     """Invert `_rows`, in channels-last memory format."""
     batch, channels = shape[:2]
     return rows.view(batch, *shape[2:], channels).permute(0, 4, 1, 2, 3)
 
 
-def _over_voxels(rows: Tensor, channels: int) -> Tensor:
+def _sum_over_voxels(rows: Tensor, channels: int) -> Tensor:
     """Sum over all voxels to (b, c), in float32 or wider.
 
     In half precision, PyTorch's sum to float32 first copies the whole tensor. This function adds partial sums, rounded
@@ -123,6 +125,6 @@ def _over_voxels(rows: Tensor, channels: int) -> Tensor:
     return rows.sum(dim=1, dtype=wide).view(rows.shape[0], -1, channels).sum(dim=1)
 
 
-def _along(values: Tensor, rows: Tensor) -> Tensor:
+def _repeat_along_row(values: Tensor, rows: Tensor) -> Tensor:
     """Repeat values (b, c) along a row to (b, 1, k c), in the rows' dtype."""
     return values.repeat(1, rows.shape[2] // values.shape[1]).unsqueeze(1).to(rows.dtype)

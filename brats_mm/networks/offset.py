@@ -28,11 +28,11 @@ def subtract_from_logits(network: nn.Module, offsets: Sequence[float]) -> None:
         OptionError: the network has no such bias.
     """
     with torch.no_grad():
-        for bias in _biases(network):
+        for bias in _find_biases(network):
             bias.sub_(torch.as_tensor(offsets, dtype=bias.dtype, device=bias.device))
 
 
-def _biases(network: nn.Module) -> list[nn.Parameter]:
+def _find_biases(network: nn.Module) -> list[nn.Parameter]:
     if isinstance(network, SingleNetwork):
         return [network.logit_bias()]
     if isinstance(network, CrossSequenceMixture):

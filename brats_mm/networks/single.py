@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from brats_mm.networks.mixing import available_by_content, split_views
+from brats_mm.networks.mixing import detect_available, split_views
 
 
 class SingleNetwork(nn.Module, ABC):
@@ -25,7 +25,7 @@ class SingleNetwork(nn.Module, ABC):
             Logits (b, c, h, w, d), or (v b, c, h, w, d) for v views.
         """
         if available is None:
-            available = available_by_content(image)
+            available = detect_available(image)
         return self.predict_views(image, split_views(available, image.shape[0]))
 
     @abstractmethod

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from brats_mm.domain.modality import Modality
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
-from brats_mm.networks.mixing import available_by_content
+from brats_mm.networks.mixing import detect_available
 
 T1CE_COMBINED = "t1ce_combined"
 OTHERS = "others"
@@ -44,7 +44,7 @@ class SplitCrossSequenceExpert(nn.Module):
         """
         return available[:, self.t1ce] & (available.sum(dim=1) > 1)
 
-    def expert_name(self, available: Tensor) -> str:
+    def choose_expert_name(self, available: Tensor) -> str:
         """Return the name of the expert for samples that all use the same one.
 
         Args:
@@ -63,7 +63,7 @@ class SplitCrossSequenceExpert(nn.Module):
     def forward(self, image: Tensor, available: Tensor | None = None) -> Tensor:
         """Return region logits (b, c, h, w, d). Takes the arguments of `CrossSequenceExpert.forward`."""
         if available is None:
-            available = available_by_content(image)
+            available = detect_available(image)
         combined = self.combines_t1ce(available)
         if bool(combined.all()):
             logits: Tensor = self.t1ce_combined(image, available)

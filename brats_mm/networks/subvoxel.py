@@ -37,7 +37,7 @@ class SubvoxelExpert(nn.Module):
         self.stride = FACTOR * self.unet.stride
         """Window sides should be multiples of this many voxels."""
 
-    def lattice_logits(self, x: Tensor) -> Tensor:
+    def compute_lattice_logits(self, x: Tensor) -> Tensor:
         """Return the output on the lattice, (b, 9c, h / 2, w / 2, d / 2): coarse logits, then the detail of each block.
 
         `refine` converts it to the output of `forward`. That step is linear, so a mixture of several experts can be
@@ -84,7 +84,7 @@ def refine(lattice: Tensor) -> Tensor:
     Writes each of the eight voxels of a block once, in half the time of an interpolation and a sum.
 
     Args:
-        lattice: (b, 9c, h, w, d) from `SubvoxelExpert.lattice_logits`.
+        lattice: (b, 9c, h, w, d) from `SubvoxelExpert.compute_lattice_logits`.
 
     Returns:
         Tensor (b, c, 2h, 2w, 2d).
@@ -94,14 +94,14 @@ def refine(lattice: Tensor) -> Tensor:
     detail = lattice[:, c:].view(b, c, FACTOR, FACTOR, FACTOR, h, w, d)
     logits = lattice.new_empty((b, c, FACTOR * h, FACTOR * w, FACTOR * d))
     blocks = logits.view(b, c, h, FACTOR, w, FACTOR, d, FACTOR)
-    for i, along_h in enumerate(_halves(lattice[:, :c], 2)):
-        for j, along_w in enumerate(_halves(along_h, 3)):
-            for k, along_d in enumerate(_halves(along_w, 4)):
+    for i, along_h in enumerate(_interpolate_halves(lattice[:, :c], 2)):
+        for j, along_w in enumerate(_interpolate_halves(along_h, 3)):
+            for k, along_d in enumerate(_interpolate_halves(along_w, 4)):
                 torch.add(along_d, detail[:, :, i, j, k], out=blocks[:, :, :, i, :, j, :, k])
     return logits
 
 
-def _halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+def _interpolate_halves(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Return the linear interpolation at the first and the second half of each voxel along an axis."""
     before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, x.shape[axis] - 1)], dim=axis)
     after = torch.cat([x.narrow(axis, 1, x.shape[axis] - 1), x.narrow(axis, x.shape[axis] - 1, 1)], dim=axis)

@@ -31,7 +31,7 @@ _REASONS = {
 }
 
 
-def output_error(path: Path, error: OSError) -> OutputError:
+def make_output_error(path: Path, error: OSError) -> OutputError:
     """Return the error for a failed write, with path, cause and remedy."""
     why, remedy = _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another folder."))
     return OutputError(f"Cannot write to {path}: {why}. {remedy}")
@@ -43,7 +43,7 @@ def output_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise output_error(path, error) from error
+        raise make_output_error(path, error) from error
 
 
 class OutputFolder:
@@ -75,10 +75,10 @@ class OutputFolder:
             self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             delete_abandoned(self.path)
-            self._aside, self._lock = _locked_folder(self.path)
+            self._aside, self._lock = _create_locked_folder(self.path)
         except OSError as error:
             self._discard()
-            raise output_error(self.path, error) from error
+            raise make_output_error(self.path, error) from error
         return self
 
     def __exit__(
@@ -90,7 +90,7 @@ class OutputFolder:
                     self._commit()
                 self._made = []
             elif isinstance(error, OSError) and _is_about(error, self.path):
-                raise output_error(self.path, error) from error
+                raise make_output_error(self.path, error) from error
         finally:
             self._discard()
 
@@ -146,7 +146,7 @@ def delete_abandoned(path: Path) -> None:
                 os.close(lock)
 
 
-def _locked_folder(path: Path) -> tuple[Path, int | None]:
+def _create_locked_folder(path: Path) -> tuple[Path, int | None]:
     """Create a work folder, locked for the lifetime of this process if the system supports it."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path))

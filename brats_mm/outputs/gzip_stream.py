@@ -14,7 +14,7 @@ _GZIP_WINDOW = 31
 """zlib's code for a gzip header (16) with the largest window (15)."""
 
 
-def first_axis_fastest(voxels: npt.NDArray[Any]) -> memoryview:
+def to_fortran_bytes(voxels: npt.NDArray[Any]) -> memoryview:
     """Return an array's bytes with the first axis fastest, as in NIfTI and NRRD. Avoids a copy where possible."""
     return np.ascontiguousarray(voxels.T).data.cast("B")
 

@@ -10,7 +10,7 @@ _SPECIAL = {
 }
 
 
-def tabular(columns: str, head: str, blocks: Sequence[str], caption: str) -> str:
+def format_tabular(columns: str, head: str, blocks: Sequence[str], caption: str) -> str:
     """Return a `tabular` of blocks of rows with rules between them, after its caption as a comment.
 
     Args:
@@ -26,7 +26,7 @@ def tabular(columns: str, head: str, blocks: Sequence[str], caption: str) -> str
     )
 
 
-def row(cells: Sequence[str]) -> str:
+def format_row(cells: Sequence[str]) -> str:
     """Return a row of a table."""
     return " & ".join(cells) + r" \\"
 

@@ -7,7 +7,7 @@ NOTHING = "-"
 """Cell without a value."""
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table whose first column is aligned left and whose other columns are aligned right.
 
     >>> print(table(["region", "Dice"], [["WT", "90.1"]]))
@@ -19,7 +19,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([head_line, "|---|" + "---:|" * (len(head) - 1), *lines])
 
 
-def figure(value: float | None, digits: int = 2, *, scale: int | float = 1) -> str:
+def format_figure(value: float | None, digits: int = 2, *, scale: int | float = 1) -> str:
     """Return a scaled number with a fixed number of digits, or a dash for None and NaN.
 
     >>> figure(0.90123, scale=100), figure(None)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.outputs.folder import output_errors
-from brats_mm.outputs.gzip_stream import first_axis_fastest, write_gzip
+from brats_mm.outputs.gzip_stream import to_fortran_bytes, write_gzip
 
 _SLAB = 4
 _LABEL_INTENT = 1002
@@ -27,7 +27,7 @@ def write_labels(path: Path, labels: Labels, grid: Grid) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    header = header_of(grid, np.dtype("<u1"), "tumour labels")
+    header = build_header(grid, np.dtype("<u1"), "tumour labels")
     header["intent_code"] = _LABEL_INTENT
     _write(path, header, np.asarray(labels, np.uint8))
 
@@ -47,7 +47,7 @@ def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum:
     Raises:
         OutputError: the file cannot be written.
     """
-    header = header_of(grid, np.dtype("<u2"), description)
+    header = build_header(grid, np.dtype("<u2"), description)
     steps = np.iinfo(np.uint16).max
     header.set_slope_inter(maximum / steps, 0.0)
     header["cal_min"], header["cal_max"] = 0.0, maximum
@@ -59,7 +59,7 @@ def write_map(path: Path, data: Array, grid: Grid, *, description: str, maximum:
     _write(path, header, stored)
 
 
-def header_of(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
+def build_header(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
     """Return a NIfTI header for a grid and voxel type. The description is truncated to 80 bytes.
 
     Args:
@@ -86,7 +86,7 @@ def header_of(grid: Grid, kind: np.dtype[Any], description: str) -> Any:
 def _write(path: Path, header: Any, stored: npt.NDArray[Any]) -> None:
     """Write header, empty extension flag and voxels. Equal input gives equal bytes."""
     start = header.binaryblock + b"\0\0\0\0"
-    voxels = first_axis_fastest(stored.astype(header.get_data_dtype(), copy=False))
+    voxels = to_fortran_bytes(stored.astype(header.get_data_dtype(), copy=False))
     with output_errors(path), path.open("wb") as raw:
         if path.suffix == ".gz":
             write_gzip(raw, start, voxels)

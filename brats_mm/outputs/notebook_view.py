@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
-from brats_mm.domain.grey_window import grey_window
-from brats_mm.domain.label_map import central_voxel
+from brats_mm.domain.grey_window import choose_grey_window
+from brats_mm.domain.label_map import find_central_voxel
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import SEGMENT_STYLES, LabelConvention, Region
@@ -25,8 +25,8 @@ _UNSURE_NATS = 0.35
 """Lower end of the displayed entropy, a quarter of the maximum."""
 _HEIGHT_PX = 480
 _ENTROPY_MAP = "electric_blue"
-"""NiiVue's colour map closest to `domain.display.entropy_colours`. NiiVue discards maps that are added before display.
-"""
+"""NiiVue's colour map closest to `domain.display.make_entropy_colours`. NiiVue discards maps that are added before
+display."""
 
 
 def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
@@ -51,18 +51,18 @@ def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
         ) from error
     # Radiological convention, as in every other output: the patient's right is on the left.
     widget = NiiVue(height=height_px, is_radiological_convention=True, sagittal_nose_left=True)
-    widget.load_volumes(layers(prediction))
+    widget.load_volumes(build_layers(prediction))
     widget.scene.crosshair_pos = list(start_position(prediction))
-    widget.volumes[1].set_colormap_label(label_colours())
+    widget.volumes[1].set_colormap_label(build_label_colours())
     return widget
 
 
-def layers(prediction: Prediction) -> list[dict[str, Any]]:
+def build_layers(prediction: Prediction) -> list[dict[str, Any]]:
     """Return the three volumes, bottom first, as keyword arguments of `ipyniivue.Volume`."""
     case = prediction.case
     modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
     image = case.volumes[modality].data
-    black, white = grey_window(case.volumes[modality], modality)
+    black, white = choose_grey_window(case.volumes[modality], modality)
     return [
         {
             "name": f"{modality.value}.nii.gz",
@@ -74,7 +74,7 @@ def layers(prediction: Prediction) -> list[dict[str, Any]]:
         },
         {
             "name": "segmentation.nii.gz",
-            "data": _bytes(lambda path: write_labels(path, prediction.labels(), case.grid)),
+            "data": _collect_bytes(lambda path: write_labels(path, prediction.labels(), case.grid)),
             "opacity": 0.5,
             "colorbar_visible": False,
         },
@@ -96,7 +96,7 @@ def start_position(prediction: Prediction) -> tuple[float, float, float]:
         Fractions of the volume, 0 to 1, from the left, posterior and inferior end.
     """
     grid = prediction.case.grid
-    voxel = central_voxel(prediction.mask(Region.WT))
+    voxel = find_central_voxel(prediction.mask(Region.WT))
     if voxel is None:
         return 0.5, 0.5, 0.5
     shares = [0.0, 0.0, 0.0]
@@ -106,7 +106,7 @@ def start_position(prediction: Prediction) -> tuple[float, float, float]:
     return shares[0], shares[1], shares[2]
 
 
-def label_colours() -> Mapping[str, list[Any]]:
+def build_label_colours() -> Mapping[str, list[Any]]:
     """Return NiiVue's label colour table of the compartments, with a transparent background."""
     by_value = {LabelConvention.BRATS2023.value_of(compartment): style for compartment, style in SEGMENT_STYLES.items()}
     colours = [(0, 0, 0), *(by_value[value].colour for value in sorted(by_value))]
@@ -121,10 +121,10 @@ def label_colours() -> Mapping[str, list[Any]]:
 
 
 def _map_bytes(data: Array, grid: Grid, maximum: float) -> bytes:
-    return _bytes(lambda path: write_map(path, data, grid, description="", maximum=maximum))
+    return _collect_bytes(lambda path: write_map(path, data, grid, description="", maximum=maximum))
 
 
-def _bytes(write: Callable[[Path], None]) -> bytes:
+def _collect_bytes(write: Callable[[Path], None]) -> bytes:
     """Return the bytes of the compressed NIfTI file that a writer produces."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "volume.nii.gz"

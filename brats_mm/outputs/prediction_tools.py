@@ -15,14 +15,14 @@ import numpy.typing as npt
 from brats_mm.domain.availability import describe
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.display import format_interval_ml, format_ml, format_percent, format_percents
-from brats_mm.domain.options import OutputOptions, options_of
+from brats_mm.domain.options import OutputOptions, list_options
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.errors import OptionError, OutputError, check_choice
 from brats_mm.outputs.folder import OutputFolder
-from brats_mm.outputs.nifti import header_of
+from brats_mm.outputs.nifti import build_header
 from brats_mm.outputs.notebook_view import show
-from brats_mm.outputs.results import write_results, written_names
+from brats_mm.outputs.results import list_written_names, write_results
 from brats_mm.preprocessing.itk_volume import to_itk
 from brats_mm.trust.assess import RegionTrust, assess
 
@@ -60,7 +60,7 @@ class Tools:
             OptionError: an option is unknown, requests DICOM results, or needs maps that `predict` did not compute.
             OutputError: a file exists and `overwrite` is false, or the folder cannot be written.
         """
-        outputs = _output_options(options)
+        outputs = _parse_output_options(options)
         _check_computed(prediction, outputs)
         target = Path(folder)
         present = [name for name in outputs.names(prediction.case.available) if (target / name).exists()]
@@ -71,26 +71,26 @@ class Tools:
             )
         with OutputFolder(target) as out:
             report = write_results(prediction, out, outputs, seconds=prediction.run.seconds)
-        return tuple(target / name for name in written_names(outputs, prediction, report))
+        return tuple(target / name for name in list_written_names(outputs, prediction, report))
 
     def to_nibabel(self, prediction: Prediction, content: str, labels: LabelConvention) -> nib.Nifti1Image:
         """Return a volume as a nibabel image on the grid of the input, with its sform and qform."""
-        data = _content(prediction, content, labels)
-        header = header_of(prediction.case.grid, data.dtype, content)
+        data = _select_content(prediction, content, labels)
+        header = build_header(prediction.case.grid, data.dtype, content)
         return nib.Nifti1Image(data, prediction.case.grid.affine, header)
 
     def to_sitk(self, prediction: Prediction, content: str, labels: LabelConvention) -> Any:
         """Return a volume as a SimpleITK image, which uses LPS millimetres."""
-        return to_itk(_content(prediction, content, labels), prediction.case.grid)
+        return to_itk(_select_content(prediction, content, labels), prediction.case.grid)
 
     def to_html(self, prediction: Prediction) -> str:
         """Return preview, volumes, reliability, advice and warnings as HTML, without names of the case or its files."""
         case, model = prediction.case, prediction.model
         # matplotlib takes a second to import and creates a folder in the user's home.
-        from brats_mm.outputs.preview.picture import preview_png
+        from brats_mm.outputs.preview.picture import render_preview_png
 
         assessment = assess(prediction)
-        picture = base64.b64encode(preview_png(prediction, assessment.warnings)).decode("ascii")
+        picture = base64.b64encode(render_preview_png(prediction, assessment.warnings)).decode("ascii")
         rows = "".join(_render_row(prediction, region, assessment.regions[region]) for region in REGIONS)
         warnings = "".join(f"<li>{escape(warning)}</li>" for warning in assessment.warnings)
         parts = [
@@ -128,17 +128,17 @@ def _format_dice(trust: RegionTrust) -> str:
     return f"{format_percent(trust.expected_dice)}{interval}"
 
 
-def _content(prediction: Prediction, content: str, labels: LabelConvention) -> _Voxels:
+def _select_content(prediction: Prediction, content: str, labels: LabelConvention) -> _Voxels:
     check_choice("The content", content, _CONTENTS)
     return _CONTENTS[content](prediction, labels)
 
 
-def _output_options(options: dict[str, Any]) -> OutputOptions:
+def _parse_output_options(options: dict[str, Any]) -> OutputOptions:
     labels = LabelConvention.of(options.pop("labels", LabelConvention.BRATS2023))
     try:
         outputs = OutputOptions(labels=labels, **options)
     except TypeError as error:
-        names = ", ".join(option.name for option in options_of(OutputOptions) if "dicom" not in option.name)
+        names = ", ".join(option.name for option in list_options(OutputOptions) if "dicom" not in option.name)
         raise OptionError(
             f"save does not accept this combination of options: {', '.join(sorted(options))}. Available options: "
             f"{names}."

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import INTERMEDIATE_FOLDER
 from brats_mm.domain.volume import Volume
@@ -16,19 +16,19 @@ from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
 from brats_mm.preprocessing.scans import Prepared
 
 
-def registered_name(modality: Modality) -> str:
+def make_registered_name(modality: Modality) -> str:
     """Return the file name of a sequence on the grid of the results."""
     return f"registered_{modality.value}.nii.gz"
 
 
-def image_name(modality: Modality) -> str:
+def make_image_name(modality: Modality) -> str:
     """Return the file name of a DICOM series that was not registered, stored as a volume."""
     return f"image_{modality.value}.nii.gz"
 
 
-def registered_names(prepared: Prepared) -> tuple[str, ...]:
+def list_registered_names(prepared: Prepared) -> tuple[str, ...]:
     """Return the files of `write_registered`: one for each sequence that was registered to the reference."""
-    return tuple(registered_name(modality) for modality in ordered(prepared.transforms))
+    return tuple(make_registered_name(modality) for modality in sort_modalities(prepared.transforms))
 
 
 def write_registered(prepared: Prepared, out: OutputFolder) -> None:
@@ -37,9 +37,9 @@ def write_registered(prepared: Prepared, out: OutputFolder) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
-    for modality in ordered(prepared.transforms):
+    for modality in sort_modalities(prepared.transforms):
         moved = resample_onto(prepared.scans[modality], prepared.reference, transform_of(prepared.transforms[modality]))
-        write_image(out.staged(registered_name(modality)), moved, f"{modality.label} registered to the reference")
+        write_image(out.staged(make_registered_name(modality)), moved, f"{modality.label} registered to the reference")
 
 
 def write_image(path: Path, volume: Volume, description: str) -> None:
@@ -59,10 +59,14 @@ def write_image(path: Path, volume: Volume, description: str) -> None:
     write_map(path, volume.data - np.float32(least), volume.grid, description=text, maximum=maximum)
 
 
-def intermediate_names(prepared: Prepared) -> tuple[str, ...]:
+def list_intermediate_names(prepared: Prepared) -> tuple[str, ...]:
     """Return the file names, relative to the results folder."""
-    volumes = [f"{INTERMEDIATE_FOLDER}/{modality.value}_registered.nii.gz" for modality in ordered(prepared.registered)]
-    transforms = [f"{INTERMEDIATE_FOLDER}/{_transform_name(modality)}" for modality in ordered(prepared.transforms)]
+    volumes = [
+        f"{INTERMEDIATE_FOLDER}/{modality.value}_registered.nii.gz" for modality in sort_modalities(prepared.registered)
+    ]
+    transforms = [
+        f"{INTERMEDIATE_FOLDER}/{_transform_name(modality)}" for modality in sort_modalities(prepared.transforms)
+    ]
     return (*volumes, f"{INTERMEDIATE_FOLDER}/brain_mask.nii.gz", *transforms)
 
 
@@ -76,7 +80,7 @@ def write_intermediates(prepared: Prepared, out: OutputFolder) -> None:
         OutputError: a file cannot be written.
     """
     grid = prepared.case.grid
-    for modality in ordered(prepared.registered):
+    for modality in sort_modalities(prepared.registered):
         path = out.staged(f"{INTERMEDIATE_FOLDER}/{modality.value}_registered.nii.gz")
         write_image(path, prepared.registered[modality], f"{modality.label} registered to the reference, 1 mm")
     write_labels(out.staged(f"{INTERMEDIATE_FOLDER}/brain_mask.nii.gz"), prepared.brain.data.astype(np.uint8), grid)

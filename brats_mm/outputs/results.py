@@ -20,7 +20,7 @@ from brats_mm.domain.volume import Array
 from brats_mm.errors import GridError, OptionError, VolumeError
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.nifti import write_labels, write_map
-from brats_mm.outputs.report.document import importance_of, report_of
+from brats_mm.outputs.report.document import build_importance, build_report
 from brats_mm.outputs.seg_nrrd import write_segmentation
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ WRITERS = min(4, os.cpu_count() or 1)
 """Threads that write a case's files. Compression and arithmetic release the GIL."""
 
 
-def supported_outputs(options: OutputOptions, prediction: Prediction) -> OutputOptions:
+def select_supported_outputs(options: OutputOptions, prediction: Prediction) -> OutputOptions:
     """Disable importance maps for a model without a gate."""
     return options if prediction.importance.known else replace(options, importance_maps=False)
 
 
-def written_names(options: OutputOptions, prediction: Prediction, report: Mapping[str, Any]) -> tuple[str, ...]:
+def list_written_names(options: OutputOptions, prediction: Prediction, report: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the files that `write_results` wrote."""
-    outputs = supported_outputs(options, prediction)
+    outputs = select_supported_outputs(options, prediction)
     if not report.get(DICOM_WRITTEN, True):
         outputs = replace(outputs, dicom=False, dicom_reference=None, deidentify=False, rtstruct=False)
     return outputs.names(prediction.case.available)
@@ -67,12 +67,12 @@ def write_results(
         OutputError: a file cannot be written.
     """
     start = time.perf_counter()
-    options = supported_outputs(options, prediction)
-    jobs = list(_volume_jobs(prediction, out, options))
+    options = select_supported_outputs(options, prediction)
+    jobs = list(_plan_volume_jobs(prediction, out, options))
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="write") as pool:
         futures = [pool.submit(job) for job in jobs]
         try:
-            report = report_of(prediction, options.labels, seconds={})
+            report = build_report(prediction, options.labels, seconds={})
             if options.scene:
                 from brats_mm.outputs.scene.write import write_scene
 
@@ -82,16 +82,16 @@ def write_results(
                 faults = _try_dicom(prediction, out, dicom)
                 report[DICOM_WRITTEN] = not faults
                 report["warnings"] += faults
-            importance = importance_of(prediction)
+            importance = build_importance(prediction)
             _write_json(out.staged("importance.json"), importance)
             if options.preview:
                 from brats_mm.outputs.preview.picture import write_preview
 
                 write_preview(out.staged("preview.png"), prediction, report["warnings"])
             if options.report:
-                from brats_mm.outputs.report.page import page_of_prediction
+                from brats_mm.outputs.report.page import render_prediction_page
 
-                out.staged("report.html").write_text(page_of_prediction(prediction, report, importance), "utf-8")
+                out.staged("report.html").write_text(render_prediction_page(prediction, report, importance), "utf-8")
             for future in futures:
                 future.result()
         except BaseException:
@@ -114,7 +114,9 @@ def _try_dicom(prediction: Prediction, out: OutputFolder, output: "DicomOutput")
     return []
 
 
-def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptions) -> Iterator[Callable[[], None]]:
+def _plan_volume_jobs(
+    prediction: Prediction, out: OutputFolder, options: OutputOptions
+) -> Iterator[Callable[[], None]]:
     """Return the tasks to write volume files, longest first."""
     grid = prediction.case.grid
 
@@ -135,11 +137,11 @@ def _volume_jobs(prediction: Prediction, out: OutputFolder, options: OutputOptio
         comment = f"entropy {region.value.upper()}, nats, 0 to ln 2 = {MAX_BINARY_NATS:.4f}"
         yield partial(store, f"entropy_{region.value}", partial(prediction.entropy, region), comment, MAX_BINARY_NATS)
     yield store_labels
-    for name, data, comment in _fraction_maps(prediction, options):
+    for name, data, comment in _iterate_fraction_maps(prediction, options):
         yield partial(store, name, partial(np.asarray, data), comment, 1.0)
 
 
-def _fraction_maps(prediction: Prediction, options: OutputOptions) -> Iterator[tuple[str, Array, str]]:
+def _iterate_fraction_maps(prediction: Prediction, options: OutputOptions) -> Iterator[tuple[str, Array, str]]:
     """Return name, values and description of the requested maps from 0 to 1."""
     if options.probabilities:
         for region in REGIONS:

@@ -13,7 +13,7 @@ from brats_mm.domain.label_map import Labels
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, Compartment, LabelConvention, SegmentStyle
 from brats_mm.domain.volume import LPS_TO_RAS, Grid
 from brats_mm.outputs.folder import output_errors
-from brats_mm.outputs.gzip_stream import first_axis_fastest, write_gzip
+from brats_mm.outputs.gzip_stream import to_fortran_bytes, write_gzip
 
 _REPRESENTATION = "Binary labelmap"
 _SURFACE = "Closed surface"
@@ -51,17 +51,17 @@ def stream_segmentation(
         surfaces: whether Slicer creates surfaces when it opens the file.
     """
     contained = f"{_REPRESENTATION}|{_SURFACE}|" if surfaces else f"{_REPRESENTATION}|"
-    lines = [*nrrd_geometry(grid, "unsigned char"), *_segmentation_fields(contained)]
+    lines = [*format_nrrd_geometry(grid, "unsigned char"), *_format_segmentation_fields(contained)]
     for number, (compartment, style) in enumerate(SEGMENT_STYLES.items()):
-        lines += _segment_fields(number, compartment, style, grid, convention)
+        lines += _format_segment_fields(number, compartment, style, grid, convention)
     raw.write(("\n".join(lines) + "\n\n").encode("utf-8"))
-    write_gzip(raw, first_axis_fastest(np.asarray(labels, np.uint8)))
+    write_gzip(raw, to_fortran_bytes(np.asarray(labels, np.uint8)))
 
 
-def nrrd_geometry(grid: Grid, kind: str, *, encoding: str = "gzip") -> list[str]:
+def format_nrrd_geometry(grid: Grid, kind: str, *, encoding: str = "gzip") -> list[str]:
     """Return the header of a gzipped NRRD file on a grid. `kind` is NRRD's name of the voxel type."""
     lps = LPS_TO_RAS @ grid.affine
-    columns = " ".join(_vector(lps[:3, axis]) for axis in range(3))
+    columns = " ".join(_format_vector(lps[:3, axis]) for axis in range(3))
     return [
         "NRRD0004",
         f"type: {kind}",
@@ -71,15 +71,15 @@ def nrrd_geometry(grid: Grid, kind: str, *, encoding: str = "gzip") -> list[str]
         f"space directions: {columns}",
         "kinds: domain domain domain",
         f"encoding: {encoding}",
-        f"space origin: {_vector(lps[:3, 3])}",
+        f"space origin: {_format_vector(lps[:3, 3])}",
     ]
 
 
-def _vector(values: np.ndarray) -> str:
+def _format_vector(values: np.ndarray) -> str:
     return "(" + ",".join(repr(float(value) + 0.0) for value in values) + ")"  # + 0.0: no negative zero
 
 
-def _segmentation_fields(contained: str) -> list[str]:
+def _format_segmentation_fields(contained: str) -> list[str]:
     """Return the fields of the segmentation.
 
     Slicer before 5.2 reads the master representation, and later versions read the source representation.
@@ -93,7 +93,7 @@ def _segmentation_fields(contained: str) -> list[str]:
     ]
 
 
-def _segment_fields(
+def _format_segment_fields(
     number: int, compartment: Compartment, style: SegmentStyle, grid: Grid, convention: LabelConvention
 ) -> list[str]:
     fields = {
@@ -105,16 +105,16 @@ def _segment_fields(
         "LabelValue": str(convention.value_of(compartment)),
         "Layer": "0",
         "Extent": " ".join(f"0 {size - 1}" for size in grid.shape),
-        "Tags": f"Segmentation.Status:completed|TerminologyEntry:{_terminology(style)}|",
+        "Tags": f"Segmentation.Status:completed|TerminologyEntry:{_format_terminology(style)}|",
     }
     return [f"Segment{number}_{name}:={value}" for name, value in fields.items()]
 
 
-def _terminology(style: SegmentStyle) -> str:
+def _format_terminology(style: SegmentStyle) -> str:
     """Return seven parts: context, category, type, type modifier, context, region, region modifier."""
-    parts = [_CATEGORY_CONTEXT, _triplet(style.category), _triplet(style.type), _NO_CODE]
-    return "~".join([*parts, _ANATOMY_CONTEXT, _triplet(BRAIN), _NO_CODE])
+    parts = [_CATEGORY_CONTEXT, _format_triplet(style.category), _format_triplet(style.type), _NO_CODE]
+    return "~".join([*parts, _ANATOMY_CONTEXT, _format_triplet(BRAIN), _NO_CODE])
 
 
-def _triplet(code: Code) -> str:
+def _format_triplet(code: Code) -> str:
     return f"{code.scheme}^{code.value}^{code.meaning}"

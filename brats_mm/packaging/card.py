@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brats_mm.domain.availability import Availability, describe, subset_name
+from brats_mm.domain.availability import Availability, describe, format_subset
 from brats_mm.errors import BundleError, OptionError
 from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
 from brats_mm.evaluation.tables import read_summary
-from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.io.bundle import Bundle, verify_hash
 from brats_mm.outputs.folder import OutputFolder
-from brats_mm.outputs.markdown import NOTHING, figure, table
-from brats_mm.trust.expected_performance import EXPECTED_DICE, expected_dice_document
+from brats_mm.outputs.markdown import NOTHING, format_figure, format_table
+from brats_mm.trust.expected_performance import EXPECTED_DICE, build_expected_dice_document
 
 CARD = "docs/README.md"
 BEGIN = "<!-- figures: `brats-mm bundle card` writes the tables between these markers -->"
@@ -41,21 +41,21 @@ _WORSE = {
 }
 
 
-def figures_of(evaluation: Mapping[str, Any]) -> str:
+def render_figures(evaluation: Mapping[str, Any]) -> str:
     """Render the content of an evaluation's `summary.json` as two Markdown tables."""
-    sets = [[describe(subset), *_of_set(evaluation, subset)] for subset in PAPER_ORDER]
-    means = [[f"**{name}**", *_of_mean(evaluation, key)] for key, name in _MEANS.items()]
+    sets = [[describe(subset), *_format_set(evaluation, subset)] for subset in PAPER_ORDER]
+    means = [[f"**{name}**", *_format_mean(evaluation, key)] for key, name in _MEANS.items()]
     measures, worse = evaluation["means"]["raw"]["all_sets"], evaluation["counterintuitive"]["raw"]
     rows = [
-        [name, *(_percent(figures[region.value].get(key)) for region in REGION_ORDER)]
+        [name, *(_format_percent(figures[region.value].get(key)) for region in REGION_ORDER)]
         for names, figures in ((_MEASURES, measures), (_WORSE, worse))
         for key, name in names.items()
     ]
-    dice = table(["available", "ET", "ET, 500-voxel rule", "TC", "WT", "HD95 WT, mm"], [*sets, *means])
-    return dice + "\n\n" + table(["measure (mean over the 15 subsets)", "ET", "TC", "WT"], rows)
+    dice = format_table(["available", "ET", "ET, 500-voxel rule", "TC", "WT", "HD95 WT, mm"], [*sets, *means])
+    return dice + "\n\n" + format_table(["measure (mean over the 15 subsets)", "ET", "TC", "WT"], rows)
 
 
-def with_figures(card: str, figures: str) -> str:
+def replace_figures(card: str, figures: str) -> str:
     """Replace the figures between the card's markers. Append a section if the card has no markers.
 
     Args:
@@ -70,23 +70,23 @@ def with_figures(card: str, figures: str) -> str:
     return before + block + after
 
 
-def _of_set(evaluation: Mapping[str, Any], subset: Availability) -> Sequence[str]:
-    scores = evaluation["sets"].get(subset_name(subset))
+def _format_set(evaluation: Mapping[str, Any], subset: Availability) -> Sequence[str]:
+    scores = evaluation["sets"].get(format_subset(subset))
     if not scores:
         return (NOTHING,) * 5
     raw, ruled = scores["raw"], scores["et500"]
     dice = [set_scores["dice"]["mean"] for set_scores in (raw["et"], ruled["et"], raw["tc"], raw["wt"])]
-    return [*map(_percent, dice), figure(raw["wt"]["hd95_mm"]["mean"], 1)]
+    return [*map(_format_percent, dice), format_figure(raw["wt"]["hd95_mm"]["mean"], 1)]
 
 
-def _of_mean(evaluation: Mapping[str, Any], key: str) -> Sequence[str]:
+def _format_mean(evaluation: Mapping[str, Any], key: str) -> Sequence[str]:
     raw, ruled = evaluation["means"]["raw"][key], evaluation["means"]["et500"][key]
     dice = [scores["dice"] for scores in (raw["et"], ruled["et"], raw["tc"], raw["wt"])]
-    return [*map(_percent, dice), figure(raw["wt"]["hd95_mm"], 1)]
+    return [*map(_format_percent, dice), format_figure(raw["wt"]["hd95_mm"], 1)]
 
 
-def _percent(value: float | None) -> str:
-    return figure(value, 1, scale=100)
+def _format_percent(value: float | None) -> str:
+    return format_figure(value, 1, scale=100)
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,11 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
         OutputError: the bundle is not writable.
     """
     summary = read_summary_of(evaluation, bundle)
-    document = expected_dice_document(summary)
+    document = build_expected_dice_document(summary)
     path = bundle.root / CARD
     card = read_page(path)
     with OutputFolder(bundle.root) as out:
-        out.staged(CARD).write_text(with_figures(card, figures_of(summary)), encoding="utf-8")
+        out.staged(CARD).write_text(replace_figures(card, render_figures(summary)), encoding="utf-8")
         out.staged(EXPECTED_DICE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return UpdatedCard(path, bundle.root / EXPECTED_DICE, int(summary["cases"]), len(document["dice"]))
 
@@ -134,7 +134,7 @@ def read_summary_of(evaluation: Path, bundle: Bundle) -> dict[str, Any]:
         OptionError: the folder contains no evaluation, or one of other weights.
         BundleError: the bundle is damaged.
     """
-    summary, digest = read_summary(evaluation), checked_hash(bundle)
+    summary, digest = read_summary(evaluation), verify_hash(bundle)
     evaluated = str(summary["model"]["weights_sha256"])
     if evaluated != digest:
         raise OptionError(

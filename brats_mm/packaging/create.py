@@ -11,19 +11,19 @@ from torch import Tensor, nn
 
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS
-from brats_mm.errors import BundleError, OutputError, first_line
+from brats_mm.errors import BundleError, OutputError, extract_first_line
 from brats_mm.inference.choice import choose_backend
 from brats_mm.inference.predictor import Predictor
-from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, sha256_of
+from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, compute_sha256
 from brats_mm.io.labelled_cases import LabelledCase
-from brats_mm.networks.mean_weights import mean_weights
+from brats_mm.networks.mean_weights import average_weights
 from brats_mm.networks.offset import subtract_from_logits
 from brats_mm.outputs.folder import OutputFolder
-from brats_mm.packaging.method_config import trained_as
-from brats_mm.pipeline.network import network_of, ready_to_run
+from brats_mm.packaging.method_config import adapt_template
+from brats_mm.pipeline.network import build_network, prepare_network
 from brats_mm.trust.calibration import FittedSubsets, OnCase
 from brats_mm.trust.calibration_choice import Calibration, calibrate
-from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, subset_calibration_document
+from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, build_subset_calibration_document
 
 
 class Fitting(Protocol):
@@ -59,7 +59,7 @@ def create_bundle(
 
     Args:
         checkpoints: at least one `model.pt` or `model_last.pt` of a training run. Several checkpoints must come from
-            one training run or continue each other. Their weights are averaged with `networks.mean_weights`.
+            one training run or continue each other. Their weights are averaged with `networks.average_weights`.
         folder: folder for the bundle. It must not contain a bundle.
         template: bundle whose `network_def` the weights belong to.
         version: version of the new bundle.
@@ -83,11 +83,11 @@ def create_bundle(
     """
     if (folder / "configs").exists():
         raise OutputError(f"{folder} already holds a bundle. Choose another folder.")
-    method = trained_as(template, configs, checkpoints)
+    method = adapt_template(template, configs, checkpoints)
     metadata = {**template.metadata(), **method.described, "version": version}
-    network, spacing_mm = network_of(template, method.inference, trusted=True)
-    network.load_state_dict(mean_weights([_load_weights(network, checkpoint) for checkpoint in checkpoints]))
-    ready_to_run(network)
+    network, spacing_mm = build_network(template, method.inference, trusted=True)
+    network.load_state_dict(average_weights([_load_weights(network, checkpoint) for checkpoint in checkpoints]))
+    prepare_network(network)
     calibration, subsets = None, None
     if calibrate_on:
         identity = ModelIdentity("unpacked", version, "", 0, spacing_mm)
@@ -99,7 +99,7 @@ def create_bundle(
         else:
             calibration = fitted
             subtract_from_logits(network, [calibration.offsets[region] for region in REGIONS])
-            metadata["calibration"] = _document(calibration)
+            metadata["calibration"] = _describe_calibration(calibration)
     return write_bundle(
         folder,
         template,
@@ -147,12 +147,12 @@ def write_bundle(
             if (template.root / name).is_file():
                 out.staged(name).write_bytes((template.root / name).read_bytes())
         weights = out.staged(WEIGHTS)
-        torch.save({name: _halved(value) for name, value in network.state_dict().items()}, weights)
-        digest = sha256_of(weights)
+        torch.save({name: _halve(value) for name, value in network.state_dict().items()}, weights)
+        digest = compute_sha256(weights)
         out.staged(HASHES).write_text(f"{digest}  {Path(WEIGHTS).name}\n", encoding="utf-8")
-        out.staged("docs/README.md").write_text(_card(metadata, correction, digest), encoding="utf-8")
+        out.staged("docs/README.md").write_text(_render_card(metadata, correction, digest), encoding="utf-8")
         if subsets is not None:
-            table = subset_calibration_document(subsets.calibration, digest)
+            table = build_subset_calibration_document(subsets.calibration, digest)
             out.staged(SUBSET_CALIBRATION).write_text(json.dumps(table, indent=4) + "\n", encoding="utf-8")
     return CreatedBundle(folder, digest, calibration, subsets)
 
@@ -160,10 +160,10 @@ def write_bundle(
 def _load_weights(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
     """Return the weights of a checkpoint, and load them into the network to check that they fit."""
     try:
-        weights = weights_in(torch.load(checkpoint, map_location="cpu", weights_only=True))
+        weights = extract_weights(torch.load(checkpoint, map_location="cpu", weights_only=True))
         network.load_state_dict(weights)
     except Exception as error:  # torch raises many types for a damaged file
-        reason = first_line(error)
+        reason = extract_first_line(error)
         raise BundleError(
             f"{checkpoint} does not fit the template's network ({reason}). Provide the model.pt of the training, "
             "and name the configs of the training with --config or --bundle."
@@ -171,7 +171,7 @@ def _load_weights(network: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
     return weights
 
 
-def weights_in(state: Any) -> dict[str, Tensor]:
+def extract_weights(state: Any) -> dict[str, Tensor]:
     """Return the weights of a checkpoint, or their moving average if it has one."""
     if "network" not in state:
         weights: dict[str, Tensor] = state
@@ -180,11 +180,11 @@ def weights_in(state: Any) -> dict[str, Tensor]:
     return {**state["network"], **averaged}
 
 
-def _halved(value: Tensor) -> Tensor:
+def _halve(value: Tensor) -> Tensor:
     return value.half() if value.is_floating_point() else value
 
 
-def _document(calibration: Calibration) -> dict[str, Any]:
+def _describe_calibration(calibration: Calibration) -> dict[str, Any]:
     left_out = calibration.left_out_gains
     return {
         "taken_off_logits": {region.value: round(value, 3) for region, value in calibration.offsets.items()},
@@ -208,7 +208,7 @@ def _describe_correction(calibration: Calibration | None, subsets: FittedSubsets
     return f"{correction}, fitted on {cases} labelled cases. Scores on the same cases are slightly optimistic."
 
 
-def _card(metadata: dict[str, Any], correction: str, digest: str) -> str:
+def _render_card(metadata: dict[str, Any], correction: str, digest: str) -> str:
     """Return a model card with placeholders for the author."""
     return (
         f"# Model card: {metadata.get('name', 'model')} {metadata['version']}\n\n"

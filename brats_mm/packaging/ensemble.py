@@ -9,7 +9,7 @@ from brats_mm.errors import BundleError, OptionError, OutputError
 from brats_mm.io.bundle import Bundle
 from brats_mm.networks.ensemble import Ensemble
 from brats_mm.packaging.create import CreatedBundle, write_bundle
-from brats_mm.pipeline.network import inference_config, load_network
+from brats_mm.pipeline.network import load_network, read_inference_config
 
 
 def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, trusted: bool = False) -> CreatedBundle:
@@ -40,7 +40,7 @@ def create_ensemble(bundles: Sequence[Bundle], folder: Path, *, version: str, tr
         raise BundleError(
             f"The bundles have different voxel sizes ({sizes_text}). Provide bundles with the same voxel size."
         )
-    configs = [inference_config(bundle) for bundle in bundles]
+    configs = [read_inference_config(bundle) for bundle in bundles]
     definition = {
         "_target_": "brats_mm.networks.ensemble.Ensemble",
         "members": [config["network_def"] for config in configs],

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brats_mm.errors import BundleError, OptionError, first_line
+from brats_mm.errors import BundleError, OptionError, extract_first_line
 from brats_mm.io.bundle import Bundle
-from brats_mm.pipeline.network import inference_config
+from brats_mm.pipeline.network import read_inference_config
 from brats_mm.training.record import Record, describe_differences, read_record
 
 METHODS = "configs/methods"
@@ -30,7 +30,7 @@ NAMES = ("network_def", "spacing_mm")
 """Settings of a training run that inference needs."""
 
 
-def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[Path] = ()) -> TrainedAs:
+def adapt_template(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[Path] = ()) -> TrainedAs:
     """Adapt the template's `inference.json` to weights that were trained with other settings.
 
     Args:
@@ -43,16 +43,16 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
         OptionError: a config cannot be read.
         BundleError: the template's config cannot be read, or records and configs disagree.
     """
-    inference = inference_config(template)
+    inference = read_inference_config(template)
     records = {path: record for path in checkpoints if (record := read_record(path)) is not None}
     trains = (template.root / "configs" / "train.json").is_file()
-    merged = merged_config(template, configs) if configs or trains else dict[str, Any](inference)
-    recorded = next(({**record["config"], **_recorded_settings(record)} for record in records.values()), None)
+    merged = merge_config(template, configs) if configs or trains else dict[str, Any](inference)
+    recorded = next(({**record["config"], **_resolve_recorded_settings(record)} for record in records.values()), None)
     if recorded is not None and not configs:
         merged = recorded
     merged = {**merged, **{name: _resolve(merged.get(name, inference.get(name)), merged) for name in NAMES}}
     for path, record in records.items():
-        differences = describe_differences(_recorded_settings(record), merged, NAMES)
+        differences = describe_differences(_resolve_recorded_settings(record), merged, NAMES)
         if differences:
             raise BundleError(
                 f"{path} was trained with other settings: {'; '.join(differences)}. Omit --config, or use checkpoints "
@@ -63,7 +63,7 @@ def trained_as(template: Bundle, configs: Sequence[Path], checkpoints: Sequence[
     return TrainedAs(inference, {key: str(value) for key, value in merged.get("method", {}).items()})
 
 
-def _recorded_settings(record: Record) -> dict[str, Any]:
+def _resolve_recorded_settings(record: Record) -> dict[str, Any]:
     settings = record["settings"]
     return {name: _resolve(settings[name], record["config"]) for name in NAMES if settings.get(name) is not None}
 
@@ -77,7 +77,7 @@ def _resolve(value: Any, config: Mapping[str, Any]) -> Any:
     return config.get(value[1:], value) if isinstance(value, str) and value.startswith("@") else value
 
 
-def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
+def merge_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
     """Merge configs into `train.json` like MONAI's command line, without resolving references.
 
     Args:
@@ -98,6 +98,6 @@ def merged_config(template: Bundle, configs: Sequence[Path]) -> dict[str, Any]:
     except Exception as error:  # MONAI raises many types for a bad config
         names = ", ".join(str(path) for path in configs)
         raise OptionError(
-            f"Cannot merge {names} into {base} ({first_line(error)}). Provide JSON or YAML files with its keys."
+            f"Cannot merge {names} into {base} ({extract_first_line(error)}). Provide JSON or YAML files with its keys."
         ) from error
     return merged

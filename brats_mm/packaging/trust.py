@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.domain.trust_profile import TrustProfile
-from brats_mm.evaluation.tables import WEIGHTS, WeightRow, plain_document, read_rows, read_trust_records
-from brats_mm.evaluation.trust_figures import reliability_means, reliability_points, trust_figures
-from brats_mm.evaluation.trust_markdown import RELIABILITY_PLOT, trust_blocks
-from brats_mm.evaluation.trust_plot import reliability_svg
+from brats_mm.evaluation.tables import WEIGHTS, WeightRow, read_rows, read_trust_records, to_plain_document
+from brats_mm.evaluation.trust_figures import (
+    collect_reliability_means,
+    collect_reliability_points,
+    compute_trust_figures,
+)
+from brats_mm.evaluation.trust_markdown import RELIABILITY_PLOT, render_trust_blocks
+from brats_mm.evaluation.trust_plot import draw_reliability_svg
 from brats_mm.io.bundle import Bundle
 from brats_mm.outputs.folder import OutputFolder, output_errors
 from brats_mm.packaging.card import CARD, read_page, read_summary_of
 from brats_mm.trust.fit import fit_profile
 from brats_mm.trust.left_out import predict_left_out
-from brats_mm.trust.profile_file import TRUST_PROFILE, profile_document
+from brats_mm.trust.profile_file import TRUST_PROFILE, build_profile_document
 
 FIGURES = "docs/trust_figures.json"
 
@@ -55,26 +59,29 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     profile, left_out = fit_profile(records), predict_left_out(records)
     figures = {
         "model": {key: model[key] for key in ("name", "version", "weights_sha256")},
-        **trust_figures(records, read_rows(evaluation / WEIGHTS, WeightRow), left_out),
+        **compute_trust_figures(records, read_rows(evaluation / WEIGHTS, WeightRow), left_out),
     }
-    blocks = trust_blocks(figures, profile)
+    blocks = render_trust_blocks(figures, profile)
     card = read_page(bundle.root / CARD)
     if _begin("summary") not in card:
         card = f"{card.rstrip()}\n\n## Trust in single cases\n\n{_begin('summary')}\n{END}\n"
     with OutputFolder(bundle.root) as out:
         for name, document in {
-            TRUST_PROFILE: profile_document(profile, model),
-            FIGURES: plain_document(figures),
+            TRUST_PROFILE: build_profile_document(profile, model),
+            FIGURES: to_plain_document(figures),
         }.items():
             out.staged(name).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        out.staged(CARD).write_text(with_blocks(card, blocks), encoding="utf-8")
+        out.staged(CARD).write_text(replace_blocks(card, blocks), encoding="utf-8")
     files = [bundle.root / name for name in (TRUST_PROFILE, FIGURES, CARD)]
     if page is not None:
         plot = page.parent / RELIABILITY_PLOT
         with output_errors(page):
-            page.write_text(with_blocks(read_page(page), blocks), encoding="utf-8")
+            page.write_text(replace_blocks(read_page(page), blocks), encoding="utf-8")
             plot.parent.mkdir(parents=True, exist_ok=True)
-            plot.write_text(reliability_svg(reliability_points(left_out), reliability_means(figures)), encoding="utf-8")
+            plot.write_text(
+                draw_reliability_svg(collect_reliability_points(left_out), collect_reliability_means(figures)),
+                encoding="utf-8",
+            )
         files += [page, plot]
     return UpdatedTrust(tuple(files), profile, figures)
 
@@ -86,7 +93,7 @@ def _begin(name: str, writer: str = "brats-mm bundle trust-profile") -> str:
     return f"<!-- trust {name}: `{writer}` writes this table -->"
 
 
-def with_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bundle trust-profile") -> str:
+def replace_blocks(text: str, blocks: Mapping[str, str], writer: str = "brats-mm bundle trust-profile") -> str:
     """Replace the content between the marks of each block. Blocks without marks are skipped.
 
     Args:

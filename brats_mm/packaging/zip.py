@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brats_mm.errors import BundleError, OutputError
-from brats_mm.io.bundle import Bundle, checked_hash, sha256_of
+from brats_mm.io.bundle import Bundle, compute_sha256, verify_hash
 from brats_mm.outputs.folder import OutputFolder
 
 CONTENTS = "SHA256SUMS"
 """File at the bundle's root with the hashes of all files, in the format of `sha256sum -c`."""
 
-_EARLIEST = (1980, 1, 1, 0, 0, 0)
+_MIN_DATE = (1980, 1, 1, 0, 0, 0)
 """Earliest date of the zip format. All entries use it, so equal bundles give equal zips."""
 
 _MODE = 0o100644 << 16
@@ -49,7 +49,7 @@ def zip_bundle(bundle: Bundle, folder: Path, *, overwrite: bool = False) -> Zipp
         BundleError: the bundle is incomplete, or its weights do not match their recorded hash.
         OutputError: the zip already exists or cannot be written.
     """
-    checked_hash(bundle)
+    verify_hash(bundle)
     metadata = bundle.metadata()
     name, version = (str(metadata.get(key) or "") for key in ("name", "version"))
     if not name or not version:
@@ -59,15 +59,15 @@ def zip_bundle(bundle: Bundle, folder: Path, *, overwrite: bool = False) -> Zipp
         raise OutputError(
             f"{path} already exists. Increase the bundle's version, choose another folder, or add --overwrite."
         )
-    files = tuple(_files(bundle.root))
+    files = tuple(_iterate_files(bundle.root))
     with OutputFolder(folder) as output:
         _write(output.staged(path.name), bundle.root, files, name)
-        digest = sha256_of(output.staged(path.name))
+        digest = compute_sha256(output.staged(path.name))
         output.staged(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n", encoding="utf-8")
     return ZippedBundle(path, digest, len(files))
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _iterate_files(root: Path) -> Iterator[Path]:
     """Yield the bundle's files relative to its root, in the same order on every machine."""
     paths = (Path(place, name).relative_to(root) for place, _, names in os.walk(root) for name in names)
     for path in sorted(paths, key=lambda path: path.as_posix()):
@@ -82,12 +82,12 @@ def _write(target: Path, root: Path, files: tuple[Path, ...], name: str) -> None
         for path in files:
             content = (root / path).read_bytes()
             lines.append(f"{hashlib.sha256(content).hexdigest()}  {path.as_posix()}\n")
-            archive.writestr(_entry(f"{name}/{path.as_posix()}"), content)
-        archive.writestr(_entry(f"{name}/{CONTENTS}"), "".join(lines))
+            archive.writestr(_make_entry(f"{name}/{path.as_posix()}"), content)
+        archive.writestr(_make_entry(f"{name}/{CONTENTS}"), "".join(lines))
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, _EARLIEST)
+def _make_entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _MIN_DATE)
     entry.external_attr = _MODE
     entry.compress_type = zipfile.ZIP_DEFLATED
     return entry

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.data.json_file import read_json
-from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, subset_name
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, format_subset
 from brats_mm.errors import OptionError
-from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.io.bundle import Bundle, verify_hash
 from brats_mm.outputs.report.document import describe_gains
 from brats_mm.pipeline.identity import identify_model
-from brats_mm.trust.assess import advice, expected_gains, gain_model
+from brats_mm.trust.assess import estimate_gains, find_gain_model, format_advice
 
 COMPLETE = "All four sequences are available."
 UNKNOWN = "The bundle has no scores for these sequences, so it cannot give advice."
@@ -33,7 +33,7 @@ def advise_result(folder: Path) -> dict[str, Any]:
             f"{path} is not a report with advice. Use a folder written by this version of `brats-mm segment`."
         ) from error
     gains = trust["expected_gains"]
-    return _document(sequences, gains, trust["advice"], complete=not report["sequences_missing"])
+    return _build_document(sequences, gains, trust["advice"], complete=not report["sequences_missing"])
 
 
 def advise_subset(available: Availability, bundle: Bundle) -> dict[str, Any]:
@@ -50,9 +50,11 @@ def advise_subset(available: Availability, bundle: Bundle) -> dict[str, Any]:
     Raises:
         BundleError: the bundle is damaged.
     """
-    model = gain_model(identify_model(bundle, checked_hash(bundle)))
-    gains = () if model is None else expected_gains(model, available)
-    return _document(subset_name(available), describe_gains(gains), advice(gains), complete=available == ALL_AVAILABLE)
+    model = find_gain_model(identify_model(bundle, verify_hash(bundle)))
+    gains = () if model is None else estimate_gains(model, available)
+    return _build_document(
+        format_subset(available), describe_gains(gains), format_advice(gains), complete=available == ALL_AVAILABLE
+    )
 
 
 def parse_subset(text: str) -> Availability:
@@ -65,7 +67,7 @@ def parse_subset(text: str) -> Availability:
         OptionError: a name is unknown.
     """
     name = "+".join(sorted(text.lower().replace(",", "+").split("+")))
-    names = {"+".join(sorted(subset_name(subset).split("+"))): subset for subset in SUBSETS}
+    names = {"+".join(sorted(format_subset(subset).split("+"))): subset for subset in SUBSETS}
     if name not in names:
         raise OptionError(
             f"{text} is neither a result folder nor a subset of sequences. Provide a folder written by "
@@ -74,7 +76,7 @@ def parse_subset(text: str) -> Availability:
     return names[name]
 
 
-def _document(sequences: str, gains: dict[str, Any], sentence: str | None, *, complete: bool) -> dict[str, Any]:
+def _build_document(sequences: str, gains: dict[str, Any], sentence: str | None, *, complete: bool) -> dict[str, Any]:
     return {
         "sequences": sequences,
         "advice": sentence or (COMPLETE if complete else UNKNOWN),

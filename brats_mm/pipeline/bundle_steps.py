@@ -18,8 +18,8 @@ from brats_mm.domain.prediction import ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OptionError
 from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd
-from brats_mm.inference.predictor import prediction_from
-from brats_mm.io.bundle import Bundle, sha256_of
+from brats_mm.inference.predictor import create_prediction
+from brats_mm.io.bundle import Bundle, compute_sha256
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.pipeline.check import check_no_overwrite
 from brats_mm.pipeline.identity import identify_model
@@ -35,7 +35,7 @@ PRED, SEGMENTATION, PREDICTION = "pred", "segmentation", "prediction"
 """
 
 
-def identity_of_weights(
+def build_weights_identity(
     bundle_root: str, weights: str, network: torch.nn.Module, spacing_mm: float | int
 ) -> ModelIdentity:
     """Return the identity of the running model. Calibration and card apply only to the weights of the bundle.
@@ -50,7 +50,7 @@ def identity_of_weights(
         TrainingError: the weights were trained with another voxel size.
     """
     check_evaluated_spacing(weights, spacing_mm)
-    bundle, digest = Bundle(Path(bundle_root)), sha256_of(Path(weights))
+    bundle, digest = Bundle(Path(bundle_root)), compute_sha256(Path(weights))
     parameters, spacing = count_parameters(network), float(spacing_mm)
     if bundle.recorded_hash() in (None, digest):
         return identify_model(bundle, digest, parameters=parameters, spacing_mm=spacing)
@@ -85,17 +85,17 @@ class ToPredictiond(MapTransform):
         convention: str = LabelConvention.BRATS2023.value,
     ) -> None:
         super().__init__(PRED, allow_missing_keys=True)
-        self.grid = _grid_step(grid)
+        self.grid = _find_grid_step(grid)
         self.inferer = inferer
         self.model = model
         self.convention = LabelConvention.of(convention)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         logits = data[PRED] if PRED in data else data[SEGMENTATION]
-        origin = self.grid.origin_of(data["image"])
+        origin = self.grid.find_origin(data["image"])
         logit_map = self.inferer.taken(torch.as_tensor(logits).float().cpu())
         run = Run(str(self.inferer.device), "torch", logit_map.window, logit_map.windows, {})
-        prediction = prediction_from(origin.case, logit_map, origin.placement, self.model, run)
+        prediction = create_prediction(origin.case, logit_map, origin.placement, self.model, run)
         labels = torch.from_numpy(prediction.labels(self.convention))[None]
         affine = torch.as_tensor(origin.case.grid.affine)
         meta = {**getattr(data["image"], "meta", {}), "affine": affine}
@@ -140,7 +140,7 @@ class WriteResults:
                 write(prediction, out, self.options, Extras())
 
 
-def _grid_step(grid: Any) -> ToModelGridd:
+def _find_grid_step(grid: Any) -> ToModelGridd:
     """Return the transform itself, or the one in a chain."""
     steps = [grid] if isinstance(grid, ToModelGridd) else list(getattr(grid, "transforms", ()))
     grid_step = next((step for step in steps if isinstance(step, ToModelGridd)), None)

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.data.datalist import SECTIONS as SECTION_KEYS
-from brats_mm.data.datalist import Item, find_item, find_items, make_datalist, resolve_item, section_entries
+from brats_mm.data.datalist import Item, find_item, find_items, make_datalist, read_section_entries, resolve_item
 from brats_mm.data.decathlon import DESCRIPTION, is_decathlon
-from brats_mm.data.label_maps import with_schemes
-from brats_mm.data.nnunet_raw import is_nnunet_raw, nnunet_items
+from brats_mm.data.label_maps import add_label_schemes
+from brats_mm.data.nnunet_raw import find_nnunet_items, is_nnunet_raw
 from brats_mm.data.split import (
+    choose_validation_folds,
+    choose_validation_share,
     is_nnunet_splits,
     read_names,
     read_nnunet_splits,
-    validation_folds,
-    validation_share,
 )
-from brats_mm.data.training_gaps import with_gaps
+from brats_mm.data.training_gaps import add_gaps
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError, OptionError, OutputError
 from brats_mm.outputs.folder import output_errors
@@ -89,11 +89,11 @@ def write_datalists(
         OutputError: a list already exists or cannot be written.
     """
     root = dataset.expanduser()
-    items = with_schemes(_items(root), label_scheme)
+    items = add_label_schemes(_collect_items(root), label_scheme)
     division = division or Division()
-    lists = _lists(root, items, division)
+    lists = _make_lists(root, items, division)
     for content in lists if kept_shares else ():
-        content["training"] = with_gaps(content["training"], kept_shares or {}, seed=division.seed)
+        content["training"] = add_gaps(content["training"], kept_shares or {}, seed=division.seed)
     folded = len(lists) > 1 or _has_nnunet_splits(division)
     paths = [output.with_name(f"{output.stem}_fold{fold}.json") if folded else output for fold in range(len(lists))]
     existing = [path for path in paths if path.exists() and not overwrite]
@@ -127,7 +127,7 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
         CaseError: the list cannot be read, an entry has no fold, or all have the same one.
         OutputError: a list cannot be written.
     """
-    entries = list(section_entries(datalist, "training"))
+    entries = list(read_section_entries(datalist, "training"))
     numbers = [entry.get("fold") if isinstance(entry, dict) else None for entry in entries]
     folds = sorted({number for number in numbers if isinstance(number, int)})
     missing = sum(not isinstance(number, int) for number in numbers)
@@ -167,11 +167,11 @@ def write_fold_list(datalist: Path, output: Path, fold: int) -> Path:
     return target
 
 
-def _items(root: Path) -> list[Item]:
+def _collect_items(root: Path) -> list[Item]:
     if is_decathlon(root):
-        return _decathlon_items(root)
+        return _read_decathlon_items(root)
     if is_nnunet_raw(root):
-        return nnunet_items(root)
+        return find_nnunet_items(root)
     grades = [folder for folder in sorted(root.iterdir()) if folder.is_dir()] if root.is_dir() else []
     nested = [
         item
@@ -185,13 +185,15 @@ def _items(root: Path) -> list[Item]:
     return [item for grade in grades if (item := find_item(grade))] + nested
 
 
-def _decathlon_items(root: Path) -> list[Item]:
+def _read_decathlon_items(root: Path) -> list[Item]:
     content = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
     sections = [name for name in ("training", "testing") if any(content.get(key) for key in SECTION_KEYS[name])]
-    return [resolve_item(entry, root) for section in sections for entry in section_entries(root / DESCRIPTION, section)]
+    return [
+        resolve_item(entry, root) for section in sections for entry in read_section_entries(root / DESCRIPTION, section)
+    ]
 
 
-def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, Any]]:
+def _make_lists(root: Path, items: list[Item], division: Division) -> list[dict[str, Any]]:
     names = [item["name"] for item in items if "label" in item]
     if sum(map(bool, (division.validation, division.folds, division.files))) > 1:
         raise OptionError("--validation, --folds and --split are mutually exclusive. Set at most one of them.")
@@ -203,9 +205,9 @@ def _lists(root: Path, items: list[Item], division: Division) -> list[dict[str, 
     if division.files:
         return [_from_files(root, items, division.files)]
     if division.folds:
-        folds = validation_folds(names, division.folds, seed=division.seed)
+        folds = choose_validation_folds(names, division.folds, seed=division.seed)
     else:
-        folds = (_validation(names, division.validation or ("0.2",), division.seed),)
+        folds = (_choose_validation(names, division.validation or ("0.2",), division.seed),)
     lists = [make_datalist(root, fold, items=items) for fold in folds]
     if not all(content["training"] for content in lists):
         raise CaseError(f"No labelled case of {root} is left for training. Select fewer cases for validation.")
@@ -216,12 +218,12 @@ def _has_nnunet_splits(division: Division) -> bool:
     return len(division.files) == 1 and is_nnunet_splits(division.files[0])
 
 
-def _validation(names: list[str], groups: tuple[str, ...], seed: int) -> frozenset[str]:
+def _choose_validation(names: list[str], groups: tuple[str, ...], seed: int) -> frozenset[str]:
     try:
         share = float(groups[0]) if len(groups) == 1 and groups[0] not in names else None
     except ValueError:
         share = None
-    return frozenset(groups) if share is None else validation_share(names, share, seed=seed)
+    return frozenset(groups) if share is None else choose_validation_share(names, share, seed=seed)
 
 
 def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brats_mm.data.phantom.head import make_phantom
-from brats_mm.domain.availability import Availability, ordered
-from brats_mm.domain.label_map import Mask, regions_from_labels
+from brats_mm.domain.availability import Availability, sort_modalities
+from brats_mm.domain.label_map import Mask, extract_regions
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.progress import OnProgress
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.overlap import count, overlap
+from brats_mm.metrics.overlap import compute_overlap, count
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.outputs.nifti import write_labels, write_map
 from brats_mm.pipeline.request import make_request
@@ -52,7 +52,7 @@ def write_head(folder: Path, *, seed: int) -> tuple[dict[Modality, Path], dict[R
             )
         write_labels(out.staged("head-seg.nii.gz"), phantom.labels, grid)
     files = {modality: folder / f"head-{modality.value}.nii.gz" for modality in MODALITIES}
-    return files, regions_from_labels(phantom.labels, LabelConvention.BRATS2023)
+    return files, extract_regions(phantom.labels, LabelConvention.BRATS2023)
 
 
 def run_demo(
@@ -68,11 +68,11 @@ def run_demo(
         on_progress: called with the progress over all stages.
     """
     files, truth = write_head(folder / "head", seed=seed)
-    inputs = {modality: files[modality] for modality in ordered(frozenset(MODALITIES) - dropped)}
+    inputs = {modality: files[modality] for modality in sort_modalities(frozenset(MODALITIES) - dropped)}
     request = make_request(inputs, folder / "result", probabilities=True, importance_maps=True, overwrite=True)
     segmented = segment(request, segmenter, on_progress=on_progress)
     dice = {
-        region: overlap(count(segmented.prediction.mask(region), truth[region]), EmptyPolicy.BRATS).dice
+        region: compute_overlap(count(segmented.prediction.mask(region), truth[region]), EmptyPolicy.BRATS).dice
         for region in REGIONS
     }
     return Demo(folder / "head", segmented, dice)

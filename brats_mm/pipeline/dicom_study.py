@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.case import CaseFiles, Scans
 from brats_mm.domain.lattice import share_lattice
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import BidsFilter
 from brats_mm.io.dicom.choice import Choice, choose, require_unambiguous
 from brats_mm.io.dicom.one_series import read_series
-from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
+from brats_mm.io.dicom.scan import Scan, Study, scan, select_study
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> Cho
     """
     choices = overrides or SeriesOverrides()
     result = scan(folder)
-    study = one_study(result, choices.study)
+    study = select_study(result, choices.study)
     return ChosenStudy(result, study, require_unambiguous(choose(study, choices.series)))
 
 
@@ -76,11 +76,11 @@ def read_chosen(study: ChosenStudy) -> Scans:
         VolumeError: a series forms no volume or cannot be decoded.
     """
     series = study.choice.chosen
-    volumes = {modality: read_series(series[modality]) for modality in ordered(series)}
-    return Scans("study", volumes, (*study.scan.warnings, *study_warnings(study.choice)), study.files)
+    volumes = {modality: read_series(series[modality]) for modality in sort_modalities(series)}
+    return Scans("study", volumes, (*study.scan.warnings, *find_study_warnings(study.choice)), study.files)
 
 
-def study_warnings(choice: Choice) -> tuple[str, ...]:
+def find_study_warnings(choice: Choice) -> tuple[str, ...]:
     """Return warnings about the series. They quote no header text, which can contain patient names."""
     warnings = []
     for modality, series in choice.chosen.items():
@@ -97,7 +97,7 @@ def study_warnings(choice: Choice) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def grids_agree(choice: Choice) -> bool:
+def has_one_grid(choice: Choice) -> bool:
     """Return whether the chosen series have one grid and frame of reference, by their headers."""
     series = list(choice.chosen.values())
     grids = [item.grid for item in series if item.grid is not None]

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from brats_mm.errors import BratsMMError
-from brats_mm.io.bundle import checked_hash, open_bundle
+from brats_mm.io.bundle import open_bundle, verify_hash
 
 NEEDED_FREE_BYTES = 2 * 1024**3
 NEEDED_MEMORY_BYTES = 4 * 1024**3
@@ -41,15 +41,15 @@ def run_checks(bundle: str | None = None, folder: Path | None = None, *, trusted
     """
     checked_folder = folder or Path.cwd()
     steps: tuple[tuple[str, Callable[[], Check]], ...] = (
-        ("GPU", _gpu),
-        ("backend", _backend),
-        ("memory", _memory),
-        ("disk", lambda: _disk(checked_folder)),
+        ("GPU", _check_gpu),
+        ("backend", _check_backend),
+        ("memory", _check_memory),
+        ("disk", lambda: _check_disk(checked_folder)),
         ("writing", lambda: _check_writable(checked_folder)),
-        ("versions", _versions),
-        ("convolution", _convolution),
-        ("weights", lambda: _weights(bundle)),
-        ("model", lambda: _model(bundle, trusted=trusted)),
+        ("versions", _check_versions),
+        ("convolution", _check_convolution),
+        ("weights", lambda: _check_weights(bundle)),
+        ("model", lambda: _check_model(bundle, trusted=trusted)),
     )
     return tuple(_run_check(name, step) for name, step in steps)
 
@@ -63,7 +63,7 @@ def _run_check(name: str, step: Callable[[], Check]) -> Check:
         return Check(name, "failed", f"{type(error).__name__}: {error}")
 
 
-def _gpu() -> Check:
+def _check_gpu() -> Check:
     import torch
 
     if not torch.cuda.is_available():
@@ -72,16 +72,16 @@ def _gpu() -> Check:
     return Check("GPU", "ok", f"{torch.cuda.get_device_name()}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
 
 
-def _backend() -> Check:
+def _check_backend() -> Check:
     if importlib.util.find_spec("openvino") is None:
         description = 'PyTorch (on a CPU, OpenVINO halves the time: pip install "brats-mm[openvino]")'
         return Check("backend", "ok", description)
-    from brats_mm.inference.openvino_backend import best_precision
+    from brats_mm.inference.openvino_backend import choose_precision
 
-    return Check("backend", "ok", f"OpenVINO {_version('openvino')} on the CPU, {best_precision()}")
+    return Check("backend", "ok", f"OpenVINO {_read_version('openvino')} on the CPU, {choose_precision()}")
 
 
-def _memory() -> Check:
+def _check_memory() -> Check:
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
@@ -90,7 +90,7 @@ def _memory() -> Check:
     return Check("memory", state, f"{free / 1e9:.1f} GB free of at least {NEEDED_MEMORY_BYTES / 1e9:.1f} advised")
 
 
-def _disk(folder: Path) -> Check:
+def _check_disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
     state = "ok" if free >= NEEDED_FREE_BYTES else "warning"
     return Check("disk", state, f"{free / 1e9:.1f} GB free in the current folder")
@@ -107,22 +107,22 @@ def _check_writable(folder: Path) -> Check:
     return Check("writing", "ok", "the current folder is writable")
 
 
-def _versions() -> Check:
+def _check_versions() -> Check:
     names = ("brats-mm", "torch", "monai", "numpy", "nibabel", "SimpleITK")
-    versions = ", ".join(f"{name} {_version(name)}" for name in names)
+    versions = ", ".join(f"{name} {_read_version(name)}" for name in names)
     return Check(
         "versions", "ok", f"Python {sys.version.split()[0]} on {platform.system()} {platform.machine()}, {versions}"
     )
 
 
-def _version(name: str) -> str:
+def _read_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
         return "(not installed as a package)"
 
 
-def _convolution() -> Check:
+def _check_convolution() -> Check:
     import torch
 
     torch.manual_seed(0)
@@ -136,15 +136,15 @@ def _convolution() -> Check:
     return Check("convolution", "ok" if right else "failed", f"{torch.get_num_threads()} threads, {rate:.0f} GFLOP/s")
 
 
-def _weights(bundle: str | None) -> Check:
+def _check_weights(bundle: str | None) -> Check:
     opened = open_bundle(bundle)
-    digest = checked_hash(opened)
+    digest = verify_hash(opened)
     if opened.recorded_hash() is None:
         return Check("weights", "warning", f"SHA-256 {digest[:12]}..., but the bundle has no recorded hash")
     return Check("weights", "ok", f"SHA-256 {digest[:12]}... as recorded")
 
 
-def _model(bundle: str | None, *, trusted: bool) -> Check:
+def _check_model(bundle: str | None, *, trusted: bool) -> Check:
     from brats_mm.pipeline.network import load_network
 
     _, identity = load_network(open_bundle(bundle), trusted=trusted)

@@ -3,11 +3,11 @@
 from typing import Any
 
 from brats_mm import __version__
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention
-from brats_mm.domain.sequence_names import names_of
+from brats_mm.domain.sequence_names import list_names
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle, open_bundle
 
@@ -22,15 +22,15 @@ def describe_installation(bundle: str | None = None) -> dict[str, Any]:
         "name": "brats-mm",
         "version": __version__,
         "disclaimer": NOT_FOR_DIAGNOSIS,
-        "model": _model(bundle),
+        "model": _describe_model(bundle),
         "sequences": {
             modality.value: {
                 "name": modality.label,
-                "file_name_tokens": list(names_of(modality)),
+                "file_name_tokens": list(list_names(modality)),
             }
             for modality in MODALITIES
         },
-        "subsets": [subset_name(subset) for subset in SUBSETS],
+        "subsets": [format_subset(subset) for subset in SUBSETS],
         "regions": {region.value: region.label for region in REGIONS},
         "labels": {
             convention.value: {compartment.value: convention.value_of(compartment) for compartment in Compartment}
@@ -43,7 +43,7 @@ def describe_installation(bundle: str | None = None) -> dict[str, Any]:
     }
 
 
-def _model(bundle: str | None) -> dict[str, Any]:
+def _describe_model(bundle: str | None) -> dict[str, Any]:
     try:
         opened: Bundle = open_bundle(bundle)
         metadata = opened.metadata()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brats_mm.domain.atlas import atlas_warnings
+from brats_mm.domain.atlas import warn_about_atlas
 from brats_mm.domain.lattice import share_lattice
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.options import BidsFilter
@@ -12,11 +12,11 @@ from brats_mm.domain.volume import Grid
 from brats_mm.errors import InputError
 from brats_mm.io.case_files import is_four_dimensional
 from brats_mm.io.dicom.choice import Choice, choose
-from brats_mm.io.dicom.scan import Scan, Study, one_study, scan
+from brats_mm.io.dicom.scan import Scan, Study, scan, select_study
 from brats_mm.io.dicom.series import Series
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_header
-from brats_mm.pipeline.dicom_study import SeriesOverrides, grids_agree, study_warnings
+from brats_mm.pipeline.dicom_study import SeriesOverrides, find_study_warnings, has_one_grid
 from brats_mm.pipeline.load import access_errors, is_dicom_folder, open_input, reject_bids
 
 DIGITS = 3
@@ -49,10 +49,10 @@ def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[
 
 
 def _inspect_dicom(scan: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
-    studies = [_study(study, overrides) for study in scan.studies if _is_selected(study, scan, overrides)]
+    studies = [_describe_study(study, overrides) for study in scan.studies if _is_selected(study, scan, overrides)]
     problems = []
     try:
-        one_study(scan, overrides.study)
+        select_study(scan, overrides.study)
     except InputError as error:
         problems.append(str(error))
     return {
@@ -69,12 +69,12 @@ def _is_selected(study: Study, scan: Scan, overrides: SeriesOverrides) -> bool:
     if overrides.study is None:
         return True
     try:
-        return one_study(scan, overrides.study) is study
+        return select_study(scan, overrides.study) is study
     except InputError:
         return True
 
 
-def _study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:
+def _describe_study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:
     choice = choose(study, overrides.series)
     ties = choice.ties or {}
     problems = [
@@ -89,19 +89,21 @@ def _study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:
     use = {id(series): modality for modality, series in choice.chosen.items()}
     return {
         "study": study.label,
-        "series": [_series(series, use.get(id(series)), choice) for series in study.series],
+        "series": [_describe_series(series, use.get(id(series)), choice) for series in study.series],
         "chosen": {modality.value: series.label for modality, series in choice.chosen.items()},
         "ambiguous": {modality.value: [series.label for series in equal] for modality, equal in ties.items()},
         "missing": [
             modality.value for modality in MODALITIES if modality not in choice.chosen and modality not in ties
         ],
-        "geometry": _geometry({m: s.grid for m, s in choice.chosen.items() if s.grid}, agree=grids_agree(choice)),
-        "notes": [*choice.notes, *study_warnings(choice)],
+        "geometry": _describe_geometry(
+            {m: s.grid for m, s in choice.chosen.items() if s.grid}, agree=has_one_grid(choice)
+        ),
+        "notes": [*choice.notes, *find_study_warnings(choice)],
         "problems": problems,
     }
 
 
-def _series(series: Series, used_as: Modality | None, choice: Choice) -> dict[str, Any]:
+def _describe_series(series: Series, used_as: Modality | None, choice: Choice) -> dict[str, Any]:
     facts, verdict = series.facts, series.verdict
     why = choice.reasons[used_as] if used_as else choice.passed_over.get(series.label, "")
     return {
@@ -141,14 +143,14 @@ def _inspect_files(folder: Path, selection: BidsFilter) -> dict[str, Any]:
         "kind": "volume files",
         "files": {modality.value: Path(path).name for modality, path in files.paths.items()},
         "missing": [modality.value for modality in MODALITIES if modality in files.missing],
-        "geometry": _geometry(grids, agree=agree),
-        "notes": [*notes, *atlas_warnings(grids)],
+        "geometry": _describe_geometry(grids, agree=agree),
+        "notes": [*notes, *warn_about_atlas(grids)],
         "problems": problems,
         "ignored": dict(files.ignored),
     }
 
 
-def _geometry(grids: Mapping[Modality, Grid], *, agree: bool) -> dict[str, Any]:
+def _describe_geometry(grids: Mapping[Modality, Grid], *, agree: bool) -> dict[str, Any]:
     if not grids:
         note = "Nothing was chosen, so there is no geometry to compare."
     elif len(grids) == 1:

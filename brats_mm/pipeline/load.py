@@ -19,9 +19,9 @@ from brats_mm.io.case import read_scans
 from brats_mm.io.case_files import is_four_dimensional
 from brats_mm.io.dicom.header import is_dicom
 from brats_mm.io.dicom.scan import holds_dicom
-from brats_mm.io.memory import volume_of
+from brats_mm.io.memory import to_volume
 from brats_mm.io.recognise import NO_DATASET, FilesSource, recognise
-from brats_mm.io.suffixes import image_suffix
+from brats_mm.io.suffixes import find_image_suffix
 from brats_mm.io.volume import read_volume
 from brats_mm.io.zip import is_zip, unpack
 from brats_mm.pipeline.check import check_input
@@ -80,7 +80,7 @@ def load(request: SegmentRequest) -> Loaded:
     """
     start = time.perf_counter()
     case, headers, series = _read(request)
-    dicom = _dicom_output(request, headers)
+    dicom = _make_dicom_output(request, headers)
     return Loaded(case, case.files, dicom, {"read": time.perf_counter() - start}, series)
 
 
@@ -95,7 +95,7 @@ def _read(request: SegmentRequest) -> "tuple[Scans | Case, Mapping[Modality, Sou
     if isinstance(source, Case | Scans):
         return source, {}, frozenset()
     if isinstance(source, CaseFiles):
-        return read_scans(source), _headers_in(source.paths, request), _folders_in(source)
+        return read_scans(source), _read_folder_headers(source.paths, request), _find_folders(source)
     if isinstance(source, Mapping):
         return _read_mapping(source, request)
     raise OptionError(
@@ -114,7 +114,7 @@ def _read_path(path: Path, request: SegmentRequest) -> "tuple[Scans, Mapping[Mod
         reject_bids(request.bids)
         study = choose_series(folder, SeriesOverrides(request.series, request.study))
         scans = read_chosen(study)
-        return scans, _headers_of(study, request), frozenset(scans.volumes)
+        return scans, _read_study_headers(study, request), frozenset(scans.volumes)
 
 
 def _read_mapping(
@@ -126,12 +126,16 @@ def _read_mapping(
     image_of_label = {Path(labels[name]): image for name, image in images.items()}
 
     def read(path: Path) -> Volume:
-        return volume_of(image_of_label[path], path.name) if path in image_of_label else read_volume(path)
+        return to_volume(image_of_label[path], path.name) if path in image_of_label else read_volume(path)
 
-    return read_scans(files, read=read), {} if images else _headers_in(files.paths, request), _folders_in(files)
+    return (
+        read_scans(files, read=read),
+        {} if images else _read_folder_headers(files.paths, request),
+        _find_folders(files),
+    )
 
 
-def _folders_in(files: CaseFiles) -> Availability:
+def _find_folders(files: CaseFiles) -> Availability:
     """Return the sequences that are folders of a DICOM series each."""
     return frozenset(modality for modality, path in files.paths.items() if Path(path).is_dir())
 
@@ -209,10 +213,10 @@ def is_dicom_folder(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     near = [*folder.iterdir(), *(path for sub in folder.iterdir() if sub.is_dir() for path in sub.iterdir())]
-    return not any(image_suffix(path.name) for path in near if path.is_file()) and holds_dicom(folder)
+    return not any(find_image_suffix(path.name) for path in near if path.is_file()) and holds_dicom(folder)
 
 
-def _headers_of(study: ChosenStudy, request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
+def _read_study_headers(study: ChosenStudy, request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
     if not request.outputs.wants_dicom:
         return {}
     if request.outputs.dicom_reference is not None:
@@ -220,31 +224,31 @@ def _headers_of(study: ChosenStudy, request: SegmentRequest) -> "Mapping[Modalit
             "A DICOM reference was given, but the input is already DICOM. Use --dicom instead of --dicom-reference. To "
             "choose the sequence that defines the output grid, add --reference, for example --reference t1ce."
         )
-    from brats_mm.outputs.dicom.results import headers_of
+    from brats_mm.outputs.dicom.results import read_headers
 
-    return headers_of(study.choice)
+    return read_headers(study.choice)
 
 
-def _headers_in(paths: Mapping[Modality, str], request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
+def _read_folder_headers(paths: Mapping[Modality, str], request: SegmentRequest) -> "Mapping[Modality, SourceSeries]":
     """Return the headers of sequences that are folders with one series each, or none for volume files."""
     folders = {modality: Path(path) for modality, path in paths.items()}
     if not request.outputs.dicom or not all(folder.is_dir() for folder in folders.values()):
         return {}
-    from brats_mm.outputs.dicom.results import headers_in
+    from brats_mm.outputs.dicom.results import read_folder_headers
 
-    return {modality: headers_in(folder) for modality, folder in folders.items()}
+    return {modality: read_folder_headers(folder) for modality, folder in folders.items()}
 
 
-def _dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSeries]") -> "DicomOutput | None":
+def _make_dicom_output(request: SegmentRequest, headers: "Mapping[Modality, SourceSeries]") -> "DicomOutput | None":
     outputs = request.outputs
     if not outputs.wants_dicom:
         return None
-    from brats_mm.outputs.dicom.results import DicomOutput, named_reference
+    from brats_mm.outputs.dicom.results import DicomOutput, read_named_reference
 
     if not headers and outputs.dicom_reference is None:
         raise OptionError(
             "DICOM results need a DICOM series to refer to, but the input is not DICOM. Provide the study as input, or "
             "set --dicom-reference to the series from which the files were converted."
         )
-    named = None if headers or outputs.dicom_reference is None else named_reference(outputs.dicom_reference)
+    named = None if headers or outputs.dicom_reference is None else read_named_reference(outputs.dicom_reference)
     return DicomOutput(headers, named, outputs.deidentify, outputs.dicom_folder, outputs.rtstruct)

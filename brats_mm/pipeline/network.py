@@ -9,9 +9,9 @@ from torch import nn
 
 from brats_mm.data.json_file import read_json
 from brats_mm.domain.prediction import ModelIdentity
-from brats_mm.errors import BundleError, first_line
-from brats_mm.io.bundle import HASHES, Bundle, checked_hash
-from brats_mm.io.bundle_trust import known_network
+from brats_mm.errors import BundleError, extract_first_line
+from brats_mm.io.bundle import HASHES, Bundle, verify_hash
+from brats_mm.io.bundle_trust import select_known_network
 from brats_mm.pipeline.identity import identify_model
 
 INFERENCE = "configs/inference.json"
@@ -29,23 +29,23 @@ def load_network(bundle: Bundle, *, trusted: bool = False) -> tuple[nn.Module, M
     Raises:
         BundleError: a part of the bundle is missing, damaged, unknown, or does not match the others.
     """
-    digest = checked_hash(bundle)
+    digest = verify_hash(bundle)
     if not trusted and bundle.recorded_hash() is None:
         raise BundleError(
             f"The bundle {bundle.root} has no hash of its weights in {HASHES}, so the weights cannot be verified. If "
             "you trust their source, add --trust-bundle (trust_bundle=True in Python), or record the hash with "
             "sha256sum."
         )
-    network, spacing_mm = network_of(bundle, trusted=trusted)
+    network, spacing_mm = build_network(bundle, trusted=trusted)
     try:
         state = torch.load(bundle.weights, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
     except Exception as error:  # (torch raises many types for a damaged file)
-        reason = first_line(error)[:200]
+        reason = extract_first_line(error)[:200]
         raise BundleError(
             f"The weights {bundle.weights} do not fit the bundle's network ({reason}). Restore both."
         ) from error
-    ready_to_run(network)
+    prepare_network(network)
     return network, identify_model(bundle, digest, parameters=count_parameters(network), spacing_mm=spacing_mm)
 
 
@@ -54,13 +54,13 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def ready_to_run(network: nn.Module) -> None:
+def prepare_network(network: nn.Module) -> None:
     """Set a network to evaluation mode in the faster memory layout, in place."""
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     network.eval().requires_grad_(False)  # noqa: FBT003 (PyTorch's own signature)
 
 
-def inference_config(bundle: Bundle) -> dict[str, Any]:
+def read_inference_config(bundle: Bundle) -> dict[str, Any]:
     """Return the content of `configs/inference.json`, unresolved.
 
     Raises:
@@ -69,7 +69,7 @@ def inference_config(bundle: Bundle) -> dict[str, Any]:
     return read_json(bundle.root / INFERENCE, BundleError, "Restore the bundle from its archive.")
 
 
-def network_of(
+def build_network(
     bundle: Bundle, config: dict[str, Any] | None = None, *, trusted: bool = False
 ) -> tuple[nn.Module, float]:
     """Return the network of an inference config without its weights, and its voxel size.
@@ -84,17 +84,18 @@ def network_of(
         BundleError: the config is missing, or defines no known network.
     """
     path = bundle.root / INFERENCE
-    config = inference_config(bundle) if config is None else config
+    config = read_inference_config(bundle) if config is None else config
     try:
         definition = config["network_def"]
-        config = config if trusted else {**known_network(config), "spacing_mm": config.get("spacing_mm", 1.0)}
-        network = _called(definition) if _is_plain(definition) else _parsed(config, bundle)
+        config = config if trusted else {**select_known_network(config), "spacing_mm": config.get("spacing_mm", 1.0)}
+        network = _instantiate(definition) if _is_plain(definition) else _parse_network(config, bundle)
         spacing_mm = float(config.get("spacing_mm", 1.0))
     except BundleError:
         raise
     except Exception as error:  # configs can refer to anything
         raise BundleError(
-            f"{path} does not describe a network under network_def ({first_line(error)[:200]}). Correct the config."
+            f"{path} does not describe a network under network_def ({extract_first_line(error)[:200]}). "
+            "Correct the config."
         ) from error
     if not isinstance(network, nn.Module):
         raise BundleError(
@@ -113,14 +114,14 @@ def _is_plain(definition: Any) -> bool:
     return names and is_plain and not any(isinstance(value, str) and value[:1] in "@$%" for value in values)
 
 
-def _called(definition: dict[str, Any]) -> Any:
+def _instantiate(definition: dict[str, Any]) -> Any:
     """Instantiate a plain definition like MONAI's parser, without the slow import of MONAI."""
     module, _, name = definition["_target_"].rpartition(".")
     options = {key: value for key, value in definition.items() if key != "_target_"}
     return getattr(importlib.import_module(module), name)(**options)
 
 
-def _parsed(config: dict[str, Any], bundle: Bundle) -> Any:
+def _parse_network(config: dict[str, Any], bundle: Bundle) -> Any:
     from monai.bundle import ConfigParser
 
     parser = ConfigParser(deepcopy(config))  # it modifies its argument

@@ -16,10 +16,10 @@ from brats_mm.domain.options import (
     Option,
     OutputOptions,
     PreprocessingOptions,
+    list_options,
     option,
-    options_of,
 )
-from brats_mm.domain.sequence_names import modality_named
+from brats_mm.domain.sequence_names import parse_modality
 from brats_mm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class SegmentRequest:
 
 
 FIELDS: Mapping[str, tuple[str, Option]] = {
-    option.name: (section, option) for section, kind in SECTIONS.items() for option in options_of(kind)
+    option.name: (section, option) for section, kind in SECTIONS.items() for option in list_options(kind)
 }
 """Section and option by name, for every option of a request. Names are unique across sections."""
 
@@ -104,7 +104,7 @@ def make_request(input: Any = None, output: Path | str | None = None, **options:
     Raises:
         OptionError: a name is unknown, or a value has the wrong type.
     """
-    images = {modality_named(name): options.pop(name) for name in [*options] if name in WEIGHTING}
+    images = {parse_modality(name): options.pop(name) for name in [*options] if name in WEIGHTING}
     paths = {modality: value for modality, value in images.items() if value is not None}
     presets = [flag for flag in FIELDS["preset"][1].offer.flags if options.pop(flag, False)]
     if len(presets) > 1:
@@ -114,7 +114,7 @@ def make_request(input: Any = None, output: Path | str | None = None, **options:
     if input is not None and paths:
         options["series"] = {**options.get("series", {}), **paths}
     source = (paths or None) if input is None else input
-    return replace(from_json({"output": output, **options}), input=_with_paths(source))
+    return replace(from_json({"output": output, **options}), input=_convert_paths(source))
 
 
 def to_json(request: SegmentRequest) -> dict[str, Any]:
@@ -127,19 +127,19 @@ def to_json(request: SegmentRequest) -> dict[str, Any]:
         OptionError: the input is in memory and has no JSON form.
     """
     document: dict[str, Any] = {
-        "input": _input_to_json(request.input),
+        "input": _serialise_input(request.input),
         "output": None if request.output is None else str(request.output),
         "series": {modality.value: label for modality, label in request.series.items()},
         "study": request.study,
     }
     for section in SECTIONS:
-        document |= options_to_json(getattr(request, section))
+        document |= serialise_options(getattr(request, section))
     return document
 
 
-def options_to_json(options: Any) -> dict[str, Any]:
+def serialise_options(options: Any) -> dict[str, Any]:
     """Return the fields of an options class as plain JSON values."""
-    return {item.name: _plain(getattr(options, item.name)) for item in fields(options)}
+    return {item.name: _to_plain(getattr(options, item.name)) for item in fields(options)}
 
 
 def from_json(document: Mapping[str, Any], template: SegmentRequest | None = None) -> SegmentRequest:
@@ -159,13 +159,18 @@ def from_json(document: Mapping[str, Any], template: SegmentRequest | None = Non
     request = template or SegmentRequest()
     request = replace(
         request,
-        **{section: options_from_json(kind, document, getattr(request, section)) for section, kind in SECTIONS.items()},
+        **{
+            section: deserialise_options(kind, document, getattr(request, section))
+            for section, kind in SECTIONS.items()
+        },
     )
-    read = {"input": _input_from_json, "output": _path, "series": _series, "study": _check_text}
+    read = {"input": _deserialise_input, "output": _parse_path, "series": _parse_series, "study": _check_text}
     return replace(request, **{name: read[name](document[name]) for name in read if name in document})
 
 
-def options_from_json(kind: type[_Options], document: Mapping[str, Any], template: _Options | None = None) -> _Options:
+def deserialise_options(
+    kind: type[_Options], document: Mapping[str, Any], template: _Options | None = None
+) -> _Options:
     """Deserialise one options class from a document that may contain other options too.
 
     Args:
@@ -177,7 +182,7 @@ def options_from_json(kind: type[_Options], document: Mapping[str, Any], templat
         OptionError: a value has the wrong type.
     """
     plain: type = kind
-    hints = {field.name: field.kind for field in options_of(plain)} | {"dicom_folder": str}
+    hints = {field.name: field.kind for field in list_options(plain)} | {"dicom_folder": str}
     names = {field.name for field in fields(kind)} & set(document)  # type: ignore[arg-type]
     values = {name: _convert_value(name, hints[name], document[name]) for name in sorted(names)}
     return replace(template or kind(), **values)  # type: ignore[type-var]
@@ -186,7 +191,7 @@ def options_from_json(kind: type[_Options], document: Mapping[str, Any], templat
 def _convert_value(name: str, kind: Any, value: Any) -> Any:
     """Convert a JSON value to the type of its field."""
     if get_origin(kind) is tuple:
-        return _texts(name, value)
+        return _to_texts(name, value)
     kinds = get_args(kind) or (kind,)
     if value is None and NoneType in kinds:
         return None
@@ -202,14 +207,14 @@ def _convert_value(name: str, kind: Any, value: Any) -> Any:
         ) from error
 
 
-def _texts(name: str, value: Any) -> tuple[str, ...]:
+def _to_texts(name: str, value: Any) -> tuple[str, ...]:
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         raise OptionError(f"The option {name} is {value!r}. It must be a list of strings.")
     return tuple(texts)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
@@ -217,33 +222,33 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _with_paths(source: Any) -> Any:
+def _convert_paths(source: Any) -> Any:
     """Convert text to paths and names of sequences to `Modality`. Images and cases are unchanged.
 
     Sequences that are None are missing.
     """
     if isinstance(source, Mapping):
-        return {modality_named(name): _with_paths(value) for name, value in source.items() if value is not None}
+        return {parse_modality(name): _convert_paths(value) for name, value in source.items() if value is not None}
     return Path(source) if isinstance(source, str) else source
 
 
-def _input_to_json(source: Any) -> Any:
+def _serialise_input(source: Any) -> Any:
     if source is None or isinstance(source, str | Path):
         return None if source is None else str(source)
     if isinstance(source, Mapping) and all(isinstance(path, str | Path) for path in source.values()):
-        return {_plain(name): str(path) for name, path in source.items()}
+        return {_to_plain(name): str(path) for name, path in source.items()}
     raise OptionError(
         f"Input of type {type(source).__name__} is in memory and cannot be serialised. Provide paths instead."
     )
 
 
-def _input_from_json(value: Any) -> Any:
+def _deserialise_input(value: Any) -> Any:
     if value is None or isinstance(value, str | Mapping):
-        return _with_paths(value)
+        return _convert_paths(value)
     raise OptionError(f"The input is {value!r}. It must be a path, or an object from sequence to path.")
 
 
-def _path(value: Any) -> Path | None:
+def _parse_path(value: Any) -> Path | None:
     return value if value is None or isinstance(value, Path) else Path(str(_check_text(value)))
 
 
@@ -253,7 +258,7 @@ def _check_text(value: Any) -> str | None:
     raise OptionError(f"Expected a string, got {value!r}.")
 
 
-def _series(value: Any) -> Mapping[Modality, str]:
+def _parse_series(value: Any) -> Mapping[Modality, str]:
     if isinstance(value, Mapping) and all(isinstance(label, str) for label in value.values()):
-        return {modality_named(name): label for name, label in value.items()}
+        return {parse_modality(name): label for name, label in value.items()}
     raise OptionError(f"The option series is {value!r}. It must be an object from sequence to series.")

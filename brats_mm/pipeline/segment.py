@@ -10,19 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.input_kind import InputKind, recognise_kind
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import OutputOptions, PreprocessingOptions
 from brats_mm.domain.prediction import Prediction
-from brats_mm.domain.preprocessing import Preparation, planned_steps
+from brats_mm.domain.preprocessing import Preparation, count_steps
 from brats_mm.domain.progress import OnProgress, ProgressMeter, Stage
 from brats_mm.domain.sequence_names import ImageName, read_image_names
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import GridError
-from brats_mm.io.case import case_of
-from brats_mm.io.memory import is_channel_image, sequences_of_channels
+from brats_mm.io.case import build_case
+from brats_mm.io.memory import is_channel_image, split_channels
 from brats_mm.io.volume import read_stored
 from brats_mm.outputs.folder import OutputFolder
 from brats_mm.pipeline.check import check
@@ -113,7 +113,7 @@ def segment(
             on_load(loaded)
         model = segmenter() if callable(segmenter) else segmenter or _load_model(request)
         meter.start(Stage.PREPROCESSING)
-        planned = planned_steps(len(loaded.case.volumes), n4=request.preprocessing.n4)
+        planned = count_steps(len(loaded.case.volumes), n4=request.preprocessing.n4)
         on_step = partial(meter.on_raw_step, planned=planned)
         ready = preprocess(loaded, request.preprocessing, spacing_mm=model.spacing_mm, on_step=on_step)
         meter.start(Stage.SEGMENTING)
@@ -144,16 +144,16 @@ def preprocess(
         InputError: the case cannot be used.
     """
     from brats_mm.inference.prepare import prepare
-    from brats_mm.trust.input_checks.check import input_warnings
+    from brats_mm.trust.input_checks.check import find_input_warnings
 
-    case, prepared = _on_one_grid(loaded, options, on_step)
+    case, prepared = _put_on_one_grid(loaded, options, on_step)
     steps = {} if prepared is None or prepared.case.preparation is None else prepared.case.preparation.seconds
     start = time.perf_counter()
-    case = replace(case, warnings=(*case.warnings, *input_warnings(case.volumes)))
+    case = replace(case, warnings=(*case.warnings, *find_input_warnings(case.volumes)))
     model_input = prepare(case, spacing_mm)
     seconds = {**loaded.seconds, **steps, "prepare": time.perf_counter() - start}
     moved = frozenset() if prepared is None else frozenset(prepared.transforms)
-    images = {modality: loaded.case.volumes[modality] for modality in ordered(loaded.series - moved)}
+    images = {modality: loaded.case.volumes[modality] for modality in sort_modalities(loaded.series - moved)}
     extras = Extras(prepared, options.keep_intermediate, loaded.dicom, images)
     return Preprocessed(case, model_input, prepared, extras, seconds)
 
@@ -169,18 +169,18 @@ def load_case(source: "CaseSource | MetaTensor") -> Case:
     Raises:
         InputError: the case cannot be used, or its sequences have different grids.
     """
-    case_source: CaseSource = sequences_of_channels(source) if is_channel_image(source) else _single_file(source)
-    return _on_one_grid(load(make_request(case_source)), PreprocessingOptions(prepared=True), None)[0]
+    case_source: CaseSource = split_channels(source) if is_channel_image(source) else _resolve_single_file(source)
+    return _put_on_one_grid(load(make_request(case_source)), PreprocessingOptions(prepared=True), None)[0]
 
 
-def _single_file(source: CaseSource) -> CaseSource:
+def _resolve_single_file(source: CaseSource) -> CaseSource:
     if not isinstance(source, str | Path) or not Path(source).is_file():
         return source
     reading = read_image_names([ImageName(Path(source).name.split(".nii")[0])], Path(source).parent.name)[0]
     return source if reading.modality is None else {reading.modality.value: source}
 
 
-def _on_one_grid(
+def _put_on_one_grid(
     loaded: Loaded, options: PreprocessingOptions, on_step: "OnStep | None"
 ) -> "tuple[Case, Prepared | None]":
     scans = loaded.case
@@ -192,7 +192,7 @@ def _on_one_grid(
         scans, mask = _apply_mask(scans, options)
     recognition = recognise_kind(scans.volumes, kind, tolerance=options.grid_tolerance)
     if recognition.kind is InputKind.PREPARED:
-        case = case_of(scans, tolerance=options.grid_tolerance)
+        case = build_case(scans, tolerance=options.grid_tolerance)
         return replace(case, preparation=Preparation(recognition)), None
     from brats_mm.preprocessing.scans import prepare_scans
 
@@ -202,10 +202,10 @@ def _on_one_grid(
 
 def _apply_mask(scans: Scans, options: PreprocessingOptions) -> tuple[Scans, Volume | None]:
     """Apply the mask if all grids agree, or else return it for the registered scans."""
-    from brats_mm.preprocessing.brain_mask import binary_mask, strip_scans
+    from brats_mm.preprocessing.brain_mask import binarise_mask, strip_scans
 
     assert options.brain_mask is not None
-    mask = binary_mask(read_stored(options.brain_mask))
+    mask = binarise_mask(read_stored(options.brain_mask))
     stripped = None if options.raw else strip_scans(scans, mask, options.grid_tolerance)
     if stripped is not None:
         return stripped, None
@@ -238,20 +238,20 @@ def predict(
     else:
         prediction = predictor.predict(ready.case, on_window=on_window, prepared=ready.model_input)
     in_order = {**ready.seconds, **prediction.run.seconds}
-    return _with_seconds(prediction, {**in_order, **ready.seconds})
+    return _replace_seconds(prediction, {**in_order, **ready.seconds})
 
 
 def _predict_with_changes(predictor: "Predictor", ready: Preprocessed, on_window: "Progress | None") -> Prediction:
     """Predict with all sequences and without each of them. Single-sequence experts run once."""
-    from brats_mm.trust.leave_one_out import left_out_changes
+    from brats_mm.trust.leave_one_out import compare_left_out
 
     available = ready.case.available
-    smaller_sets = {modality: available - {modality} for modality in ordered(available) if len(available) > 1}
+    smaller_sets = {modality: available - {modality} for modality in sort_modalities(available) if len(available) > 1}
     predictions = predictor.predict_subsets(
         ready.case, [available, *smaller_sets.values()], on_window=on_window, prepared=ready.model_input
     )
     prediction = predictions[available]
-    changes = left_out_changes(prediction, {modality: predictions[subset] for modality, subset in smaller_sets.items()})
+    changes = compare_left_out(prediction, {modality: predictions[subset] for modality, subset in smaller_sets.items()})
     # Report the time of all subsets, because the user waits for all of them.
     run = replace(prediction.run, seconds=list(predictions.values())[-1].run.seconds)
     return replace(prediction, importance=replace(prediction.importance, left_out=changes), run=run)
@@ -270,7 +270,7 @@ def restore(prediction: Prediction, ready: Preprocessed) -> Prediction:
 
     start = time.perf_counter()
     native = to_native_grid(prediction, ready.prepared)
-    return _with_seconds(native, {**native.run.seconds, "to_native_grid": time.perf_counter() - start})
+    return _replace_seconds(native, {**native.run.seconds, "to_native_grid": time.perf_counter() - start})
 
 
 def write(
@@ -291,26 +291,26 @@ def write(
         OutputError: a file cannot be written.
     """
     from brats_mm.outputs.registered import (
-        image_name,
-        intermediate_names,
-        registered_names,
+        list_intermediate_names,
+        list_registered_names,
+        make_image_name,
         write_image,
         write_intermediates,
         write_registered,
     )
-    from brats_mm.outputs.results import write_results, written_names
+    from brats_mm.outputs.results import list_written_names, write_results
 
-    more: tuple[str, ...] = tuple(map(image_name, extras.images))
+    more: tuple[str, ...] = tuple(map(make_image_name, extras.images))
     for modality, volume in extras.images.items():
-        write_image(out.staged(image_name(modality)), volume, modality.label)
+        write_image(out.staged(make_image_name(modality)), volume, modality.label)
     if extras.registered is not None:
         write_registered(extras.registered, out)
-        more = (*more, *registered_names(extras.registered))
+        more = (*more, *list_registered_names(extras.registered))
         if extras.intermediates:
             write_intermediates(extras.registered, out)
-            more = (*more, *intermediate_names(extras.registered))
+            more = (*more, *list_intermediate_names(extras.registered))
     report = write_results(prediction, out, options, dicom=extras.dicom, seconds=prediction.run.seconds)
-    return report, tuple(out.path / name for name in (*written_names(options, prediction, report), *more))
+    return report, tuple(out.path / name for name in (*list_written_names(options, prediction, report), *more))
 
 
 def _load_model(request: SegmentRequest) -> "Segmenter":
@@ -319,5 +319,5 @@ def _load_model(request: SegmentRequest) -> "Segmenter":
     return Segmenter.from_options(request.model)
 
 
-def _with_seconds(prediction: Prediction, seconds: Mapping[str, float]) -> Prediction:
+def _replace_seconds(prediction: Prediction, seconds: Mapping[str, float]) -> Prediction:
     return replace(prediction, run=replace(prediction.run, seconds=seconds))

@@ -10,20 +10,20 @@ from scipy import ndimage
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.resample import resample
 from brats_mm.domain.volume import Array, Volume
-from brats_mm.preprocessing.head import downsample, head_mask
-from brats_mm.preprocessing.itk_volume import orthogonal_volume
+from brats_mm.preprocessing.head import compute_head_mask, downsample
+from brats_mm.preprocessing.itk_volume import make_orthogonal_volume
 
-LARGEST_ROTATION_DEG = 30.0
-LARGEST_SHIFT_MM = 60.0
+MAX_ROTATION_DEG = 30.0
+MAX_SHIFT_MM = 60.0
 """Largest plausible rotation and shift of the head between the sequences of one session."""
 
-LEAST_COVERED = 0.5
+MIN_COVERED = 0.5
 """Fraction of the reference's head that the other sequence must show."""
 
-LEAST_HEAD_OVERLAP = 0.85
-LEAST_INFORMATION_NATS = 0.2
-LEAST_EDGE_AGREEMENT = 0.4
-LEAST_PEAK = 0.3
+MIN_HEAD_OVERLAP = 0.85
+MIN_INFORMATION_NATS = 0.2
+MIN_EDGE_AGREEMENT = 0.4
+MIN_PEAK = 0.3
 
 
 @dataclass(frozen=True)
@@ -53,26 +53,26 @@ class Alignment:
     edge_agreement: float
 
 
-def registration_warnings(alignment: Alignment) -> tuple[str, ...]:
+def find_registration_warnings(alignment: Alignment) -> tuple[str, ...]:
     """Return the reasons to check a registration. Empty if there are none.
 
     No single measure proves that a registration is correct. Each threshold separates good registrations from
     deliberately perturbed ones. `docs/raw_scans.md` has the figures.
     """
     warnings = []
-    if alignment.covered < LEAST_COVERED:
+    if alignment.covered < MIN_COVERED:
         warnings.append(f"it covers only {alignment.covered:.0%} of the head")
-    if alignment.head_overlap < LEAST_HEAD_OVERLAP:
+    if alignment.head_overlap < MIN_HEAD_OVERLAP:
         warnings.append(f"the heads overlap only with a Dice of {alignment.head_overlap:.2f}")
-    if alignment.information_nats < LEAST_INFORMATION_NATS:
+    if alignment.information_nats < MIN_INFORMATION_NATS:
         warnings.append(f"the mutual information is low ({alignment.information_nats:.2f} nats)")
     if alignment.information_nats < alignment.information_before_nats:
         warnings.append("the mutual information is lower than with the alignment of the headers")
-    if alignment.peak < LEAST_PEAK:
+    if alignment.peak < MIN_PEAK:
         warnings.append("a shift by 10 mm or a rotation by 10 degrees fits about as well")
-    if alignment.edge_agreement < LEAST_EDGE_AGREEMENT:
+    if alignment.edge_agreement < MIN_EDGE_AGREEMENT:
         warnings.append(f"the edges have a correlation of only {alignment.edge_agreement:.2f}")
-    if alignment.rotation_deg > LARGEST_ROTATION_DEG or alignment.shift_mm > LARGEST_SHIFT_MM:
+    if alignment.rotation_deg > MAX_ROTATION_DEG or alignment.shift_mm > MAX_SHIFT_MM:
         warnings.append(f"it moves the head by {alignment.shift_mm:.0f} mm and {alignment.rotation_deg:.0f} degrees")
     return tuple(warnings)
 
@@ -133,14 +133,14 @@ class Side:
 
 def prepare_side(volume: Volume) -> Side:
     """Prepare a volume for registration or measurement."""
-    volume = orthogonal_volume(volume)
+    volume = make_orthogonal_volume(volume)
     low, high = np.percentile(volume.data[::2, ::2, ::2], (0.1, 99.5))
     clipped = Volume(np.clip(volume.data, low, max(high, low + 1e-6)).astype(np.float32), volume.grid)
     small = downsample(clipped)
     fine_mm = max(
         FINE_MM, min(volume.grid.spacing_mm)
     )  # a spacing finer than that of the scan adds cost, but no information
-    return Side(downsample(clipped, fine_mm), small, head_mask(small.data))
+    return Side(downsample(clipped, fine_mm), small, compute_head_mask(small.data))
 
 
 def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignment:
@@ -155,8 +155,8 @@ def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignme
     rotation = np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1)))
     centre = fixed.centre_mm
     _, inside = moving.at(moving.coarse.data, _transform_points(matrix, fixed.points_mm))
-    information = _information(fixed, moving, matrix)
-    before = _information(fixed, moving, np.eye(4))
+    information = _measure_information(fixed, moving, matrix)
+    before = _measure_information(fixed, moving, np.eye(4))
     return Alignment(
         start=start,
         rotation_deg=float(rotation),
@@ -164,9 +164,9 @@ def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignme
         covered=float(inside.mean()),
         information_before_nats=before,
         information_nats=information,
-        peak=_peak(fixed, moving, matrix, information),
-        head_overlap=_head_overlap(fixed, moving, matrix),
-        edge_agreement=_edge_agreement(fixed, moving, matrix),
+        peak=_measure_peak(fixed, moving, matrix, information),
+        head_overlap=_measure_head_overlap(fixed, moving, matrix),
+        edge_agreement=_measure_edge_agreement(fixed, moving, matrix),
     )
 
 
@@ -174,7 +174,7 @@ def _transform_points(matrix: Matrix, points: Points) -> Points:
     return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3])
 
 
-def _information(fixed: Side, moving: Side, matrix: Matrix) -> float:
+def _measure_information(fixed: Side, moving: Side, matrix: Matrix) -> float:
     """Return the mutual information inside the reference's head in nats.
 
     Points outside the moving image's field of view contribute 0.
@@ -189,14 +189,18 @@ def _information(fixed: Side, moving: Side, matrix: Matrix) -> float:
     return float((joint[occupied] * np.log(joint[occupied] / independent[occupied])).sum() * inside.mean())
 
 
-def _peak(fixed: Side, moving: Side, matrix: Matrix, information: float) -> float:
+def _measure_peak(fixed: Side, moving: Side, matrix: Matrix, information: float) -> float:
     """Return the smallest relative loss of mutual information when the transform is shifted."""
     if information <= 0:
         return 0.0
-    return 1 - max(_information(fixed, moving, matrix @ probe) for probe in _probes(fixed.centre_mm)) / information
+    return (
+        1
+        - max(_measure_information(fixed, moving, matrix @ probe) for probe in _build_probes(fixed.centre_mm))
+        / information
+    )
 
 
-def _probes(centre_mm: npt.NDArray[np.float64]) -> list[Matrix]:
+def _build_probes(centre_mm: npt.NDArray[np.float64]) -> list[Matrix]:
     probes = []
     for axis in range(3):
         for sign in (-1, 1):
@@ -212,7 +216,7 @@ def _probes(centre_mm: npt.NDArray[np.float64]) -> list[Matrix]:
     return probes
 
 
-def _head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
+def _measure_head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
     """Return the Dice of the heads inside both fields of view."""
     index = np.indices(fixed.coarse.grid.shape).reshape(3, -1).T
     affine = fixed.coarse.grid.affine
@@ -222,7 +226,7 @@ def _head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
     return 2 * int(np.count_nonzero(fixed_head & moving_head)) / max(1, total)
 
 
-def _edge_agreement(fixed: Side, moving: Side, matrix: Matrix) -> float:
+def _measure_edge_agreement(fixed: Side, moving: Side, matrix: Matrix) -> float:
     values, inside = moving.at(moving.gradients, _transform_points(matrix, fixed.points_mm))
     fixed_edges, moving_edges = fixed.gradients[fixed.head][inside], values[inside]
     if fixed_edges.size < BINS or fixed_edges.std() == 0 or moving_edges.std() == 0:

@@ -27,7 +27,7 @@ def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | Non
     return np.asarray(resample_onto(mask, grid, transform).data >= HALF)
 
 
-def binary_mask(volume: Volume) -> Volume:
+def binarise_mask(volume: Volume) -> Volume:
     """Binarise a mask: values above 0.5 become 1, and all others 0.
 
     Raises:

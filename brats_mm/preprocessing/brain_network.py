@@ -24,7 +24,7 @@ MULTIPLE = 8
 WEIGHTS = Path(__file__).with_name("brain_weights.npz")
 
 _WIDTHS = (16, 24, 32)
-_BRIGHTEST = 4.0
+_MAX_BRIGHTNESS = 4.0
 
 
 class _Layer(nn.Module):
@@ -68,12 +68,12 @@ class BrainNetwork(nn.Module):
         return depth_to_space(torch.as_tensor(self.head(x)))
 
 
-def normalised(image: Array) -> Array:
+def normalise(image: Array) -> Array:
     """Scale an image so that voxels brighter than its mean, which are the head, have a mean of 1."""
     shifted = image - min(0.0, float(np.percentile(image, 0.5)))
     bright = shifted[shifted > shifted.mean()]
     scale = float(bright.mean()) if bright.size else 1.0
-    return np.asarray(np.clip(shifted / np.float32(max(scale, 1e-6)), 0, _BRIGHTEST), np.float32)
+    return np.asarray(np.clip(shifted / np.float32(max(scale, 1e-6)), 0, _MAX_BRIGHTNESS), np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from brats_mm.domain.label_map import Mask
-from brats_mm.domain.preprocessing import working_grid
+from brats_mm.domain.preprocessing import make_working_grid
 from brats_mm.domain.resample import resample
 from brats_mm.domain.volume import Array, Volume
 
@@ -19,17 +19,17 @@ def downsample(volume: Volume, spacing_mm: float = COARSE_MM) -> Volume:
         volume: volume to resample.
         spacing_mm: approximate voxel size of the result.
     """
-    grid = working_grid(volume.grid, spacing_mm)
+    grid = make_working_grid(volume.grid, spacing_mm)
     return Volume(resample(volume.data, grid.shape), grid)
 
 
-def head_mask(data: Array) -> Mask:
+def compute_head_mask(data: Array) -> Mask:
     """Return the head mask of a coarse image with voxels of a few millimetres.
 
     The mask covers the whole image if no head stands out.
     """
     smooth = ndimage.gaussian_filter(data, 0.7)
-    bright = smooth > _threshold(smooth)
+    bright = smooth > _compute_threshold(smooth)
     closed = ndimage.binary_closing(np.pad(bright, 3), iterations=2)[3:-3, 3:-3, 3:-3]
     pieces, count = ndimage.label(closed)
     if count == 0:
@@ -44,7 +44,7 @@ def head_mask(data: Array) -> Mask:
     return np.asarray(head)
 
 
-def _threshold(data: Array) -> float:
+def _compute_threshold(data: Array) -> float:
     """Return half of Otsu's threshold (IEEE Trans. SMC 1979) between air and head.
 
     In contrasts in which fat is far brighter than brain, the first threshold separates fat from brain.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
-from brats_mm.domain.preprocessing import LARGEST_SHEAR_DEG, working_grid
+from brats_mm.domain.preprocessing import MAX_SHEAR_DEG, make_working_grid
 from brats_mm.domain.volume import LPS_TO_RAS, Array, Grid, Volume
 
 _LPS = LPS_TO_RAS[:3, :3]
@@ -22,7 +22,7 @@ def to_itk(data: npt.NDArray[Any], grid: Grid) -> sitk.Image:
     return image
 
 
-def data_of(image: sitk.Image) -> Array:
+def extract_data(image: sitk.Image) -> Array:
     """Return a copy of the image's voxels, with axes in the order of its grid."""
     return np.asarray(sitk.GetArrayFromImage(image).T, np.float32)
 
@@ -39,7 +39,7 @@ def resample_onto(volume: Volume, grid: Grid, transform: sitk.Transform) -> Volu
         transform: affine transform from points of `grid` to points of the volume, in LPS millimetres, as from
             registration.
     """
-    to_old = np.linalg.inv(volume.grid.affine) @ matrix_of(transform) @ grid.affine
+    to_old = np.linalg.inv(volume.grid.affine) @ extract_matrix(transform) @ grid.affine
     indices = sitk.AffineTransform(3)
     indices.SetMatrix(to_old[:3, :3].ravel().tolist())
     indices.SetTranslation(to_old[:3, 3].tolist())
@@ -49,17 +49,17 @@ def resample_onto(volume: Volume, grid: Grid, transform: sitk.Transform) -> Volu
     resampler.SetDefaultPixelValue(0.0)
     resampler.SetTransform(indices)
     voxels = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T, np.float32))
-    return Volume(data_of(resampler.Execute(voxels)), grid)
+    return Volume(extract_data(resampler.Execute(voxels)), grid)
 
 
-def orthogonal_volume(volume: Volume) -> Volume:
+def make_orthogonal_volume(volume: Volume) -> Volume:
     """Return an orthogonal volume. A sheared volume is resampled at its finest voxel size."""
-    if volume.grid.shear_deg <= LARGEST_SHEAR_DEG:
+    if volume.grid.shear_deg <= MAX_SHEAR_DEG:
         return volume
-    return resample_onto(volume, working_grid(volume.grid, min(volume.grid.spacing_mm)), sitk.AffineTransform(3))
+    return resample_onto(volume, make_working_grid(volume.grid, min(volume.grid.spacing_mm)), sitk.AffineTransform(3))
 
 
-def matrix_of(transform: sitk.Transform) -> npt.NDArray[np.float64]:
+def extract_matrix(transform: sitk.Transform) -> npt.NDArray[np.float64]:
     """Return an affine transform as (4, 4) matrix between points in RAS+ millimetres."""
     origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
     ends = [np.array(transform.TransformPoint(tuple(end))) - origin for end in np.eye(3)]
@@ -70,7 +70,7 @@ def matrix_of(transform: sitk.Transform) -> npt.NDArray[np.float64]:
 
 
 def transform_of(matrix: npt.NDArray[np.float64]) -> sitk.AffineTransform:
-    """Invert `matrix_of`."""
+    """Invert `extract_matrix`."""
     transform = sitk.AffineTransform(3)
     transform.SetMatrix((_LPS @ matrix[:3, :3] @ _LPS).ravel().tolist())
     transform.SetTranslation((_LPS @ matrix[:3, 3]).tolist())

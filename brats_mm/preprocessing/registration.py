@@ -11,15 +11,15 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
 from brats_mm.domain.volume import Volume
-from brats_mm.preprocessing.alignment_measures import Alignment, Side, measure, prepare_side, registration_warnings
-from brats_mm.preprocessing.itk_volume import matrix_of, to_itk, transform_of
+from brats_mm.preprocessing.alignment_measures import Alignment, Side, find_registration_warnings, measure, prepare_side
+from brats_mm.preprocessing.itk_volume import extract_matrix, to_itk, transform_of
 
 BINS = 32
 SEED = 20
-STILL_MM = 0.3
+MAX_UNMOVED_MM = 0.3
 """Smaller movements of a head on the same grid are skipped, because interpolation would lose more than it gains."""
 
-STILL_STRIPPED_MM = 1.0
+MAX_UNMOVED_STRIPPED_MM = 1.0
 """Smaller movements of skull-stripped images are skipped, because they were already registered, and better."""
 
 _SHRINK, _SMOOTH_MM, _SAMPLED = (3, 2, 1), (6.0, 3.0, 1.0), (0.5, 0.2, 0.06)
@@ -58,11 +58,11 @@ def register(reference: Volume | Side, moving: Volume, *, still_mm: float = 0.0)
     moving_side = prepare_side(moving)
     best = _try(fixed, moving_side, np.eye(4), "header")
     if best.doubts:
-        second = _try(fixed, moving_side, _centre_transform(fixed, moving_side), "centres")
+        second = _try(fixed, moving_side, _align_centres(fixed, moving_side), "centres")
         if _rank(second) > _rank(best):
             best = second
-    unmoved = _measured(fixed, moving_side, np.eye(4), "header")
-    if _rank(unmoved) > _rank(best) or _movement_mm(best.matrix, fixed) < still_mm:
+    unmoved = _measure_registered(fixed, moving_side, np.eye(4), "header")
+    if _rank(unmoved) > _rank(best) or _measure_movement_mm(best.matrix, fixed) < still_mm:
         return unmoved
     return best
 
@@ -83,21 +83,21 @@ def _rank(registered: Registered) -> tuple[int, float]:
 
 
 def _try(fixed: Side, moving: Side, start: Matrix, name: str) -> Registered:
-    return _measured(fixed, moving, _search(fixed, moving, start), name)
+    return _measure_registered(fixed, moving, _search(fixed, moving, start), name)
 
 
-def _measured(fixed: Side, moving: Side, matrix: Matrix, name: str) -> Registered:
+def _measure_registered(fixed: Side, moving: Side, matrix: Matrix, name: str) -> Registered:
     alignment = measure(fixed, moving, matrix, start=name)
-    return Registered(matrix, alignment, registration_warnings(alignment))
+    return Registered(matrix, alignment, find_registration_warnings(alignment))
 
 
-def _centre_transform(fixed: Side, moving: Side) -> Matrix:
+def _align_centres(fixed: Side, moving: Side) -> Matrix:
     start = np.eye(4)
     start[:3, 3] = moving.centre_mm - fixed.centre_mm
     return start
 
 
-def _movement_mm(matrix: Matrix, fixed: Side) -> float:
+def _measure_movement_mm(matrix: Matrix, fixed: Side) -> float:
     """Return the largest displacement of any point of the head."""
     points = fixed.points_mm
     return float(np.linalg.norm(points @ matrix[:3, :3].T + matrix[:3, 3] - points, axis=1).max())
@@ -127,4 +127,4 @@ def _search(fixed: Side, moving: Side, start: Matrix) -> Matrix:
         method.Execute(*(to_itk(side.fine.data, side.fine.grid) for side in (fixed, moving)))
     except RuntimeError:  # the images do not overlap or are constant: the measures below will show it
         return start
-    return np.asarray(start @ matrix_of(rigid))
+    return np.asarray(start @ extract_matrix(rigid))

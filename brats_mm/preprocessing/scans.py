@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from brats_mm.domain.availability import Availability, describe, ordered
-from brats_mm.domain.background import LEAST_TOLERANCE, OUTLIER_FACTOR, limit_outliers, without_background
+from brats_mm.domain.availability import Availability, describe, sort_modalities
+from brats_mm.domain.background import LEAST_TOLERANCE, OUTLIER_FACTOR, limit_outliers, remove_background
 from brats_mm.domain.case import Case, Scans
-from brats_mm.domain.content_doubts import content_warnings, copy_warnings
+from brats_mm.domain.content_doubts import copy_warnings, warn_about_content
 from brats_mm.domain.input_kind import Recognition
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.lattice import have_same_voxels, match_lattice
@@ -23,28 +23,35 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import PreprocessingOptions
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.preprocessing import (
-    LARGEST_SHEAR_DEG,
+    MAX_SHEAR_DEG,
     Preparation,
     Quality,
     Step,
     choose_reference,
-    working_grid,
+    make_working_grid,
 )
 from brats_mm.domain.resample import HALF, resample, resample_signal
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import CaseError
 from brats_mm.preprocessing.alignment_measures import prepare_side
 from brats_mm.preprocessing.bias import n4_bias_correction
-from brats_mm.preprocessing.brain import brain_warnings, extract_brain, volume_warnings
+from brats_mm.preprocessing.brain import extract_brain, find_brain_warnings, find_volume_warnings
 from brats_mm.preprocessing.brain_mask import mask_on_grid
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
-from brats_mm.preprocessing.registration import STILL_MM, STILL_STRIPPED_MM, Matrix, Registered, keep_in_place, register
-from brats_mm.preprocessing.regridding import on_grid
+from brats_mm.preprocessing.registration import (
+    MAX_UNMOVED_MM,
+    MAX_UNMOVED_STRIPPED_MM,
+    Matrix,
+    Registered,
+    keep_in_place,
+    register,
+)
+from brats_mm.preprocessing.regridding import move_to_grid
 
-LEAST_HEAD_ML = 2000.0
+MIN_HEAD_ML = 2000.0
 """Smallest tissue volume of a whole head with skull. A real head has 3.0 L, synthetic ones have 3.9 L."""
 
-LEAST_USABLE = 0.1
+MIN_USABLE = 0.1
 """Minimum fraction of the head that a sequence must show. Other sequences are left out."""
 
 OnStep = Callable[[str], None]
@@ -97,10 +104,10 @@ def prepare_scans(
     volumes = {m: _zero_background(volume, m in recognition.stripped) for m, volume in scans.volumes.items()}
     reference, reason = choose_reference({m: volume.grid for m, volume in volumes.items()}, options.reference)
     native = volumes[reference].grid
-    working = working_grid(native)
+    working = make_working_grid(native)
     log = _Log(on_step or (lambda _: None))
     registrations = _register_all(volumes, reference, recognition.stripped, options.grid_tolerance, log)
-    left_out = {m for m, result in registrations.items() if result.alignment.covered < LEAST_USABLE}
+    left_out = {m for m, result in registrations.items() if result.alignment.covered < MIN_USABLE}
     used = {m: volume for m, volume in volumes.items() if m not in left_out}
     matrices = {m: result.matrix for m, result in registrations.items() if m not in left_out}
     registered = _resample_all(used, working, matrices, log)
@@ -109,7 +116,7 @@ def prepare_scans(
     if brain_mask is not None:
         brain = _transform_mask(brain_mask, used, matrices, working, log)
     elif stripped := recognition.stripped - left_out:
-        brain = _outlined_brain({m: used[m] for m in ordered(stripped)}, matrices, working, log)
+        brain = _outline_brain({m: used[m] for m in sort_modalities(stripped)}, matrices, working, log)
     else:
         brain = _extract_from_scans(registered, max(scans.volumes[m].foreground_ml for m in used), log)
     if len(volumes) > 1 and recognition.stripped == frozenset(volumes):
@@ -119,7 +126,7 @@ def prepare_scans(
         )
     preparation = Preparation(recognition, reference, reason, tuple(log.steps))
     return Prepared(
-        case=_masked_case(scans, registered, brain, working, preparation),
+        case=_build_masked_case(scans, registered, brain, working, preparation),
         reference=native,
         registered=registered if options.keep_intermediate else {},
         brain=Volume(brain.astype(np.float32), working),
@@ -128,12 +135,12 @@ def prepare_scans(
     )
 
 
-def _masked_case(
+def _build_masked_case(
     scans: Scans, registered: Mapping[Modality, Volume], brain: Mask, grid: Grid, preparation: Preparation
 ) -> Case:
     """Return the registered volumes, 0 outside the brain, with all warnings about them."""
     images = {m: Volume(np.where(brain, volume.data, 0), volume.grid) for m, volume in registered.items()}
-    contents = [doubt for m in ordered(registered) for doubt in content_warnings(m, scans.volumes[m])]
+    contents = [doubt for m in sort_modalities(registered) for doubt in warn_about_content(m, scans.volumes[m])]
     warnings = (*scans.warnings, *contents, *copy_warnings(images), *preparation.warnings)
     return Case(scans.name, images, grid, warnings, scans.files, preparation)
 
@@ -150,23 +157,23 @@ def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:
     """
     case, reference = prediction.case, prepared.reference
 
-    def back(data: Array) -> Array:
-        if reference.shear_deg > LARGEST_SHEAR_DEG:  # the working grid is orthogonal and has a different field of view
-            return on_grid(data, case.grid, reference)
+    def move_back(data: Array) -> Array:
+        if reference.shear_deg > MAX_SHEAR_DEG:  # the working grid is orthogonal and has a different field of view
+            return move_to_grid(data, case.grid, reference)
         return resample(data, reference.shape)
 
-    def signal_back(data: Array) -> Array:
-        if reference.shear_deg > LARGEST_SHEAR_DEG:
-            return np.asarray(back(data) * (back((data != 0).astype(np.float32)) >= HALF), np.float32)
+    def move_signal_back(data: Array) -> Array:
+        if reference.shear_deg > MAX_SHEAR_DEG:
+            return np.asarray(move_back(data) * (move_back((data != 0).astype(np.float32)) >= HALF), np.float32)
         return resample_signal(data, reference.shape)
 
     maps = prediction.importance.maps
-    gates = {m: {r: back(weights) for r, weights in regions.items()} for m, regions in (maps or {}).items()}
-    volumes = {m: Volume(signal_back(v.data), reference) for m, v in case.volumes.items()}
+    gates = {m: {r: move_back(weights) for r, weights in regions.items()} for m, regions in (maps or {}).items()}
+    volumes = {m: Volume(move_signal_back(v.data), reference) for m, v in case.volumes.items()}
     return replace(
         prediction,
         case=replace(case, volumes=volumes, grid=reference),
-        probabilities={r: np.clip(back(probability), 0, 1) for r, probability in prediction.probabilities.items()},
+        probabilities={r: np.clip(move_back(probability), 0, 1) for r, probability in prediction.probabilities.items()},
         importance=replace(prediction.importance, maps=None if maps is None else gates),
     )
 
@@ -197,7 +204,7 @@ def _zero_background(volume: Volume, stripped: bool) -> Volume:  # noqa: FBT001 
     """Shift the background of a volume to about 0, the value outside the field of view after resampling."""
     background = volume.background
     if stripped:
-        return Volume(without_background(volume.data, background), volume.grid)
+        return Volume(remove_background(volume.data, background), volume.grid)
     limited = limit_outliers(volume.data - np.float32(background.value), OUTLIER_FACTOR * background.scale)
     if abs(background.value) <= LEAST_TOLERANCE * background.scale:
         limited = limit_outliers(volume.data, OUTLIER_FACTOR * background.scale)
@@ -208,7 +215,7 @@ def _register_all(
     volumes: Mapping[Modality, Volume], reference: Modality, stripped: Availability, tolerance: float, log: _Log
 ) -> dict[Modality, Registered]:
     """Register all sequences to the reference in threads. The duration of a step is the time spent waiting for it."""
-    moving = ordered(set(volumes) - {reference})
+    moving = sort_modalities(set(volumes) - {reference})
     if not moving:
         return {}
     fixed = prepare_side(volumes[reference])
@@ -218,7 +225,7 @@ def _register_all(
         together = match_lattice(volumes[modality].grid, volumes[reference].grid, tolerance) is not None
         if both_stripped and together:
             return keep_in_place(fixed, volumes[modality])
-        still_mm = STILL_STRIPPED_MM if both_stripped else STILL_MM if together else 0.0
+        still_mm = MAX_UNMOVED_STRIPPED_MM if both_stripped else MAX_UNMOVED_MM if together else 0.0
         return register(fixed, volumes[modality], still_mm=still_mm)
 
     registered = {}
@@ -239,12 +246,12 @@ def _note_registration(
     """Wait for a registration, and record its measures and warnings."""
     with log.step(f"register_{modality.value}", f"registering {modality.label} to {reference.label}") as quality:
         result = running.result()
-        quality.update(_rounded(asdict(result.alignment)))
+        quality.update(_round_values(asdict(result.alignment)))
         quality["trusted"] = not result.doubts
-    if result.alignment.covered < LEAST_USABLE:
+    if result.alignment.covered < MIN_USABLE:
         log.warn(f"{modality.label} does not overlap the head in {reference.label}, and was left out.")
     elif result.doubts:
-        log.warn(_registration_warning(modality, reference, result))
+        log.warn(_format_registration_warning(modality, reference, result))
     if {modality, reference} <= stripped and not np.array_equal(result.matrix, np.eye(4)):
         log.warn(
             f"{modality.label} and {reference.label} are skull-stripped but have different grids, and "
@@ -253,7 +260,7 @@ def _note_registration(
         )
 
 
-def _registration_warning(modality: Modality, reference: Modality, result: Registered) -> str:
+def _format_registration_warning(modality: Modality, reference: Modality, result: Registered) -> str:
     return (
         f"{modality.label} may not be registered to {reference.label}: {', and '.join(result.doubts)}. Check it with "
         "--keep-intermediate. If it is misplaced, omit it or register it manually."
@@ -266,7 +273,8 @@ def _resample_all(
     with log.step("resample", "resampling to 1 mm") as quality:
         quality["spacing_mm"] = " x ".join(f"{mm:.3g}" for mm in grid.spacing_mm)
         resampled = {
-            m: resample_onto(volumes[m], grid, transform_of(matrices.get(m, np.eye(4)))) for m in ordered(volumes)
+            m: resample_onto(volumes[m], grid, transform_of(matrices.get(m, np.eye(4))))
+            for m in sort_modalities(volumes)
         }
         quality["voxels"] = grid.voxels
     return resampled
@@ -286,14 +294,14 @@ def _transform_mask(
 ) -> Mask:
     """Transform a given brain mask with the sequence that it was drawn on."""
     with log.step("brain", "applying the brain mask") as quality:
-        owner = next((m for m in ordered(volumes) if have_same_voxels(mask.grid, volumes[m].grid)), None)
+        owner = next((m for m in sort_modalities(volumes) if have_same_voxels(mask.grid, volumes[m].grid)), None)
         brain = mask_on_grid(mask, grid, matrices.get(owner, np.eye(4)) if owner else np.eye(4))
         quality["method"] = f"mask given, in the space of {owner.label}" if owner else "mask given, in patient space"
         quality["volume_ml"] = round(np.count_nonzero(brain) * grid.voxel_ml, 1)
-    return _check_brain(brain, volume_warnings(brain, grid), log)
+    return _check_brain(brain, find_volume_warnings(brain, grid), log)
 
 
-def _outlined_brain(
+def _outline_brain(
     stripped: Mapping[Modality, Volume], matrices: Mapping[Modality, Matrix], grid: Grid, log: _Log
 ) -> Mask:
     """Return the brain outlined by the sequences that are already skull-stripped."""
@@ -305,7 +313,7 @@ def _outlined_brain(
         ]
         mask = np.logical_or.reduce(outlines)
         quality["volume_ml"] = round(np.count_nonzero(mask) * grid.voxel_ml, 1)
-    return _check_brain(mask, volume_warnings(mask, grid), log)
+    return _check_brain(mask, find_volume_warnings(mask, grid), log)
 
 
 def _extract_from_scans(volumes: Mapping[Modality, Volume], tissue_ml: float, log: _Log) -> Mask:
@@ -317,8 +325,8 @@ def _extract_from_scans(volumes: Mapping[Modality, Volume], tissue_ml: float, lo
         quality["level_logit"] = brain.level
         quality["least_agreement"] = round(brain.agreement, 4)
         quality["volume_ml"] = round(np.count_nonzero(brain.mask) * grid.voxel_ml, 1)
-    doubts = list(brain_warnings(brain.mask, grid, brain.agreement))
-    if tissue_ml < LEAST_HEAD_ML:
+    doubts = list(find_brain_warnings(brain.mask, grid, brain.agreement))
+    if tissue_ml < MIN_HEAD_ML:
         doubts.append(
             f"the scans show {tissue_ml / 1000:.1f} L of tissue, less than a whole head. If the skull was removed "
             "already, use --prepared"
@@ -337,5 +345,5 @@ def _check_brain(mask: Mask, doubts: tuple[str, ...], log: _Log) -> Mask:
     return np.asarray(mask)
 
 
-def _rounded(values: Mapping[str, float | str]) -> Quality:
+def _round_values(values: Mapping[str, float | str]) -> Quality:
     return {name: value if isinstance(value, str) else round(value, 4) for name, value in values.items()}

@@ -11,10 +11,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 
 from brats_mm.errors import TrainingError
-from brats_mm.training.warm_start import on_device
+from brats_mm.training.warm_start import move_to_device
 
 
-def local_device() -> torch.device:
+def choose_local_device() -> torch.device:
     """Return the GPU of this process, or the CPU if there is no GPU.
 
     Raises:
@@ -42,7 +42,7 @@ def join() -> None:
             "multi_gpu_train.json needs torchrun: torchrun --nproc_per_node=N -m monai.bundle run --config_file "
             "\"['configs/train.json','configs/multi_gpu_train.json']\". On one device, omit that config."
         )
-    device = local_device()
+    device = choose_local_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
@@ -62,12 +62,12 @@ def wrap_ddp(network: nn.Module, device: str | torch.device) -> DistributedDataP
 
     Searches for unused parameters in each step, because experts of missing sequences are skipped.
     """
-    placed = on_device(network, device)
+    placed = move_to_device(network, device)
     device_ids = [device] if torch.device(device).type == "cuda" else None
     return DistributedDataParallel(placed, device_ids=device_ids, find_unused_parameters=True)
 
 
-def validation_share(dataset: Dataset[Any]) -> Sampler[int]:
+def make_validation_sampler(dataset: Dataset[Any]) -> Sampler[int]:
     """Return a sampler of the cases that this process validates, without repetition.
 
     With fewer cases than processes, each process validates all cases, because a process without cases would have no
@@ -80,6 +80,6 @@ def validation_share(dataset: Dataset[Any]) -> Sampler[int]:
     return share
 
 
-def untracked(folder: str | None) -> bool:
+def is_untracked(folder: str | None) -> bool:
     """Return whether this process does not write curves, because they are disabled or another process writes them."""
     return not folder or os.environ.get("RANK", "0") != "0"

@@ -10,11 +10,11 @@ from typing import Any
 
 from ignite.engine import Events
 
-from brats_mm.data.datalist import Item, training_items
-from brats_mm.data.fingerprint import fingerprint
+from brats_mm.data.datalist import Item, load_training_items
+from brats_mm.data.fingerprint import compute_fingerprint
 from brats_mm.io.bundle import Bundle
-from brats_mm.training.peak_memory import device_facts, peak_bytes, reset_peak
-from brats_mm.training.two_stages import OnStage, Plan, trainings, with_workflow
+from brats_mm.training.peak_memory import describe_device, measure_peak_bytes, reset_peak
+from brats_mm.training.two_stages import OnStage, Plan, list_trainings, run_workflow
 
 STEPS = 2
 """Steps to run. The first one warms up and is not measured."""
@@ -84,7 +84,7 @@ class Amount:
         return self.steps or math.ceil(self.training_cases / self.batch_size)
 
 
-def hours_of(amount: Amount, measured: Measurement) -> float:
+def compute_hours(amount: Amount, measured: Measurement) -> float:
     """Return the duration of a training run in hours.
 
     Cases are prepared once. Workers draw windows while the network computes. Early stopping is not considered.
@@ -134,14 +134,14 @@ def estimate(
     """
     document: dict[str, Any] = {"device": {}, "data": {}, "trainings": {}, "hours": 0.0}
     measured: dict[str, Measurement] = {}
-    for name, files, settings in trainings(bundle, plan):
-        checked = with_workflow(files, settings, _read_plan)
+    for name, files, settings in list_trainings(bundle, plan):
+        checked = run_workflow(files, settings, _read_plan)
         values = checked.settings
         if on_stage is not None:
             on_stage(name, values, checked.changed)
         if not document["data"]:
-            document["device"] = device_facts(checked.device)
-            document["data"] = _fingerprint(values, on_case)
+            document["device"] = describe_device(checked.device)
+            document["data"] = _compute_fingerprint(values, on_case)
         stage = values["stage"]
         if stage not in measured:
             measured[stage] = _measure(files, settings, checked)
@@ -156,7 +156,7 @@ def estimate(
             **{name: value for name, value in asdict(amount).items() if name != "steps"},
             "steps_per_epoch": amount.steps_per_epoch,
             **asdict(measured[stage]),
-            "hours": hours_of(amount, measured[stage]),
+            "hours": compute_hours(amount, measured[stage]),
         }
     document["hours"] = sum(training["hours"] for training in document["trainings"].values())
     return document
@@ -180,16 +180,16 @@ def _read_plan(workflow: Any) -> _Checked:
     return _Checked(record.settings, record.document["changed"], *data, str(parsed("device")))
 
 
-def _fingerprint(values: Mapping[str, Any], on_case: Callable[[int, int], None] | None) -> dict[str, Any]:
+def _compute_fingerprint(values: Mapping[str, Any], on_case: Callable[[int, int], None] | None) -> dict[str, Any]:
     sections = {
-        section: training_items(
+        section: load_training_items(
             values["dataset_dir"], values["datalist"], section, label_scheme=values.get("label_scheme")
         )
         for section in ("training", "validation")
     }
     items = [item for section in sections.values() for item in section]
     counts = {f"{section}_cases": len(listed) for section, listed in sections.items()}
-    return {**counts, **fingerprint(items, on_case=on_case)}
+    return {**counts, **compute_fingerprint(items, on_case=on_case)}
 
 
 def _measure(files: Sequence[str], settings: Mapping[str, Any], checked: _Checked) -> Measurement:
@@ -203,7 +203,7 @@ def _measure(files: Sequence[str], settings: Mapping[str, Any], checked: _Checke
             "train::dataset::data": few,
             "validate::dataset::data": list(checked.validation[:1]),
         }
-        return with_workflow(files, short, _run_measured)
+        return run_workflow(files, short, _run_measured)
 
 
 def _run_measured(workflow: Any) -> Measurement:
@@ -233,7 +233,7 @@ class _Clock:
     def watch(self, trainer: Any, evaluator: Any) -> None:
         trainer.add_event_handler(Events.STARTED, lambda _: reset_peak(self.device))
         trainer.add_event_handler(Events.GET_BATCH_STARTED, self._start)
-        trainer.add_event_handler(Events.GET_BATCH_COMPLETED, lambda _: self.draws.append(self._lap()))
+        trainer.add_event_handler(Events.GET_BATCH_COMPLETED, lambda _: self.draws.append(self._measure_lap()))
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._end_step)
         evaluator.add_event_handler(Events.STARTED, self._start_validation)
         evaluator.add_event_handler(Events.COMPLETED, self._end_validation)
@@ -241,19 +241,19 @@ class _Clock:
     def _start(self, _: Any) -> None:
         self.begin = time.perf_counter()
 
-    def _lap(self) -> float:
+    def _measure_lap(self) -> float:
         now = time.perf_counter()
         seconds, self.begin = now - self.begin, now
         return seconds
 
     def _end_step(self, _: Any) -> None:
-        self.steps.append(self._lap())
-        self.peak = peak_bytes(self.device)
+        self.steps.append(self._measure_lap())
+        self.peak = measure_peak_bytes(self.device)
 
     def _start_validation(self, _: Any) -> None:
         reset_peak(self.device)
         self._start(None)
 
     def _end_validation(self, _: Any) -> None:
-        self.validation_s = self._lap()
-        self.validation_peak = peak_bytes(self.device)
+        self.validation_s = self._measure_lap()
+        self.validation_peak = measure_peak_bytes(self.device)

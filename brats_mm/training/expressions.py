@@ -7,11 +7,11 @@ from brats_mm.data.case_list import CaseList
 from brats_mm.execution.malloc_tuning import restore_malloc, tune_malloc
 from brats_mm.io.running_bundle import bundle_folder
 from brats_mm.training.parsing import parse_bool
-from brats_mm.training.progress_bar import bar_shown
+from brats_mm.training.progress_bar import is_bar_shown
 from brats_mm.training.record import check_evaluated_spacing
 from brats_mm.training.settings import check_settings
 
-__all__ = ["bar_shown", "bundle_folder", "check", "check_evaluated_spacing", "finish", "parse_bool", "start"]
+__all__ = ["bundle_folder", "check", "check_evaluated_spacing", "finish", "is_bar_shown", "parse_bool", "start"]
 
 
 def start(stage: str, seed: int, device: str | torch.device | None = None) -> None:

@@ -31,12 +31,12 @@ million.
 """
 
 
-def images_in(batch: Mapping[str, Any]) -> int:
+def count_images(batch: Mapping[str, Any]) -> int:
     """Return the number of windows in a batch. With independent crops, each view of a pair has its own window."""
     return len(batch["image"]) + len(batch.get("image_fewer", ()))
 
 
-def view_flags(views: Sequence[Tensor]) -> Tensor:
+def stack_view_flags(views: Sequence[Tensor]) -> Tensor:
     """Return the availability (v b, m) of stacked views, from flags (b, v, m) of one or several groups of views."""
     return torch.cat(list(views), dim=1).transpose(0, 1).flatten(0, 1)
 
@@ -84,7 +84,7 @@ class MixtureBatch(Batch):
 
     def arrange(self, batch: Mapping[str, Tensor], put: Put) -> Prepared:
         """See `Batch.arrange`."""
-        image, label, views = put(batch["image"]), put(batch["label"]), view_flags([batch["available"]])
+        image, label, views = put(batch["image"]), put(batch["label"]), stack_view_flags([batch["available"]])
         return image, label.repeat(len(views) // len(image), 1, 1, 1, 1), (put(views),), {}
 
 
@@ -146,7 +146,7 @@ class TrainingStep:
         scaler.step(engine.optimizer)  # skips the update if gradients overflowed
         scaler.update()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
-        return _samples(output)
+        return _split_samples(output)
 
     def _note_overflow(self, norm: Tensor, engine: Any, batchdata: Mapping[str, Any]) -> None:
         if bool(torch.isfinite(norm)):
@@ -159,7 +159,7 @@ class TrainingStep:
         logger.info("Skipped step %d: gradients overflowed in float16. Halved their scale.", step)
 
 
-def _samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _split_samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one dictionary per sample, as MONAI's decollation does, for handlers and metrics."""
     pred = output[CommonKeys.PRED]
     finest = pred if isinstance(pred, Tensor) else pred[0]  # deep supervision returns a list of levels

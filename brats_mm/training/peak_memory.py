@@ -19,7 +19,7 @@ def reset_peak(device: str | torch.device) -> None:
         _CLEAR.write_text("5", encoding="ascii")
 
 
-def peak_bytes(device: str | torch.device) -> int | None:
+def measure_peak_bytes(device: str | torch.device) -> int | None:
     """Return the peak memory since `reset_peak` in bytes.
 
     Returns:
@@ -31,11 +31,11 @@ def peak_bytes(device: str | torch.device) -> int | None:
     try:
         lines = _STATUS.read_text(encoding="ascii").splitlines()
     except OSError:
-        return _whole_process()
+        return _measure_whole_process()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
-def _whole_process() -> int | None:
+def _measure_whole_process() -> int | None:
     try:
         import resource
     except ImportError:  # Windows
@@ -44,7 +44,7 @@ def _whole_process() -> int | None:
     return int(peak if os.uname().sysname == "Darwin" else peak * 1024)
 
 
-def device_facts(device: str | torch.device) -> dict[str, Any]:
+def describe_device(device: str | torch.device) -> dict[str, Any]:
     """Describe a device by name and memory in bytes, and a CPU by its threads."""
     torch_device = torch.device(device)
     if torch_device.type == "cuda":

@@ -7,7 +7,7 @@ from typing import Any
 
 from ignite.engine import Events
 
-from brats_mm.training.iteration import images_in
+from brats_mm.training.iteration import count_images
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Progress:
         self.waited_s += self.clock() - self.asked
 
     def _count(self, engine: Any) -> None:
-        self.images += images_in(engine.state.batch)
+        self.images += count_images(engine.state.batch)
         self.losses += float(engine.state.output[0]["loss"])
         self.steps += 1
 

@@ -9,11 +9,11 @@ from ignite.engine import Events
 from monai.handlers import StatsHandler, from_engine
 from tqdm import tqdm
 
-from brats_mm.training.iteration import images_in
+from brats_mm.training.iteration import count_images
 from brats_mm.training.parsing import parse_bool
 
 
-def bar_shown(setting: bool | str = "auto", *, stream: TextIOBase | None = None) -> bool:  # noqa: FBT001 (a setting)
+def is_bar_shown(setting: bool | str = "auto", *, stream: TextIOBase | None = None) -> bool:  # noqa: FBT001 (a setting)
     """Return whether this process shows a progress bar. Only the first process does, and in `auto` only on a terminal.
 
     Args:
@@ -76,7 +76,7 @@ class EpochBar:
         )
 
     def _advance(self, engine: Any) -> None:
-        self.images += images_in(engine.state.batch)
+        self.images += count_images(engine.state.batch)
         speed = self.images / max(self.bar.format_dict["elapsed"], 1e-9)
         loss = float(engine.state.output[0]["loss"])
         self.bar.set_postfix_str(f"loss {loss:.4f}, {speed:.2f} images/s", refresh=False)

@@ -17,7 +17,7 @@ from brats_mm import __version__
 from brats_mm.data.json_file import read_json
 from brats_mm.errors import TrainingError
 from brats_mm.io.durable import write_json
-from brats_mm.io.running_bundle import running_workflow
+from brats_mm.io.running_bundle import find_running_workflow
 
 RECORD_VERSION = 1
 
@@ -62,8 +62,8 @@ class TrainingRecord:
     """
 
     def __init__(self, datalist: Path | str | None = None) -> None:
-        config = _running_config()
-        self.settings: dict[str, Any] = _running_settings(config)
+        config = _read_running_config()
+        self.settings: dict[str, Any] = _read_running_settings(config)
         self.document: dict[str, Any] = {
             "record_version": RECORD_VERSION,
             "settings": {
@@ -71,10 +71,10 @@ class TrainingRecord:
                 "network_def": config.get("network_def"),
                 "datalist_sha256": _hash_of(datalist),
             },
-            "changed": _changed(config),
+            "changed": _find_changed(config),
             "config": config,
-            "versions": {"brats-mm": __version__, "python": platform.python_version(), **_versions()},
-            "revision": _revision(),
+            "versions": {"brats-mm": __version__, "python": platform.python_version(), **_collect_versions()},
+            "revision": _find_revision(),
         }
 
     def write_beside(self, checkpoint: Path) -> None:
@@ -197,7 +197,7 @@ def describe_differences(former: Mapping[str, Any], current: Mapping[str, Any], 
     return [
         f"{name} was {_format_value(former[name])} and is now {_format_value(current[name])}"
         for name in names
-        if former.get(name) is not None and name in current and former[name] != _plain(current[name])
+        if former.get(name) is not None and name in current and former[name] != _to_plain(current[name])
     ]
 
 
@@ -206,27 +206,27 @@ def _format_value(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _running_config() -> dict[str, Any]:
-    workflow = running_workflow()
+def _read_running_config() -> dict[str, Any]:
+    workflow = find_running_workflow()
     if workflow is None:
         return {}
-    config: dict[str, Any] = _plain({key: value for key, value in workflow.parser.get().items() if key != "_meta_"})
+    config: dict[str, Any] = _to_plain({key: value for key, value in workflow.parser.get().items() if key != "_meta_"})
     return config
 
 
-def _running_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    workflow = running_workflow()
+def _read_running_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    workflow = find_running_workflow()
     if workflow is None:
         return {}
     names = [name for name, value in config.items() if name not in NO_SETTINGS and not isinstance(value, dict)]
     settings = {name: workflow.parser.get_parsed_content(name) for name in names}
     loss = config.get("loss")
-    return dict(_plain({**settings, "loss": loss.get("_target_") if isinstance(loss, dict) else None}))
+    return dict(_to_plain({**settings, "loss": loss.get("_target_") if isinstance(loss, dict) else None}))
 
 
-def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
+def _find_changed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the top-level entries that differ from the bundle's `train.json`."""
-    workflow = running_workflow()
+    workflow = find_running_workflow()
     train_config = Path(workflow.config_root_path) / "train.json" if workflow is not None else Path()
     if not train_config.is_file():
         return {}
@@ -234,7 +234,7 @@ def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in NO_SETTINGS and shipped.get(key) != value}
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
@@ -243,19 +243,19 @@ def _hash_of(datalist: Path | str | None) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None
 
 
-def _versions() -> dict[str, str]:
-    installed = {package: _version(package) for package in PACKAGES}
+def _collect_versions() -> dict[str, str]:
+    installed = {package: _find_version(package) for package in PACKAGES}
     return {package: number for package, number in installed.items() if number is not None}
 
 
-def _version(package: str) -> str | None:
+def _find_version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def _revision() -> str | None:
+def _find_revision() -> str | None:
     """Return the git revision of a checkout, or None for an installed package."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():

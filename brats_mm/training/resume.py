@@ -10,7 +10,7 @@ from torch import nn
 from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LambdaLR
 
-from brats_mm.errors import TrainingError, first_line
+from brats_mm.errors import TrainingError, extract_first_line
 from brats_mm.training.averaging import WeightAverage
 from brats_mm.training.best_model import BestModel
 from brats_mm.training.checkpoints import atomic_save, check_finite
@@ -101,7 +101,7 @@ class LastState:
                     stateful.load_state_dict(content[name])
             epoch = int(content["epoch"])
         except Exception as error:  # torch raises many types for a damaged file
-            reason = first_line(error)
+            reason = extract_first_line(error)
             raise TrainingError(
                 f"The checkpoint {self.path} does not fit this training run ({reason}). Resume with the settings of "
                 "the run that wrote it, or start from scratch with --resume false."

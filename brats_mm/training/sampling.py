@@ -6,7 +6,7 @@ from monai.data.samplers import DistributedSampler
 from torch.utils.data import Dataset, RandomSampler, Sampler
 
 
-def epoch_sampler(dataset: Dataset[Any], *, steps: int | None, batch_size: int) -> Sampler[int]:
+def make_epoch_sampler(dataset: Dataset[Any], *, steps: int | None, batch_size: int) -> Sampler[int]:
     """Return a sampler that draws the cases of an epoch in random order.
 
     Args:
@@ -18,7 +18,7 @@ def epoch_sampler(dataset: Dataset[Any], *, steps: int | None, batch_size: int) 
     return RandomSampler(cases, num_samples=None if steps is None else steps * batch_size)
 
 
-def distributed_epoch_sampler(dataset: Dataset[Any], *, steps: int | None, batch_size: int) -> Sampler[int]:
+def make_distributed_epoch_sampler(dataset: Dataset[Any], *, steps: int | None, batch_size: int) -> Sampler[int]:
     """Return the sampler of one process of a distributed run.
 
     Args:
@@ -28,6 +28,6 @@ def distributed_epoch_sampler(dataset: Dataset[Any], *, steps: int | None, batch
         batch_size: cases per step and process.
     """
     if steps is not None:
-        return epoch_sampler(dataset, steps=steps, batch_size=batch_size)
+        return make_epoch_sampler(dataset, steps=steps, batch_size=batch_size)
     share: Sampler[int] = DistributedSampler(dataset, even_divisible=True, shuffle=True)
     return share

@@ -36,10 +36,12 @@ def schedule(optimizer: Optimizer, *, kind: str = "cosine", epochs: int, warmup_
         raise OptionError(f"Unknown schedule {kind!r}. Choose one of {', '.join(DECAYS)}.")
     if not 0 <= warmup_epochs < epochs:
         raise OptionError(f"The warm-up takes {warmup_epochs} of {epochs} epochs. Set --warmup_epochs below --epochs.")
-    return LambdaLR(optimizer, partial(learning_rate_share, kind=kind, epochs=epochs, warmup_epochs=warmup_epochs))
+    return LambdaLR(
+        optimizer, partial(compute_learning_rate_share, kind=kind, epochs=epochs, warmup_epochs=warmup_epochs)
+    )
 
 
-def learning_rate_share(epoch: int, *, kind: str, epochs: int, warmup_epochs: int) -> float:
+def compute_learning_rate_share(epoch: int, *, kind: str, epochs: int, warmup_epochs: int) -> float:
     """Return the fraction of the full learning rate in an epoch, counted from 0.
 
     Args:

@@ -9,7 +9,7 @@ import torch
 from ignite.engine import Events
 from monai.data.utils import set_rnd
 
-_LARGEST = 2**31 - 1
+_MAX_SEED = 2**31 - 1
 
 
 class EpochSeed:
@@ -30,7 +30,7 @@ class EpochSeed:
 
     def __call__(self, engine: Any) -> None:
         parts = (abs(self.seed), int(engine.state.epoch), int(engine.state.rank))
-        seed = int(np.random.SeedSequence(parts).generate_state(1)[0]) % _LARGEST
+        seed = int(np.random.SeedSequence(parts).generate_state(1)[0]) % _MAX_SEED
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)

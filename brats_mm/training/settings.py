@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.errors import OptionError
-from brats_mm.io.running_bundle import running_workflow
+from brats_mm.io.running_bundle import find_running_workflow
 from brats_mm.training.parsing import FALSE, TRUE
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Rule:
     words: str
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     """Return whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -49,17 +49,17 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _whole(low: int, *, optional: bool = False) -> Rule:
+def _require_whole(low: int, *, optional: bool = False) -> Rule:
     words = f"a whole number, {low} or more" + (", or null" if optional else "")
     return Rule(lambda value: (optional and value is None) or (_is_whole(value) and value >= low), words)
 
 
-def _between(low: float | int, high: float | int, words: str) -> Rule:
-    return Rule(lambda value: _number(value) and low <= value <= high, words)
+def _require_between(low: float | int, high: float | int, words: str) -> Rule:
+    return Rule(lambda value: _is_number(value) and low <= value <= high, words)
 
 
-def _at_least_zero(words: str = "0 or more") -> Rule:
-    return Rule(lambda value: _number(value) and value >= 0, words)
+def _require_at_least_zero(words: str = "0 or more") -> Rule:
+    return Rule(lambda value: _is_number(value) and value >= 0, words)
 
 
 _SIDES = Rule(
@@ -79,30 +79,30 @@ def _one_of(*names: str) -> Rule:
 _FLAG = Rule(lambda value: str(value).strip().lower() in {*TRUE, *FALSE}, "true or false")
 
 RULES: dict[str, Rule] = {
-    "epochs": _whole(1),
-    "steps_per_epoch": _whole(1, optional=True),
-    "val_interval": _whole(1),
-    "batch_size": _whole(1),
-    "pairs": _whole(1),
-    "views": _whole(1),
-    "num_workers": _whole(0),
-    "warmup_epochs": _whole(0),
-    "patience": _whole(0),
-    "supervised_levels": _whole(1),
-    "projected_scales": _whole(0),
+    "epochs": _require_whole(1),
+    "steps_per_epoch": _require_whole(1, optional=True),
+    "val_interval": _require_whole(1),
+    "batch_size": _require_whole(1),
+    "pairs": _require_whole(1),
+    "views": _require_whole(1),
+    "num_workers": _require_whole(0),
+    "warmup_epochs": _require_whole(0),
+    "patience": _require_whole(0),
+    "supervised_levels": _require_whole(1),
+    "projected_scales": _require_whole(0),
     "seed": Rule(lambda value: _is_whole(value) and 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
-    "learning_rate": Rule(lambda value: _number(value) and value > 0, "above 0"),
-    "spacing_mm": _between(0.2, 10, "a voxel size from 0.2 to 10 mm"),
-    "ranking_weight": _at_least_zero(),
-    "alignment_weight": _at_least_zero(),
-    "clip_norm": _at_least_zero("0 or more (0 disables clipping)"),
-    "weight_decay": _at_least_zero(),
-    "cache_rate": _between(0, 1, "a fraction from 0 to 1"),
+    "learning_rate": Rule(lambda value: _is_number(value) and value > 0, "above 0"),
+    "spacing_mm": _require_between(0.2, 10, "a voxel size from 0.2 to 10 mm"),
+    "ranking_weight": _require_at_least_zero(),
+    "alignment_weight": _require_at_least_zero(),
+    "clip_norm": _require_at_least_zero("0 or more (0 disables clipping)"),
+    "weight_decay": _require_at_least_zero(),
+    "cache_rate": _require_between(0, 1, "a fraction from 0 to 1"),
     "transplant_prob": Rule(
-        lambda value: value is None or (_number(value) and 0 <= value <= 1), "a fraction from 0 to 1"
+        lambda value: value is None or (_is_number(value) and 0 <= value <= 1), "a fraction from 0 to 1"
     ),
-    "drop_prob": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1"),
-    "ema_decay": Rule(lambda value: _number(value) and 0 <= value < 1, "0 to below 1 (0 disables averaging)"),
+    "drop_prob": Rule(lambda value: _is_number(value) and 0 <= value < 1, "0 to below 1"),
+    "ema_decay": Rule(lambda value: _is_number(value) and 0 <= value < 1, "0 to below 1 (0 disables averaging)"),
     "window": _SIDES,
     "validation_window": _SIDES,
     "augmentation": _one_of("paper", "small_data", "strong"),
@@ -125,12 +125,12 @@ def check_settings(stage: str) -> None:
     Raises:
         OptionError: an entry is unknown or has an invalid value.
     """
-    workflow = running_workflow()
+    workflow = find_running_workflow()
     if workflow is None:
         return
     config = {key: value for key, value in workflow.parser.get().items() if key != "_meta_"}
     configs = Path(workflow.parser.get_parsed_content("bundle_root")) / "configs"
-    check_names(config, _names_in(configs))
+    check_names(config, _collect_names(configs))
     check_parts(config, _parts_in(map(_read, _files_in(configs))))
     values = {name: workflow.parser.get_parsed_content(name) for name in RULES if name in config}
     check_values(values, gated=stage == "mixture")
@@ -155,14 +155,14 @@ def check_overrides(settings: Mapping[str, Any], configs: Path, files: Collectio
     """
     contents = [_read(path) for path in files if path.suffix == ".json"]
     if len(contents) == len(files):
-        known_names = _names_in(configs).union(ENTRY_POINTS, *contents)
-        _raise_unknown([name for name in settings if _top_level(name) not in known_names], known_names)
+        known_names = _collect_names(configs).union(ENTRY_POINTS, *contents)
+        _raise_unknown([name for name in settings if _extract_top_level(name) not in known_names], known_names)
         check_parts(settings, _parts_in([*map(_read, _files_in(configs)), *contents]))
     merged = {name: value for entries in (*contents, settings) for name, value in entries.items()}
     check_values({name: value for name, value in merged.items() if not _is_reference(value)}, gated=gated)
 
 
-def _top_level(name: str) -> str:
+def _extract_top_level(name: str) -> str:
     return name.removeprefix("+").split("::")[0].split("#")[0]
 
 
@@ -170,7 +170,7 @@ def _is_reference(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(("$", "@", "%"))
 
 
-def _names_in(configs: Path) -> frozenset[str]:
+def _collect_names(configs: Path) -> frozenset[str]:
     """Return the entries of all configs of a bundle, which are valid even if a stage or method ignores them."""
     return frozenset(name for path in _files_in(configs) for name in _read(path))
 

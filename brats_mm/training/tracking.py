@@ -10,7 +10,7 @@ from monai.engines import Trainer
 from monai.handlers import TensorBoardStatsHandler, from_engine
 
 from brats_mm.errors import TrainingError
-from brats_mm.training.distributed import untracked
+from brats_mm.training.distributed import is_untracked
 
 EXPERIMENT = "brats_mm"
 
@@ -32,14 +32,14 @@ class MLflowRun:
     """
 
     def __init__(self, store: str | None, *, name: str, settings: Mapping[str, Any], resume: bool = False) -> None:
-        self.enabled = not untracked(store)
+        self.enabled = not is_untracked(store)
         if store is None or not self.enabled:
             return
         try:
             from mlflow import MlflowClient
         except ImportError as error:
             raise TrainingError("MLflow is not installed. Run `pip install mlflow`, or omit --mlflow.") from error
-        self.client = MlflowClient(tracking_uri=_address(store))
+        self.client = MlflowClient(tracking_uri=_make_address(store))
         self.artifacts = None if "://" in store else (Path(store).absolute() / "artifacts").as_uri()
         self.name = name
         self.settings = settings
@@ -66,9 +66,9 @@ class MLflowRun:
     def _start(self, engine: Any) -> None:
         from mlflow.entities import Param
 
-        former = self._former()
+        former = self._find_former()
         if former is None:
-            self.run_id = self.client.create_run(self._experiment(), run_name=self.name).info.run_id
+            self.run_id = self.client.create_run(self._find_experiment(), run_name=self.name).info.run_id
             known: Mapping[str, str] = {}
         else:
             self.run_id, known = former.info.run_id, former.data.params
@@ -77,18 +77,18 @@ class MLflowRun:
         new = {key: value for key, value in self.settings.items() if key not in known}
         self.client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in new.items()])
 
-    def _experiment(self) -> str:
+    def _find_experiment(self) -> str:
         experiment = self.client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return str(self.client.create_experiment(EXPERIMENT, artifact_location=self.artifacts))
         return str(experiment.experiment_id)
 
-    def _former(self) -> Any:
+    def _find_former(self) -> Any:
         if not self.resume:
             return None
         name_filter = f"attributes.run_name = '{self.name}'"
         newest = ["attributes.start_time DESC"]
-        runs = self.client.search_runs([self._experiment()], name_filter, order_by=newest, max_results=1)
+        runs = self.client.search_runs([self._find_experiment()], name_filter, order_by=newest, max_results=1)
         return next(iter(runs), None)
 
     def _end(self, engine: Any) -> None:
@@ -128,7 +128,7 @@ class TensorBoardCurves:
 
     def attach(self, engine: Any) -> None:
         """Attach to epochs, and to the steps of a trainer."""
-        if untracked(self.folder):
+        if is_untracked(self.folder):
             return
         if isinstance(engine, Trainer):
             loss = from_engine(["loss"], first=True)
@@ -138,7 +138,7 @@ class TensorBoardCurves:
         handler.attach(engine)
 
 
-def _address(store: str) -> str:
+def _make_address(store: str) -> str:
     if "://" in store:
         return store
     folder = Path(store).absolute()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.errors import BratsMMError, OptionError, ResourceError, TrainingError, first_line
-from brats_mm.io.bundle import Bundle, training_configs
+from brats_mm.errors import BratsMMError, OptionError, ResourceError, TrainingError, extract_first_line
+from brats_mm.io.bundle import Bundle, list_training_configs
 from brats_mm.training.settings import check_overrides
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def train(bundle: Bundle, plan: Plan, *, on_stage: OnStage | None = None, only_c
         OptionError: a setting, stage, modality or config is unknown or invalid.
         BratsMMError: a training run failed.
     """
-    for name, files, settings in trainings(bundle, plan):
+    for name, files, settings in list_trainings(bundle, plan):
 
         def run(workflow: Any, name: str = name) -> None:
             if on_stage is not None:
@@ -67,10 +67,10 @@ def train(bundle: Bundle, plan: Plan, *, on_stage: OnStage | None = None, only_c
             if not only_check:
                 workflow.run()
 
-        with_workflow(files, settings, run)
+        run_workflow(files, settings, run)
 
 
-def with_workflow(files: Sequence[str], settings: Mapping[str, Any], use: Callable[[Any], T]) -> T:
+def run_workflow(files: Sequence[str], settings: Mapping[str, Any], use: Callable[[Any], T]) -> T:
     """Check one training run, apply a function to its MONAI workflow, and release its data at the end.
 
     Args:
@@ -86,12 +86,12 @@ def with_workflow(files: Sequence[str], settings: Mapping[str, Any], use: Callab
     """
     workflow = None
     try:
-        workflow = _workflow(files, settings)
+        workflow = _load_workflow(files, settings)
         workflow.initialize()
         result = use(workflow)
         workflow.finalize()
     except Exception as error:
-        raise _plain_error(error) from error
+        raise _make_plain_error(error) from error
     finally:
         del workflow
         gc.collect()
@@ -104,13 +104,13 @@ def check_plan(bundle: Bundle, plan: Plan) -> None:
     Raises:
         OptionError: one of them is unknown or invalid.
     """
-    runs = [name for name, _, _ in trainings(bundle, plan)]
+    runs = [name for name, _, _ in list_trainings(bundle, plan)]
     configs = bundle.root / "configs"
     files = [find_config(name, configs) for name in plan.configs]
     check_overrides(plan.settings, configs, files, gated="mixture" in runs)
 
 
-def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+def list_trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
     """Yield the name, the configs and the settings of each training run of a plan.
 
     Args:
@@ -128,10 +128,10 @@ def trainings(bundle: Bundle, plan: Plan) -> Iterator[tuple[str, list[str], dict
     settings = {**folders, **plan.settings}
     if plan.stage in ("all", "experts"):
         for modality in parse_modalities(plan.modalities):
-            files = [str(path) for path in (*training_configs(configs, "pretrain_expert"), *over)]
+            files = [str(path) for path in (*list_training_configs(configs, "pretrain_expert"), *over)]
             yield f"expert of {modality.label}", files, {**settings, "modality": modality.value}
     if plan.stage in ("all", "mixture"):
-        yield "mixture", [str(path) for path in (*training_configs(configs, "train"), *over)], settings
+        yield "mixture", [str(path) for path in (*list_training_configs(configs, "train"), *over)], settings
 
 
 def parse_modalities(modality: str | Sequence[str]) -> tuple[Modality, ...]:
@@ -166,7 +166,7 @@ def find_config(name: str, configs: Path) -> Path:
     return existing
 
 
-def _workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:
+def _load_workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:
     from monai.bundle import ConfigParser, ConfigWorkflow
 
     config = ConfigParser.load_config_files(list(files))
@@ -174,7 +174,7 @@ def _workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:
     return ConfigWorkflow(list(files), workflow_type="train", logging_file=False, **entries)
 
 
-def _plain_error(error: BaseException) -> BratsMMError:
+def _make_plain_error(error: BaseException) -> BratsMMError:
     """Return the library's error from the chain of causes, or else the first cause in one line."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
@@ -182,5 +182,5 @@ def _plain_error(error: BaseException) -> BratsMMError:
     if isinstance(chain[-1], MemoryError):
         return ResourceError("The training failed: out of memory. Raise the memory limit, or set smaller windows.")
     own_error = next((cause for cause in chain if isinstance(cause, BratsMMError)), None)
-    message = f"The training failed: {first_line(chain[-1])}. Run again with --debug for the traceback."
+    message = f"The training failed: {extract_first_line(chain[-1])}. Run again with --debug for the traceback."
     return own_error or TrainingError(message)

@@ -49,9 +49,11 @@ class ValidationScores:
         """Keep the logits before post-processing turns them into masks."""
         logits, target = (torch.as_tensor(engine.state.output[key]).float() for key in ("pred", "label"))
         losses = torch.stack([self.loss(one[None], truth[None]) for one, truth in zip(logits, target, strict=True)])
-        self.scores.extend(dice_of(logits >= 0, target > 0.5), self._views(engine, len(logits)), losses[:, None])
+        self.scores.extend(
+            compute_dice(logits >= 0, target > 0.5), self._read_views(engine, len(logits)), losses[:, None]
+        )
 
-    def _views(self, engine: Any, count: int) -> Bool[Tensor, "v m"]:
+    def _read_views(self, engine: Any, count: int) -> Bool[Tensor, "v m"]:
         available = engine.state.batch.get("available")
         if available is None or available.ndim != 3:  # a single expert has no subsets
             return torch.zeros(count, len(Modality), dtype=torch.bool, device=engine.state.device)
@@ -63,7 +65,7 @@ class ValidationScores:
         engine.state.metrics.update(summarise_scores(dice, views.bool(), losses))
 
 
-def dice_of(pred: Bool[Tensor, "v c h w d"], target: Bool[Tensor, "v c h w d"]) -> Float[Tensor, "v c"]:
+def compute_dice(pred: Bool[Tensor, "v c h w d"], target: Bool[Tensor, "v c h w d"]) -> Float[Tensor, "v c"]:
     """Compute the Dice of each view and region.
 
     Args:

@@ -3,21 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from brats_mm.domain.availability import ALL_AVAILABLE, Availability, ordered
+from brats_mm.domain.availability import ALL_AVAILABLE, Availability, sort_modalities
 from brats_mm.domain.display import format_percents
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import GainModel, LightRecord, TrustProfile
-from brats_mm.trust.case_dice import Grade, estimates_of, grade_of, outline_advice, reliability_warnings
-from brats_mm.trust.no_tumour import no_tumour_warnings
+from brats_mm.trust.case_dice import (
+    Grade,
+    advise_on_outline,
+    choose_grade,
+    collect_estimates,
+    find_reliability_warnings,
+)
+from brats_mm.trust.no_tumour import find_no_tumour_warnings
 
 UNCALIBRATED = (
     "The bundle has no trust profile for these weights. The expected Dice is the model's estimate without "
     "calibration on labelled cases and without intervals."
 )
 
-LEAST_GAIN = 0.02
+MIN_GAIN = 0.02
 """Minimum gain in Dice to mention in the advice."""
 
 
@@ -45,7 +51,7 @@ class RegionTrust:
     @property
     def action(self) -> str | None:
         """Advice on the outline. None if nothing was segmented."""
-        return None if self.grade is None else outline_advice(self.grade, self.dice_interval, self.light)
+        return None if self.grade is None else advise_on_outline(self.grade, self.dice_interval, self.light)
 
 
 @dataclass(frozen=True)
@@ -92,12 +98,12 @@ class Assessment:
     @property
     def advice(self) -> str | None:
         """One sentence about the sequence that would help most. None if no sequence is missing or no gain is known."""
-        return advice(self.gains)
+        return format_advice(self.gains)
 
     @property
     def statement(self) -> str:
         """One or two sentences about the coverage of the intervals."""
-        return UNCALIBRATED if self.profile is None else coverage_statement(self.profile)
+        return UNCALIBRATED if self.profile is None else describe_coverage(self.profile)
 
 
 def assess(prediction: Prediction) -> Assessment:
@@ -110,7 +116,7 @@ def assess(prediction: Prediction) -> Assessment:
         Expected Dice, intervals and grade of each region, expected gains of missing sequences, and all warnings.
     """
     profile, available = prediction.model.trust, prediction.case.available
-    estimates = estimates_of(prediction)
+    estimates = collect_estimates(prediction)
     regions = {}
     for region in REGIONS:
         estimate, volume_ml = estimates[region], prediction.volume_ml(region)
@@ -123,31 +129,33 @@ def assess(prediction: Prediction) -> Assessment:
             volumes = profile.volume_interval_ml(
                 available, region, volume_ml, expected, largest_ml=prediction.case.brain_ml
             )
-        grade = None if expected is None else grade_of(expected)
+        grade = None if expected is None else choose_grade(expected)
         light = None if profile is None or grade is None else profile.lights.get(region, {}).get(grade.value)
         regions[region] = RegionTrust(estimate, expected, interval, grade, volumes, light)
-    warnings = _warnings(prediction, regions, profile)
-    model = gain_model(prediction.model)
+    warnings = _collect_warnings(prediction, regions, profile)
+    model = find_gain_model(prediction.model)
     if model is None:
         return Assessment(regions, (), profile, warnings)
     calibrated = {region: trust.expected_dice if profile is not None else None for region, trust in regions.items()}
-    gains = expected_gains(model, available, calibrated, prediction.volume_ml(Region.ET))
+    gains = estimate_gains(model, available, calibrated, prediction.volume_ml(Region.ET))
     return Assessment(regions, gains, profile, warnings)
 
 
-def _warnings(
+def _collect_warnings(
     prediction: Prediction, regions: Mapping[Region, RegionTrust], profile: TrustProfile | None
 ) -> tuple[str, ...]:
     """Return all warnings. The no-tumour check was fitted with calibrated weights, so it needs a trust profile."""
     estimates = {region: trust.estimate for region, trust in regions.items()}
     doubts = (
-        () if profile is None else no_tumour_warnings(prediction.case.available, estimates, profile.no_tumour_scores)
+        ()
+        if profile is None
+        else find_no_tumour_warnings(prediction.case.available, estimates, profile.no_tumour_scores)
     )
     expected = {region: trust.expected_dice for region, trust in regions.items()}
-    return (*prediction.warnings, *doubts, *reliability_warnings(expected))
+    return (*prediction.warnings, *doubts, *find_reliability_warnings(expected))
 
 
-def gain_model(model: ModelIdentity) -> GainModel | None:
+def find_gain_model(model: ModelIdentity) -> GainModel | None:
     """Return the gains of the trust profile, else those of the model card, or None if the model has neither."""
     if model.trust is not None:
         return model.trust.gains
@@ -161,7 +169,7 @@ def gain_model(model: ModelIdentity) -> GainModel | None:
     return GainModel(dice, {}, {})
 
 
-def expected_gains(
+def estimate_gains(
     model: GainModel,
     available: Availability,
     expected: Mapping[Region, float | None] | None = None,
@@ -178,7 +186,7 @@ def expected_gains(
     if available not in model.dice:
         return ()
     gains = []
-    for added in ordered(ALL_AVAILABLE - available):
+    for added in sort_modalities(ALL_AVAILABLE - available):
         before, after = {}, {}
         for region in REGIONS:
             region_expected = None if expected is None else expected[region]
@@ -192,15 +200,15 @@ def expected_gains(
     return tuple(sorted(gains, key=lambda gain: -gain.total))
 
 
-def advice(gains: tuple[SequenceGain, ...]) -> str | None:
+def format_advice(gains: tuple[SequenceGain, ...]) -> str | None:
     """Return one sentence about the sequence that would help most, or None if there are no gains."""
     if not gains:
         return None
     best = gains[0]
     rises = {region: best.after[region] - best.before[region] for region in REGIONS}
-    named = [region for region in sorted(REGIONS, key=lambda region: -rises[region]) if rises[region] >= LEAST_GAIN]
+    named = [region for region in sorted(REGIONS, key=lambda region: -rises[region]) if rises[region] >= MIN_GAIN]
     if not named:
-        return f"No missing sequence is expected to raise the Dice by {100 * LEAST_GAIN:.0f} points or more."
+        return f"No missing sequence is expected to raise the Dice by {100 * MIN_GAIN:.0f} points or more."
     parts = [
         f"of the {region.label} from {format_percents((best.before[region], best.after[region]))}" for region in named
     ]
@@ -208,7 +216,7 @@ def advice(gains: tuple[SequenceGain, ...]) -> str | None:
     return f"Adding {best.sequence.label} would raise the expected Dice {listed}."
 
 
-def coverage_statement(profile: TrustProfile) -> str:
+def describe_coverage(profile: TrustProfile) -> str:
     """Return a sentence about the coverage of the intervals."""
     nominal = f"{100 * profile.coverage:.0f} %"
     if not profile.is_small:

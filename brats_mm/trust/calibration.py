@@ -15,8 +15,8 @@ from brats_mm.inference.predictor import Predictor
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.io.reference_labels import read_reference
-from brats_mm.metrics.operating_point import LogitCounts, best_offset, count_logits, dice_by_threshold
-from brats_mm.metrics.temperature import best_inside_temperature, best_temperature
+from brats_mm.metrics.operating_point import LogitCounts, compute_dice_by_threshold, count_logits, find_best_offset
+from brats_mm.metrics.temperature import fit_inside_temperature, fit_temperature
 
 OnCase = Callable[[int, int, str], None]
 """Called after each case with the number of finished cases, the total and the case's name."""
@@ -81,8 +81,8 @@ def fit_constants(cases: Sequence[CaseCounts]) -> tuple[dict[Region, float], dic
         Offset of each region, and mean Dice gained in [0, 1].
     """
     fitted = {
-        region: best_offset(
-            np.stack([dice_by_threshold(counts_of_case) for counts_of_case in _of_all_subsets(cases, region)])
+        region: find_best_offset(
+            np.stack([compute_dice_by_threshold(counts_of_case) for counts_of_case in _pool_subsets(cases, region)])
         )
         for region in REGIONS
     }
@@ -96,7 +96,7 @@ def fit_temperatures(cases: Sequence[CaseCounts], offsets: Mapping[Region, float
         cases: counts of each case, from `count_cases`.
         offsets: offset of each region.
     """
-    return {region: best_temperature(_of_all_subsets(cases, region), offsets[region])[0] for region in REGIONS}
+    return {region: fit_temperature(_pool_subsets(cases, region), offsets[region])[0] for region in REGIONS}
 
 
 def fit_subsets(cases: Sequence[CaseCounts]) -> FittedSubsets:
@@ -107,11 +107,13 @@ def fit_subsets(cases: Sequence[CaseCounts]) -> FittedSubsets:
     """
 
     def fit(counts: Sequence[LogitCounts]) -> _Fitted:
-        offset, gain = best_offset(np.stack([dice_by_threshold(counts_of_case) for counts_of_case in counts]))
-        temperature, nats = best_temperature(counts, offset)
+        offset, gain = find_best_offset(
+            np.stack([compute_dice_by_threshold(counts_of_case) for counts_of_case in counts])
+        )
+        temperature, nats = fit_temperature(counts, offset)
         return _Fitted(Correction(offset, temperature), gain, nats)
 
-    return _for_each_subset(cases, fit)
+    return _fit_each_subset(cases, fit)
 
 
 def fit_confidence(cases: Sequence[CaseCounts]) -> FittedSubsets:
@@ -122,10 +124,10 @@ def fit_confidence(cases: Sequence[CaseCounts]) -> FittedSubsets:
     """
 
     def fit(counts: Sequence[LogitCounts]) -> _Fitted:
-        inside, nats = best_inside_temperature(counts)
+        inside, nats = fit_inside_temperature(counts)
         return _Fitted(Correction(foreground_temperature=inside), 0.0, nats)
 
-    return _for_each_subset(cases, fit)
+    return _fit_each_subset(cases, fit)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class _Fitted:
     nats: float
 
 
-def _for_each_subset(cases: Sequence[CaseCounts], fit: Callable[[Sequence[LogitCounts]], _Fitted]) -> FittedSubsets:
+def _fit_each_subset(cases: Sequence[CaseCounts], fit: Callable[[Sequence[LogitCounts]], _Fitted]) -> FittedSubsets:
     """Fit each region and subset on the cases that have the subset's sequences."""
     corrections: dict[Availability, dict[Region, Correction]] = {}
     gains: dict[Region, list[float]] = {region: [] for region in REGIONS}
@@ -187,5 +189,5 @@ def count_cases(
     return tuple(results)
 
 
-def _of_all_subsets(cases: Sequence[CaseCounts], region: Region) -> list[LogitCounts]:
+def _pool_subsets(cases: Sequence[CaseCounts], region: Region) -> list[LogitCounts]:
     return [sets[region] for case in cases for sets in case.values()]

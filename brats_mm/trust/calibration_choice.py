@@ -15,7 +15,7 @@ from brats_mm.domain.subset_calibration import IDENTITY, Correction
 from brats_mm.errors import OptionError
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.labelled_cases import LabelledCase
-from brats_mm.metrics.operating_point import LOGIT_EDGES, dice_by_threshold
+from brats_mm.metrics.operating_point import LOGIT_EDGES, compute_dice_by_threshold
 from brats_mm.metrics.temperature import cross_entropy, inside_cross_entropy
 from brats_mm.trust.calibration import (
     CaseCounts,
@@ -66,44 +66,44 @@ class Calibration:
     cases: int
 
 
-def no_correction(_: Sequence[CaseCounts]) -> Corrections:
+def skip_correction(_: Sequence[CaseCounts]) -> Corrections:
     """Return the correction that changes nothing."""
-    return _for_all_subsets(_NO_OFFSETS, dict.fromkeys(REGIONS, 1.0))
+    return _repeat_for_subsets(_NO_OFFSETS, dict.fromkeys(REGIONS, 1.0))
 
 
-def temperatures(cases: Sequence[CaseCounts]) -> Corrections:
+def fit_common_temperatures(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit one temperature per region for all subsets. The segmentation is unchanged."""
-    return _for_all_subsets(_NO_OFFSETS, fit_temperatures(cases, _NO_OFFSETS))
+    return _repeat_for_subsets(_NO_OFFSETS, fit_temperatures(cases, _NO_OFFSETS))
 
 
-def constants(cases: Sequence[CaseCounts]) -> Corrections:
+def fit_common_constants(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit one offset per region for all subsets."""
-    return _for_all_subsets(fit_constants(cases)[0], dict.fromkeys(REGIONS, 1.0))
+    return _repeat_for_subsets(fit_constants(cases)[0], dict.fromkeys(REGIONS, 1.0))
 
 
-def constants_and_temperatures(cases: Sequence[CaseCounts]) -> Corrections:
+def fit_constants_and_temperatures(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit one offset and one temperature per region for all subsets."""
     offsets, _ = fit_constants(cases)
-    return _for_all_subsets(offsets, fit_temperatures(cases, offsets))
+    return _repeat_for_subsets(offsets, fit_temperatures(cases, offsets))
 
 
-def by_subset(cases: Sequence[CaseCounts]) -> Corrections:
+def fit_by_subset(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit an offset and a temperature per subset and region."""
     return fit_subsets(cases).calibration.corrections
 
 
-def foreground_temperatures(cases: Sequence[CaseCounts]) -> Corrections:
+def fit_foreground_temperatures(cases: Sequence[CaseCounts]) -> Corrections:
     """Fit a foreground temperature per subset and region. The segmentation is unchanged."""
     return fit_confidence(cases).calibration.corrections
 
 
 WAYS: Mapping[str, Fit] = {
-    "as trained": no_correction,
-    "temperatures": temperatures,
-    "constants": constants,
-    "constants and temperatures": constants_and_temperatures,
-    "by subset": by_subset,
-    "confidence": foreground_temperatures,
+    "as trained": skip_correction,
+    "temperatures": fit_common_temperatures,
+    "constants": fit_common_constants,
+    "constants and temperatures": fit_constants_and_temperatures,
+    "by subset": fit_by_subset,
+    "confidence": fit_foreground_temperatures,
 }
 
 
@@ -119,7 +119,7 @@ def compare_corrections(cases: Sequence[CaseCounts], ways: Mapping[str, Fit] = W
     """
     if len(cases) < 2:
         raise OptionError(f"Leave-one-out needs at least two labelled cases, got {len(cases)}.")
-    return {name: _left_out(cases, fit) for name, fit in ways.items()}
+    return {name: _score_left_out(cases, fit) for name, fit in ways.items()}
 
 
 def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:
@@ -134,17 +134,17 @@ def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: O
     offsets, gains = fit_constants(case_counts)
     left_out = {}
     if len(case_counts) > 1:
-        scores = compare_corrections(case_counts, {"without": no_correction, "with": constants})
+        scores = compare_corrections(case_counts, {"without": skip_correction, "with": fit_common_constants})
         left_out = {region: scores["with"].dice[region] - scores["without"].dice[region] for region in REGIONS}
     return Calibration(offsets, gains, left_out, len(case_counts))
 
 
-def _for_all_subsets(offsets: Mapping[Region, float], fitted: Mapping[Region, float]) -> Corrections:
+def _repeat_for_subsets(offsets: Mapping[Region, float], fitted: Mapping[Region, float]) -> Corrections:
     row = {region: Correction(offsets[region], fitted[region]) for region in REGIONS}
     return {subset: row for subset in SUBSETS}  # noqa: C420 (rows are never modified)
 
 
-def _left_out(cases: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:
+def _score_left_out(cases: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:
     dice: dict[Region, list[float]] = {region: [] for region in REGIONS}
     nats: dict[Region, list[float]] = {region: [] for region in REGIONS}
     inside: dict[Region, list[float]] = {region: [] for region in REGIONS}
@@ -154,7 +154,7 @@ def _left_out(cases: Sequence[CaseCounts], fit: Fit) -> CorrectionScores:
             for region, counts in regions.items():
                 correction = corrections.get(subset, {}).get(region, IDENTITY)
                 threshold = int(np.argmin(np.abs(LOGIT_EDGES - correction.offset)))
-                dice[region].append(float(dice_by_threshold(counts)[threshold]))
+                dice[region].append(float(compute_dice_by_threshold(counts)[threshold]))
                 numbers = astuple(correction)
                 nats[region].append(cross_entropy([counts], *numbers))
                 inside[region].append(inside_cross_entropy([counts], *numbers))

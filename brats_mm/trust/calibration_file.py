@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import BundleError
@@ -33,7 +33,7 @@ def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibr
     read = read_fitted(
         bundle,
         SUBSET_CALIBRATION,
-        lambda document: (str(document["weights_sha256"]), _calibration(document)),
+        lambda document: (str(document["weights_sha256"]), _parse_calibration(document)),
         "Restore the bundle, or delete the file to use raw logits.",
     )
     if read is None:
@@ -48,11 +48,11 @@ def read_subset_calibration(bundle: Bundle, weights_sha256: str) -> SubsetCalibr
     return calibration
 
 
-def _calibration(document: Mapping[str, Any]) -> SubsetCalibration:
+def _parse_calibration(document: Mapping[str, Any]) -> SubsetCalibration:
     corrections = {
         subset: {region: _parse_correction(row[region.value]) for region in REGIONS}
         for subset in SUBSETS
-        if (row := document["subsets"].get(subset_name(subset))) is not None
+        if (row := document["subsets"].get(format_subset(subset))) is not None
     }
     fitted = [correction for row in corrections.values() for correction in row.values()]
     if any(correction.temperature <= 0 or correction.foreground_temperature <= 0 for correction in fitted):
@@ -64,14 +64,14 @@ def _parse_correction(numbers: Mapping[str, Any]) -> Correction:
     return Correction(**{name: float(value) for name, value in numbers.items()})
 
 
-def subset_calibration_document(calibration: SubsetCalibration, weights_sha256: str) -> dict[str, Any]:
+def build_subset_calibration_document(calibration: SubsetCalibration, weights_sha256: str) -> dict[str, Any]:
     """Return the file's content."""
     return {
         "format": FORMAT,
         "weights_sha256": weights_sha256,
         "cases": calibration.cases,
         "subsets": {
-            subset_name(subset): {
+            format_subset(subset): {
                 region.value: {name: round(value, DIGITS) for name, value in asdict(correction).items()}
                 for region, correction in calibration.corrections[subset].items()
             }

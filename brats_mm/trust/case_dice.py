@@ -51,10 +51,10 @@ def estimate_dice(probability: Array, inside: npt.NDArray[np.bool_]) -> float | 
     if voxels == 0:
         return None
     overlap = float(probability[inside].sum(dtype=np.float64))
-    return 2 * overlap / (voxels + expected_voxels(probability))
+    return 2 * overlap / (voxels + compute_expected_voxels(probability))
 
 
-def expected_voxels(probability: Array) -> float:
+def compute_expected_voxels(probability: Array) -> float:
     """Return the expected number of voxels of the region: the sum of all non-negligible probabilities.
 
     Args:
@@ -63,7 +63,7 @@ def expected_voxels(probability: Array) -> float:
     return float(probability[probability >= NEGLIGIBLE].sum(dtype=np.float64))
 
 
-def grade_of(estimate: float) -> Grade:
+def choose_grade(estimate: float) -> Grade:
     """Return the grade of an estimate.
 
     Args:
@@ -74,12 +74,14 @@ def grade_of(estimate: float) -> Grade:
     return Grade.REVIEW if estimate >= REVIEW_FROM else Grade.UNRELIABLE
 
 
-def estimates_of(prediction: Prediction) -> dict[Region, float | None]:
+def collect_estimates(prediction: Prediction) -> dict[Region, float | None]:
     """Return the estimate for each region of a prediction."""
     return {region: estimate_dice(prediction.probabilities[region], prediction.mask(region)) for region in REGIONS}
 
 
-def outline_advice(grade: Grade, interval: tuple[float, float] | None = None, record: LightRecord | None = None) -> str:
+def advise_on_outline(
+    grade: Grade, interval: tuple[float, float] | None = None, record: LightRecord | None = None
+) -> str:
     """Return what to do with an outline, for readers who do not know the thresholds.
 
     Args:
@@ -87,13 +89,13 @@ def outline_advice(grade: Grade, interval: tuple[float, float] | None = None, re
         interval: interval of its expected Dice, if known.
         record: how often this grade was wrong for the region, if known.
     """
-    action = _action(grade, interval)
+    action = _choose_action(grade, interval)
     if record is None:
         return action
     return f"{action}. Of {record.outlines} such outlines, {record.poor} had a Dice below {100 * REVIEW_FROM:.0f} %"
 
 
-def _action(grade: Grade, interval: tuple[float, float] | None) -> str:
+def _choose_action(grade: Grade, interval: tuple[float, float] | None) -> str:
     if grade is Grade.UNRELIABLE:
         return "do not use it without correction"
     if grade is Grade.REVIEW:
@@ -102,7 +104,7 @@ def _action(grade: Grade, interval: tuple[float, float] | None) -> str:
     return "usually good, but can be poor: check it" if can_be_poor else "usually good"
 
 
-def reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, ...]:
+def find_reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, ...]:
     """Return one sentence for each region that is graded unreliable.
 
     Args:
@@ -112,5 +114,5 @@ def reliability_warnings(expected: Mapping[Region, float | None]) -> tuple[str, 
         f"The outline of the {region.label} is unreliable in this case: its expected Dice is {format_percent(dice)}. "
         "Do not use it without correction."
         for region, dice in expected.items()
-        if dice is not None and grade_of(dice) is Grade.UNRELIABLE
+        if dice is not None and choose_grade(dice) is Grade.UNRELIABLE
     )

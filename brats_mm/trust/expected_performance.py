@@ -7,7 +7,7 @@ file from an evaluation.
 from collections.abc import Mapping
 from typing import Any
 
-from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, subset_name
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, format_subset
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
@@ -35,33 +35,33 @@ def read_expected_dice(bundle: Bundle, weights_sha256: str) -> ExpectedDice | No
     """
 
     def parse(document: Mapping[str, Any]) -> ExpectedDice | None:
-        return _expected(document) if document["weights_sha256"] == weights_sha256 else None
+        return _parse_expected(document) if document["weights_sha256"] == weights_sha256 else None
 
     return read_fitted(bundle, EXPECTED_DICE, parse, "Write it again with `brats-mm bundle card`, or delete it.")
 
 
-def _expected(document: Mapping[str, Any]) -> ExpectedDice:
+def _parse_expected(document: Mapping[str, Any]) -> ExpectedDice:
     dice = {
         subset: {
             region: DiceOverCases(float(row[region.value]["mean"]), float(row[region.value]["std"]))
             for region in REGIONS
         }
         for subset in SUBSETS
-        if (row := document["dice"].get(subset_name(subset))) is not None
+        if (row := document["dice"].get(format_subset(subset))) is not None
     }
     return ExpectedDice(int(document["cases"]), dice)
 
 
-def expected_dice_document(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def build_expected_dice_document(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the file's content from an evaluation's `summary.json`: Dice without post-processing rules."""
     dice = {}
     for subset in SUBSETS:
-        scores = evaluation["sets"].get(subset_name(subset))
+        scores = evaluation["sets"].get(format_subset(subset))
         if scores is None:
             continue
         of_region = {region: scores["raw"][region.value]["dice"] for region in REGIONS}
         if all(scores["mean"] is not None for scores in of_region.values()):
-            dice[subset_name(subset)] = {
+            dice[format_subset(subset)] = {
                 region.value: {"mean": round(scores["mean"], DIGITS), "std": round(scores["std"] or 0.0, DIGITS)}
                 for region, scores in of_region.items()
             }
@@ -75,7 +75,7 @@ def expected_dice_document(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def expected_performance(model: ModelIdentity, available: Availability) -> dict[str, Any] | None:
+def find_expected_performance(model: ModelIdentity, available: Availability) -> dict[str, Any] | None:
     """Return the model card's scores for these sequences and for all four, or None if the card has none.
 
     Args:
@@ -87,7 +87,7 @@ def expected_performance(model: ModelIdentity, available: Availability) -> dict[
     subsets = {"dice": available, "dice_of_all_four": ALL_AVAILABLE}
     return {
         "meaning": MEANING,
-        "sequences": subset_name(available),
+        "sequences": format_subset(available),
         "cases": model.expected.cases,
         **{name: _make_row(model.expected.dice.get(subset, {})) for name, subset in subsets.items()},
     }

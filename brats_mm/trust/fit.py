@@ -16,20 +16,20 @@ from brats_mm.domain.trust_profile import (
     LightRecord,
     SequenceGroup,
     TrustProfile,
+    compute_spread,
+    compute_volume_scale,
     group_of,
-    spread,
-    volume_scale,
 )
 from brats_mm.errors import OptionError
-from brats_mm.trust.case_dice import REVIEW_FROM, Grade, grade_of
-from brats_mm.trust.gains import fit_gains, gain_data
+from brats_mm.trust.case_dice import REVIEW_FROM, Grade, choose_grade
+from brats_mm.trust.gains import collect_gain_data, fit_gains
 from brats_mm.trust.no_tumour import fit_no_tumour_scores
-from brats_mm.trust.record import CaseRecords, TrustRecord, cases_of
+from brats_mm.trust.record import CaseRecords, TrustRecord, group_by_case
 
 Scores = npt.NDArray[np.float64]
 
 
-def grouped_quantile(groups: Sequence[Scores], coverage: float) -> float | None:
+def compute_grouped_quantile(groups: Sequence[Scores], coverage: float) -> float | None:
     """Return the smallest split-conformal width with the nominal coverage, or None if there are too few cases.
 
     Scores of one case (its subsets of sequences) depend on each other, so cases are the exchangeable units. Each of K
@@ -51,7 +51,7 @@ def grouped_quantile(groups: Sequence[Scores], coverage: float) -> float | None:
     return float(scores[order][np.argmax(reached)]) if reached.any() else None
 
 
-def coverage_floor(cases: int, coverage: float) -> float:
+def compute_coverage_floor(cases: int, coverage: float) -> float:
     """Return the coverage that holds with 95 % confidence, given the number of calibration cases.
 
     The coverage of a split-conformal interval varies with the calibration set: it follows a beta distribution
@@ -71,7 +71,7 @@ COVERAGE = 0.9
 BLOCKS = 20
 """Number of equal groups of segmentations for the isotonic regression, so that a single segmentation makes no step."""
 
-LEAST_CASES = 3
+MIN_CASES = 3
 Records = Sequence[TrustRecord]
 
 
@@ -85,21 +85,21 @@ def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile
     Raises:
         OptionError: there are fewer than three cases, or nothing was segmented.
     """
-    by_case = cases_of(records)
-    if len(by_case) < LEAST_CASES:
+    by_case = group_by_case(records)
+    if len(by_case) < MIN_CASES:
         raise OptionError(
-            f"A trust profile needs at least {LEAST_CASES} labelled cases, got {len(by_case)}. Evaluate more cases."
+            f"A trust profile needs at least {MIN_CASES} labelled cases, got {len(by_case)}. Evaluate more cases."
         )
-    left_out = _left_out_dice(by_case)
-    curves = {region: _curve(by_case, region, left_out, coverage) for region in REGIONS}
+    left_out = _predict_left_out_dice(by_case)
+    curves = {region: _fit_curve(by_case, region, left_out, coverage) for region in REGIONS}
     return TrustProfile(
         cases=len(by_case),
         coverage=coverage,
-        coverage_floor=coverage_floor(len(by_case), coverage),
+        coverage_floor=compute_coverage_floor(len(by_case), coverage),
         curves=curves,
-        volume_widths=_volume_widths(by_case, left_out, coverage),
-        gains=fit_gains(gain_data(by_case, curves)),
-        lights=_lights(by_case, left_out),
+        volume_widths=_fit_volume_widths(by_case, left_out, coverage),
+        gains=fit_gains(collect_gain_data(by_case, curves)),
+        lights=_count_lights(by_case, left_out),
         no_tumour_scores=fit_no_tumour_scores(by_case.values()),
     )
 
@@ -129,7 +129,7 @@ LeftOutDice = Mapping[tuple[str, Availability, Region], float]
 """Return the expected Dice of each segmentation, by a curve fitted to the other cases."""
 
 
-def _left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:
+def _predict_left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:
     predicted = {}
     for region in REGIONS:
         for name, case in by_case.items():
@@ -137,7 +137,7 @@ def _left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:
                 pair
                 for other_name, case_records in by_case.items()
                 if other_name != name
-                for pair in _pairs(case_records, region)
+                for pair in _list_pairs(case_records, region)
             ]
             if not pairs:
                 continue
@@ -148,14 +148,14 @@ def _left_out_dice(by_case: Mapping[str, CaseRecords]) -> LeftOutDice:
     return predicted
 
 
-def _curve(by_case: Mapping[str, CaseRecords], region: Region, left_out: LeftOutDice, coverage: float) -> DiceCurve:
-    pairs = [pair for case in by_case.values() for pair in _pairs(case, region)]
+def _fit_curve(by_case: Mapping[str, CaseRecords], region: Region, left_out: LeftOutDice, coverage: float) -> DiceCurve:
+    pairs = [pair for case in by_case.values() for pair in _list_pairs(case, region)]
     if not pairs:
         raise OptionError(f"No case has a segmented {region.label}, so its expected Dice cannot be calibrated.")
     scores = [
         np.array(
             [
-                abs(record.dice - expected) / spread(expected)
+                abs(record.dice - expected) / compute_spread(expected)
                 for (subset, of), record in case.items()
                 if of is region and (expected := left_out.get((name, subset, region))) is not None
             ],
@@ -164,10 +164,10 @@ def _curve(by_case: Mapping[str, CaseRecords], region: Region, left_out: LeftOut
         for name, case in by_case.items()
     ]
     curve = fit_curve(pairs)
-    return DiceCurve(curve.estimates, curve.dice, grouped_quantile(scores, coverage))
+    return DiceCurve(curve.estimates, curve.dice, compute_grouped_quantile(scores, coverage))
 
 
-def _pairs(case: CaseRecords, region: Region) -> list[tuple[float, float]]:
+def _list_pairs(case: CaseRecords, region: Region) -> list[tuple[float, float]]:
     return [
         (record.estimated_dice, record.dice)
         for (_, region_of), record in case.items()
@@ -175,7 +175,7 @@ def _pairs(case: CaseRecords, region: Region) -> list[tuple[float, float]]:
     ]
 
 
-def _volume_widths(
+def _fit_volume_widths(
     by_case: Mapping[str, CaseRecords], left_out: LeftOutDice, coverage: float
 ) -> dict[SequenceGroup, Mapping[Region, float]]:
     widths: dict[SequenceGroup, Mapping[Region, float]] = {}
@@ -185,7 +185,7 @@ def _volume_widths(
             scores = [
                 np.array(
                     [
-                        log_volume_error(record) / volume_scale(left_out.get((name, subset, region)))
+                        log_volume_error(record) / compute_volume_scale(left_out.get((name, subset, region)))
                         for (subset, of), record in case.items()
                         if of is region and group_of(subset) is group
                     ],
@@ -193,16 +193,16 @@ def _volume_widths(
                 )
                 for name, case in by_case.items()
             ]
-            by_region[region] = grouped_quantile(scores, coverage)
+            by_region[region] = compute_grouped_quantile(scores, coverage)
         widths[group] = {region: width for region, width in by_region.items() if width is not None}
     return widths
 
 
-def _lights(by_case: Mapping[str, CaseRecords], left_out: LeftOutDice) -> dict[Region, dict[str, LightRecord]]:
+def _count_lights(by_case: Mapping[str, CaseRecords], left_out: LeftOutDice) -> dict[Region, dict[str, LightRecord]]:
     """Count the outlines with each light, and the poor ones among them."""
     dice: dict[tuple[Region, Grade], list[float]] = {}
     for (name, subset, region), expected in left_out.items():
-        dice.setdefault((region, grade_of(expected)), []).append(by_case[name][subset, region].dice)
+        dice.setdefault((region, choose_grade(expected)), []).append(by_case[name][subset, region].dice)
     return {
         region: {
             grade.value: LightRecord(len(scores), sum(score < REVIEW_FROM for score in scores))

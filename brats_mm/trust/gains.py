@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, ordered
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, sort_modalities
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import DiceCurve, GainModel, GainTerm
@@ -23,7 +23,7 @@ KINDS: Mapping[str, tuple[bool, bool]] = {
 """Kinds of gain models, named by their predictors."""
 
 PAIRS: tuple[tuple[Availability, Modality], ...] = tuple(
-    (subset, added) for subset in SUBSETS for added in ordered(ALL_AVAILABLE - subset)
+    (subset, added) for subset in SUBSETS for added in sort_modalities(ALL_AVAILABLE - subset)
 )
 """The 28 pairs of a subset and a sequence that it lacks."""
 
@@ -62,7 +62,7 @@ class Gain:
     predicted: float
 
 
-def gain_data(by_case: Mapping[str, CaseRecords], curves: Mapping[Region, DiceCurve]) -> GainData:
+def collect_gain_data(by_case: Mapping[str, CaseRecords], curves: Mapping[Region, DiceCurve]) -> GainData:
     """Collect the data of cases, with the expected Dice of the curves.
 
     Args:
@@ -103,7 +103,7 @@ def fit_kind(data: GainData, kinds: Mapping[Region, str]) -> GainModel:
         kinds: region -> kind of its terms, one of `KINDS`.
     """
     is_scored = np.asarray(~np.isnan(data.dice).any(axis=2))
-    table, enhancing = _means(data.dice, is_scored), _means(data.log_enhancing, is_scored)
+    table, enhancing = _average_scored(data.dice, is_scored), _average_scored(data.log_enhancing, is_scored)
     has_expected = np.isfinite(data.expected)
     above = np.where(has_expected, data.expected - table, 0.0)[:, _FEWER]
     brighter = np.where(has_expected, (data.log_enhancing - enhancing)[..., None], 0.0)[:, _FEWER]
@@ -120,7 +120,7 @@ def fit_kind(data: GainData, kinds: Mapping[Region, str]) -> GainModel:
             y = residual[:, pair_indices, region.channel].ravel()
             x[1] *= uses_enhancing
             valid = np.isfinite(x).all(axis=0) & np.isfinite(y)
-            terms[region][added] = _ridge(x[:, valid], y[valid], len(data.dice))
+            terms[region][added] = _fit_ridge(x[:, valid], y[valid], len(data.dice))
     scored = [index for index in range(len(SUBSETS)) if np.isfinite(table[index]).all()]
     return GainModel(
         dice={SUBSETS[index]: {region: float(table[index, region.channel]) for region in REGIONS} for index in scored},
@@ -150,7 +150,7 @@ def predict_gains(model: GainModel, data: GainData) -> Iterator[Gain]:
                     yield Gain(subset, region, added, after - before, predicted)
 
 
-def _means(values: Numbers, is_scored: npt.NDArray[np.bool_]) -> Numbers:
+def _average_scored(values: Numbers, is_scored: npt.NDArray[np.bool_]) -> Numbers:
     """Average over the cases whose regions were all scored, or return NaN if there are none."""
     mask = is_scored if values.ndim == 2 else is_scored[..., None]
     count = mask.sum(axis=0)
@@ -158,7 +158,7 @@ def _means(values: Numbers, is_scored: npt.NDArray[np.bool_]) -> Numbers:
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
-def _ridge(x: Numbers, y: Numbers, cases: int) -> GainTerm:
+def _fit_ridge(x: Numbers, y: Numbers, cases: int) -> GainTerm:
     """Fit a ridge regression to the residuals of the table, with a penalty equal to one case."""
     square = x @ x.T
     per_dice, per_enhancing = np.linalg.solve(square + np.diag(np.diag(square) / cases + 1e-9), x @ y)

@@ -16,7 +16,7 @@ MEANING = (
 )
 
 
-def left_out_changes(
+def compare_left_out(
     prediction: Prediction, without: Mapping[Modality, Prediction]
 ) -> dict[Modality, dict[Region, LeftOutChange]]:
     """Compare a prediction with predictions that lack one of its sequences each.
@@ -26,12 +26,12 @@ def left_out_changes(
         without: left-out sequence -> prediction from the others, on the same grid.
     """
     return {
-        modality: {region: _change(prediction, reduced, region) for region in REGIONS}
+        modality: {region: _measure_change(prediction, reduced, region) for region in REGIONS}
         for modality, reduced in without.items()
     }
 
 
-def _change(prediction: Prediction, reduced: Prediction, region: Region) -> LeftOutChange:
+def _measure_change(prediction: Prediction, reduced: Prediction, region: Region) -> LeftOutChange:
     before, after = prediction.mask(region), reduced.mask(region)
     total = np.count_nonzero(before) + np.count_nonzero(after)
     p, q = prediction.probabilities[region], reduced.probabilities[region]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from brats_mm.domain.availability import Availability
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.errors import OptionError
-from brats_mm.trust.fit import COVERAGE, LEAST_CASES, fit_profile
-from brats_mm.trust.gains import KINDS, Gain, fit_kind, gain_data, predict_gains
-from brats_mm.trust.record import TrustRecord, cases_of
+from brats_mm.trust.fit import COVERAGE, MIN_CASES, fit_profile
+from brats_mm.trust.gains import KINDS, Gain, collect_gain_data, fit_kind, predict_gains
+from brats_mm.trust.record import TrustRecord, group_by_case
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERA
     """
     predictions: list[LeftOutPrediction] = []
     gains: list[LeftOutGain] = []
-    cases = cases_of(records)
-    if len(cases) <= LEAST_CASES:
+    cases = group_by_case(records)
+    if len(cases) <= MIN_CASES:
         raise OptionError(
-            f"Leaving cases out needs at least {LEAST_CASES + 1} labelled cases, got {len(cases)}. Evaluate more cases."
+            f"Leaving cases out needs at least {MIN_CASES + 1} labelled cases, got {len(cases)}. Evaluate more cases."
         )
     for name, case in cases.items():
         other_records = [record for record in records if record.case != name]
-        profile, by_case = fit_profile(other_records, coverage=coverage), cases_of(other_records)
+        profile, by_case = fit_profile(other_records, coverage=coverage), group_by_case(other_records)
         for (subset, region), record in case.items():
             estimate, curve = record.estimated_dice, profile.curves[region]
             empty = math.isnan(estimate)
@@ -98,7 +98,7 @@ def predict_left_out(records: Sequence[TrustRecord], *, coverage: float = COVERA
                     volume_interval_ml=profile.volume_interval_ml(subset, region, record.predicted_ml, expected),
                 )
             )
-        data, case_data = (gain_data(group, profile.curves) for group in (by_case, {name: case}))
+        data, case_data = (collect_gain_data(group, profile.curves) for group in (by_case, {name: case}))
         models = {kind: fit_kind(data, dict.fromkeys(REGIONS, kind)) for kind in KINDS}
         for kind, model in {**models, FITTED: profile.gains}.items():
             gains += [LeftOutGain(name, kind, gain) for gain in predict_gains(model, case_data)]

@@ -17,7 +17,7 @@ from brats_mm.trust.record import CaseRecords
 FALSE_ALARMS = 0.05
 """Largest share of the labelled cases' segmentations with a warning."""
 
-LEAST_SEQUENCES = 2
+MIN_SEQUENCES = 2
 
 NO_TUMOUR = (
     "The segmentation is as uncertain as those of heads without tumour. The model segments a tumour in any head, so "
@@ -25,7 +25,7 @@ NO_TUMOUR = (
 )
 
 
-def no_tumour_score(available: Availability, estimates: Mapping[Region, float | None]) -> float | None:
+def compute_no_tumour_score(available: Availability, estimates: Mapping[Region, float | None]) -> float | None:
     """Return the mean of the estimated Dice of the whole tumour and its core, 0 to 1. Low in heads without tumour.
 
     Args:
@@ -37,7 +37,7 @@ def no_tumour_score(available: Availability, estimates: Mapping[Region, float | 
         FLAIR.
     """
     whole_tumour = estimates[Region.WT]
-    if whole_tumour is None or len(available) < LEAST_SEQUENCES or not available & {Modality.T2, Modality.FLAIR}:
+    if whole_tumour is None or len(available) < MIN_SEQUENCES or not available & {Modality.T2, Modality.FLAIR}:
         return None
     return (whole_tumour + (estimates[Region.TC] or 0.0)) / 2
 
@@ -53,26 +53,26 @@ def fit_no_tumour_scores(cases: Iterable[CaseRecords]) -> dict[int, float]:
     scores: dict[int, list[float]] = defaultdict(list)
     for case in cases:
         for available in {subset for subset, _ in case}:
-            estimates = {region: _number(case[available, region].estimated_dice) for region in REGIONS}
-            score = no_tumour_score(available, estimates)
+            estimates = {region: _to_number(case[available, region].estimated_dice) for region in REGIONS}
+            score = compute_no_tumour_score(available, estimates)
             if score is not None:
                 scores[len(available)].append(score)
     return {count: sorted(of)[math.floor(FALSE_ALARMS * len(of))] for count, of in sorted(scores.items())}
 
 
-def no_tumour_warnings(
+def find_no_tumour_warnings(
     available: Availability, estimates: Mapping[Region, float | None], least: Mapping[int, float]
 ) -> tuple[str, ...]:
     """Return a warning if the segmentation looks like that of a head without tumour.
 
     Args:
         available: sequences of the case.
-        estimates: as for `no_tumour_score`.
+        estimates: as for `compute_no_tumour_score`.
         least: result of `fit_no_tumour_scores`. Without a score for this number of sequences, there is no warning.
     """
-    score = no_tumour_score(available, estimates)
+    score = compute_no_tumour_score(available, estimates)
     return (NO_TUMOUR,) if score is not None and score < least.get(len(available), 0.0) else ()
 
 
-def _number(value: float) -> float | None:
+def _to_number(value: float) -> float | None:
     return None if math.isnan(value) else value

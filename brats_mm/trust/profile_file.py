@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.trust_profile import DiceCurve, GainModel, GainTerm, LightRecord, SequenceGroup, TrustProfile
@@ -21,13 +21,13 @@ FORMAT = 1
 DIGITS = 5
 
 
-def fingerprint(model: Mapping[str, Any]) -> str:
+def compute_fingerprint(model: Mapping[str, Any]) -> str:
     """Return the hash of the weights and temperatures that a profile belongs to.
 
     Args:
         model: the model as in `ModelIdentity.document()` or in an evaluation's summary.
     """
-    parts = {"weights_sha256": model["weights_sha256"], "calibration": _rounded(model.get("calibration") or {})}
+    parts = {"weights_sha256": model["weights_sha256"], "calibration": _round_values(model.get("calibration") or {})}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -43,20 +43,20 @@ def read_trust_profile(bundle: Bundle, model: Mapping[str, Any]) -> TrustProfile
     """
 
     def parse(document: Mapping[str, Any]) -> TrustProfile | None:
-        return profile_from(document) if document["fingerprint"] == fingerprint(model) else None
+        return parse_profile(document) if document["fingerprint"] == compute_fingerprint(model) else None
 
     remedy = "Write it again with `brats-mm bundle trust-profile`, or delete it."
     return read_fitted(bundle, TRUST_PROFILE, parse, remedy)
 
 
-def profile_from(document: Mapping[str, Any]) -> TrustProfile:
+def parse_profile(document: Mapping[str, Any]) -> TrustProfile:
     """Read the file's content."""
     gains = document["gains"]
     return TrustProfile(
         cases=int(document["cases"]),
         coverage=float(document["coverage"]),
         coverage_floor=float(document["coverage_floor"]),
-        curves={region: _curve(document["expected_dice"][region.value]) for region in REGIONS},
+        curves={region: _parse_curve(document["expected_dice"][region.value]) for region in REGIONS},
         volume_widths={
             group: {region: float(row[region.value]) for region in REGIONS if region.value in row}
             for group in SequenceGroup
@@ -66,12 +66,12 @@ def profile_from(document: Mapping[str, Any]) -> TrustProfile:
             dice={
                 subset: {region: float(row[region.value]) for region in REGIONS}
                 for subset in SUBSETS
-                if (row := gains["dice"].get(subset_name(subset))) is not None
+                if (row := gains["dice"].get(format_subset(subset))) is not None
             },
             log_enhancing={
-                subset: float(gains["log_enhancing"][subset_name(subset)])
+                subset: float(gains["log_enhancing"][format_subset(subset)])
                 for subset in SUBSETS
-                if subset_name(subset) in gains["log_enhancing"]
+                if format_subset(subset) in gains["log_enhancing"]
             },
             terms={
                 region: {Modality(name): GainTerm(*map(float, term)) for name, term in row.items()}
@@ -88,11 +88,11 @@ def profile_from(document: Mapping[str, Any]) -> TrustProfile:
     )
 
 
-def profile_document(profile: TrustProfile, model: Mapping[str, Any]) -> dict[str, Any]:
+def build_profile_document(profile: TrustProfile, model: Mapping[str, Any]) -> dict[str, Any]:
     """Return the file's content."""
     document: dict[str, Any] = {
         "format": FORMAT,
-        "fingerprint": fingerprint(model),
+        "fingerprint": compute_fingerprint(model),
         "weights_sha256": model["weights_sha256"],
         "cases": profile.cases,
         "coverage": profile.coverage,
@@ -107,10 +107,10 @@ def profile_document(profile: TrustProfile, model: Mapping[str, Any]) -> dict[st
         },
         "gains": {
             "dice": {
-                subset_name(subset): {region.value: dice for region, dice in row.items()}
+                format_subset(subset): {region.value: dice for region, dice in row.items()}
                 for subset, row in profile.gains.dice.items()
             },
-            "log_enhancing": {subset_name(subset): value for subset, value in profile.gains.log_enhancing.items()},
+            "log_enhancing": {format_subset(subset): value for subset, value in profile.gains.log_enhancing.items()},
             "terms": {
                 region.value: {added.value: [term.per_dice, term.per_log_enhancing] for added, term in row.items()}
                 for region, row in profile.gains.terms.items()
@@ -122,10 +122,10 @@ def profile_document(profile: TrustProfile, model: Mapping[str, Any]) -> dict[st
         },
         "no_tumour_scores": {str(count): score for count, score in profile.no_tumour_scores.items()},
     }
-    return {key: _rounded(value) for key, value in document.items()}
+    return {key: _round_values(value) for key, value in document.items()}
 
 
-def _curve(document: Mapping[str, Any]) -> DiceCurve:
+def _parse_curve(document: Mapping[str, Any]) -> DiceCurve:
     width = document["width"]
     return DiceCurve(
         tuple(map(float, document["estimates"])),
@@ -134,9 +134,9 @@ def _curve(document: Mapping[str, Any]) -> DiceCurve:
     )
 
 
-def _rounded(value: Any) -> Any:
+def _round_values(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _rounded(inner) for key, inner in value.items()}
+        return {key: _round_values(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
+        return [_round_values(inner) for inner in value]
     return round(value, DIGITS) if isinstance(value, float) else value

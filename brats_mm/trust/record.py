@@ -13,7 +13,7 @@ from brats_mm.domain.label_map import Mask
 from brats_mm.domain.regions import Region
 from brats_mm.domain.subset_calibration import Correction
 from brats_mm.domain.volume import Array
-from brats_mm.trust.case_dice import estimate_dice, expected_voxels
+from brats_mm.trust.case_dice import compute_expected_voxels, estimate_dice
 
 BACKGROUND_PROBABILITY = 1e-8
 """Probabilities below this are outside the brain, where no correction applies."""
@@ -53,7 +53,7 @@ CaseRecords: TypeAlias = Mapping[tuple[Availability, Region], TrustRecord]
 """Return the records of one case by subset and region."""
 
 
-def cases_of(records: Iterable[TrustRecord]) -> dict[str, CaseRecords]:
+def group_by_case(records: Iterable[TrustRecord]) -> dict[str, CaseRecords]:
     """Group records by case. Records without a Dice are omitted."""
     cases: dict[str, dict[tuple[Availability, Region], TrustRecord]] = defaultdict(dict)
     for record in records:
@@ -62,7 +62,7 @@ def cases_of(records: Iterable[TrustRecord]) -> dict[str, CaseRecords]:
     return dict(cases)
 
 
-def probability_scores(probability: Array, inside: Mask, voxel_ml: float) -> dict[str, Any]:
+def compute_probability_scores(probability: Array, inside: Mask, voxel_ml: float) -> dict[str, Any]:
     """Return the columns of `TrustRecord` that need no reference, except the entropy.
 
     Args:
@@ -74,11 +74,11 @@ def probability_scores(probability: Array, inside: Mask, voxel_ml: float) -> dic
     return {
         "estimated_dice": float("nan") if estimate is None else estimate,
         "predicted_ml": np.count_nonzero(inside) * voxel_ml,
-        "expected_ml": expected_voxels(probability) * voxel_ml,
+        "expected_ml": compute_expected_voxels(probability) * voxel_ml,
     }
 
 
-def without_correction(probability: Array, correction: Correction) -> Array:
+def undo_correction(probability: Array, correction: Correction) -> Array:
     """Undo a correction of the logits, and return the uncorrected probabilities.
 
     Args:

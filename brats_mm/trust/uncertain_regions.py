@@ -21,10 +21,10 @@ from brats_mm.domain.entropy import binary_entropy
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.prediction import RANGE_PROBABILITIES
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.resample import bounding_box
+from brats_mm.domain.resample import find_bounding_box
 from brats_mm.domain.volume import Array, Grid
 
-MOST_REGIONS = 10
+MAX_REGIONS = 10
 BALL_MM = 3.0
 """Radius of the structuring element."""
 
@@ -69,8 +69,8 @@ class UncertainRegion:
         return self.volume_ml * self.mean_entropy_nats
 
 
-def uncertain_regions(
-    probabilities: Mapping[Region, Array], grid: Grid, *, most: int = MOST_REGIONS
+def find_uncertain_regions(
+    probabilities: Mapping[Region, Array], grid: Grid, *, most: int = MAX_REGIONS
 ) -> tuple[UncertainRegion, ...]:
     """Return the uncertain components of all regions, largest weight first, merged across regions.
 
@@ -83,11 +83,11 @@ def uncertain_regions(
     areas = [
         area
         for region, labelled in components.items()
-        for area in _areas(region, labelled, probabilities[region], grid)
+        for area in _measure_areas(region, labelled, probabilities[region], grid)
     ]
     regions: list[UncertainRegion] = []
     for area in sorted(areas, key=lambda area: -area.weight):
-        duplicate = next((n for n, previous in enumerate(regions) if _overlap(components, area, previous)), None)
+        duplicate = next((n for n, previous in enumerate(regions) if _has_overlap(components, area, previous)), None)
         if duplicate is None:
             regions.append(area)
         elif area.region not in (regions[duplicate].region, *regions[duplicate].also):
@@ -114,8 +114,8 @@ class _Components:
 
 def _find_components(probability: Array, grid: Grid) -> _Components:
     steps = [max(1, round(_WORKING_MM / spacing)) for spacing in grid.spacing_mm]
-    box = _box(probability, steps)
-    component = _uncertain(probability[box])
+    box = _find_box(probability, steps)
+    component = _find_uncertain(probability[box])
     coarse = _downsample(component, steps)
     spacing_mm = [spacing * step for spacing, step in zip(grid.spacing_mm, steps, strict=True)]
     depth_mm = np.asarray(distance_transform_edt(coarse, sampling=spacing_mm), np.float32)
@@ -132,14 +132,14 @@ def _find_components(probability: Array, grid: Grid) -> _Components:
     )
 
 
-def _uncertain(probability: Array) -> Mask:
+def _find_uncertain(probability: Array) -> Mask:
     low, high = min(RANGE_PROBABILITIES), max(RANGE_PROBABILITIES)
     return np.asarray((probability >= low) & (probability <= high))
 
 
-def _box(probability: Array, steps: list[int]) -> tuple[slice, slice, slice]:
+def _find_box(probability: Array, steps: list[int]) -> tuple[slice, slice, slice]:
     """Return a box around all components, found on subsampled voxels. Components are too thick to be missed."""
-    sampled = bounding_box(_uncertain(probability[tuple(slice(None, None, step) for step in steps)]))
+    sampled = find_bounding_box(_find_uncertain(probability[tuple(slice(None, None, step) for step in steps)]))
     x, y, z = (
         slice(max((side.start - 2) * step, 0), min((side.stop + 2) * step, size))
         for side, step, size in zip(sampled, steps, probability.shape, strict=True)
@@ -165,7 +165,7 @@ def _upsample(coarse: npt.NDArray[_Value], steps: list[int], shape: tuple[int, .
     return np.asarray(fine[tuple(slice(size) for size in shape)])
 
 
-def _areas(region: Region, components: _Components, probability: Array, grid: Grid) -> list[UncertainRegion]:
+def _measure_areas(region: Region, components: _Components, probability: Array, grid: Grid) -> list[UncertainRegion]:
     inside = np.flatnonzero(components.numbers)
     numbers = components.numbers.ravel()[inside]
     entropy = binary_entropy(probability[components.box].ravel()[inside])
@@ -193,7 +193,7 @@ def _areas(region: Region, components: _Components, probability: Array, grid: Gr
     return areas
 
 
-def _overlap(components: Mapping[Region, _Components], first: UncertainRegion, second: UncertainRegion) -> bool:
+def _has_overlap(components: Mapping[Region, _Components], first: UncertainRegion, second: UncertainRegion) -> bool:
     """Return whether components of two regions overlap: one contains the position of the other."""
     if first.region is second.region:
         return False

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from brats_mm.domain.availability import Availability, ordered, subset_name
+from brats_mm.domain.availability import Availability, format_subset, sort_modalities
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.overlap import count, overlap
+from brats_mm.metrics.overlap import compute_overlap, count
 from brats_mm.pipeline.demo import write_head
 from brats_mm.pipeline.request import make_request
 from brats_mm.pipeline.segment import segment
@@ -63,12 +63,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files, truth = write_head(Path(folder) / "head", seed=SEED)
         for subset, text in SUBSETS:
-            name = subset_name(subset).replace("+", "-")
+            name = format_subset(subset).replace("+", "-")
             out = Path(folder) / name
-            request = make_request({modality: files[modality] for modality in ordered(subset)}, out, prepared=True)
+            request = make_request(
+                {modality: files[modality] for modality in sort_modalities(subset)}, out, prepared=True
+            )
             prediction = segment(request, segmenter).prediction
             keep_picture(out / "preview.png", DOCS / "pictures" / f"gallery-{name}.jpg")
-            title = ", ".join(modality.label for modality in ordered(subset))
+            title = ", ".join(modality.label for modality in sort_modalities(subset))
             rows.append([title, *(dice(prediction.mask(region), truth[region]) for region in REGIONS)])
             sections.append(f"## {title}\n\n{text}\n\n![Preview with {title}](pictures/gallery-{name}.jpg)\n")
     page = PAGE.format(version=segmenter.predictor.model.version, table=table(rows), sections="\n".join(sections))
@@ -77,7 +79,7 @@ def main() -> None:
 
 def dice(mask: Mask, reference: Mask) -> str:
     """Format the Dice of one region with two decimals."""
-    return f"{overlap(count(mask, reference), EmptyPolicy.BRATS).dice:.2f}"
+    return f"{compute_overlap(count(mask, reference), EmptyPolicy.BRATS).dice:.2f}"
 
 
 def table(rows: list[list[str]]) -> str:

@@ -35,7 +35,7 @@ def row(name: str, case: str, warned: tuple[str, ...], expected: str | None = No
 
 def made_rows() -> list[input_checks.Row]:
     """Return rows of three cases: one fault found, one missed, one mistaken for another. `turned` has a wrong header."""
-    full = f"as it is, {input_checks.subset_name(input_checks.FULL)}"
+    full = f"as it is, {input_checks.format_subset(input_checks.FULL)}"
     rows = [row(full, case, warned) for case, warned in (("a", ()), ("b", FOUND), ("turned", ("turned head",)))]
     for fault in input_checks.FAULTS:
         for case, warned in (("a", FOUND), ("b", MISSED), ("turned", OTHER)):
@@ -82,7 +82,7 @@ def test_evaluate_replaces_only_its_table_in_page(
     page.write_text(PAGE)
     by_case = {name: [one for one in made_rows() if one.case == name] for name in ("a", "b", "turned")}
     cases = [SimpleNamespace(files=SimpleNamespace(name=name)) for name in by_case]
-    monkeypatch.setattr(input_checks, "labelled_cases", lambda *_, **__: cases)
+    monkeypatch.setattr(input_checks, "list_labelled_cases", lambda *_, **__: cases)
     monkeypatch.setattr(input_checks, "rows_of", lambda labelled: by_case[labelled.files.name])
     arguments = ("evaluate", "split.json", "--turned", "turned", "-o", str(tmp_path / "rows.json"))
     run(monkeypatch, *arguments, "--page", str(page))

@@ -88,7 +88,7 @@ def test_pytorch_norm_computes_the_same_logits():
 
 def test_other_fine_windows_apply_only_inside_the_context():
     voxels = torch.ones(200, 120, 120, dtype=torch.bool)
-    shipped = len(coarse_to_fine.fine_windows(voxels).positions)
+    shipped = len(coarse_to_fine.place_fine_windows(voxels).positions)
     with fine_windows.fine_windows(240, 0.0):
-        assert len(coarse_to_fine.fine_windows(voxels).positions) == 1
-    assert len(coarse_to_fine.fine_windows(voxels).positions) == shipped > 1
+        assert len(coarse_to_fine.place_fine_windows(voxels).positions) == 1
+    assert len(coarse_to_fine.place_fine_windows(voxels).positions) == shipped > 1

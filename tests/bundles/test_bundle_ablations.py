@@ -109,7 +109,7 @@ def test_static_mean_averages_available_experts(
     assert _pretrained(caught["start"], experts) == [True] * 4
     network = simmlm(weighting="mean")
     network.load_state_dict(after)
-    weights = network.gate_weights(torch.rand(1, 4, 32, 32, 64), torch.tensor([[True, False, True, False]]))
+    weights = network.compute_gate_weights(torch.rand(1, 4, 32, 32, 64), torch.tensor([[True, False, True, False]]))
     assert torch.equal(weights[0, :, 0], torch.tensor([0.5, 0.0, 0.5, 0.0]))
 
 

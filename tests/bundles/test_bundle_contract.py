@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_
 
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, LabelConvention
-from brats_mm.io.bundle import training_configs
+from brats_mm.io.bundle import list_training_configs
 from tests.fakes.json_layout import laid_out
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentation"
@@ -90,7 +90,7 @@ def test_every_config_key_is_used(path: Path) -> None:
 @pytest.mark.parametrize("overlay", ["multi_gpu_train", "paper"])
 def test_every_override_matches_a_config_key(stage: str, overlay: str) -> None:
     overrides = json.loads((CONFIGS / f"{overlay}.json").read_text())
-    files = [str(path) for path in training_configs(CONFIGS, stage)]
+    files = [str(path) for path in list_training_configs(CONFIGS, stage)]
     parser = ConfigParser(ConfigParser.load_config_files(files))
     absent = [key for key in overrides if key not in parser and not key.endswith("dataloader::sampler")]
     assert absent in ([], ["_desc_"])

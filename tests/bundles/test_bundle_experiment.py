@@ -13,7 +13,7 @@ from brats_mm.errors import OptionError, TrainingError
 from brats_mm.experiments.comparison import training as experiment_training
 from brats_mm.experiments.comparison.methods import read_methods
 from brats_mm.experiments.comparison.report import write_comparison
-from brats_mm.experiments.comparison.run import Data, Experiment, perform_all, plan, with_reference_first
+from brats_mm.experiments.comparison.run import Data, Experiment, move_reference_first, perform_all, plan
 from brats_mm.experiments.comparison.training import Budget, train_here
 from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.single import SingleNetwork
@@ -181,7 +181,7 @@ def test_killed_run_resumes_and_failed_run_does_not_stop_others(
     """MMP stops after its first epoch, and the mixture fails. The next call only finishes MMP."""
     folder = tmp_path / "out"
     experiment = planned(cases, methods, folder)
-    mmp = with_reference_first(experiment, "mmp").runs[0]
+    mmp = move_reference_first(experiment, "mmp").runs[0]
 
     def stopped(config: Path) -> None:
         if "mmp" not in str(config):
@@ -307,9 +307,9 @@ def test_rejects_two_budgets(budget: dict[str, float]) -> None:
 
 def test_minutes_are_shared_like_epochs() -> None:
     budget = Budget(minutes=80)
-    assert budget.for_expert() == {"minutes": 12.5}
-    assert budget.for_method(after_experts=True) == {"minutes": 30.0}
-    assert budget.for_method(after_experts=False) == {"minutes": 80}
+    assert budget.make_expert_settings() == {"minutes": 12.5}
+    assert budget.make_method_settings(after_experts=True) == {"minutes": 30.0}
+    assert budget.make_method_settings(after_experts=False) == {"minutes": 80}
     assert (
         experiment_training.run_settings(Path("x"), 1, {"minutes": 1.0}, Path("kept"))["epochs"]
         == experiment_training.NEVER

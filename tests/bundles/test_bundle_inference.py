@@ -21,12 +21,12 @@ from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
-from brats_mm.io.bundle import open_bundle, sha256_of
+from brats_mm.io.bundle import compute_sha256, open_bundle
 from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.request import make_request
 from brats_mm.pipeline.segment import load_case, segment
 from brats_mm.pipeline.segmenter import Segmenter
-from brats_mm.trust.calibration_file import subset_calibration_document
+from brats_mm.trust.calibration_file import build_subset_calibration_document
 
 pytestmark = pytest.mark.slow
 
@@ -114,9 +114,9 @@ def test_results_match_library_with_calibration(two_cases: Path, tiny: dict[str,
     """Segmentation, entropy and importance equal those that `brats-mm segment` writes with the same bundle."""
     bundle = tmp_path / "packed"
     create_bundle([Path(tiny["weights"])], bundle, open_bundle(None), version="1", configs=[Path(tiny["train"])])
-    digest = sha256_of(bundle / "models" / "model.pt")
+    digest = compute_sha256(bundle / "models" / "model.pt")
     table = SubsetCalibration(3, {subset: dict.fromkeys(REGIONS, Correction(0.05, 2.0, 3.0)) for subset in SUBSETS})
-    (bundle / "models" / "calibration.json").write_text(json.dumps(subset_calibration_document(table, digest)))
+    (bundle / "models" / "calibration.json").write_text(json.dumps(build_subset_calibration_document(table, digest)))
     config = str(bundle / "configs" / "inference.json")
     settings = {"device": "cpu", "dataset_dir": str(two_cases), "output_dir": str(tmp_path / "out")}
     workflow = ConfigWorkflow(config, workflow_type="infer", logging_file=False, **settings)

@@ -13,8 +13,8 @@ from monai.bundle import ConfigParser
 
 import brats_mm
 from brats_mm.errors import TrainingError
-from brats_mm.io.bundle import training_configs
-from brats_mm.training.distributed import join, untracked
+from brats_mm.io.bundle import list_training_configs
+from brats_mm.training.distributed import is_untracked, join
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def _train_with_two(stage: str, cases: Path, tiny: dict[str, Any], folder: Path,
         **override,
     }
     (folder / "settings.json").write_text(json.dumps(settings))
-    files = [*map(str, training_configs(CONFIGS, stage)), tiny[stage], str(CONFIGS / "multi_gpu_train.json")]
+    files = [*map(str, list_training_configs(CONFIGS, stage)), tiny[stage], str(CONFIGS / "multi_gpu_train.json")]
     files.append(str(folder / "settings.json"))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     command += ["-m", "monai.bundle", "run", "--config_file", str(files)]
@@ -80,6 +80,6 @@ def test_error_without_torchrun_names_command(monkeypatch: pytest.MonkeyPatch) -
 
 def test_only_first_process_writes_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "0")
-    assert (untracked("curves"), untracked(None)) == (False, True)
+    assert (is_untracked("curves"), is_untracked(None)) == (False, True)
     monkeypatch.setenv("RANK", "1")
-    assert untracked("curves")
+    assert is_untracked("curves")

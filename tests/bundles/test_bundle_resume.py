@@ -9,7 +9,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from brats_mm.errors import CaseError, TrainingError
-from brats_mm.io.bundle import training_configs
+from brats_mm.io.bundle import list_training_configs
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ SMALL = {
 def _workflow(
     tiny: dict[str, Any], cases: Path, models: Path, stage: str = "pretrain_expert", **override: Any
 ) -> ConfigWorkflow:
-    files = [*map(str, training_configs(CONFIGS, stage)), tiny[stage]]
+    files = [*map(str, list_training_configs(CONFIGS, stage)), tiny[stage]]
     places = {"dataset_dir": str(cases), "output_dir": str(models)}
     return ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **places, **override})
 

@@ -14,7 +14,7 @@ from brats_mm.data.datalist import find_item
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OptionError
-from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd, available_of
+from brats_mm.inference.bundle_steps import EngineInferer, ToModelGridd, find_available
 from brats_mm.inference.engine import BACKGROUND_LOGIT
 from brats_mm.inference.prepare import prepare
 from brats_mm.networks.dmome import DMoME
@@ -102,7 +102,7 @@ def test_availability_is_passed_on_or_derived_from_whole_case() -> None:
 
 
 def test_all_zero_case_counts_as_complete() -> None:
-    assert len(available_of(torch.zeros(1, 4, 2, 2, 2))[0]) == 4
+    assert len(find_available(torch.zeros(1, 4, 2, 2, 2))[0]) == 4
 
 
 def test_unknown_convention_error_lists_choices() -> None:

@@ -9,7 +9,7 @@ import torch
 from monai.bundle import run
 
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.io.bundle import open_bundle, training_configs
+from brats_mm.io.bundle import list_training_configs, open_bundle
 from brats_mm.training.two_stages import Plan, train
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,10 @@ CONFIGS = Path(__file__).resolve().parents[2] / "bundles" / "brats_mm_segmentati
 
 def _command(cases: Path, tiny: dict[str, Any], models: Path, *override: str) -> list[str]:
     """Return the arguments of `python -m monai.bundle run` for an epoch of stage 1 with a tiny network."""
-    command = ["--config_file", str([*map(str, training_configs(CONFIGS, "pretrain_expert")), tiny["pretrain_expert"]])]
+    command = [
+        "--config_file",
+        str([*map(str, list_training_configs(CONFIGS, "pretrain_expert")), tiny["pretrain_expert"]]),
+    ]
     command += ["--dataset_dir", str(cases), "--output_dir", str(models), "--logging_file", "False", "--device", "cpu"]
     command += ["--epochs", "1", "--val_interval", "1", "--spacing_mm", "4.0"]
     return [*command, "--window", "[64,32,32]", "--validation_window", "[64,32,32]", *override]

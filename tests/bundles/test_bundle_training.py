@@ -13,9 +13,9 @@ from monai.bundle import ConfigWorkflow
 from monai.metrics import DiceMetric
 
 import brats_mm
-from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.availability import SUBSETS, to_flags
 from brats_mm.errors import BundleError
-from brats_mm.io.bundle import training_configs
+from brats_mm.io.bundle import list_training_configs
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ SMALL = {
 
 
 def _workflow(name: str, tiny: dict[str, Any], **override: Any) -> ConfigWorkflow:
-    files = [*map(str, training_configs(CONFIGS, name)), tiny[name]]
+    files = [*map(str, list_training_configs(CONFIGS, name)), tiny[name]]
     return ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **override})
 
 
@@ -73,7 +73,7 @@ def test_validation_score_is_mean_dice_over_15_subsets(cases: Path, tiny: dict[s
     plain = DiceMetric(include_background=True)
     with torch.no_grad():
         for subset in SUBSETS:
-            logits = network(case["image"].as_tensor(), torch.tensor([flags(subset)]))
+            logits = network(case["image"].as_tensor(), torch.tensor([to_flags(subset)]))
             plain((logits >= 0).float(), case["label"].as_tensor())
     assert evaluator.state.metrics["val_mean_dice"] == pytest.approx(float(plain.aggregate()), abs=1e-5)
 
@@ -97,7 +97,7 @@ def test_command_line_pretrains_expert_from_any_working_directory(
 ) -> None:
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
     command += [
-        str([*map(str, training_configs(CONFIGS, "pretrain_expert")), tiny["pretrain_expert"]]),
+        str([*map(str, list_training_configs(CONFIGS, "pretrain_expert")), tiny["pretrain_expert"]]),
         "--modality",
         "t1ce",
     ]

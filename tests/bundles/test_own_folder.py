@@ -16,7 +16,7 @@ from monai.bundle import ConfigWorkflow
 
 import brats_mm
 from brats_mm.errors import BundleError
-from brats_mm.io.bundle import open_bundle, training_configs
+from brats_mm.io.bundle import list_training_configs, open_bundle
 from brats_mm.io.running_bundle import bundle_folder
 from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.segmenter import Segmenter
@@ -56,7 +56,9 @@ def test_bundle_runner_matches_library_with_same_bundle(
 
 @pytest.mark.parametrize("name", ["train", "pretrain_expert"])
 def test_bundle_root_is_folder_of_its_config(packed: Path, name: str) -> None:
-    workflow = ConfigWorkflow([str(path) for path in training_configs(packed / "configs", name)], logging_file=False)
+    workflow = ConfigWorkflow(
+        [str(path) for path in list_training_configs(packed / "configs", name)], logging_file=False
+    )
     workflow.parser["initialize"] = ["$@bundle_root"]
     assert workflow.initialize() == [str(packed)]
 

@@ -10,7 +10,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from brats_mm.errors import BundleError, OptionError, TrainingError
-from brats_mm.io.bundle import open_bundle, training_configs
+from brats_mm.io.bundle import list_training_configs, open_bundle
 from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.network import load_network
 from brats_mm.training.record import read_record
@@ -31,7 +31,7 @@ SMALL = {
 
 
 def _workflow(tiny: dict[str, Any], cases: Path, models: Path, stage: str = "train", **override: Any) -> ConfigWorkflow:
-    files = [*map(str, training_configs(CONFIGS, stage)), tiny[stage]]
+    files = [*map(str, list_training_configs(CONFIGS, stage)), tiny[stage]]
     places = {"dataset_dir": str(cases), "output_dir": str(models)}
     return ConfigWorkflow(files, workflow_type="train", logging_file=False, **{**SMALL, **places, **override})
 
@@ -177,7 +177,7 @@ def test_best_checkpoint_is_chosen_by_named_metric(
 def test_paper_recipe_is_one_setting(
     cases: Path, tiny: dict[str, Any], tmp_path: Path, stage: str, epochs: int, rate: float
 ) -> None:
-    files = [*map(str, training_configs(CONFIGS, stage)), str(CONFIGS / "paper.json"), tiny[stage]]
+    files = [*map(str, list_training_configs(CONFIGS, stage)), str(CONFIGS / "paper.json"), tiny[stage]]
     places = {"dataset_dir": str(cases), "output_dir": str(tmp_path), "experts_dir": "none", "device": "cpu"}
     workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, **places)
     workflow.initialize()

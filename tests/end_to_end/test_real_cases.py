@@ -9,7 +9,7 @@ import pytest
 import SimpleITK
 
 from brats_mm import Segmenter
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import GridError
 from brats_mm.io.recognise import recognise
@@ -36,7 +36,7 @@ def complete_cases(folder: Path) -> list[Path]:
     return result[:MOST_CASES]
 
 
-@pytest.mark.parametrize("subset", SUBSETS, ids=subset_name)
+@pytest.mark.parametrize("subset", SUBSETS, ids=format_subset)
 def test_every_output_of_every_subset_is_on_input_grid(real_cases, segmenter, tmp_path, subset):
     cases = complete_cases(real_cases)
     if not cases:

@@ -18,12 +18,12 @@ import torch
 from monai.bundle import ConfigParser
 
 import brats_mm
-from brats_mm.domain.availability import NESTED_PAIRS, SUBSETS, flags
+from brats_mm.domain.availability import NESTED_PAIRS, SUBSETS, to_flags
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
-from brats_mm.io.bundle import default_bundle, training_configs
+from brats_mm.io.bundle import default_bundle, list_training_configs
 from brats_mm.losses.mofe import hinge
-from brats_mm.losses.segmentation import task_terms
+from brats_mm.losses.segmentation import compute_task_terms
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
 from tests.fakes.killing import killed_at
 
@@ -126,7 +126,7 @@ class Place:
 
         With `kill_at`, the run kills itself once its log contains the text.
         """
-        files = [*map(str, training_configs(CONFIGS, stage)), str(self.root / f"{stage}.json")]
+        files = [*map(str, list_training_configs(CONFIGS, stage)), str(self.root / f"{stage}.json")]
         program = ["-m", "monai.bundle"] if kill_at is None else ["-c", killed_at(kill_at) + RUN_MODULE]
         command = [sys.executable, "-W", "ignore", *program, "run", "--config_file", str(files)]
         places = {"dataset_dir": "cases", "datalist": f"cases/{stage}.json", "output_dir": models}
@@ -209,13 +209,13 @@ def ranking_of(place: Place, models: str) -> tuple[float, PairTally]:
     parser.update({**STAGES["train"], "dataset_dir": str(place.root / "cases"), "datalist": datalist})
     network = parser.get_parsed_content("network_def").eval()
     network.load_state_dict(torch.load(place.root / models / "model.pt", weights_only=True))
-    every = torch.tensor([flags(subset) for subset in SUBSETS])
+    every = torch.tensor([to_flags(subset) for subset in SUBSETS])
     hinges, tally = [], PairTally()
     for case in parser.get_parsed_content("validate::dataloader"):
         with torch.no_grad():
             logits = network(case["image"].as_tensor(), every)  # 15 views of one case
         truth = case["label"].as_tensor().float().expand_as(logits)
-        loss = dict(zip(SUBSETS, task_terms(logits, truth).task.mean(1), strict=True))
+        loss = dict(zip(SUBSETS, compute_task_terms(logits, truth).task.mean(1), strict=True))
         hinges += [float(hinge(loss[more], loss[fewer])) for more, fewer in NESTED_PAIRS]
         masks = (logits >= 0).float()
         overlap, sizes = (masks * truth).sum((2, 3, 4)), (masks + truth).sum((2, 3, 4))

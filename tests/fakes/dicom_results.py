@@ -7,8 +7,8 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Volume
-from brats_mm.io.dicom.scan import one_study, scan
-from brats_mm.outputs.dicom.source import source_of
+from brats_mm.io.dicom.scan import scan, select_study
+from brats_mm.outputs.dicom.source import read_source
 from tests.fakes.dicom_series import TYPICAL, write_enhanced, write_series
 
 MODEL = ModelIdentity("brats_mm_segmentation", "0.1.0", "ab" * 32, 1)
@@ -39,8 +39,8 @@ def made_source(folder, affine, shape=(12, 10, 6), *, enhanced=False, facts=TYPI
         write_enhanced(folder / "enhanced.dcm", data, affine, facts)
     else:
         write_series(folder, data, affine, facts)
-    series = one_study(scan(folder)).series[0]
-    return source_of(series)
+    series = select_study(scan(folder)).series[0]
+    return read_source(series)
 
 
 def turned(axes, flips, spacing=(1.2, 0.9, 3.0), angles=(0.0, 0.0)):

@@ -7,7 +7,7 @@ from pathlib import Path
 import uvicorn
 
 from brats_mm_service.app import create_app
-from brats_mm_service.connections import server_config
+from brats_mm_service.connections import build_server_config
 from brats_mm_service.workers.process import WorkerProcess
 from tests.fakes.serving import FAKE, small_settings
 
@@ -24,7 +24,7 @@ def main():
         pid.with_suffix(".new").replace(pid)
         return process
 
-    uvicorn.Server(server_config(create_app(settings, spawn), settings, port=port)).run()
+    uvicorn.Server(build_server_config(create_app(settings, spawn), settings, port=port)).run()
 
 
 if __name__ == "__main__":

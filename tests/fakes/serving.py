@@ -13,7 +13,7 @@ import httpx
 import uvicorn
 
 from brats_mm_service.app import create_app
-from brats_mm_service.connections import server_config
+from brats_mm_service.connections import build_server_config
 from brats_mm_service.settings import Retention, Settings, UploadLimits, WorkerSettings
 from brats_mm_service.workers.process import WorkerProcess
 
@@ -42,7 +42,7 @@ def serving(settings, *, behaviour=None, app=None):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         server = uvicorn.Server(
-            server_config(app, settings or app.state.service.settings, port=port, timeout_graceful_shutdown=1)
+            build_server_config(app, settings or app.state.service.settings, port=port, timeout_graceful_shutdown=1)
         )
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

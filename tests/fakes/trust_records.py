@@ -1,6 +1,6 @@
 """Synthetic records of an evaluation: the true Dice grows with the sequences, and the estimate follows it."""
 
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS
 from brats_mm.trust.record import TrustRecord
@@ -18,7 +18,7 @@ def made_records(cases: int = 12) -> list[TrustRecord]:
             records += [
                 TrustRecord(
                     case=f"case{case}",
-                    subset=subset_name(subset),
+                    subset=format_subset(subset),
                     region=region.value,
                     dice=dice,
                     estimated_dice=dice + 0.1,

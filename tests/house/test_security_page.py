@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from brats_mm_service.bodies import DEEPEST
-from brats_mm_service.monai_label.corrections import MOST_INFO_BYTES, MOST_LABELS
+from brats_mm_service.bodies import MAX_DEPTH
+from brats_mm_service.monai_label.corrections import MAX_INFO_BYTES, MAX_LABELS
 from brats_mm_service.settings import GIB, MIB, ConnectionLimits, QueueLimits, Retention, UploadLimits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,8 +61,8 @@ def test_every_section_of_service_page_has_tests():
             "seconds to send a request, to send a small form",
             (f"{ConnectionLimits().waiting_s:g}", f"{ConnectionLimits().body_s:g}"),
         ),
-        ("labels per caller, information about each", (f"{MOST_LABELS:,}", f"{MOST_INFO_BYTES // 1024} KiB")),
-        ("body other than an upload, levels of JSON", (f"{UploadLimits().text_bytes // 1024} KiB", DEEPEST)),
+        ("labels per caller, information about each", (f"{MAX_LABELS:,}", f"{MAX_INFO_BYTES // 1024} KiB")),
+        ("body other than an upload, levels of JSON", (f"{UploadLimits().text_bytes // 1024} KiB", MAX_DEPTH)),
     ],
 )
 def test_limits_match_settings(limit, values):

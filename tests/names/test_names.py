@@ -10,8 +10,8 @@ from brats_mm.domain import name_rules, name_words
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.name_rules import read_name
 from brats_mm.domain.name_words import KINDS, VOCABULARY
-from brats_mm.domain.sequence_names import CHANNEL_NUMBERS, MSD_CHANNELS, ImageName, names_of, read_image_names
-from brats_mm.io.suffixes import image_stem, image_suffix
+from brats_mm.domain.sequence_names import CHANNEL_NUMBERS, MSD_CHANNELS, ImageName, list_names, read_image_names
+from brats_mm.io.suffixes import find_image_suffix, strip_image_suffix
 from BratsMMLib import name_rules as slicer_rules
 
 HERE = Path(__file__).parent
@@ -35,7 +35,9 @@ def _meanings(reading):
 @pytest.mark.parametrize("row", FOLDERS, ids=[row["name"] for row in FOLDERS])
 def test_folder_names_match_table(row):
     paths = [Path(name) for name in row["names"]]
-    names = [ImageName(image_stem(path.name), "" if path.parent == Path() else path.parent.name) for path in paths]
+    names = [
+        ImageName(strip_image_suffix(path.name), "" if path.parent == Path() else path.parent.name) for path in paths
+    ]
     channels = dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True))
     got = []
     for reading in read_image_names(names, row["folder"]):
@@ -61,7 +63,7 @@ def test_slicer_module_has_equal_copy(file):
 def test_no_word_contradicts_another():
     """A word that names a sequence names no label map, no other image and no second weighting."""
     for modality in MODALITIES:
-        for word in names_of(modality):
+        for word in list_names(modality):
             reading = read_name(word)
             assert not reading.label, word
             assert not reading.kind, word
@@ -82,10 +84,10 @@ def test_words_are_plain():
                 yield from texts(one)
 
     for text in texts({key: value for key, value in VOCABULARY.items() if key != "kinds"}):
-        assert name_words.plain(text) == text
+        assert name_words.simplify(text) == text
     for kind in KINDS:
         assert all(re.fullmatch("[a-z0-9]+", word) for word in kind.words), kind.name
 
 
 def test_suffixes_of_page_are_volume_files():
-    assert all(image_suffix(f"a{suffix}") == suffix for suffix in VOCABULARY["suffixes"].split())
+    assert all(find_image_suffix(f"a{suffix}") == suffix for suffix in VOCABULARY["suffixes"].split())

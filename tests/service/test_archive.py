@@ -148,11 +148,11 @@ def test_polling_reports_new_studies_once_when_stable(tmp_path):
 
     database = Database(tmp_path / "records.sqlite3")
     transfers = Transfers(database)
-    assert transfers.new_stable([("1.1", 5)]) == []
-    assert transfers.new_stable([("1.1", 9), ("1.2", 3)]) == []
-    assert transfers.new_stable([("1.1", 9), ("1.2", 4)]) == []
-    assert transfers.new_stable([("1.1", 9), ("1.2", 4)]) == ["1.2"]
-    assert transfers.new_stable([("1.1", 9), ("1.2", 7)]) == []
+    assert transfers.take_stable_studies([("1.1", 5)]) == []
+    assert transfers.take_stable_studies([("1.1", 9), ("1.2", 3)]) == []
+    assert transfers.take_stable_studies([("1.1", 9), ("1.2", 4)]) == []
+    assert transfers.take_stable_studies([("1.1", 9), ("1.2", 4)]) == ["1.2"]
+    assert transfers.take_stable_studies([("1.1", 9), ("1.2", 7)]) == []
     database.close()
 
 

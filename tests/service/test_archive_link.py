@@ -149,13 +149,13 @@ def test_polling_submits_each_new_study_once_and_no_old_study(tmp_path):
             transfers = http.service.transfers
             until(lambda: transfers._database.connection().execute("SELECT * FROM seen_studies").fetchone())
             new = send(archive, "new")
-            until(lambda: transfers.of_study(new, POLLER))
-            ended = until(lambda: [one for one in transfers.of_study(new, POLLER) if one.state.value == "failed"])
+            until(lambda: transfers.list_for_study(new, POLLER))
+            ended = until(lambda: [one for one in transfers.list_for_study(new, POLLER) if one.state.value == "failed"])
             assert "damaged or missing" in ended[0].detail  # the fake worker makes no objects
             later = http.service.dicomweb._next_poll + 1.0
             until(lambda: http.service.dicomweb._next_poll > later)
-            assert len(transfers.of_study(new, POLLER)) == 1
-            assert transfers.of_study(old, POLLER) == []
+            assert len(transfers.list_for_study(new, POLLER)) == 1
+            assert transfers.list_for_study(old, POLLER) == []
 
 
 def ohif_source():

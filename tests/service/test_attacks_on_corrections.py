@@ -19,7 +19,7 @@ from brats_mm.learning import store
 from brats_mm_service.app import ROUTERS
 from brats_mm_service.monai_label import corrections, training
 from brats_mm_service.routes import inputs, stored_file
-from brats_mm_service.workers.process_memory import resident_bytes
+from brats_mm_service.workers.process_memory import read_resident_bytes
 from tests.fakes.serving import ended, serving, small_settings, two_files
 from tests.fakes.viewer_results import make_results
 
@@ -78,7 +78,7 @@ def test_token_is_checked_before_body_is_read(tmp_path):
 def test_body_without_token_takes_no_memory(tmp_path, path, kind):
     sent = 192 * MIB
     with serving(small_settings(tmp_path, require_tokens=True)) as client:
-        before, most = resident_bytes(os.getpid()), 0
+        before, most = read_resident_bytes(os.getpid()), 0
         method = "PUT" if "active" in path else "POST"
         address = (client.base_url.host, client.base_url.port)
         with socket.create_connection(address, timeout=60) as raw:
@@ -88,7 +88,7 @@ def test_body_without_token_takes_no_memory(tmp_path, path, kind):
             try:
                 for _ in range(sent // MIB):
                     raw.sendall(piece)
-                    most = max(most, resident_bytes(os.getpid()))
+                    most = max(most, read_resident_bytes(os.getpid()))
                 answer = raw.recv(12)
             except OSError:  # closed by the service
                 answer = b"HTTP/1.1 401"
@@ -407,9 +407,9 @@ def test_file_deleted_during_request_is_404_or_complete(http, made_head, monkeyp
             return real(path, *arguments, **named)
         if when == "while it is sent":
             handle = real(path, *arguments, **named)
-            store.remove(store.of_image("local", "case-2", "final")[-1])
+            store.remove(store.list_for_image("local", "case-2", "final")[-1])
             return handle
-        store.remove(store.of_image("local", "case-2", "final")[-1])
+        store.remove(store.list_for_image("local", "case-2", "final")[-1])
         return real(path, *arguments, **named)
 
     monkeypatch.setattr(stored_file.os, "open", opening)
@@ -450,7 +450,7 @@ def test_full_disk_while_storing_label_leaves_nothing(http, made_head, monkeypat
 
 def test_labels_per_caller_are_limited(tmp_path, made_head, monkeypatch):
     flair = (made_head / "BraTS-GLI-00000-000-t2f.nii.gz").read_bytes()
-    monkeypatch.setattr(corrections, "MOST_LABELS", 1)
+    monkeypatch.setattr(corrections, "MAX_LABELS", 1)
     with serving(small_settings(tmp_path)) as http:
         http.put("/datastore/image?image=head", files={"file": ("flair.nii.gz", flair)})
         assert [submit(http, label(made_head), image="head").status_code for _ in range(2)] == [200, 429]
@@ -496,4 +496,4 @@ def test_readers_of_kept_study_share_one_zip_deleted_with_job(tmp_path, made_hea
         assert made == [1]
         assert not list((tmp_path / "incoming").iterdir())
         assert http.delete(f"/v1/jobs/{job}").status_code == 204
-        assert not http.service.queue.files.kept_study(job).exists()
+        assert not http.service.queue.files.locate_kept_study(job).exists()

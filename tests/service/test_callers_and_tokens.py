@@ -67,7 +67,7 @@ def test_tokens_expire_and_are_stored_as_hashes(tmp_path):
     assert text.split("_", 2)[2].encode() not in (tmp_path / "records.sqlite3").read_bytes()
     now[0] += 86401
     assert tokens.check(text) is None
-    assert not tokens.any_valid()
+    assert not tokens.has_valid_token()
 
 
 def test_names_and_scopes_of_tokens_are_checked(tmp_path):
@@ -149,7 +149,7 @@ def accepting(issuer, monkeypatch):
         asked.append(url)
         return {"jwks_uri": "https://id.example/keys"} if url.endswith("configuration") else {"keys": [issuer[0]]}
 
-    monkeypatch.setattr("brats_mm_service.auth.oidc._document", document)
+    monkeypatch.setattr("brats_mm_service.auth.oidc._fetch_document", document)
     result = OidcIssuer(OidcSettings("https://id.example", "brats-mm"))
     result.asked = asked
     return result
@@ -157,8 +157,8 @@ def accepting(issuer, monkeypatch):
 
 def test_access_token_of_issuer_identifies_caller(accepting, issuer):
     sign = issuer[1]
-    assert accepting.caller_of(sign()) == "u-7"
-    assert accepting.caller_of(sign(sub="u-8")) == "u-8"
+    assert accepting.find_caller(sign()) == "u-7"
+    assert accepting.find_caller(sign(sub="u-8")) == "u-8"
     assert accepting.asked == ["https://id.example/.well-known/openid-configuration", "https://id.example/keys"]
 
 
@@ -171,17 +171,17 @@ def test_rejects_invalid_access_tokens(accepting, issuer):
         {"sub": None},
         {"exp": None},
     ):
-        assert accepting.caller_of(sign(**changes)) is None
+        assert accepting.find_caller(sign(**changes)) is None
     secret = sign(algorithm="HS256", with_key="x" * 64)
-    assert accepting.caller_of(secret) is None
-    assert accepting.caller_of("a.b.c") is None
+    assert accepting.find_caller(secret) is None
+    assert accepting.find_caller("a.b.c") is None
 
 
 def test_keys_are_fetched_over_https_only():
-    from brats_mm_service.auth.oidc import _document
+    from brats_mm_service.auth.oidc import _fetch_document
 
     with pytest.raises(ValueError, match="not an https address"):
-        _document("http://id.example/keys")
+        _fetch_document("http://id.example/keys")
 
 
 def test_first_token_file_is_private_and_written_once(tmp_path):
@@ -200,6 +200,6 @@ def test_first_token_file_is_private_and_written_once(tmp_path):
         tokens.revoke(tokens.all()[1].id)
         with pytest.raises(OptionError, match="cannot be written"):
             write_first_token(tokens, tmp_path / "none" / "first-token")
-        assert not tokens.any_valid(), "a token that nobody can read is not made"
+        assert not tokens.has_valid_token(), "a token that nobody can read is not made"
     finally:
         database.close()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from brats_mm_service.confinement import landlock_version
+from brats_mm_service.confinement import read_landlock_version
 from tests.fakes.serving import ended, serving, small_settings, two_files
 
-pytestmark = pytest.mark.skipif(landlock_version() == 0, reason="the kernel has no Landlock")
+pytestmark = pytest.mark.skipif(read_landlock_version() == 0, reason="the kernel has no Landlock")
 
 PROBE = """
 import json, sys, socket

@@ -113,19 +113,19 @@ def test_image_name_is_erased_with_its_job_or_image(tmp_path, made_head, deleted
         job = client.post("/v1/jobs", files=two_files(made_head)).json()["id"]
         ended(client, job)
         client.service.predictions.note("local", CANARY, job)
-        assert client.service.predictions.job_of("local", CANARY) == job
+        assert client.service.predictions.find_job("local", CANARY) == job
         if deleted == "job":
             client.delete(f"/v1/jobs/{job}")
         else:
             client.delete(f"/datastore/image?id={CANARY}")
-        assert client.service.predictions.job_of("local", CANARY) is None
+        assert client.service.predictions.find_job("local", CANARY) is None
         until(lambda: held_by(tmp_path) == [])
 
 
 def test_prediction_of_deleted_job_is_not_recorded(tmp_path):
     with serving(small_settings(tmp_path)) as client:
         client.service.predictions.note("local", CANARY, "deleted")
-        assert client.service.predictions.job_of("local", CANARY) is None
+        assert client.service.predictions.find_job("local", CANARY) is None
         assert held_by(tmp_path) == []
 
 

@@ -1,6 +1,6 @@
 """Callers see their own file names, and no one else does."""
 
-from brats_mm_service.jobs.model import in_callers_names
+from brats_mm_service.jobs.model import replace_stored_names
 from tests.fakes.serving import ended, serving, small_settings, two_files
 from tests.fakes.step_gate import StepGate
 
@@ -35,6 +35,6 @@ def test_names_are_replaced_once_and_completely():
     stored = {"t1": "t1.nii.gz", "flair": "flair.nii.gz", "t2": "t2"}
     names = {"t1": "flair.nii.gz", "flair": "a_t1.nii.gz", "t2": "exam.zip"}
     message = "t1.nii.gz and flair.nii.gz differ; unt1.nii.gz is another, t2 too."
-    assert in_callers_names(message, stored, names) == (
+    assert replace_stored_names(message, stored, names) == (
         "flair.nii.gz and a_t1.nii.gz differ; unt1.nii.gz is another, t2 too."
     )

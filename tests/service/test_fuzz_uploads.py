@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from brats_mm.errors import InputError
-from brats_mm.io.bundle import sha256_of
+from brats_mm.io.bundle import compute_sha256
 from brats_mm.io.volume import read_volume
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import UploadLimits
@@ -113,7 +113,7 @@ def test_damaged_file_is_accepted_or_rejected_with_error(kind, tmp_path):
         folder.mkdir()
         path = folder / "part-1"
         path.write_bytes(content if number == 0 else corrupted(content, head, chance))
-        file = ReceivedFile(field, name, path, path.stat().st_size, sha256_of(path))
+        file = ReceivedFile(field, name, path, path.stat().st_size, compute_sha256(path))
         problem = None
         try:
             upload = sort_upload((file,), folder, LIMITS)

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from brats_mm_service.database import Database
-from brats_mm_service.jobs.fairness import fair_order
+from brats_mm_service.jobs.fairness import compute_fair_order
 from brats_mm_service.jobs.files import JobFiles
 from brats_mm_service.jobs.model import DEFAULT_REQUEST, NewJob
 from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.jobs.records import JobRecords, QueueFull
-from brats_mm_service.jobs.states import TRANSITIONS, JobState, sources_of
+from brats_mm_service.jobs.states import TRANSITIONS, JobState, list_source_states
 from brats_mm_service.metrics import Metrics
 from brats_mm_service.settings import QueueLimits, Retention
 
@@ -49,14 +49,14 @@ def test_final_state_never_changes():
     for state in ends:
         lost_results = {JobState.FAILED} if state is JobState.DONE else set()
         assert TRANSITIONS[state] <= {JobState.EXPIRED} | lost_results
-    assert set(sources_of(JobState.DONE)) == {JobState.RUNNING}
-    assert set(sources_of(JobState.CANCELLED)) == {JobState.QUEUED, JobState.RUNNING}
+    assert set(list_source_states(JobState.DONE)) == {JobState.RUNNING}
+    assert set(list_source_states(JobState.CANCELLED)) == {JobState.QUEUED, JobState.RUNNING}
 
 
 def test_callers_take_turns():
     waiting = [("a1", "ann"), ("a2", "ann"), ("a3", "ann"), ("b1", "bob"), ("c1", "cy")]
-    assert fair_order(waiting, {"ann": 5.0, "bob": 3.0}) == ["c1", "b1", "a1", "a2", "a3"]
-    assert fair_order(waiting, {}) == ["a1", "b1", "c1", "a2", "a3"]
+    assert compute_fair_order(waiting, {"ann": 5.0, "bob": 3.0}) == ["c1", "b1", "a1", "a2", "a3"]
+    assert compute_fair_order(waiting, {}) == ["a1", "b1", "c1", "a2", "a3"]
 
 
 def test_caller_with_many_jobs_delays_others_by_one_job(queue):
@@ -84,8 +84,8 @@ def test_idempotency_key_identifies_one_job(queue):
 
 def test_text_of_idempotency_key_is_not_stored(queue):
     submitted(queue, "one", key="Quetzalcoatl-Smith 1970-01-01")
-    assert queue.records.by_key("ann", "Quetzalcoatl-Smith 1970-01-01").id == "one"
-    assert queue.records.by_key("bob", "Quetzalcoatl-Smith 1970-01-01") is None
+    assert queue.records.find_by_key("ann", "Quetzalcoatl-Smith 1970-01-01").id == "one"
+    assert queue.records.find_by_key("bob", "Quetzalcoatl-Smith 1970-01-01") is None
     assert [path for path in queue.files.root.glob("records*") if b"Quetzalcoatl" in path.read_bytes()] == []
 
 

@@ -134,12 +134,12 @@ def _proportional(process):
 
 
 def test_ignores_dataset_json_that_is_too_long_or_too_deep(tmp_path):
-    from brats_mm.io.naming import _dataset_names
+    from brats_mm.io.naming import _read_dataset_names
 
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"channel_names": {"0": "FLAIR"}}))
-    assert len(_dataset_names(path)) == 1
+    assert len(_read_dataset_names(path)) == 1
     path.write_text(json.dumps({"channel_names": {"0": "FLAIR"}}) + " " * (5 * MIB))
-    assert _dataset_names(path) == {}
+    assert _read_dataset_names(path) == {}
     path.write_text("[" * 100_000)
-    assert _dataset_names(path) == {}
+    assert _read_dataset_names(path) == {}

@@ -13,7 +13,7 @@ import SimpleITK
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm_service.settings import WorkerSettings
-from brats_mm_service.viewer.expected_dice import ExpectedDiceFile, expected_dice_of
+from brats_mm_service.viewer.expected_dice import ExpectedDiceFile, read_expected_dice
 from tests.fakes.monai_label_client import real_client
 from tests.fakes.serving import serving, small_settings, until
 
@@ -237,7 +237,7 @@ def test_expected_dice_is_stored_for_strategy_uncertain(client, http, made_head)
     _, params = client.infer("brats_mm", "case-2", dict(SLICER))
     report = http.get(params["results"]["report.json"]).json()
     file = ExpectedDiceFile(http.service.settings.data)
-    assert file.read()["case-2"] == pytest.approx(expected_dice_of(report), abs=1e-4)
+    assert file.read()["case-2"] == pytest.approx(read_expected_dice(report), abs=1e-4)
     client.infer("brats_mm", "", dict(SLICER), file=str(volume(made_head)))
     assert set(file.read()) <= {"case-1", "case-2"}
 

@@ -13,8 +13,8 @@ import SimpleITK
 from brats_mm.domain.volume import Grid
 from brats_mm.io.volume import read_stored
 from brats_mm_service.viewer.cases import ServerCases
-from brats_mm_service.viewer.label_files import BAND_NATS, LabelForm, ViewerModel, entropy_bands, nrrd_bytes
-from brats_mm_service.viewer.store import MOST_OF_A_KIND, Item, Kind, ViewerStore
+from brats_mm_service.viewer.label_files import BAND_NATS, LabelForm, ViewerModel, compute_entropy_bands, encode_nrrd
+from brats_mm_service.viewer.store import MAX_ITEMS_PER_KIND, Item, Kind, ViewerStore
 from tests.fakes.dicom_series import TYPICAL, make_slices
 from tests.fakes.monai_label_client import real_client
 from tests.fakes.serving import LONGEST_S, serving, small_settings, until
@@ -197,7 +197,7 @@ def test_voxels_keep_slice_order_of_simpleitk_conversion(tmp_path):
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "series")))
     SimpleITK.WriteImage(reader.Execute(), str(tmp_path / "t2.nrrd"))
     volume = read_stored(tmp_path / "t2.nrrd")
-    given = nrrd_bytes(volume.data.astype(np.uint8), volume.grid, LabelForm(".nrrd", "uint16", compressed=False))
+    given = encode_nrrd(volume.data.astype(np.uint8), volume.grid, LabelForm(".nrrd", "uint16", compressed=False))
     voxels = np.frombuffer(given.partition(b"\n\n")[2], "<u2")
     in_order = sorted(slices, key=lambda one: float(one.ImagePositionPatient[2]))
     assert voxels.tolist() == np.stack([one.pixel_array for one in in_order]).ravel().tolist()
@@ -247,7 +247,7 @@ def test_case_ids_are_names_in_folder_only(tmp_path):
 def test_entropy_bands_start_at_entropy_of_two_way_choice():
     assert [round(bound, 3) for bound in BAND_NATS] == [0.199, 0.423, 0.611]
     entropy = np.array([0, 0.198, 0.2, 0.42, 0.43, 0.6, 0.62, 1.386], np.float32)
-    assert entropy_bands(entropy).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert compute_entropy_bands(entropy).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_label_values_are_consecutive_from_one():
@@ -259,7 +259,7 @@ def test_label_values_are_consecutive_from_one():
 def test_nrrd_file_has_voxels_in_grid_order_and_lps_geometry():
     labels = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
     affine = np.array([[2, 0, 0, 10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]], np.float64)
-    data = nrrd_bytes(labels, Grid((1, 2, 3), affine), LabelForm(".nrrd", "uint16", compressed=False))
+    data = encode_nrrd(labels, Grid((1, 2, 3), affine), LabelForm(".nrrd", "uint16", compressed=False))
     header, _, voxels = data.partition(b"\n\n")
     assert np.frombuffer(voxels, "<u2").tolist() == [0, 3, 1, 4, 2, 5]  # first axis fastest
     assert b"space directions: (-2.0,0.0,0.0) (0.0,-3.0,0.0) (0.0,0.0,4.0)" in header
@@ -272,7 +272,7 @@ def test_stored_uploads_per_caller_are_limited(tmp_path, monkeypatch):
 
     files = JobFiles(tmp_path)
     shelf = ViewerStore(files)
-    for number in range(MOST_OF_A_KIND):
+    for number in range(MAX_ITEMS_PER_KIND):
         shelf.put("ann", Kind.IMAGE, Item(str(number), "x"), files.incoming())
     shelf.put("ann", Kind.IMAGE, Item("0", "again"), files.incoming())
     shelf.put("bob", Kind.IMAGE, Item("1", "x"), files.incoming())

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.volume import Grid
-from brats_mm_service.monai_label.auto3dseg import label_descriptions
-from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, nrrd_bytes
+from brats_mm_service.monai_label.auto3dseg import render_label_table
+from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, encode_nrrd
 
 SHAPE = (8, 9, 10)
 AFFINE = np.array([[-2, 0, 0, 10], [0, -2, 0, 20], [0, 0, 2, 30], [0, 0, 0, 1]], np.float64)
@@ -22,7 +22,7 @@ def answer(folder, present):
     for value in present:
         labels[1:7, 1:7, 2 * value : 2 * value + 1 + value] = value
     place = folder / "output-segmentation.nrrd"
-    place.write_bytes(nrrd_bytes(labels, Grid(SHAPE, AFFINE), LabelForm(".nrrd")))
+    place.write_bytes(encode_nrrd(labels, Grid(SHAPE, AFFINE), LabelForm(".nrrd")))
     return place, labels
 
 
@@ -60,7 +60,7 @@ def test_each_segment_has_its_voxels_when_others_are_absent(slicer, tmp_path, pr
 def test_auto3dseg_module_names_segments_by_descriptions(slicer, tmp_path):
     """The module creates a colour table from the CSV file, and reads the response with it."""
     place, labels = answer(tmp_path, (1, 3))
-    rows = [line.split(",")[:2] for line in label_descriptions().decode().splitlines()[1:]]
+    rows = [line.split(",")[:2] for line in render_label_table().decode().splitlines()[1:]]
     scene = slicer.vtkMRMLScene()
     table, node, storage = (
         slicer.vtkMRMLColorTableNode(),

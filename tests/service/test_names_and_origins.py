@@ -12,7 +12,7 @@ from brats_mm_service.auth.tokens import Tokens
 from brats_mm_service.service import open_database
 from brats_mm_service.settings import OidcSettings, Settings, check_settings
 from brats_mm_service.uploads.intake import is_plain
-from brats_mm_service.viewer.intake import plain_name
+from brats_mm_service.viewer.intake import extract_plain_name
 from tests.fakes.serving import LONGEST_S, serving, small_settings, two_files
 from tests.fakes.stopwatch import stopwatch
 
@@ -20,7 +20,7 @@ from tests.fakes.stopwatch import stopwatch
 def test_names_with_bidirectional_controls_are_not_plain():
     assert is_plain("głowa_t1ce.nii.gz")
     assert not is_plain("t1ce\u202egz.iin")
-    assert plain_name("/home/x/t1ce\u202e\x07.nii.gz") == "t1ce.nii.gz"
+    assert extract_plain_name("/home/x/t1ce\u202e\x07.nii.gz") == "t1ce.nii.gz"
 
 
 @pytest.mark.parametrize("name", ["local", "dicomweb"])
@@ -43,14 +43,14 @@ def test_any_origin_needs_tokens_and_port_must_be_valid(tmp_path):
 def test_keys_come_only_from_https_or_loopback():
     for address in ("http://127.0.0.1.evil/keys", "http://localhost.evil/keys", "ftp://127.0.0.1/keys", "http://a.b/"):
         with pytest.raises(ValueError, match="not an https address"):
-            oidc._document(address)
+            oidc._fetch_document(address)
 
 
 @pytest.mark.parametrize("answer", [[], ["x"], {"keys": ["x"]}, {"keys": 1}, {}])
 def test_malformed_keys_raise_no_traceback(monkeypatch, answer):
-    monkeypatch.setattr(oidc, "_document", lambda _: answer)
+    monkeypatch.setattr(oidc, "_fetch_document", lambda _: answer)
     issuer = oidc.OidcIssuer(OidcSettings("https://id.example", "brats-mm", jwks="https://id.example/keys"))
-    assert issuer._key("k") is None
+    assert issuer._find_key("k") is None
 
 
 def test_unknown_key_does_not_delay_known_keys(monkeypatch):
@@ -64,10 +64,10 @@ def test_unknown_key_does_not_delay_known_keys(monkeypatch):
         return {"known": "key"}
 
     monkeypatch.setattr(issuer, "_fetch", fetch)
-    stalled = threading.Thread(target=issuer._key, args=("unknown",))
+    stalled = threading.Thread(target=issuer._find_key, args=("unknown",))
     stalled.start()
     assert requested.wait(LONGEST_S)
-    assert issuer._key("known") == "key"
+    assert issuer._find_key("known") == "key"
     assert stalled.is_alive(), "the issuer has not answered yet"
     answer.set()
     stalled.join()

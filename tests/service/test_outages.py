@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 OUTAGE_S = float(os.environ.get("BRATS_MM_OUTAGE_S", "1"))
 RECORDS = (
-    "start_next", "finish", "fail", "get", "cancel", "requeue", "in_states", "waiting", "add", "check_room", "by_key",
+    "start_next", "finish", "fail", "get", "cancel", "requeue", "list_in_states", "waiting", "add", "check_room", "find_by_key",
     "ids", "trainings", "has_segmentations", "counts", "page", "delete", "expire",
 )  # fmt: skip
 RARELY_CALLED = ("cancel", "requeue", "delete", "expire", "has_segmentations")

@@ -49,7 +49,7 @@ def test_damaged_result_returns_410_and_fails_job(client, job, kind, name):
 
 
 def test_zip_is_created_once_and_recreated_when_damaged(client, job, monkeypatch):
-    address, path = f"/v1/jobs/{job['id']}/results/all.zip", client.service.queue.files.all_results(job["id"])
+    address, path = f"/v1/jobs/{job['id']}/results/all.zip", client.service.queue.files.locate_all_results(job["id"])
     first = client.get(address)
     actual = path.stat().st_mtime_ns
     assert client.get(address, headers={"Range": "bytes=0-3"}).content == b"PK\x03\x04"

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from brats_mm_service.viewer.expected_dice import ExpectedDiceFile, expected_dice_of
+from brats_mm_service.viewer.expected_dice import ExpectedDiceFile, read_expected_dice
 from tests.fakes.serving import serving, small_settings
 
 CASES = ("case-1", "case-2", "case-3")
@@ -63,8 +63,8 @@ def test_unknown_strategy_error_lists_strategies(settings):
 
 
 def test_calibrated_dice_ranks_cases_and_no_tumour_counts_as_zero():
-    assert expected_dice_of({"regions": {"wt": {"estimated_dice": 0.9, "expected_dice": 0.7}}}) == 0.7
-    assert expected_dice_of({"regions": {"wt": {"estimated_dice": None, "expected_dice": None}}}) == 0.0
+    assert read_expected_dice({"regions": {"wt": {"estimated_dice": 0.9, "expected_dice": 0.7}}}) == 0.7
+    assert read_expected_dice({"regions": {"wt": {"estimated_dice": None, "expected_dice": None}}}) == 0.0
 
 
 def test_unreadable_file_counts_as_empty(tmp_path):

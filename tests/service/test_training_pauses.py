@@ -16,7 +16,7 @@ from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.jobs.records import JobRecords
 from brats_mm_service.jobs.states import JobState
 from brats_mm_service.metrics import Metrics
-from brats_mm_service.problems import problem_body
+from brats_mm_service.problems import make_problem_body
 from brats_mm_service.settings import QueueLimits, Retention, WorkerSettings
 from brats_mm_service.workers.inference import Commands
 from brats_mm_service.workers.training_supervisor import TrainingSupervisor
@@ -186,7 +186,7 @@ def test_start_removes_versions_of_unfinished_trainings(queue, tmp_path, ended):
     if ended in ("done", "damaged"):
         end(trainer, job)
         if ended == "damaged":
-            queue.records.mark_damaged("train", problem_body("damaged", "Damaged."))
+            queue.records.mark_damaged("train", make_problem_body("damaged", "Damaged."))
     else:
         trainer._models.adopt(queue.files.attempt("train", 1) / BUNDLE, PLAN["version"])
         if ended == "cancelled":

@@ -10,7 +10,7 @@ import pytest
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.io.volume import read_stored
-from brats_mm.learning.label_map import read_correction, values_by_name
+from brats_mm.learning.label_map import find_values_by_name, read_correction
 from brats_mm.outputs.nifti import write_map
 from brats_mm.outputs.seg_nrrd import write_segmentation
 from BratsMMLib.correction import LABEL_FILE, SEGMENTS, Submission, export_labels, outcome
@@ -58,7 +58,7 @@ def exported(slicer, edited, path):
     before = scene.GetNumberOfNodes()
     export_labels(slicer, scene, segmentation, entropy, path)
     assert scene.GetNumberOfNodes() == before, "the export leaves no node"
-    names = values_by_name([{"name": name, "idx": value} for value, name in enumerate(SEGMENTS, start=1)])
+    names = find_values_by_name([{"name": name, "idx": value} for value, name in enumerate(SEGMENTS, start=1)])
     return read_correction(path, Grid(SHAPE, AFFINE), names)
 
 
@@ -109,9 +109,9 @@ def test_kept_job_accepts_correction_from_module(made_head, tmp_path):
         assert http.get(f"/v1/jobs/{job}").json()["options"]["keep_upload"] is True
         grid = Grid(image.shape, image.affine)
         labels = np.asarray(nib.load(results / "segmentation.nii.gz").dataobj)
-        from brats_mm_service.viewer.label_files import LabelForm, nrrd_bytes
+        from brats_mm_service.viewer.label_files import LabelForm, encode_nrrd
 
-        (folder / LABEL_FILE).write_bytes(nrrd_bytes(labels, grid, LabelForm(".nrrd")))
+        (folder / LABEL_FILE).write_bytes(encode_nrrd(labels, grid, LabelForm(".nrrd")))
         reported = []
         run = Run(Submission(place, job, "Dr Ann", reported.append), {}, folder).start()
         assert run.join(600)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
-from brats_mm.domain.grey_window import grey_window
+from brats_mm.domain.grey_window import choose_grey_window
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import SEGMENT_STYLES, LabelConvention
 from brats_mm.domain.volume import Grid, Volume
@@ -115,7 +115,7 @@ def test_raw_scans_are_shown_registered(slicer, scene, result):
     layers = scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
     background = scene.GetNodeByID(layers.GetBackgroundVolumeID())
     assert background.GetName() == "FLAIR, registered"
-    low, high = grey_window(Volume(image, grid), Modality.FLAIR)
+    low, high = choose_grey_window(Volume(image, grid), Modality.FLAIR)
     display = background.GetDisplayNode()
     assert display.GetAutoWindowLevel() == 0
     assert (display.GetWindow(), display.GetLevel()) == pytest.approx((high - low, (high + low) / 2), rel=1e-3)

@@ -6,7 +6,7 @@ import pytest
 
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes import page
-from brats_mm_service.routes.page import absent_page, built_page, page_file
+from brats_mm_service.routes.page import find_built_page, make_file_response, render_absent_page
 from tests.fakes.serving import ended, serving, small_settings, two_files
 
 
@@ -18,7 +18,7 @@ def small_page(tmp_path, monkeypatch):
     (root / "assets" / "index-1.js").write_text("1")
     (tmp_path / "secret.json").write_text("{}")
     monkeypatch.setattr(page, "PLACES", (root,))
-    monkeypatch.setattr(page, "built_page", lambda: built_page((root,)))
+    monkeypatch.setattr(page, "find_built_page", lambda: find_built_page((root,)))
     return root
 
 
@@ -43,7 +43,7 @@ def test_root_redirects_to_page_with_strict_policy(small_page, tmp_path):
 )
 def test_serves_only_files_of_page(small_page, name):
     with pytest.raises(Problem, match="no such file"):
-        page_file(small_page, name)
+        make_file_response(small_page, name)
 
 
 def test_missing_page_explains_how_to_build_it(small_page, tmp_path):
@@ -58,7 +58,7 @@ def test_missing_page_explains_how_to_build_it(small_page, tmp_path):
 
 
 def test_missing_page_in_installed_package_names_alternatives(tmp_path):
-    reported = absent_page(tmp_path)
+    reported = render_absent_page(tmp_path)
     assert "pip wheel" in reported
     assert "cd apps/viewer" not in reported, "there is no such folder in site-packages"
 

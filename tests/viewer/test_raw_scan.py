@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from brats_mm.domain.grey_window import grey_window
+from brats_mm.domain.grey_window import choose_grey_window
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 from tests.fakes.serving import serving, small_settings
@@ -138,7 +138,7 @@ def test_ruler_and_distances_are_in_millimetres(raw):
 def test_all_backgrounds_give_grey_window_of_library(raw):
     for modality, data in reversed(images().items()):
         raw.background(modality.value)
-        low, high = grey_window(Volume(data, Grid(SHAPE, OBLIQUE)), modality)
+        low, high = choose_grey_window(Volume(data, Grid(SHAPE, OBLIQUE)), modality)
         words = raw.page.inner_text("#window-values").split()
         assert float(words[1]) == pytest.approx(high - low, abs=1), modality
         assert float(words[3]) == pytest.approx((high + low) / 2, abs=1), modality

@@ -23,7 +23,7 @@ from brats_mm_service.jobs.records import QueueFull
 from brats_mm_service.logs import log
 from brats_mm_service.middleware import Guard
 from brats_mm_service.monai_label import auto3dseg, datastore, inference, scoring, sessions, training
-from brats_mm_service.problems import Problem, kind_of, problem_response
+from brats_mm_service.problems import Problem, find_error_kind, make_problem_response
 from brats_mm_service.routes import about, dicomweb, events, inputs, inspect, jobs, page, results, versions
 from brats_mm_service.schemas import ProblemBody
 from brats_mm_service.service import Service, open_service
@@ -32,21 +32,21 @@ from brats_mm_service.uploads.slots import NoSlot
 from brats_mm_service.workers.protocol import Spawn
 
 ROUTERS: tuple[Callable[[Service], APIRouter], ...] = (
-    jobs.router,
-    inspect.router,
-    results.router,
-    inputs.router,
-    events.router,
-    about.router,
-    dicomweb.router,
-    inference.router,
-    datastore.router,
-    sessions.router,
-    training.router,
-    scoring.router,
-    versions.router,
-    auto3dseg.router,
-    page.router,
+    jobs.build_router,
+    inspect.build_router,
+    results.build_router,
+    inputs.build_router,
+    events.build_router,
+    about.build_router,
+    dicomweb.build_router,
+    inference.build_router,
+    datastore.build_router,
+    sessions.build_router,
+    training.build_router,
+    scoring.build_router,
+    versions.build_router,
+    auto3dseg.build_router,
+    page.build_router,
 )
 
 _BY_STATUS = {
@@ -120,48 +120,48 @@ def _make_tokens_optional(app: FastAPI) -> None:
 def _add_problems(app: FastAPI, service: Service) -> None:
     def answer(problem: Problem) -> JSONResponse:
         service.metrics.refusals.labels(problem.kind).inc()
-        return problem_response(problem)
+        return make_problem_response(problem)
 
     @app.exception_handler(Problem)
-    async def _problem(_: Request, problem: Problem) -> JSONResponse:
+    async def _answer_problem(_: Request, problem: Problem) -> JSONResponse:
         return answer(problem)
 
     @app.exception_handler(NoSlot)
     @app.exception_handler(QueueFull)
-    async def _full(_: Request, full: Exception) -> JSONResponse:
+    async def _answer_full(_: Request, full: Exception) -> JSONResponse:
         seconds = str(int(min(600, max(5, service.queue.typical_s))))
         return answer(Problem("too-many", f"{full} Try again in {seconds} s.", {"Retry-After": seconds}))
 
     @app.exception_handler(BratsMMError)
-    async def _library(_: Request, error: BratsMMError) -> JSONResponse:
-        return answer(Problem(kind_of(error), str(error)))
+    async def _answer_library_error(_: Request, error: BratsMMError) -> JSONResponse:
+        return answer(Problem(find_error_kind(error), str(error)))
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def _answer_invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
         faults = [f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}" for detail in error.errors()]
         return answer(Problem("bad-option", f"The request is invalid: {'; '.join(faults[:5])}."))
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    async def _answer_http_error(_: Request, error: HTTPException) -> JSONResponse:
         kind, detail = _BY_STATUS.get(error.status_code, ("bad-request", f"The request is invalid: {error.detail}."))
         return answer(Problem(kind, detail, error.headers or {}))
 
     @app.exception_handler(OSError)
-    async def _disk(_: Request, error: OSError) -> JSONResponse:
-        return answer(_storage(error))
+    async def _answer_disk_error(_: Request, error: OSError) -> JSONResponse:
+        return answer(_make_storage_error(error))
 
     @app.exception_handler(sqlite3.OperationalError)
-    async def _records(_: Request, error: sqlite3.OperationalError) -> JSONResponse:
-        return answer(_storage(OSError(errno.ENOSPC if "full" in str(error) else errno.EIO, "records")))
+    async def _answer_records_error(_: Request, error: sqlite3.OperationalError) -> JSONResponse:
+        return answer(_make_storage_error(OSError(errno.ENOSPC if "full" in str(error) else errno.EIO, "records")))
 
     @app.exception_handler(Exception)
-    async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+    async def _answer_unexpected_error(_: Request, error: Exception) -> JSONResponse:
         log("request_error", level="error", error=type(error).__name__)
         message = "An internal error occurred. Try again. If it persists, contact the operator of the service."
         return answer(Problem("internal", message))
 
 
-def _storage(error: OSError) -> Problem:
+def _make_storage_error(error: OSError) -> Problem:
     if error.errno in _FULL:
         return Problem(
             "disk-full",

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import Settings
 
-DEEPEST = 20
+MAX_DEPTH = 20
 """Maximum nesting depth of a JSON document."""
 
 
-async def small_form(request: Request, most: int, seconds: float) -> dict[str, str]:
+async def read_small_form(request: Request, most: int, seconds: float) -> dict[str, str]:
     """Return the fields of a url-encoded body, or none for another content type.
 
     Args:
@@ -28,7 +28,7 @@ async def small_form(request: Request, most: int, seconds: float) -> dict[str, s
     Raises:
         Problem: the body is too large, or too slow.
     """
-    body = await _small_body(request, most, seconds)
+    body = await _read_small_body(request, most, seconds)
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}
     try:
@@ -37,7 +37,7 @@ async def small_form(request: Request, most: int, seconds: float) -> dict[str, s
         raise Problem("bad-request", "The body has too many fields.") from error
 
 
-async def small_json(request: Request, settings: Settings) -> dict[str, Any]:
+async def read_small_json(request: Request, settings: Settings) -> dict[str, Any]:
     """Return the JSON object in a body, or an empty object for an empty body.
 
     Args:
@@ -47,11 +47,11 @@ async def small_json(request: Request, settings: Settings) -> dict[str, Any]:
     Raises:
         Problem: the body is too large or too slow, or not a JSON object.
     """
-    body = await _small_body(request, settings.uploads.text_bytes, settings.connections.body_s)
-    return _parsed(body.decode("utf-8", "replace"), "The body")
+    body = await _read_small_body(request, settings.uploads.text_bytes, settings.connections.body_s)
+    return _parse_object(body.decode("utf-8", "replace"), "The body")
 
 
-def json_object(text: str | None, name: str) -> dict[str, Any]:
+def parse_json_object(text: str | None, name: str) -> dict[str, Any]:
     """Parse a field that contains a JSON object.
 
     Args:
@@ -61,18 +61,18 @@ def json_object(text: str | None, name: str) -> dict[str, Any]:
     Raises:
         Problem: the field is not a JSON object that can be stored and returned as JSON.
     """
-    return _parsed(text or "", f"The field {name!r}")
+    return _parse_object(text or "", f"The field {name!r}")
 
 
-async def _small_body(request: Request, most: int, seconds: float) -> bytes:
+async def _read_small_body(request: Request, most: int, seconds: float) -> bytes:
     try:
-        return await asyncio.wait_for(_body(request, most), seconds)
+        return await asyncio.wait_for(_read_body(request, most), seconds)
     except asyncio.TimeoutError as error:
         message = f"The body did not arrive within {seconds:g} s. Send the request again."
         raise Problem("upload-timeout", message, {"Connection": "close"}) from error
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _read_body(request: Request, most: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -82,7 +82,7 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def _parsed(text: str, subject: str) -> dict[str, Any]:
+def _parse_object(text: str, subject: str) -> dict[str, Any]:
     try:
         document = json.loads(text) if text.strip() else {}
         is_shallow = _is_shallow(document)
@@ -94,13 +94,13 @@ def _parsed(text: str, subject: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Problem("bad-option", f"{subject} must be a JSON object.")
     if not is_shallow:
-        raise Problem("bad-option", f"{subject} is nested more than {DEEPEST} levels deep. Send a flatter object.")
+        raise Problem("bad-option", f"{subject} is nested more than {MAX_DEPTH} levels deep. Send a flatter object.")
     return document
 
 
 def _is_shallow(document: Any) -> bool:
     level = [document]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for item in level

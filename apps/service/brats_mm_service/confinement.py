@@ -57,11 +57,11 @@ class ConfinementError(OSError):
     """The kernel supports Landlock but refused the restriction."""
 
 
-def landlock_version() -> int:
+def read_landlock_version() -> int:
     """Return the kernel's Landlock ABI version, or 0 if it does not support Landlock."""
     if sys.platform != "linux":
         return 0
-    return max(0, _syscall(_CREATE_RULESET, None, 0, _QUERY_VERSION))
+    return max(0, _make_syscall(_CREATE_RULESET, None, 0, _QUERY_VERSION))
 
 
 def confine(read: Iterable[Path | str], write: Iterable[Path | str]) -> bool:
@@ -77,25 +77,25 @@ def confine(read: Iterable[Path | str], write: Iterable[Path | str]) -> bool:
     Raises:
         ConfinementError: the kernel refused the restriction.
     """
-    version = landlock_version()
+    version = read_landlock_version()
     if version == 0:
         return False
     everything = _ALL_OF_VERSION_1 | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
     rules = _Ruleset(everything, _TCP if version >= 4 else 0, _SIGNALS_AND_SOCKETS if version >= 6 else 0)
     size = 8 if version < 4 else 16 if version < 6 else 24
-    ruleset = _checked(_syscall(_CREATE_RULESET, ctypes.byref(rules), size, 0))
+    ruleset = _check_result(_make_syscall(_CREATE_RULESET, ctypes.byref(rules), size, 0))
     try:
         for paths, access in ((read, _READ), (write, everything & ~_EXECUTE)):
             for path in paths:
                 _allow(ruleset, path, access & everything)
-        _checked(_libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
-        _checked(_syscall(_RESTRICT_SELF, ruleset, 0))
+        _check_result(_load_libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+        _check_result(_make_syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
     return True
 
 
-def library_paths() -> list[str]:
+def list_library_paths() -> list[str]:
     """Return the read-only paths of Python and its packages, but never the whole home or working folder."""
     import brats_mm
 
@@ -120,20 +120,20 @@ def _allow(ruleset: int, path: Path | str, access: int) -> None:
         if not Path(path).is_dir():
             access &= _ON_FILES
         rule = _PathBeneath(access, handle)
-        _checked(_syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0))
+        _check_result(_make_syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0))
     finally:
         os.close(handle)
 
 
-def _libc() -> ctypes.CDLL:
+def _load_libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _syscall(number: int, *values: object) -> int:
-    return int(_libc().syscall(ctypes.c_long(number), *values))
+def _make_syscall(number: int, *values: object) -> int:
+    return int(_load_libc().syscall(ctypes.c_long(number), *values))
 
 
-def _checked(result: int) -> int:
+def _check_result(result: int) -> int:
     if result < 0:
         code = ctypes.get_errno()
         message = f"Landlock: {os.strerror(code)}"

@@ -99,7 +99,7 @@ class _Connection(H11Protocol):
         self.waiting.discard(self)
 
 
-def server_config(app: Any, settings: Settings, **values: Any) -> Config:
+def build_server_config(app: Any, settings: Settings, **values: Any) -> Config:
     """Return uvicorn's configuration with limited connections.
 
     Args:

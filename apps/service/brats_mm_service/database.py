@@ -99,7 +99,7 @@ class Database:
             ) from error
         except sqlite3.DatabaseError as error:
             self.close()
-            raise _damaged(path) from error
+            raise _make_damaged_error(path) from error
         self.erase_log()  # a killed service can leave deleted rows in it
 
     def connection(self) -> sqlite3.Connection:
@@ -155,7 +155,7 @@ class Database:
             )
         if self.connection().execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             self.close()
-            raise _damaged(self._path)
+            raise _make_damaged_error(self._path)
         for number in range(version, len(MIGRATIONS)):
             with self.writing() as connection:
                 for statement in MIGRATIONS[number].split(";"):
@@ -174,7 +174,7 @@ class Database:
         return connection
 
 
-def key_digest(owner: str, key: str) -> str:
+def hash_key(owner: str, key: str) -> str:
     """Return the stored form of an Idempotency-Key, whose text may contain a patient's name.
 
     Args:
@@ -201,7 +201,7 @@ def check_records(path: Path) -> str | None:
     return None
 
 
-def _damaged(path: Path) -> OptionError:
+def _make_damaged_error(path: Path) -> OptionError:
     return OptionError(
         f"The records {path} are damaged. Restore them from a backup, or move the file away. The service then deletes "
         "the files of all jobs."

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from brats_mm_service.audit import AuditLog
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
-from brats_mm_service.problems import Problem, problem_response
+from brats_mm_service.problems import Problem, make_problem_response
 from brats_mm_service.settings import Settings, is_loopback
 
 SECURITY_HEADERS = {
@@ -42,10 +42,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        refusal = self._reason_to_reject(scope)
-        sending = self._log_when_finished(scope, self._with_deadline(send), start)
+        refusal = self._find_refusal(scope)
+        sending = self._log_when_finished(scope, self._add_deadline(send), start)
         if refusal is not None:
-            await problem_response(refusal)(scope, receive, sending)
+            await make_problem_response(refusal)(scope, receive, sending)
             return
         self._active += 1
         try:
@@ -55,16 +55,16 @@ class Guard:
         finally:
             self._active -= 1
 
-    def _with_deadline(self, send: Send) -> Send:
-        async def timely(message: Message) -> None:
+    def _add_deadline(self, send: Send) -> Send:
+        async def send_in_time(message: Message) -> None:
             try:
                 await asyncio.wait_for(send(message), self._settings.connections.sending_s)
             except asyncio.TimeoutError:
                 raise ClientDisconnect from None  # the client does not read the response, so the connection is closed
 
-        return timely
+        return send_in_time
 
-    def _reason_to_reject(self, scope: Scope) -> Problem | None:
+    def _find_refusal(self, scope: Scope) -> Problem | None:
         """Return why a request is rejected, or None.
 
         Other web pages must not reach a service on this machine through the user's browser.
@@ -73,7 +73,7 @@ class Guard:
         if self._active >= self._settings.connections.active:
             message = f"{self._active} requests are active, the maximum of this service. Try again in a few seconds."
             return Problem("unavailable", message, {"Retry-After": "5"})
-        host = _host_of(headers.get("host", ""))
+        host = _extract_host(headers.get("host", ""))
         if not self._settings.needs_tokens and not is_loopback(host) and host not in self._settings.allowed_hosts:
             message = "This host name is not allowed. Use 127.0.0.1, or allow the name with --allow-host."
             return Problem("misdirected", message)
@@ -109,6 +109,6 @@ class Guard:
             self._audit.note(state["caller"], method, route, status, job=state.get("job", fields.get("job")))
 
 
-def _host_of(header: str) -> str:
+def _extract_host(header: str) -> str:
     host = header.rsplit(":", 1)[0] if header.rpartition(":")[2].isdecimal() else header
     return host.strip("[]").lower()

@@ -96,15 +96,15 @@ class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
 
     def body(self) -> dict[str, Any]:
         """Return the problem body."""
-        return problem_body(self.kind, self.detail) | dict(self.extra)
+        return make_problem_body(self.kind, self.detail) | dict(self.extra)
 
 
-def problem_response(problem: Problem) -> JSONResponse:
+def make_problem_response(problem: Problem) -> JSONResponse:
     """Return the response for a problem."""
     return JSONResponse(problem.body(), problem.status, dict(problem.headers), media_type=MEDIA_TYPE)
 
 
-def problem_body(kind: str, detail: str) -> dict[str, Any]:
+def make_problem_body(kind: str, detail: str) -> dict[str, Any]:
     """Return an RFC 9457 body, which is also the `error` of a failed job.
 
     Args:
@@ -115,16 +115,16 @@ def problem_body(kind: str, detail: str) -> dict[str, Any]:
     return {"type": f"{_URN}{kind}", "title": title, "status": status, "detail": detail}
 
 
-def kind_in(body: Mapping[str, Any]) -> str:
-    """Return the kind of a body of `problem_body`."""
+def extract_kind(body: Mapping[str, Any]) -> str:
+    """Return the kind of a body of `make_problem_body`."""
     return str(body["type"]).removeprefix(_URN)
 
 
-def kind_of(error: BratsMMError) -> str:
+def find_error_kind(error: BratsMMError) -> str:
     """Return the kind of problem of a library error."""
     return next((kind for of, kind in _KINDS if isinstance(error, of)), "internal")
 
 
-def not_found() -> Problem:
+def make_not_found_error() -> Problem:
     """Return the problem for a job that does not exist or belongs to another caller. Both get the same response."""
     return Problem("not-found", "There is no such job. It may have been deleted, or belong to another caller.")

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES
-from brats_mm.domain.options import BidsFilter, OutputOptions, PreprocessingOptions, options_of
+from brats_mm.domain.options import BidsFilter, OutputOptions, PreprocessingOptions, list_options
 from brats_mm.errors import OptionError
 from brats_mm.pipeline.request import SegmentRequest, from_json, to_json
 from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job, Progress, ResultFile
@@ -32,12 +32,12 @@ CONTENT_TYPES = tuple(dict.fromkeys((*(kind.partition(";")[0] for kind in _TYPES
 """Media types of results, without parameters."""
 
 
-def sentence(text: str) -> str:
+def to_sentence(text: str) -> str:
     """Return a help text of the command line as a sentence."""
     return f"{text[0].upper()}{text[1:]}."
 
 
-def content_type(name: str) -> str:
+def find_content_type(name: str) -> str:
     """Return the media type of a result."""
     return next((kind for suffix, kind in _TYPES.items() if name.endswith(suffix)), _OTHER)
 
@@ -45,7 +45,7 @@ def content_type(name: str) -> str:
 HTTP_OPTIONS = tuple(
     option
     for kind in (OutputOptions, PreprocessingOptions, BidsFilter, SegmentRequest)
-    for option in options_of(kind)
+    for option in list_options(kind)
     if option.offer.http
 )
 """Options of a request that a caller may set."""
@@ -56,7 +56,7 @@ _RequestOptions: Any = create_model(  # type: ignore[call-overload]
     **{
         option.name: (
             option.kind,
-            Field(_DEFAULTS[option.name], validate_default=True, description=sentence(option.offer.help)),
+            Field(_DEFAULTS[option.name], validate_default=True, description=to_sentence(option.offer.help)),
         )
         for option in HTTP_OPTIONS
     },
@@ -142,8 +142,8 @@ class ResultBody(BaseModel):
             name=file.name,
             size=file.size,
             sha256=file.sha256,
-            content_type=content_type(file.name),
-            href=f"{path_of(job_id)}/results/{file.name}",
+            content_type=find_content_type(file.name),
+            href=f"{make_job_path(job_id)}/results/{file.name}",
         )
 
 
@@ -191,14 +191,14 @@ class JobBody(BaseModel):
             options=OptionsBody.of(job.request, keep_upload=job.keep_upload),
             progress=ProgressBody.of(view.progress),
             queue_position=view.position,
-            created=_time(job.created),
-            started=None if job.started is None else _time(job.started),
-            finished=None if job.finished is None else _time(job.finished),
-            expires=_time(job.finished + keep_s) if is_finished and job.finished is not None else None,
+            created=_to_datetime(job.created),
+            started=None if job.started is None else _to_datetime(job.started),
+            finished=None if job.finished is None else _to_datetime(job.finished),
+            expires=_to_datetime(job.finished + keep_s) if is_finished and job.finished is not None else None,
             error=None if job.error is None else ProblemBody(**job.error),
             seconds=dict(job.seconds),
             results=[ResultBody.of(job.id, file) for file in job.results],
-            links=_links(job),
+            links=_build_links(job),
             disclaimer=NOT_FOR_DIAGNOSIS,
         )
 
@@ -214,13 +214,13 @@ STUDY = "study.zip"
 """Name under which the DICOM series of a job are served."""
 
 
-def path_of(job_id: str) -> str:
+def make_job_path(job_id: str) -> str:
     """Return the location of a job."""
     return f"/v1/jobs/{job_id}"
 
 
-def _links(job: Job) -> dict[str, str]:
-    path = path_of(job.id)
+def _build_links(job: Job) -> dict[str, str]:
+    path = make_job_path(job.id)
     links = {"self": path, "jobs": "/v1/jobs"}
     if job.state in OPEN:
         links["events"] = f"{path}/events"
@@ -234,11 +234,11 @@ def _links(job: Job) -> dict[str, str]:
     return links
 
 
-def _time(seconds: float) -> datetime:
+def _to_datetime(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, tz=timezone.utc)
 
 
-def example_job() -> dict[str, Any]:
+def make_example_job() -> dict[str, Any]:
     """Return the example of a job in the OpenAPI document."""
     return {
         "id": "h7Qe0m3Jx2vYb1kT9sWcRz5a",

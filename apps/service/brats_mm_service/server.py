@@ -7,7 +7,7 @@ import uvicorn
 from brats_mm.execution.ray_cluster import connect
 from brats_mm_service.app import create_app
 from brats_mm_service.auth.tokens import Tokens
-from brats_mm_service.connections import server_config
+from brats_mm_service.connections import build_server_config
 from brats_mm_service.logs import log, start_logging
 from brats_mm_service.service import open_database
 from brats_mm_service.settings import Settings, check_settings
@@ -26,7 +26,7 @@ def serve(settings: Settings, *, verbose: bool) -> None:
     start_logging(verbose=verbose)
     database = open_database(settings.data)
     try:
-        check_settings(settings, has_tokens=Tokens(database).any_valid())
+        check_settings(settings, has_tokens=Tokens(database).has_valid_token())
     finally:
         database.close()
     with ExitStack() as cluster:
@@ -38,5 +38,5 @@ def serve(settings: Settings, *, verbose: bool) -> None:
 def _run(settings: Settings) -> None:
     app = create_app(settings)
     log("serving", host=settings.host, port=settings.port, tokens=settings.needs_tokens)
-    config = server_config(app, settings, host=settings.host, port=settings.port, timeout_graceful_shutdown=5)
+    config = build_server_config(app, settings, host=settings.host, port=settings.port, timeout_graceful_shutdown=5)
     uvicorn.Server(config).run()

@@ -152,21 +152,21 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
         checker=checker,
         workers=WorkerPool(queue, settings.worker, spawn or _spawn(settings, models), settings.worker_count),
         metrics=metrics,
-        uploads=_slots("uploads", settings, settings.uploads.at_once, settings.uploads.at_once_per_caller),
-        streams=_slots("event streams", settings, settings.queue.streams, settings.queue.streams_per_caller),
+        uploads=_create_slots("uploads", settings, settings.uploads.at_once, settings.uploads.at_once_per_caller),
+        streams=_create_slots("event streams", settings, settings.queue.streams, settings.queue.streams_per_caller),
         viewer_store=ViewerStore(queue.files),
         corrections=CorrectionStore(settings.data / "corrections"),
         predictions=Predictions(database),
         models=models,
-        trainer=_trainer(settings, queue, models),
+        trainer=_create_trainer(settings, queue, models),
         lock=lock,
         stopping=threading.Event(),
         transfers=transfers,
-        dicomweb=_dicomweb(settings, transfers, queue, checker),
+        dicomweb=_create_dicomweb_link(settings, transfers, queue, checker),
     )
 
 
-def _slots(name: str, settings: Settings, total: int, per_caller: int) -> Slots:
+def _create_slots(name: str, settings: Settings, total: int, per_caller: int) -> Slots:
     """Create slots. Without tokens, there is only one caller, which may use all of them."""
     return Slots(name, total, per_caller if settings.needs_tokens else total)
 
@@ -175,17 +175,17 @@ def _spawn(settings: Settings, models: ModelVersions) -> Spawn:
     """Return a function that starts workers with the active model, locally or on the joined cluster."""
     cluster = settings.ray
 
-    def active() -> WorkerSettings:
-        return with_bundle(settings.worker, models.active_bundle())
+    def build_active_settings() -> WorkerSettings:
+        return replace_bundle(settings.worker, models.find_active_bundle())
 
     if cluster is None:
-        return lambda: WorkerProcess(active(), jobs=settings.data / "jobs")
+        return lambda: WorkerProcess(build_active_settings(), jobs=settings.data / "jobs")
     from brats_mm_service.workers.ray import RayWorker
 
-    return lambda: RayWorker(replace(settings, worker=active()), cluster.share)
+    return lambda: RayWorker(replace(settings, worker=build_active_settings()), cluster.share)
 
 
-def with_bundle(settings: WorkerSettings, bundle: Path | None) -> WorkerSettings:
+def replace_bundle(settings: WorkerSettings, bundle: Path | None) -> WorkerSettings:
     """Return the settings of a worker with another bundle. None keeps the bundle.
 
     Args:
@@ -195,17 +195,19 @@ def with_bundle(settings: WorkerSettings, bundle: Path | None) -> WorkerSettings
     return settings if bundle is None else replace(settings, model=replace(settings.model, bundle=bundle))
 
 
-def _trainer(settings: Settings, queue: JobQueue, models: ModelVersions) -> TrainingSupervisor:
+def _create_trainer(settings: Settings, queue: JobQueue, models: ModelVersions) -> TrainingSupervisor:
     limits = replace(settings.worker, job_s=settings.learning.job_s)
 
     def spawn(bundle: Path | None) -> Worker:
-        return WorkerProcess(with_bundle(limits, bundle), TRAINING_COMMAND, jobs=settings.data / "jobs")
+        return WorkerProcess(replace_bundle(limits, bundle), TRAINING_COMMAND, jobs=settings.data / "jobs")
 
     beside = settings.learning.beside or settings.ray is not None
     return TrainingSupervisor(queue, limits, spawn, models, beside=beside)
 
 
-def _dicomweb(settings: Settings, transfers: Transfers, queue: JobQueue, checker: UploadChecker) -> DicomwebLink | None:
+def _create_dicomweb_link(
+    settings: Settings, transfers: Transfers, queue: JobQueue, checker: UploadChecker
+) -> DicomwebLink | None:
     if settings.dicomweb is None:
         return None
     client = DicomwebClient(settings.dicomweb)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from brats_mm.domain.options import ModelOptions, option, required_option
 from brats_mm.errors import OptionError
 from brats_mm.execution.ray_cluster import WORKERS, ActorShare
-from brats_mm.pipeline.request import options_to_json
+from brats_mm.pipeline.request import serialise_options
 
 MIB = 2**20
 GIB = 2**30
@@ -17,7 +17,7 @@ GIB = 2**30
 _LIMITS, _PACS, _ACCESS, _LEARNING = "limits", "PACS", "access", "learning"
 
 
-def _gib(name: str, default: int, help: str) -> int:
+def _make_gib_option(name: str, default: int, help: str) -> int:
     return option(default, help, group=_LIMITS, name=name, unit=GIB, metavar="GIB")
 
 
@@ -38,9 +38,9 @@ class UploadLimits:
         check_s: maximum time for checking one upload.
     """
 
-    file_bytes: int = _gib("max_file_gib", 512 * MIB, "largest uploaded file")
-    total_bytes: int = _gib("max_upload_gib", 2 * GIB, "largest request")
-    free_bytes: int = _gib("min_free_gib", GIB, "disk space to keep free")
+    file_bytes: int = _make_gib_option("max_file_gib", 512 * MIB, "largest uploaded file")
+    total_bytes: int = _make_gib_option("max_upload_gib", 2 * GIB, "largest request")
+    free_bytes: int = _make_gib_option("min_free_gib", GIB, "disk space to keep free")
     unpacked_bytes: int = 4 * GIB
     zip_entries: int = 20_000
     parts: int = 16
@@ -84,7 +84,7 @@ class WorkerSettings:
     """
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    memory_bytes: int = _gib("memory_gib", 16 * GIB, "memory limit of the worker")
+    memory_bytes: int = _make_gib_option("memory_gib", 16 * GIB, "memory limit of the worker")
     job_s: float = option(3600.0, "time limit of a job", group=_LIMITS, name="job_minutes", unit=60, metavar="MIN")
     start_s: float = 300.0
     silent_s: float = 120.0
@@ -94,7 +94,7 @@ class WorkerSettings:
         """Return the first message to a worker: the model options and the memory limit."""
         bundle = self.model.bundle
         model = replace(self.model, bundle=None if bundle is None else bundle.absolute())
-        return {**options_to_json(model), "memory_bytes": self.memory_bytes}
+        return {**serialise_options(model), "memory_bytes": self.memory_bytes}
 
 
 @dataclass(frozen=True)

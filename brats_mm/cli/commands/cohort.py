@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_OK, Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
-from brats_mm.cli.options.generate import add_options, options_from
+from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.output import Console
 from brats_mm.cli.system import interrupt_code
 from brats_mm.cohort.records import Layout
@@ -79,28 +79,30 @@ def run(options: argparse.Namespace, console: Console) -> int:
     request = request_from(options)
     from brats_mm.cohort.manifest import open_manifest
     from brats_mm.cohort.model import SegmentCases
-    from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
+    from brats_mm.cohort.run import CohortSettings, compute_identity, run_cohort
     from brats_mm.cohort.tables import TableFormat
 
     source, layout = Path(options.manifest or options.input), Layout(options.layout)
     manifest = open_manifest(source, request.bids)
-    console.say(f"{_cases(manifest.count)} in {source}.")
-    settings = CohortSettings(identity_of(request, layout), layout, request.outputs.labels, TableFormat(options.table))
-    engine = _engine(options, SegmentCases(replace(request, bids=BidsFilter()), layout))
+    console.say(f"{_format_cases(manifest.count)} in {source}.")
+    settings = CohortSettings(
+        compute_identity(request, layout), layout, request.outputs.labels, TableFormat(options.table)
+    )
+    engine = _create_engine(options, SegmentCases(replace(request, bids=BidsFilter()), layout))
     try:
         status = run_cohort(manifest, options.output, engine, settings, on_case=lambda now: _print_status(now, console))
     except KeyboardInterrupt as interrupt:
         console.error("Interrupted. Finished cases are kept. Run the same command to continue.")
         return interrupt_code(interrupt)
     if status.failed:
-        console.warn(f"{_cases(status.failed)} failed. See {options.output / 'failures.csv'} for the reasons.")
+        console.warn(f"{_format_cases(status.failed)} failed. See {options.output / 'failures.csv'} for the reasons.")
     if status.lost:
         console.warn(
-            f"Result files of {_cases(status.lost)} from an earlier run were missing or had a different size. These "
-            "cases were computed again."
+            f"Result files of {_format_cases(status.lost)} from an earlier run were missing or had a different size. "
+            "These cases were computed again."
         )
     console.say(
-        f"{_cases(status.done)} segmented, {status.skipped} unchanged, {status.failed} failed. The table is "
+        f"{_format_cases(status.done)} segmented, {status.skipped} unchanged, {status.failed} failed. The table is "
         f"{options.output / f'results.{options.table}'}."
     )
     console.document({name: getattr(status, name) for name in ("total", "done", "skipped", "failed", "lost")})
@@ -115,7 +117,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
     """
     if (options.manifest is None) == (options.input is None):
         raise OptionError("Expected one manifest. Provide a single table, BIDS dataset or folder of case folders.")
-    request = SegmentRequest(**{name: options_from(options, kind) for name, kind in SECTIONS.items()})
+    request = SegmentRequest(**{name: build_options(options, kind) for name, kind in SECTIONS.items()})
     if options.workers < 1:
         raise OptionError(f"--workers is {options.workers}. It must be at least 1.")
     if options.layout == Layout.BIDS.value:
@@ -125,7 +127,7 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
     return request
 
 
-def _engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine[CaseTask, TaskResult]":
+def _create_engine(options: argparse.Namespace, make_runner: "MakeRunner") -> "Engine[CaseTask, TaskResult]":
     if options.ray is None:
         from brats_mm.execution.local_engine import LocalEngine
 
@@ -140,15 +142,15 @@ def _print_status(status: "CohortStatus", console: Console) -> None:
     if status.detail:
         console.warn(f"{status.name} failed: {status.detail}")
     if not status.was_skipped or status.skipped % 1000 == 0:
-        remaining = "" if status.left_s is None else f", {_duration(status.left_s)} left"
+        remaining = "" if status.left_s is None else f", {_format_duration(status.left_s)} left"
         console.say(f"{status.ended} of {status.total}{remaining}: {status.name}")
 
 
-def _cases(count: int) -> str:
+def _format_cases(count: int) -> str:
     return f"{count} case{'' if count == 1 else 's'}"
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """Format a duration as `3 min`, `2 h 05 min` or `4 d 11 h`."""
     minutes = round(seconds / 60)
     if seconds < 90:

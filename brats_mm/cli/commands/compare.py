@@ -27,9 +27,9 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm compare` and return its exit code."""
     from brats_mm.evaluation.compare import compare
-    from brats_mm.evaluation.comparison_markdown import comparison_markdown
+    from brats_mm.evaluation.comparison_markdown import render_comparison_markdown
 
     document = compare(options.first, options.second, options.output)
-    console.say(comparison_markdown(document))
+    console.say(render_comparison_markdown(document))
     console.document(document)
     return 0

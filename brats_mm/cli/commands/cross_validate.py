@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from brats_mm.cli.command import Commands, add_command
-from brats_mm.cli.options.common import add_terminal_options, selected_bundle
+from brats_mm.cli.options.common import add_terminal_options, open_selected_bundle
 from brats_mm.cli.options.training import (
     SettingsPrinter,
     add_training_options,
@@ -55,7 +55,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm cross-validate` and return its exit code."""
     check_numbers(options, {"folds": FOLDS, "seed": SEED})
-    bundle = selected_bundle(options)
+    bundle = open_selected_bundle(options)
     settings, configs = parse_settings(options), tuple(options.config)
     from brats_mm.training.two_stages import Plan, check_plan
 

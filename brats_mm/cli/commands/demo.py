@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brats_mm.cli.command import EXIT_OK, Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
-from brats_mm.cli.options.generate import add_options, options_from
+from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.options.request import load_segmenter
 from brats_mm.cli.output import Console
 from brats_mm.cli.result import print_result
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     dropped = frozenset(Modality(name) for name in options.drop)
     if dropped == ALL_AVAILABLE:
         raise OptionError("All four sequences were dropped. Keep at least one.")
-    model = options_from(options, ModelOptions)
+    model = build_options(options, ModelOptions)
     console.say(f"Generating a synthetic head (seed {options.seed}) without {describe(dropped)}.")
     segmenter = load_segmenter(model, console)
     from brats_mm.pipeline.demo import run_demo

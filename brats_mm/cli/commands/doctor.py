@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm doctor` and return its exit code: 1 if a check fails."""
     from brats_mm.pipeline.doctor import run_checks
 
-    checks = (*run_checks(options.bundle, trusted=options.trust_bundle), *_service_checks(options.data))
+    checks = (*run_checks(options.bundle, trusted=options.trust_bundle), *_run_service_checks(options.data))
     failed = [check for check in checks if check.state == "failed"]
     for check in checks:
         console.result(f"{check.state:8}{check.name}: {check.found}")
@@ -43,17 +43,17 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return EXIT_FAULT if failed else EXIT_OK
 
 
-def _service_checks(data: Path) -> "tuple[Check, ...]":
+def _run_service_checks(data: Path) -> "tuple[Check, ...]":
     """Return the checks for `brats-mm serve`, or none if the service is not installed."""
     from brats_mm.pipeline.doctor import Check
 
     try:
-        from brats_mm_service.confinement import landlock_version
+        from brats_mm_service.confinement import read_landlock_version
         from brats_mm_service.database import check_records
         from brats_mm_service.service import DATABASE
     except ImportError:
         return ()
-    version = landlock_version()
+    version = read_landlock_version()
     if version:
         confined = Check("confinement", "ok", f"Landlock, version {version}")
     else:

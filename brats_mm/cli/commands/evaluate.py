@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
-from brats_mm.cli.options.generate import add_options, options_from
+from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.options.request import load_segmenter
 from brats_mm.cli.output import Console
 from brats_mm.cli.system import interrupt_code
@@ -77,12 +77,12 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm evaluate` and return its exit code."""
     from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
-    from brats_mm.io.labelled_cases import labelled_cases
+    from brats_mm.io.labelled_cases import list_labelled_cases
 
-    model = options_from(options, ModelOptions)
+    model = build_options(options, ModelOptions)
     checkpoint = EvaluationCheckpoint(options.output)
     checkpoint.check_no_overwrite(resume=options.resume, overwrite=options.overwrite)
-    cases = labelled_cases(
+    cases = list_labelled_cases(
         options.dataset,
         dataset_dir=options.dataset_dir,
         section=options.section,
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say(f"{len(cases)} labelled cases. Each takes up to a few minutes.")
     for scheme in dict.fromkeys(case.scheme for case in cases if case.scheme):
         console.say(f"Label scheme {scheme.value}. {scheme.note}".strip())
-    predictor = _predictor(options, model, console)
+    predictor = _create_predictor(options, model, console)
     from brats_mm.evaluation.run import EvaluationSettings, evaluate
     from brats_mm.metrics.empty import EmptyPolicy
 
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         resume=options.resume,
         overwrite=options.overwrite,
     )
-    if options.resume and (done := checkpoint.cases_done()):
+    if options.resume and (done := checkpoint.count_finished_cases()):
         console.say(f"Resuming after {done} finished cases.")
     try:
         result = evaluate(
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             on_case=lambda done, total, name: console.say(f"{done} of {total}: {name}"),
         )
     except KeyboardInterrupt as interrupt:
-        if not (done := checkpoint.cases_done()):
+        if not (done := checkpoint.count_finished_cases()):
             raise
         console.error(
             f"Interrupted after {done} of {len(cases)} cases. Finished cases are kept. Continue with --resume."
@@ -130,14 +130,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _predictor(options: argparse.Namespace, model: ModelOptions, console: Console) -> "SetPredictor":
+def _create_predictor(options: argparse.Namespace, model: ModelOptions, console: Console) -> "SetPredictor":
     """Return the predictor to evaluate: the model, or label maps of another program."""
     if options.predictions is not None:
-        from brats_mm.data.label_maps import named_scheme
-        from brats_mm.evaluation.foreign import label_maps
+        from brats_mm.data.label_maps import parse_scheme
+        from brats_mm.evaluation.foreign import make_label_map_predictor
 
-        return label_maps(options.predictions, scheme=named_scheme(options.prediction_labels))
+        return make_label_map_predictor(options.predictions, scheme=parse_scheme(options.prediction_labels))
     segmenter = load_segmenter(model, console)
-    from brats_mm.evaluation.case import shared_passes
+    from brats_mm.evaluation.case import share_passes
 
-    return shared_passes(segmenter.predictor)
+    return share_passes(segmenter.predictor)

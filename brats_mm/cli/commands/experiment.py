@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from brats_mm.cli.command import Commands, add_command
-from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, selected_bundle
+from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, open_selected_bundle
 from brats_mm.cli.output import Console
 from brats_mm.cli.system import interrupt_code
 from brats_mm.domain.number_range import ABOVE_ZERO, FROM_ONE, OPEN_SHARE, SEED, ZERO_OR_MORE, check_numbers
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     check_numbers(options, _NUMBERS)
     from brats_mm.experiments.comparison.methods import read_methods
 
-    template = selected_bundle(options)
+    template = open_selected_bundle(options)
     methods = read_methods(options.methods, template)
     if options.parquet:
         from brats_mm.outputs.parquet import require_parquet
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say(f"{len(methods)} methods: {', '.join(method.name for method in methods)}.")
     from brats_mm.experiments.comparison.on_ray import perform_on_ray
     from brats_mm.experiments.comparison.report import write_comparison
-    from brats_mm.experiments.comparison.run import Data, Outcome, perform_all, plan, with_reference_first
+    from brats_mm.experiments.comparison.run import Data, Outcome, move_reference_first, perform_all, plan
     from brats_mm.experiments.comparison.training import Budget
 
     budget = Budget(options.epochs or 0, options.minutes or 0.0, options.expert_share)
@@ -111,7 +111,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     settings = {"seeds": options.seeds, "budget": budget, "device": options.device, "experts": options.experts}
     planned = plan(methods, data, options.output, template, **settings)
     if options.reference:
-        planned = with_reference_first(planned, options.reference)
+        planned = move_reference_first(planned, options.reference)
     if options.ray:
         running = perform_on_ray(planned, options.ray, cores=options.cores, gpus=options.gpus)
     else:

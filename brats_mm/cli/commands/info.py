@@ -28,14 +28,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     installation = describe_installation(options.bundle)
     console.result(f"brats-mm {installation['version']}. {installation['disclaimer']}")
-    console.result(f"model: {_one_line(installation['model'])}")
+    console.result(f"model: {_format_line(installation['model'])}")
     for name, sequence in installation["sequences"].items():
         console.result(f"{name}: files named with {', '.join(sequence['file_name_tokens'])}")
     for name, values in installation["labels"].items():
-        console.result(f"labels {name}: {_one_line(values)}")
+        console.result(f"labels {name}: {_format_line(values)}")
     console.document(installation)
     return EXIT_FAULT if "error" in installation["model"] else EXIT_OK
 
 
-def _one_line(values: dict[str, Any]) -> str:
+def _format_line(values: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items())

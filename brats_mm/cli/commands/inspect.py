@@ -7,14 +7,14 @@ from typing import Any
 
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_json_option
-from brats_mm.cli.options.generate import add_options, options_from
-from brats_mm.cli.options.request import add_sequence_options, sequence_options
+from brats_mm.cli.options.generate import add_options, build_options
+from brats_mm.cli.options.request import add_sequence_options, collect_sequence_options
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import Modality
 from brats_mm.pipeline.check import check_input
 from brats_mm.pipeline.request import BidsFilter, SegmentRequest
 
-_LONGEST = 34
+_MAX_LENGTH = 34
 
 
 def add(commands: Commands) -> None:
@@ -43,8 +43,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.pipeline.dicom_study import SeriesOverrides
     from brats_mm.pipeline.inspect import inspect_input
 
-    series = {Modality(name): text for name, text in sequence_options(options).items()}
-    inspection = inspect_input(options.path, SeriesOverrides(series, options.study, options_from(options, BidsFilter)))
+    series = {Modality(name): text for name, text in collect_sequence_options(options).items()}
+    inspection = inspect_input(options.path, SeriesOverrides(series, options.study, build_options(options, BidsFilter)))
     if inspection["kind"] == "DICOM":
         for study in inspection["studies"]:
             _print_study(study, console)
@@ -70,7 +70,7 @@ def _print_study(study: Mapping[str, Any], console: Console) -> None:
     for row, series in zip(rows, [None, *study["series"]], strict=True):
         console.result("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if series is not None:
-            console.result(f"          {' '.join(_reasons(series))}")
+            console.result(f"          {' '.join(_list_reasons(series))}")
     console.result("")
     _print_summary(study, console)
 
@@ -82,7 +82,7 @@ def _format_row(series: Mapping[str, Any]) -> tuple[str, ...]:
         Modality(series["used_as"]).label if series["used_as"] else "-",
         f"…{series['series']}",
         "" if series["number"] is None else str(series["number"]),
-        description if len(description) <= _LONGEST else f"{description[: _LONGEST - 1]}…",
+        description if len(description) <= _MAX_LENGTH else f"{description[: _MAX_LENGTH - 1]}…",
         series["kind"],
         f"{series['confidence']:.2f}",
         str(series["slices"]),
@@ -91,7 +91,7 @@ def _format_row(series: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _reasons(series: Mapping[str, Any]) -> Sequence[str]:
+def _list_reasons(series: Mapping[str, Any]) -> Sequence[str]:
     reasons = [f"Chosen: {series['why']}."] if series["used_as"] else []
     return [*series["evidence"], *(f"Note: {remark}." for remark in series["remarks"]), *reasons]
 

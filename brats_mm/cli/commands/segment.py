@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import EXIT_INPUT, EXIT_OK, Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
-from brats_mm.cli.options.generate import add_options, options_from
+from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.options.request import (
     add_sequence_options,
+    collect_sequence_options,
     load_segmenter,
     print_loaded,
-    sequence_options,
 )
 from brats_mm.cli.output import Console
 from brats_mm.cli.result import print_result
@@ -65,12 +65,12 @@ def request_from(options: argparse.Namespace) -> SegmentRequest:
     """
     if options.case is not None and options.input is not None:
         raise OptionError(f"Two inputs were given, {options.case} and --input {options.input}. Specify only one.")
-    source = _channels(options) or options.case or options.input
-    request = make_request(source, options.output, study=options.study, **sequence_options(options))
-    return replace(request, **{name: options_from(options, kind) for name, kind in SECTIONS.items()})
+    source = _read_channels(options) or options.case or options.input
+    request = make_request(source, options.output, study=options.study, **collect_sequence_options(options))
+    return replace(request, **{name: build_options(options, kind) for name, kind in SECTIONS.items()})
 
 
-def _channels(options: argparse.Namespace) -> "CaseFiles | None":
+def _read_channels(options: argparse.Namespace) -> "CaseFiles | None":
     """Return the sequences of a 4-D file in the given order, or None if `--channels` is not set."""
     source = options.case or options.input
     if options.channels is None:
@@ -97,12 +97,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
             on_progress=on_progress,
         )
     print_result(segmented.report, console)
-    console.say(f"\nWrote {len(segmented.files)} files to {options.output}{_viewing_hint(request.outputs)}.")
+    console.say(f"\nWrote {len(segmented.files)} files to {options.output}{_format_viewing_hint(request.outputs)}.")
     console.document(segmented.report)
     return EXIT_OK if segmented.report.get(DICOM_WRITTEN, True) else EXIT_INPUT
 
 
-def _viewing_hint(outputs: OutputOptions) -> str:
+def _format_viewing_hint(outputs: OutputOptions) -> str:
     outputs_by_text = {"a picture in preview.png": outputs.preview, "a page in report.html": outputs.report}
     names = " and ".join(text for text, is_written in outputs_by_text.items() if is_written)
     return f", with {names}" if names else ""

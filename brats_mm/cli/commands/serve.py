@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from brats_mm.cli.command import Commands, add_command
-from brats_mm.cli.options.generate import add_options, options_from
-from brats_mm.cli.options.service import add_data_option, service_package
+from brats_mm.cli.options.generate import add_options, build_options
+from brats_mm.cli.options.service import add_data_option, import_service
 from brats_mm.cli.output import Console
 from brats_mm.domain.options import ModelOptions
 from brats_mm.errors import OptionError
@@ -23,7 +23,7 @@ from brats_mm_service.settings import (
     WorkerSettings,
 )
 
-_OFFERED = (
+_OPTIONS = (
     *(Settings, RaySettings, ActorShare, OidcSettings, DicomwebSettings, LearningSettings),
     *(Retention, UploadLimits, QueueLimits, WorkerSettings),
 )
@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
         "\n  brats-mm serve --data /shared/brats-mm --ray auto --workers 8",
     )
     add_data_option(parser, "folder for records and files")
-    add_options(parser, *_OFFERED, ModelOptions)
+    add_options(parser, *_OPTIONS, ModelOptions)
     parser.add_argument(
         "--first-token", type=Path, metavar="FILE", help="create a token if there is none, and write it to this file"
     )
@@ -54,8 +54,8 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm serve` and return its exit code."""
-    service = service_package()
-    settings = _settings(options)
+    service = import_service()
+    settings = _build_settings(options)
     if options.first_token is not None and settings.needs_tokens:
         _create_first_token(options.data, options.first_token, console)
     console.say(f"Serving on http://{options.host}:{options.port}. Press Ctrl-C to stop. JSON logs follow.")
@@ -75,34 +75,34 @@ def _create_first_token(data: Path, file: Path, console: Console) -> None:
         database.close()
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _build_settings(options: argparse.Namespace) -> Settings:
     if options.oidc_issuer and not options.oidc_audience:
         raise OptionError("--oidc-issuer needs --oidc-audience. Set the audience of its tokens.")
     if options.dicomweb_poll is not None and not options.dicomweb_url:
         raise OptionError("--dicomweb-poll needs an archive. Set it with --dicomweb-url.")
-    learning = options_from(options, LearningSettings)
-    return options_from(
+    learning = build_options(options, LearningSettings)
+    return build_options(
         options,
         Settings,
         data=options.data,
-        dicomweb=options_from(options, DicomwebSettings) if options.dicomweb_url else None,
-        ray=_ray(options),
-        oidc=options_from(options, OidcSettings) if options.oidc_issuer else None,
-        uploads=options_from(options, UploadLimits),
-        queue=options_from(options, QueueLimits),
-        worker=options_from(options, WorkerSettings, model=options_from(options, ModelOptions)),
+        dicomweb=build_options(options, DicomwebSettings) if options.dicomweb_url else None,
+        ray=_build_ray_settings(options),
+        oidc=build_options(options, OidcSettings) if options.oidc_issuer else None,
+        uploads=build_options(options, UploadLimits),
+        queue=build_options(options, QueueLimits),
+        worker=build_options(options, WorkerSettings, model=build_options(options, ModelOptions)),
         learning=replace(learning, minutes=min(learning.minutes, learning.longest_minutes)),
-        retention=options_from(options, Retention),
+        retention=build_options(options, Retention),
     )
 
 
-def _ray(options: argparse.Namespace) -> RaySettings | None:
+def _build_ray_settings(options: argparse.Namespace) -> RaySettings | None:
     """Return the cluster of the workers, or None for a worker on this machine."""
     if options.workers < 1:
         raise OptionError(f"--workers is {options.workers}. It must be at least 1.")
     if options.ray is not None:
         require_ray()
-        return options_from(options, RaySettings, share=options_from(options, ActorShare))
+        return build_options(options, RaySettings, share=build_options(options, ActorShare))
     if options.workers > 1:
         raise OptionError("One worker on this machine uses all cores. Omit --workers, or set a cluster with --ray.")
     return None

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm tables` and return its exit code."""
     from brats_mm.evaluation.pool import pool
     from brats_mm.evaluation.score_tables import write_score_tables
-    from brats_mm.evaluation.tables import plain_document
+    from brats_mm.evaluation.tables import to_plain_document
 
     folders = [folder.resolve() for folder in options.evaluations]
     duplicates = {
@@ -62,5 +62,5 @@ def run(options: argparse.Namespace, console: Console) -> int:
     )
     for path in paths:
         console.say(f"Wrote {path}.")
-    console.document(plain_document([asdict(row) for row in rows]))
+    console.document(to_plain_document([asdict(row) for row in rows]))
     return 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_json_option
-from brats_mm.cli.options.service import add_data_option, service_package
+from brats_mm.cli.options.service import add_data_option, import_service
 from brats_mm.cli.output import Console
 
 
@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm token` and return its exit code."""
-    service_package()
+    import_service()
     from brats_mm_service.auth.tokens import DEFAULT_SCOPES, Tokens
     from brats_mm_service.service import open_database
 
@@ -67,11 +67,11 @@ def _describe(token: Any) -> dict[str, Any]:
         "id": token.id,
         "caller": token.caller,
         "scopes": " ".join(token.scopes),
-        "created": _date(token.created),
-        "expires": "never" if token.expires is None else _date(token.expires),
+        "created": _format_date(token.created),
+        "expires": "never" if token.expires is None else _format_date(token.expires),
         "state": state,
     }
 
 
-def _date(seconds: float) -> str:
+def _format_date(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%MZ")

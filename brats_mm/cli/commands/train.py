@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.cli.command import Commands, add_command
-from brats_mm.cli.options.common import add_terminal_options, selected_bundle
+from brats_mm.cli.options.common import add_terminal_options, open_selected_bundle
 from brats_mm.cli.options.training import (
     SettingsPrinter,
     add_training_options,
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.training.two_stages import Plan, check_plan, train
 
     check_numbers(options, {"fold": ZERO_OR_MORE})
-    bundle = selected_bundle(options)
+    bundle = open_selected_bundle(options)
     settings = parse_settings(options)
     modalities, configs = tuple(options.modality), tuple(options.config)
     check_plan(bundle, Plan(options.dataset, options.output, options.stage, modalities, configs, settings))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
-from brats_mm.cli.options.generate import add_options, options_from
+from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 from brats_mm.training.timed.options import TimedTraining
@@ -48,15 +48,15 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm train-cross` and return its exit code."""
-    settings = options_from(options, TimedTraining)
+    settings = build_options(options, TimedTraining)
     if options.pretrain_section and settings.pretrain_minutes == 0:
         raise OptionError("--pretrain-section needs --pretrain-minutes. Add it, or omit --pretrain-section.")
-    from brats_mm.data.datalist import inference_items, training_items
+    from brats_mm.data.datalist import load_inference_items, load_training_items
 
     root = options.dataset_dir or options.datalist.parent
-    items = [item for name in options.section for item in training_items(root, options.datalist, name)]
+    items = [item for name in options.section for item in load_training_items(root, options.datalist, name)]
     unlabelled = [
-        item for name in options.pretrain_section for item in inference_items(root, options.datalist, section=name)
+        item for name in options.pretrain_section for item in load_inference_items(root, options.datalist, section=name)
     ]
     from brats_mm.training.timed.run import train_cross
 

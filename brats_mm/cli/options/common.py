@@ -33,7 +33,7 @@ def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("--trust-bundle", action="store_true", help=TRUST)
 
 
-def selected_bundle(options: argparse.Namespace) -> "Bundle":
+def open_selected_bundle(options: argparse.Namespace) -> "Bundle":
     """Return the bundle selected by the options.
 
     Raises:

@@ -5,7 +5,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from brats_mm.domain.options import Option, options_of
+from brats_mm.domain.options import Option, list_options
 
 Kind = TypeVar("Kind")
 
@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser, *kinds: type, without: tuple[st
         without: options that the command does not offer.
     """
     targets: dict[str, Any] = {"": parser}
-    for option in (option for kind in kinds for option in options_of(kind) if option.name not in without):
+    for option in (option for kind in kinds for option in list_options(kind) if option.name not in without):
         group = option.offer.group
         if group not in targets:
             targets[group] = parser.add_argument_group(group, _GROUPS.get(group))
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser, *kinds: type, without: tuple[st
         _add(targets[exclusive] if exclusive else target, option)
 
 
-def options_from(arguments: argparse.Namespace, kind: type[Kind], **values: Any) -> Kind:
+def build_options(arguments: argparse.Namespace, kind: type[Kind], **values: Any) -> Kind:
     """Return a dataclass from the parsed options of `add_options`.
 
     Args:
@@ -54,19 +54,19 @@ def options_from(arguments: argparse.Namespace, kind: type[Kind], **values: Any)
         OptionError: an option has an invalid value.
     """
     offered = {
-        option.field: _in_field(getattr(arguments, option.name), option)
-        for option in options_of(kind)  # type: ignore[arg-type]  # mypy takes classes as unhashable
+        option.field: _to_field(getattr(arguments, option.name), option)
+        for option in list_options(kind)  # type: ignore[arg-type]  # mypy takes classes as unhashable
         if hasattr(arguments, option.name)
     }
     return kind(**offered, **values)
 
 
-def _in_field(value: Any, option: Option) -> Any:
+def _to_field(value: Any, option: Option) -> Any:
     if isinstance(value, list):
         return tuple(value)
     if option.offer.unit != 1:
         return option.kind(value * option.offer.unit)
-    enum = next((kind for kind in _kinds(option) if isinstance(kind, type) and issubclass(kind, Enum)), None)
+    enum = next((kind for kind in _list_kinds(option) if isinstance(kind, type) and issubclass(kind, Enum)), None)
     return value if enum is None or value is None else enum(value)
 
 
@@ -81,17 +81,17 @@ def _add(target: Any, option: Option) -> None:
                 action="store_const",
                 const=name,
                 default=option.default,
-                help=_literal(text),
+                help=_escape_percent(text),
             )
     elif option.kind is bool and option.default:
         target.add_argument(
             flag if offer.name else f"--no-{flag[2:]}",
             dest=option.name,
             action="store_false",
-            help=_literal(f"do not {offer.help}"),
+            help=_escape_percent(f"do not {offer.help}"),
         )
     elif option.kind is bool:
-        target.add_argument(flag, action="store_true", help=_literal(offer.help))
+        target.add_argument(flag, action="store_true", help=_escape_percent(offer.help))
     elif get_origin(option.kind) is tuple:
         kinds = get_args(option.kind)
         target.add_argument(
@@ -100,7 +100,7 @@ def _add(target: Any, option: Option) -> None:
             type=kinds[0],
             default=option.default,
             metavar=offer.metavar,
-            help=_literal(offer.help),
+            help=_escape_percent(offer.help),
         )
     else:
         is_enum = isinstance(option.default, Enum)
@@ -108,25 +108,25 @@ def _add(target: Any, option: Option) -> None:
         target.add_argument(
             flag,
             type=float if offer.unit != 1 else _type_of(option),
-            default=option.default.value if is_enum else _in_unit(option.default, offer.unit),
+            default=option.default.value if is_enum else _to_unit(option.default, offer.unit),
             choices=choices,
             metavar=offer.metavar,
-            help=_literal(offer.help),
+            help=_escape_percent(offer.help),
         )
 
 
-def _kinds(option: Option) -> tuple[Any, ...]:
+def _list_kinds(option: Option) -> tuple[Any, ...]:
     return get_args(option.kind) or (option.kind,)
 
 
 def _type_of(option: Option) -> type:
-    return next((kind for kind in _kinds(option) if kind in (int, float, Path)), str)
+    return next((kind for kind in _list_kinds(option) if kind in (int, float, Path)), str)
 
 
-def _in_unit(default: Any, unit: float | int) -> Any:
+def _to_unit(default: Any, unit: float | int) -> Any:
     return default if unit == 1 or default is None else default / unit
 
 
-def _literal(text: str) -> str:
+def _escape_percent(text: str) -> str:
     """Escape percent signs, which argparse would format."""
     return text.replace("%", "%%")

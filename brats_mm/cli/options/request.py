@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from brats_mm.cli.output import Console
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.options import ModelOptions
-from brats_mm.domain.sequence_names import modality_named
+from brats_mm.domain.sequence_names import parse_modality
 
 if TYPE_CHECKING:
     from brats_mm.pipeline.load import Loaded
@@ -24,11 +24,11 @@ def add_sequence_options(parser: argparse.ArgumentParser, metavar: str, help: st
         help: help text. `{sequence}` stands for the name of the sequence.
     """
     for modality in MODALITIES:
-        aliases = [f"--{name}" for name in _SEQUENCE_ALIASES if modality_named(name) is modality]
+        aliases = [f"--{name}" for name in _SEQUENCE_ALIASES if parse_modality(name) is modality]
         parser.add_argument(f"--{modality.value}", *aliases, metavar=metavar, help=help.format(sequence=modality.label))
 
 
-def sequence_options(options: argparse.Namespace) -> dict[str, str]:
+def collect_sequence_options(options: argparse.Namespace) -> dict[str, str]:
     """Return the given values of the sequence options."""
     values = {modality.value: getattr(options, modality.value) for modality in MODALITIES}
     return {name: value for name, value in values.items() if value is not None}
@@ -51,12 +51,12 @@ def load_segmenter(model: ModelOptions, console: Console) -> "Segmenter":
 
 def print_loaded(loaded: "Loaded", console: Console) -> None:
     """Print the available and missing sequences, and the ignored files with the reasons."""
-    from brats_mm.domain.availability import describe, ordered
+    from brats_mm.domain.availability import describe, sort_modalities
 
     files = loaded.files
     if files is None:
         return
-    for modality in ordered(files.paths):
+    for modality in sort_modalities(files.paths):
         console.say(f"found    {modality.label}: {files.paths[modality]}")
     if files.missing:
         console.say(f"missing  {describe(files.missing)}")

@@ -12,7 +12,7 @@ def add_data_option(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--data", type=Path, default=Path("brats-mm-data"), metavar="DIR", help=text)
 
 
-def service_package() -> Any:
+def import_service() -> Any:
     """Import the service, whose dependencies are optional.
 
     Raises:

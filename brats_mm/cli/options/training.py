@@ -43,7 +43,7 @@ def parse_settings(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         OptionError: a setting is not NAME=VALUE.
     """
-    return dict(_setting(text) for text in options.settings)
+    return dict(_parse_setting(text) for text in options.settings)
 
 
 class SettingsPrinter:
@@ -151,7 +151,7 @@ def _logs_on_stderr() -> Iterator[None]:
             handler.setStream(sys.stdout)
 
 
-def _setting(setting: str) -> tuple[str, Any]:
+def _parse_setting(setting: str) -> tuple[str, Any]:
     """Parse NAME=VALUE, with the value as JSON if possible and as text otherwise."""
     name, equals, text = setting.partition("=")
     if not equals or not name:

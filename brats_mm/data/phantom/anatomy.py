@@ -80,7 +80,7 @@ class Anatomy:
     sinus: Array
 
 
-def coarse_axes() -> Axes:
+def build_coarse_axes() -> Axes:
     """Return the coarse grid, which all phantoms share."""
     x, y, z = (np.arange(-half, half + 1e-3, PITCH_MM, dtype=np.float32) for half in HALF_EXTENT_MM)
     return Axes(x[:, None, None], y[None, :, None], z[None, None, :])
@@ -94,7 +94,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int, int], sigma_mm
         shape: shape of the coarse grid.
         sigma_mm: correlation length in millimetres.
     """
-    bumps = [_bumps(size, sigma_mm / PITCH_MM) for size in shape]
+    bumps = [_build_bumps(size, sigma_mm / PITCH_MM) for size in shape]
     noise = rng.standard_normal([bump.shape[1] for bump in bumps], dtype=np.float32)
     for bump in bumps:  # each turn moves the first axis to the end, so three turns restore the order
         noise = np.tensordot(noise, bump, axes=(0, 1))
@@ -102,7 +102,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int, int], sigma_mm
     return np.asarray(noise / noise.std(), np.float32)
 
 
-def _bumps(size: int, sigma: float) -> Array:
+def _build_bumps(size: int, sigma: float) -> Array:
     """Return bell curves spaced slightly more than `sigma` along an axis, (size, bumps), all in samples."""
     centres = np.arange(-2 * sigma, size + 2 * sigma, 1.2 * sigma)
     return np.exp(-(((np.arange(size)[:, None] - centres) / sigma) ** 2)).astype(np.float32)
@@ -111,18 +111,18 @@ def _bumps(size: int, sigma: float) -> Array:
 def build_anatomy(rng: np.random.Generator, axes: Axes) -> Anatomy:
     """Generate a head with random size, symmetry and folds."""
     bent = _bend(rng, axes)
-    cerebellum = _ellipsoid(bent, (0, -52, -38), (50, 33, 26))
-    stem = _capsule(bent, (0, -14, -14), (0, -26, -72), 13.0)
-    hull = _hull(bent, cerebellum, stem)
-    pial = np.minimum(_depth(hull), _to_fissures(bent, cerebellum, stem))
+    cerebellum = _build_ellipsoid(bent, (0, -52, -38), (50, 33, 26))
+    stem = _build_capsule(bent, (0, -14, -14), (0, -26, -72), 13.0)
+    hull = _build_hull(bent, cerebellum, stem)
+    pial = np.minimum(_compute_depth(hull), _compute_fissure_distance(bent, cerebellum, stem))
     inward = np.stack(np.gradient(ndimage.gaussian_filter(np.maximum(pial, 0), 1.5), PITCH_MM))
-    fold = _folds(rng, axes, pial, inward)
-    fold = np.where(cerebellum < 1.5, _folia(rng, bent), fold)
+    fold = _build_folds(rng, axes, pial, inward)
+    fold = np.where(cerebellum < 1.5, _build_folia(rng, bent), fold)
     upright = np.maximum(np.clip(np.sqrt((inward**2).sum(axis=0)) * 4 - 2.6, 0, 1), np.clip(2 - pial / 5, 0, 1))
     reach = upright * (16 + 3 * smooth_noise(rng, axes.shape, 14.0))
     reach = np.where(cerebellum < 0, 18, np.where(stem < 2, 0, reach))
-    centre_free = np.minimum(_pairs(bent), _midline(bent))
-    nuclei = np.minimum.reduce([_ellipsoid(_mirrored(bent), centre, half) for centre, half in _NUCLEI])
+    centre_free = np.minimum(_build_paired_ventricles(bent), _build_midline_ventricles(bent))
+    nuclei = np.minimum.reduce([_build_ellipsoid(_mirror(bent), centre, half) for centre, half in _NUCLEI])
     sinus = np.maximum(np.abs(bent.x) - 3, np.maximum(hull - 6, -bent.z - 5 + np.maximum(bent.y, -20)))
     fields = (hull, pial, fold, reach, centre_free, nuclei, stem, sinus)
     return Anatomy(*(np.ascontiguousarray(field, dtype=np.float32) for field in fields))
@@ -138,18 +138,18 @@ def _bend(rng: np.random.Generator, axes: Axes) -> Axes:
     return Axes(*(np.asarray(axis, np.float32) for axis in warped))
 
 
-def _mirrored(at: Axes) -> Axes:
+def _mirror(at: Axes) -> Axes:
     return Axes(np.abs(at.x), at.y, at.z)
 
 
-def _ellipsoid(at: Axes, centre: Point, half: Point, power: float = 2.0) -> Array:
+def _build_ellipsoid(at: Axes, centre: Point, half: Point, power: float = 2.0) -> Array:
     """Return the approximate signed distance to a (super)ellipsoid, negative inside."""
     offsets = (np.abs(axis - c) / h for axis, c, h in zip((at.x, at.y, at.z), centre, half, strict=True))
     radius = sum(offset**power for offset in offsets) ** (1 / power)
     return np.asarray((radius - 1) * np.float32(min(half)), np.float32)
 
 
-def _capsule(at: Axes, start: Point, end: Point, radius: float) -> Array:
+def _build_capsule(at: Axes, start: Point, end: Point, radius: float) -> Array:
     """Return the signed distance to a capsule, negative inside."""
     along = np.subtract(end, start)
     offsets = [axis - c for axis, c in zip((at.x, at.y, at.z), start, strict=True)]
@@ -159,11 +159,11 @@ def _capsule(at: Axes, start: Point, end: Point, radius: float) -> Array:
     return np.asarray(np.sqrt(square) - radius, np.float32)
 
 
-def _hull(at: Axes, cerebellum: Array, stem: Array) -> Array:
+def _build_hull(at: Axes, cerebellum: Array, stem: Array) -> Array:
     """Return the distance to the envelope of the whole brain, positive inside."""
     flattened = Axes(at.x, at.y, np.where(at.z < 2, 2 + (at.z - 2) * 2.1, at.z))
-    cerebrum = _ellipsoid(flattened, (0, 0, 2), (67, 86, 70), power=2.2)
-    temporal = _ellipsoid(_mirrored(at), (37, 2, -24), (27, 42, 25))
+    cerebrum = _build_ellipsoid(flattened, (0, 0, 2), (67, 86, 70), power=2.2)
+    temporal = _build_ellipsoid(_mirror(at), (37, 2, -24), (27, 42, 25))
     outside = _blend(_blend(cerebrum, temporal, 7.0), _blend(cerebellum, stem, 5.0), 5.0)
     return np.asarray(-outside, np.float32)
 
@@ -174,10 +174,10 @@ def _blend(first: Array, second: Array, reach_mm: float) -> Array:
     return np.asarray(np.minimum(first, second) - overlap**2 * np.float32(reach_mm / 4))
 
 
-def _to_fissures(at: Axes, cerebellum: Array, stem: Array) -> Array:
+def _compute_fissure_distance(at: Axes, cerebellum: Array, stem: Array) -> Array:
     """Return the distance to the open fissures: between the hemispheres, over the insula, under the tentorium."""
     lateral = np.abs(at.x)
-    callosum = _ellipsoid(at, (0, -6, -4), (1000, 46, 31))
+    callosum = _build_ellipsoid(at, (0, -6, -4), (1000, 46, 31))
     bridged = np.maximum(-np.minimum(np.minimum(callosum, cerebellum), stem), 0)
     between = np.hypot(at.x, bridged) - 0.7
     beside = np.maximum(np.abs(at.y - 4) - 28, 0)
@@ -190,13 +190,13 @@ def _to_fissures(at: Axes, cerebellum: Array, stem: Array) -> Array:
     return np.asarray(np.minimum.reduce([between, sylvian, insula, tentorium]), np.float32)
 
 
-def _depth(hull: Array) -> Array:
+def _compute_depth(hull: Array) -> Array:
     """Return the depth below the envelope, exact far from it and smooth near it."""
     depth = ndimage.distance_transform_edt(hull > 0, sampling=PITCH_MM)
     return np.asarray(ndimage.gaussian_filter(depth, 0.8) - PITCH_MM / 2, np.float32)
 
 
-def _folds(rng: np.random.Generator, axes: Axes, pial: Array, inward: Array) -> Array:
+def _build_folds(rng: np.random.Generator, axes: Axes, pial: Array, inward: Array) -> Array:
     """Return the signed distance to the sulci: zero crossings of noise that is constant along the surface normal."""
     noise = smooth_noise(rng, axes.shape, 5.6)
     index = np.indices(axes.shape, dtype=np.float32)
@@ -206,18 +206,18 @@ def _folds(rng: np.random.Generator, axes: Axes, pial: Array, inward: Array) -> 
     return np.asarray(carried / np.maximum(ndimage.gaussian_filter(slope, 2.0), 0.06), np.float32)
 
 
-def _folia(rng: np.random.Generator, at: Axes) -> Array:
+def _build_folia(rng: np.random.Generator, at: Axes) -> Array:
     """Return the signed distance to the folia of the cerebellum, exaggerated because its fissures are thin."""
     way = np.hypot(at.y + 30, at.z + 30) + 0.03 * np.hypot(at.x, 10) ** 1.6
     way = way + 1.2 * smooth_noise(rng, at.shape, 8.0)
     return np.asarray(1.6 * (np.sin(2 * np.pi * way / 9.0) * (9.0 / (2 * np.pi)) + 0.4), np.float32)
 
 
-def _pairs(at: Axes) -> Array:
-    parts = [_capsule(_mirrored(at), *capsule) for capsule in _VENTRICLES]
+def _build_paired_ventricles(at: Axes) -> Array:
+    parts = [_build_capsule(_mirror(at), *capsule) for capsule in _VENTRICLES]
     septum = 1.2 - np.abs(at.x)
     return np.asarray(np.maximum(np.minimum.reduce(parts), septum), np.float32)
 
 
-def _midline(at: Axes) -> Array:
-    return np.asarray(np.minimum.reduce([_capsule(at, *capsule) for capsule in _MIDLINE_VENTRICLES]), np.float32)
+def _build_midline_ventricles(at: Axes) -> Array:
+    return np.asarray(np.minimum.reduce([_build_capsule(at, *capsule) for capsule in _MIDLINE_VENTRICLES]), np.float32)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brats_mm.data.phantom.anatomy import Anatomy, build_anatomy, coarse_axes, smooth_noise
-from brats_mm.data.phantom.sampling import BrainVoxels, brain_voxels
+from brats_mm.data.phantom.anatomy import Anatomy, build_anatomy, build_coarse_axes, smooth_noise
+from brats_mm.data.phantom.sampling import BrainVoxels, find_brain_voxels
 from brats_mm.data.phantom.tumour import Tumour, grow_tumour
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.modality import Modality
@@ -19,7 +19,7 @@ from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import OptionError
 
 BRATS_SHAPE = (240, 240, 155)
-SMALLEST_SIDE = 48
+MIN_SIDE = 48
 
 _GREY_MM = 2.9
 """Thickness of the cortex."""
@@ -78,40 +78,40 @@ def make_phantom(
     Raises:
         OptionError: a side of `shape` is too small.
     """
-    if min(shape) < SMALLEST_SIDE:
+    if min(shape) < MIN_SIDE:
         raise OptionError(
-            f"The shape {shape} is too small for a phantom. Use at least {SMALLEST_SIDE} voxels along each axis."
+            f"The shape {shape} is too small for a phantom. Use at least {MIN_SIDE} voxels along each axis."
         )
     rng = np.random.default_rng(seed)
-    axes = coarse_axes()
+    axes = build_coarse_axes()
     anatomy = build_anatomy(rng, axes)
     tumour = grow_tumour(rng, axes, anatomy, enhancing=enhancing)
-    grid = _grid(shape, spacing_mm)
-    brain = brain_voxels(grid, anatomy.hull)
-    tissue = _tissue(rng, brain, anatomy, tumour)
-    images = {modality: Volume(_image(rng, brain, tissue, modality), grid) for modality in Modality}
+    grid = _build_grid(shape, spacing_mm)
+    brain = find_brain_voxels(grid, anatomy.hull)
+    tissue = _combine_tissue(rng, brain, anatomy, tumour)
+    images = {modality: Volume(_render_image(rng, brain, tissue, modality), grid) for modality in Modality}
     return Phantom(images, np.asarray(brain.spread(tissue.labels), np.uint8), grid)
 
 
-def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Grid:
+def _build_grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Grid:
     x, y, z = spacing_mm
     affine = np.diag([-x, -y, z, 1.0])
     affine[1, 3] = (shape[1] - 1) * y
     return Grid(shape, affine)
 
 
-def _tissue(rng: np.random.Generator, brain: BrainVoxels, anatomy: Anatomy, tumour: Tumour) -> _Tissue:
+def _combine_tissue(rng: np.random.Generator, brain: BrainVoxels, anatomy: Anatomy, tumour: Tumour) -> _Tissue:
     """Combine healthy tissue and tumour, with borders one voxel wide."""
     softness_mm = 0.6 * max(brain.voxel_mm, 1.0)
 
-    def inside(distance: Array) -> Array:
+    def compute_inside(distance: Array) -> Array:
         return np.asarray(np.clip(0.5 - distance / (2 * softness_mm), 0, 1))
 
     core, rim = brain.at(tumour.core), brain.at(tumour.rim)
-    fractions = _healthy(rng, brain, anatomy, core, inside)
-    spread = inside(brain.at(tumour.oedema)) * fractions["wm"]
+    fractions = _build_healthy_tissue(rng, brain, anatomy, core, compute_inside)
+    spread = compute_inside(brain.at(tumour.oedema)) * fractions["wm"]
     fractions["ed"], fractions["wm"] = spread, fractions["wm"] - spread
-    in_core, in_necrosis = inside(core), inside(core + rim)
+    in_core, in_necrosis = compute_inside(core), compute_inside(core + rim)
     fractions = {name: fraction * (1 - in_core) for name, fraction in fractions.items()}
     fractions["ncr"], fractions["et"] = in_necrosis, in_core - in_necrosis
     labels = np.zeros(core.shape, np.uint8)
@@ -123,7 +123,7 @@ def _tissue(rng: np.random.Generator, brain: BrainVoxels, anatomy: Anatomy, tumo
     return _Tissue(fractions, labels, texture)
 
 
-def _healthy(
+def _build_healthy_tissue(
     rng: np.random.Generator,
     brain: BrainVoxels,
     anatomy: Anatomy,
@@ -154,7 +154,7 @@ def _healthy(
     }
 
 
-def _image(rng: np.random.Generator, brain: BrainVoxels, tissue: _Tissue, modality: Modality) -> Array:
+def _render_image(rng: np.random.Generator, brain: BrainVoxels, tissue: _Tissue, modality: Modality) -> Array:
     """Render a sequence: tissue contrast, texture, coil sensitivity and Rician noise. Integers from 1."""
     signal_of = _SEQUENCES[modality]
     gain = np.float32(rng.uniform(0.8, 1.25))

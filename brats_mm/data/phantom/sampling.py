@@ -47,7 +47,7 @@ class BrainVoxels:
         return volume
 
 
-def brain_voxels(grid: Grid, hull: Array) -> BrainVoxels:
+def find_brain_voxels(grid: Grid, hull: Array) -> BrainVoxels:
     """Centre the head in the grid, life-size or as large as fits. Voxels with `hull` > 0 are brain.
 
     Args:
@@ -62,7 +62,7 @@ def brain_voxels(grid: Grid, hull: Array) -> BrainVoxels:
         head_mm = sign * index * grid.spacing_mm[axis] / scale
         covered = np.flatnonzero(np.abs(head_mm) <= HALF_EXTENT_MM[axis])
         box.append(slice(int(covered[0]), int(covered[-1]) + 1))
-        weights.append(_cubic_weights((head_mm[covered] + HALF_EXTENT_MM[axis]) / PITCH_MM, hull.shape[axis]))
+        weights.append(_compute_cubic_weights((head_mm[covered] + HALF_EXTENT_MM[axis]) / PITCH_MM, hull.shape[axis]))
     along_x, along_y, along_z = weights
     inside = _interpolate(hull, (along_x, along_y, along_z)) > 0
     return BrainVoxels(
@@ -76,7 +76,7 @@ def _interpolate(field: Array, weights: tuple[Array, Array, Array]) -> Array:
     return field
 
 
-def _cubic_weights(position: npt.NDArray[np.floating], size: int) -> Array:
+def _compute_cubic_weights(position: npt.NDArray[np.floating], size: int) -> Array:
     """Return (positions, size) cubic convolution weights (Keys 1981, a = -1/2) with repeated edges."""
     first = np.floor(position).astype(int) - 1
     weights = np.zeros((len(position), size), np.float32)

@@ -29,12 +29,14 @@ class Tumour:
 def grow_tumour(rng: np.random.Generator, axes: Axes, anatomy: Anatomy, *, enhancing: bool) -> Tumour:
     """Place a tumour in the white matter of one hemisphere, with random position, size and shape."""
     centre = _place(rng, axes, anatomy)
-    core = _core(rng, axes, centre, float(rng.uniform(*CORE_RADIUS_MM)))
+    core = _build_core(rng, axes, centre, float(rng.uniform(*CORE_RADIUS_MM)))
     core = np.maximum(core, np.maximum(1.5 - anatomy.ventricle, 2.0 - anatomy.pial))
     thickness = 3.8 + 1.7 * smooth_noise(rng, axes.shape, 7.0)
     rim = np.maximum(thickness, 1.6) if enhancing else np.zeros_like(core)
     return Tumour(
-        core.astype(np.float32), rim.astype(np.float32), _oedema(rng, axes, anatomy, core + _crossing(axes, centre))
+        core.astype(np.float32),
+        rim.astype(np.float32),
+        _build_oedema(rng, axes, anatomy, core + _compute_crossing(axes, centre)),
     )
 
 
@@ -46,7 +48,7 @@ def _place(rng: np.random.Generator, axes: Axes, anatomy: Anatomy) -> tuple[floa
     return float(axes.x[i, 0, 0]), float(axes.y[0, j, 0]), float(axes.z[0, 0, k])
 
 
-def _core(rng: np.random.Generator, axes: Axes, centre: tuple[float, float, float], radius_mm: float) -> Array:
+def _build_core(rng: np.random.Generator, axes: Axes, centre: tuple[float, float, float], radius_mm: float) -> Array:
     """Return the signed distance to three overlapping ellipsoids with a rough surface."""
     parts = []
     for size in (1.0, 0.75, 0.6):
@@ -59,12 +61,12 @@ def _core(rng: np.random.Generator, axes: Axes, centre: tuple[float, float, floa
     return np.asarray(np.minimum.reduce(parts) + rough, np.float32)
 
 
-def _crossing(axes: Axes, centre: tuple[float, float, float]) -> Array:
+def _compute_crossing(axes: Axes, centre: tuple[float, float, float]) -> Array:
     """Return the extra distance for oedema to reach the other hemisphere."""
     return np.asarray(1.5 * np.maximum(-np.sign(centre[0]) * axes.x, 0), np.float32)
 
 
-def _oedema(rng: np.random.Generator, axes: Axes, anatomy: Anatomy, core: Array) -> Array:
+def _build_oedema(rng: np.random.Generator, axes: Axes, anatomy: Anatomy, core: Array) -> Array:
     """Return an uneven distance from the core, with an offset that gives the oedema its volume in white matter."""
     arrival = core + 6.0 * smooth_noise(rng, axes.shape, 12.0) + 1.2 * smooth_noise(rng, axes.shape, 4.0)
     open_to_it = (np.abs(anatomy.fold) > 3) | (anatomy.pial > anatomy.sulcus_reach + 3)

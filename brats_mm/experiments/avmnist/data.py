@@ -35,7 +35,7 @@ Item = dict[str, Any]
 """`image` and `audio` (an array or a file), `label` (the digit), `name`, and `available` (one flag per modality)."""
 
 
-def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
+def list_avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
     """Return the samples of a section. Every twelfth training sample is for validation.
 
     Raises:
@@ -45,9 +45,9 @@ def avmnist_items(dataset_dir: Path | str, section: str) -> list[Item]:
     check_choice("The section", section, SECTIONS)
     root, split = Path(dataset_dir), SECTIONS[section]
     if (root / "image" / f"{split}_data.npy").is_file():
-        items = _from_arrays(root, split)
+        items = _list_from_arrays(root, split)
     elif (root / "mnist" / split).is_dir():
-        items = _from_files(root, split)
+        items = _list_from_files(root, split)
     else:
         raise CaseError(
             f"{root} is not an avMNIST folder: it has neither image/{split}_data.npy (with "
@@ -66,14 +66,14 @@ class LoadDigitsd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         return {
             **data,
-            "image": _square(_picture(data["image"]), IMAGE_SIDE),
-            "audio": _square(_sound(data["audio"]), AUDIO_SIDE),
+            "image": _resize_to_square(_read_picture(data["image"]), IMAGE_SIDE),
+            "audio": _resize_to_square(_read_sound(data["audio"]), AUDIO_SIDE),
             "label": torch.tensor(data["label"]),
             "available": torch.tensor(data["available"]),
         }
 
 
-def _from_arrays(root: Path, split: str) -> list[Item]:
+def _list_from_arrays(root: Path, split: str) -> list[Item]:
     paths = [root / "image" / f"{split}_data.npy", root / "audio" / f"{split}_data.npy", root / f"{split}_labels.npy"]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
@@ -90,7 +90,7 @@ def _from_arrays(root: Path, split: str) -> list[Item]:
     ]
 
 
-def _from_files(root: Path, split: str) -> list[Item]:
+def _list_from_files(root: Path, split: str) -> list[Item]:
     sounds = next((root / name for name in SOUND_FOLDERS if (root / name / split).is_dir()), None)
     if sounds is None:
         raise CaseError(f"The avMNIST folder {root} lacks the sounds: {SOUND_FOLDERS[0]}/{split}. Copy that folder.")
@@ -111,16 +111,16 @@ def _from_files(root: Path, split: str) -> list[Item]:
 _BOTH = {"available": (True, True)}
 
 
-def _picture(source: Any) -> Array:
+def _read_picture(source: Any) -> Array:
     values = np.asarray(Image.open(source).convert("L")) if isinstance(source, Path) else np.asarray(source)
     side = round(values.size**0.5)
     return values.reshape(side, side).astype(np.float32) / np.float32(255)
 
 
-def _sound(source: Any) -> Array:
+def _read_sound(source: Any) -> Array:
     return read_mfcc(source) if isinstance(source, Path) else np.asarray(source, dtype=np.float32) / np.float32(255)
 
 
-def _square(values: Array, side: int) -> torch.Tensor:
+def _resize_to_square(values: Array, side: int) -> torch.Tensor:
     tensor = torch.from_numpy(values)[None]
     return tensor if tensor.shape[1:] == (side, side) else F.adaptive_avg_pool2d(tensor, side)

@@ -44,12 +44,12 @@ def mfcc(sound: Float[Array, " samples"], rate_hz: int) -> Float[Array, "coeffic
     starts = np.linspace(0, len(padded) - WINDOW, FRAMES).astype(int)
     frames = np.stack([padded[start : start + WINDOW] for start in starts]) * np.hanning(WINDOW)
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2  # (frames, frequencies)
-    loudness = np.log(power @ mel_bands(rate_hz).T + 1e-10)
+    loudness = np.log(power @ build_mel_bands(rate_hz).T + 1e-10)
     picture = dct(loudness, type=2, norm="ortho", axis=1)[:, :COEFFICIENTS].T
     return np.asarray((picture - picture.mean()) / max(float(picture.std()), 1e-6), dtype=np.float32)
 
 
-def mel_bands(rate_hz: int) -> Float[Array, "bands frequencies"]:
+def build_mel_bands(rate_hz: int) -> Float[Array, "bands frequencies"]:
     """Return triangular bands of equal width on the mel scale, `2595 log10(1 + f / 700)`, overlapping by half."""
     top = 2595 * np.log10(1 + rate_hz / 2 / 700)
     corners = 700 * (10 ** (np.linspace(0, top, BANDS + 2) / 2595) - 1)

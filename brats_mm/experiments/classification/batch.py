@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from brats_mm.training.iteration import Batch, Prepared, Put, view_flags
+from brats_mm.training.iteration import Batch, Prepared, Put, stack_view_flags
 
 
 class OneInputBatch(Batch):
@@ -36,6 +36,6 @@ class InputsBatch(Batch):
 
     def arrange(self, batch: Mapping[str, Tensor], put: Put) -> Prepared:
         """See `Batch.arrange`."""
-        label, views = batch["label"], view_flags([batch[key] for key in self.views])
+        label, views = batch["label"], stack_view_flags([batch[key] for key in self.views])
         inputs = [put(batch[key]) for key in self.keys]
         return inputs, put(label.repeat(len(views) // len(label))), (put(views),), {}

@@ -16,20 +16,20 @@ Flags = tuple[bool, ...]
 
 
 @lru_cache
-def flag_subsets(available: Flags) -> tuple[Flags, ...]:
+def list_flag_subsets(available: Flags) -> tuple[Flags, ...]:
     """Return the non-empty subsets of the available modalities, smallest first."""
     choices = [(False, True) if is_available else (False,) for is_available in available]
     return tuple(sorted((flags for flags in product(*choices) if any(flags)), key=sum))
 
 
 @lru_cache
-def nested_flags(available: Flags) -> tuple[tuple[Flags, Flags], ...]:
+def list_nested_flags(available: Flags) -> tuple[tuple[Flags, Flags], ...]:
     """Return all pairs (more, fewer) of non-empty subsets in which `more` strictly contains `fewer`.
 
     Args:
         available: modalities to choose from.
     """
-    subsets = flag_subsets(available)
+    subsets = list_flag_subsets(available)
     pairs = [(more, fewer) for more in subsets for fewer in subsets if more != fewer]
     return tuple(
         pair for pair in pairs if all(more_flag >= fewer_flag for more_flag, fewer_flag in zip(*pair, strict=True))
@@ -43,8 +43,8 @@ class RandPairOfFlagsd(RandomizableTransform):
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        available = _flags(data["available"])
-        choices = nested_flags(available) or ((available, available),)
+        available = _to_flags(data["available"])
+        choices = list_nested_flags(available) or ((available, available),)
         more, fewer = choices[int(self.R.randint(len(choices)))]
         return {**data, "more": torch.tensor([more]), "fewer": torch.tensor([fewer])}
 
@@ -56,13 +56,13 @@ class EveryFlagsd(Transform):
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        available = _flags(data["available"])
-        choices = flag_subsets(available)
+        available = _to_flags(data["available"])
+        choices = list_flag_subsets(available)
         count = 2 ** len(available) - 1
         return {**data, "available": torch.tensor([choices[index % len(choices)] for index in range(count)])}
 
 
-def with_gaps(
+def simulate_gaps(
     items: Sequence[Mapping[str, Any]], shares: Mapping[str, float | int], *, seed: int = 0
 ) -> list[dict[str, Any]]:
     """Remove modalities permanently from some items, to simulate incomplete training data.
@@ -88,18 +88,18 @@ def with_gaps(
         table[rng.permutation(len(items))[: round(share * len(items))], column] = True
     result = []
     for item, keeps in zip(items, table, strict=True):
-        present = np.array(_flags(item["available"]))
+        present = np.array(_to_flags(item["available"]))
         remaining = present & keeps
         if not remaining.any():
             remaining[rng.choice(np.flatnonzero(present))] = True
-        result.append({**item, "available": _flags(remaining)})
+        result.append({**item, "available": _to_flags(remaining)})
     return result
 
 
-def items_with(items: Sequence[Mapping[str, Any]], modality: int) -> list[dict[str, Any]]:
+def select_items_with(items: Sequence[Mapping[str, Any]], modality: int) -> list[dict[str, Any]]:
     """Return the items that have the given modality, to train its expert."""
-    return [dict(item) for item in items if _flags(item["available"])[modality]]
+    return [dict(item) for item in items if _to_flags(item["available"])[modality]]
 
 
-def _flags(available: Any) -> Flags:
+def _to_flags(available: Any) -> Flags:
     return tuple(bool(flag) for flag in available)

@@ -13,12 +13,12 @@ from monai.utils import CommonKeys
 from brats_mm.experiments.classification.flag_sampling import Flags
 
 
-def accuracies(right: Mapping[Flags, Sequence[bool]]) -> dict[Flags, float]:
+def compute_accuracies(right: Mapping[Flags, Sequence[bool]]) -> dict[Flags, float]:
     """Return the accuracy for each availability set in [0, 1]. Sets without samples are skipped."""
     return {flags: sum(answers) / len(answers) for flags, answers in right.items() if answers}
 
 
-def counter_intuitive_rate(samples: Iterable[Mapping[Flags, bool]]) -> float:
+def compute_counter_intuitive_rate(samples: Iterable[Mapping[Flags, bool]]) -> float:
     """Return the fraction of samples and pairs of nested availability sets in which only the smaller set is right.
 
     NaN if no sample has nested sets.
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class SubsetScores:
-    """Evaluator handler that computes `accuracy_<set>` and `counter_intuitive_rate`.
+    """Evaluator handler that computes `accuracy_<set>` and `compute_counter_intuitive_rate`.
 
     Sets are named by their modalities, such as `accuracy_image+audio`.
 
@@ -81,8 +81,8 @@ class SubsetScores:
         for sample in self._samples:
             for flags, answer in sample.items():
                 right.setdefault(flags, []).append(answer)
-        scores = {f"accuracy_{self._name(flags)}": share for flags, share in sorted(accuracies(right).items())}
-        scores["counter_intuitive_rate"] = counter_intuitive_rate(self._samples)
+        scores = {f"accuracy_{self._name(flags)}": share for flags, share in sorted(compute_accuracies(right).items())}
+        scores["counter_intuitive_rate"] = compute_counter_intuitive_rate(self._samples)
         engine.state.metrics.update(scores)
         logger.info("%s.", ", ".join(f"{name} {score:.4f}" for name, score in scores.items()))
         if self.path is not None:

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from brats_mm.domain.availability import ALL_AVAILABLE, flags
+from brats_mm.domain.availability import ALL_AVAILABLE, to_flags
 from brats_mm.domain.modality import Modality
-from brats_mm.evaluation.case import shared_passes
+from brats_mm.evaluation.case import share_passes
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.evaluation.tables import SUMMARY, write_document
 from brats_mm.inference.predictor import Predictor
@@ -90,28 +90,28 @@ def evaluate_run(folder: Path, checkpoint: Path, evaluator: RunEvaluator) -> dic
         predictor = Segmenter.from_bundle(bundle, device=evaluator.device, backend="torch", trust_bundle=True).predictor
         if not (folder / EVALUATION / SUMMARY).is_file():
             settings = EvaluationSettings(plots=False, resume=True)
-            evaluate(evaluator.cases, folder / EVALUATION, shared_passes(predictor), settings)
+            evaluate(evaluator.cases, folder / EVALUATION, share_passes(predictor), settings)
         write_document(
             done,
             {
                 "parameters": predictor.model.parameters,
-                "multiply_accumulates": _operations(bundle),
-                "inference_seconds_a_case": _seconds_per_case(predictor, evaluator.cases[:TIMED_CASES]),
+                "multiply_accumulates": _count_operations(bundle),
+                "inference_seconds_a_case": _measure_seconds_per_case(predictor, evaluator.cases[:TIMED_CASES]),
             },
         )
     result: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
     return result
 
 
-def _operations(bundle: Path) -> dict[str, int]:
+def _count_operations(bundle: Path) -> dict[str, int]:
     """Count the multiply-accumulates of a window with all four sequences and with T1ce alone."""
     network, _ = load_network(open_bundle(bundle), trusted=True)
     image = torch.zeros(1, len(ALL_AVAILABLE), *[COUNTED_SIDE] * 3)
     sets = {"all_four": ALL_AVAILABLE, "one": frozenset({Modality.T1CE})}
-    return {name: multiply_accumulates(network, image, flags(available)) for name, available in sets.items()}
+    return {name: multiply_accumulates(network, image, to_flags(available)) for name, available in sets.items()}
 
 
-def _seconds_per_case(predictor: Predictor, cases: Sequence[LabelledCase]) -> float:
+def _measure_seconds_per_case(predictor: Predictor, cases: Sequence[LabelledCase]) -> float:
     """Return the shortest time per case in seconds, without reading. The minimum excludes other load on the machine."""
     seconds = []
     for labelled in cases:

@@ -54,7 +54,7 @@ def read_methods(requested: Sequence[str], template: Bundle) -> tuple[Method, ..
         OptionError: a file is missing or invalid, or two different methods have the same name.
     """
     methods: list[Method] = []
-    for method in (method for text in requested for method in _requested(text, template)):
+    for method in (method for text in requested for method in _find_requested(text, template)):
         if method not in methods:  # two lists can share a method
             methods.append(method)
     names = [method.name for method in methods]
@@ -66,12 +66,12 @@ def read_methods(requested: Sequence[str], template: Bundle) -> tuple[Method, ..
     return tuple(methods)
 
 
-def _requested(name: str, template: Bundle) -> list[Method]:
+def _find_requested(name: str, template: Bundle) -> list[Method]:
     files = {path.stem: path for path in sorted((template.root / METHODS).glob("*.json"))}
     file = files.get(name) or (Path(name).resolve() if Path(name).is_file() else None)
     if file is not None:
-        return _methods_of(file)
-    listed = [method for path in files.values() for method in _methods_of(path)]
+        return _read_methods_file(file)
+    listed = [method for path in files.values() for method in _read_methods_file(path)]
     matches = [method for index, method in enumerate(listed) if method.name == name and method not in listed[:index]]
     if len(matches) > 1:
         raise OptionError(f"The bundle's lists define {name} differently. Provide the file of one list.")
@@ -81,7 +81,7 @@ def _requested(name: str, template: Bundle) -> list[Method]:
     return matches
 
 
-def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = ()) -> list[Method]:
+def _read_methods_file(path: Path, name: str | None = None, within: tuple[Path, ...] = ()) -> list[Method]:
     """Return the methods of an experiment file, or the single method of a config.
 
     Args:
@@ -108,14 +108,14 @@ def _methods_of(path: Path, name: str | None = None, within: tuple[Path, ...] = 
             method, settings={**shared, **method.settings}, expert_settings={**of_experts, **method.expert_settings}
         )
         for name, entry in content["methods"].items()
-        for method in _entry(name, entry, path, within)
+        for method in _read_entry(name, entry, path, within)
     ]
 
 
-def _entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> list[Method]:
+def _read_entry(name: str, entry: Any, listed_in: Path, within: tuple[Path, ...]) -> list[Method]:
     """Return the methods of one entry of an experiment file, without the settings that apply to all methods."""
     if isinstance(entry, str):
-        return _methods_of((listed_in.parent / entry).resolve(), name, (*within, listed_in))
+        return _read_methods_file((listed_in.parent / entry).resolve(), name, (*within, listed_in))
     if isinstance(entry, dict):
         settings = {key: value for key, value in entry.items() if key != "config"}
         configs = ((listed_in.parent / str(entry["config"])).resolve(),) if "config" in entry else ()

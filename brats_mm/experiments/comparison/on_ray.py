@@ -68,7 +68,7 @@ def perform_on_ray(
         OptionError: Ray is not installed, or the cluster cannot be joined.
     """
     # Ray starts as many workers as fit, and the others when resources are free.
-    workers = max(len(_experts(experiment)), len(experiment.runs))
+    workers = max(len(_collect_experts(experiment)), len(experiment.runs))
     with RayEngine[TrainingTask, TrainingResult](Trainer, address, workers, cores=cores, gpus=gpus) as engine:
         yield from perform_with(engine, experiment)
 
@@ -86,7 +86,11 @@ def perform_with(engine: Engine[TrainingTask, TrainingResult], experiment: Exper
     def start(works: Iterable[Training | ExperimentRun]) -> Iterator[Finished[TrainingTask, TrainingResult]]:
         return run_tasks(engine, (TrainingTask(work, experiment.evaluator, alone=True) for work in works))
 
-    failed = {finished.task.name: reason for finished in start(_experts(experiment)) if (reason := _failure(finished))}
+    failed = {
+        finished.task.name: reason
+        for finished in start(_collect_experts(experiment))
+        if (reason := _describe_failure(finished))
+    }
     reasons = [
         [failed[str(expert.folder)] for expert in run.experts if str(expert.folder) in failed]
         for run in experiment.runs
@@ -98,7 +102,7 @@ def perform_with(engine: Engine[TrainingTask, TrainingResult], experiment: Exper
         name = str(run.training.folder)
         while not why and name not in outcomes:
             finished = next(running)
-            outcomes[finished.task.name] = _outcome(finished)
+            outcomes[finished.task.name] = _make_outcome(finished)
         yield Outcome(run, failure=why[0]) if why else outcomes[name]
 
 
@@ -113,20 +117,20 @@ def _perform(task: TrainingTask) -> TrainingResult:
     return TrainingResult(task.name)
 
 
-def _outcome(finished: Finished[TrainingTask, TrainingResult]) -> Outcome:
+def _make_outcome(finished: Finished[TrainingTask, TrainingResult]) -> Outcome:
     run = finished.task.work
     assert isinstance(run, ExperimentRun)
     outcome = finished.result.outcome if finished.result else None
-    return outcome or Outcome(run, failure=_failure(finished))
+    return outcome or Outcome(run, failure=_describe_failure(finished))
 
 
-def _failure(finished: Finished[TrainingTask, TrainingResult]) -> str:
+def _describe_failure(finished: Finished[TrainingTask, TrainingResult]) -> str:
     """Return the reason why a training run failed, or an empty string if it succeeded."""
     if finished.result is None:
         return _LOST.format(attempts=finished.attempts, how=finished.lost)
     return finished.result.failure
 
 
-def _experts(experiment: Experiment) -> list[Training]:
+def _collect_experts(experiment: Experiment) -> list[Training]:
     """Return each expert of all runs once."""
     return list({expert.folder: expert for run in experiment.runs for expert in run.experts}.values())

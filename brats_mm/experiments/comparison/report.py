@@ -14,12 +14,12 @@ import numpy as np
 from brats_mm import __version__
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.evaluation.compare import holm, paired
+from brats_mm.evaluation.compare import compare_pairs, holm
 from brats_mm.evaluation.tables import read_case_rows, read_summary, write_document
 from brats_mm.experiments.comparison.evaluation import COUNTED_SIDE, TIMED_CASES
 from brats_mm.experiments.comparison.run import Experiment, Outcome
-from brats_mm.experiments.comparison.tables import RunRow, SetRow, experiment_markdown, write_table
-from brats_mm.io.bundle import sha256_of
+from brats_mm.experiments.comparison.tables import RunRow, SetRow, render_experiment_markdown, write_table
+from brats_mm.io.bundle import compute_sha256
 from brats_mm.metrics.case_scores import Rule
 from brats_mm.outputs.folder import output_errors
 
@@ -41,17 +41,17 @@ def write_comparison(
     done = [outcome for outcome in outcomes if outcome.evaluation is not None]
     runs = [row for outcome in done for row in _run_rows(outcome)]
     sets = [row for outcome in done for row in _set_rows(outcome)]
-    document = _document(experiment, outcomes, runs, sets)
+    document = _build_document(experiment, outcomes, runs, sets)
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_table(folder / "runs.csv", runs, RunRow, parquet=parquet)
         write_table(folder / "sets.csv", sets, SetRow, parquet=parquet)
-        (folder / MARKDOWN).write_text(experiment_markdown(document), encoding="utf-8")
+        (folder / MARKDOWN).write_text(render_experiment_markdown(document), encoding="utf-8")
     write_document(folder / DOCUMENT, document)
     return document
 
 
-def _document(
+def _build_document(
     experiment: Experiment, outcomes: Sequence[Outcome], runs: Sequence[RunRow], sets: Sequence[SetRow]
 ) -> dict[str, Any]:
     methods = list(dict.fromkeys(run.method for run in experiment.runs))
@@ -61,7 +61,7 @@ def _document(
         "disclaimer": NOT_FOR_DIAGNOSIS,
         "software_version": __version__,
         "budget": vars(experiment.budget),
-        "datalist": {"name": experiment.data.datalist.name, "sha256": sha256_of(experiment.data.datalist)},
+        "datalist": {"name": experiment.data.datalist.name, "sha256": compute_sha256(experiment.data.datalist)},
         "section": experiment.data.section,
         "cases": len(experiment.evaluator.cases),
         "seeds": list(dict.fromkeys(run.seed for run in experiment.runs)),
@@ -75,17 +75,19 @@ def _document(
                 "starts_from": described[name].starts_from,
                 "seeds": sorted({row.seed for row in runs if row.method == name}),
                 "regions": {
-                    region.value: _over_seeds([row for row in runs if (row.method, row.region) == (name, region.value)])
+                    region.value: _average_over_seeds(
+                        [row for row in runs if (row.method, row.region) == (name, region.value)]
+                    )
                     for region in REGIONS
                 },
-                "sets": _sets_of([row for row in sets if row.method == name]),
+                "sets": _average_sets([row for row in sets if row.method == name]),
             }
             for name in methods
         },
         "reference": methods[0],
         "test": "Two-sided Wilcoxon signed-rank test over cases, with p values corrected over methods and regions "
         "by Holm's method",
-        "tests": _tests(methods, [outcome for outcome in outcomes if outcome.evaluation is not None]),
+        "tests": _compare_methods(methods, [outcome for outcome in outcomes if outcome.evaluation is not None]),
     }
 
 
@@ -98,12 +100,12 @@ def _run_rows(outcome: Outcome) -> list[RunRow]:
             method=outcome.run.method,
             seed=outcome.run.seed,
             region=region.value,
-            dice=_number(means["all_sets"][region.value]["dice"]),
-            dice_et500=_number(small["all_sets"][region.value]["dice"]),
-            dice_all_four=_number(means["full_set"][region.value]["dice"]),
-            dice_single=_number(means["single_sequences"][region.value]["dice"]),
-            ece=_number(means["all_sets"][region.value]["ece"]),
-            counterintuitive=_number(summary["counterintuitive"][Rule.RAW.value][region.value]["rate"]),
+            dice=_to_number(means["all_sets"][region.value]["dice"]),
+            dice_et500=_to_number(small["all_sets"][region.value]["dice"]),
+            dice_all_four=_to_number(means["full_set"][region.value]["dice"]),
+            dice_single=_to_number(means["single_sequences"][region.value]["dice"]),
+            ece=_to_number(means["all_sets"][region.value]["ece"]),
+            counterintuitive=_to_number(summary["counterintuitive"][Rule.RAW.value][region.value]["rate"]),
             parameters=result["parameters"],
             macs_all_four=result["multiply_accumulates"]["all_four"],
             macs_one=result["multiply_accumulates"]["one"],
@@ -124,20 +126,20 @@ def _set_rows(outcome: Outcome) -> list[SetRow]:
             outcome.run.seed,
             subset,
             region.value,
-            _number(rules["raw"][region.value]["dice"]["mean"]),
+            _to_number(rules["raw"][region.value]["dice"]["mean"]),
         )
         for subset, rules in sets.items()
         for region in REGIONS
     ]
 
 
-def _over_seeds(rows: Sequence[RunRow]) -> dict[str, dict[str, float | None]]:
+def _average_over_seeds(rows: Sequence[RunRow]) -> dict[str, dict[str, float | None]]:
     """Compute mean and standard deviation of every score over the seeds."""
     names = [name for name in vars(rows[0]) if name not in ("method", "seed", "region")] if rows else []
-    return {name: _mean_and_std([float(getattr(row, name)) for row in rows]) for name in names}
+    return {name: _compute_mean_and_std([float(getattr(row, name)) for row in rows]) for name in names}
 
 
-def _mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
+def _compute_mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
     finite = np.array([value for value in values if not np.isnan(value)])
     return {
         "mean": float(finite.mean()) if len(finite) else None,
@@ -145,19 +147,19 @@ def _mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
     }
 
 
-def _sets_of(rows: Sequence[SetRow]) -> dict[str, dict[str, float | None]]:
+def _average_sets(rows: Sequence[SetRow]) -> dict[str, dict[str, float | None]]:
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         scores[row.subset][row.region].append(row.dice)
     return {
-        subset: {region: _mean_and_std(values)["mean"] for region, values in regions.items()}
+        subset: {region: _compute_mean_and_std(values)["mean"] for region, values in regions.items()}
         for subset, regions in scores.items()
     }
 
 
-def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
+def _compare_methods(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
     """Compare every method with the first one."""
-    scores = {(outcome.run.method, outcome.run.seed): _case_dice(outcome) for outcome in outcomes}
+    scores = {(outcome.run.method, outcome.run.seed): _average_case_dice(outcome) for outcome in outcomes}
     tests: dict[str, dict[str, Any]] = {}
     for method in methods[1:]:
         seeds = [seed for name, seed in scores if name == method and (methods[0], seed) in scores]
@@ -165,17 +167,17 @@ def _tests(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, dic
             continue
         tests[method] = {}
         for region in REGIONS:
-            first, second = (_over_common(scores, name, seeds, region) for name in (methods[0], method))
+            first, second = (_average_common_cases(scores, name, seeds, region) for name in (methods[0], method))
             cases = sorted(first.keys() & second.keys())
             a, b = (np.array([dice[case] for case in cases], np.float64) for dice in (first, second))
-            tests[method][region.value] = paired(a, b)
+            tests[method][region.value] = compare_pairs(a, b)
     results = [result for regions in tests.values() for result in regions.values() if result["p"] is not None]
     for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
         result["p_holm"] = p
     return tests
 
 
-def _case_dice(outcome: Outcome) -> Mapping[tuple[str, str], float]:
+def _average_case_dice(outcome: Outcome) -> Mapping[tuple[str, str], float]:
     """Map (case, region) to the mean raw Dice over the case's subsets."""
     assert outcome.evaluation is not None
     dice: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -185,7 +187,7 @@ def _case_dice(outcome: Outcome) -> Mapping[tuple[str, str], float]:
     return {key: float(np.mean(values)) for key, values in dice.items()}
 
 
-def _over_common(
+def _average_common_cases(
     scores: Mapping[tuple[str, int], Mapping[tuple[str, str], float]], method: str, seeds: Sequence[int], region: Region
 ) -> dict[str, float]:
     """Map each case that all seeds have to its mean over the seeds."""
@@ -199,5 +201,5 @@ def _over_common(
     }
 
 
-def _number(value: float | None) -> float:
+def _to_number(value: float | None) -> float:
     return float("nan") if value is None else float(value)

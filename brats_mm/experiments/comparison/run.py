@@ -28,15 +28,15 @@ from brats_mm.experiments.comparison.training import (
     Budget,
     Train,
     Training,
-    data_settings,
     ensure_trained,
+    make_data_settings,
     merge_configs,
     run_settings,
     train_here,
     with_settings,
 )
 from brats_mm.io.bundle import Bundle
-from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.labelled_cases import LabelledCase, list_labelled_cases
 from brats_mm.training.parsing import parse_path
 
 logger = logging.getLogger(__name__)
@@ -138,25 +138,25 @@ def plan(
     if not methods or not seeds:
         raise OptionError("An experiment needs at least one method and one seed.")
     check_cases(data.folder, data.datalist, sections=("training", data.section))
-    cases: tuple[LabelledCase, ...] = labelled_cases(data.datalist, dataset_dir=data.folder, section=data.section)
+    cases: tuple[LabelledCase, ...] = list_labelled_cases(data.datalist, dataset_dir=data.folder, section=data.section)
     settings = {
         # Frozen configs are stored outside of the bundle and cannot find it by their own location.
         "bundle_root": str(template.root.resolve()),
-        **data_settings(data.folder, data.datalist, None if device == "auto" else device),
+        **make_data_settings(data.folder, data.datalist, None if device == "auto" else device),
     }
     if experts is not None and not experts.exists():
         raise OptionError(
             f"There are no experts at {experts}. Provide a folder with expert_t1.pt etc., or a mixture's model.pt."
         )
     runs = tuple(
-        _run(method, seed, folder, template, budget, _starting_from(experts, method, settings))
+        _run(method, seed, folder, template, budget, _add_experts_dir(experts, method, settings))
         for method in methods
         for seed in dict.fromkeys(seeds)
     )
-    return Experiment(_with_distinct_titles(runs), RunEvaluator(cases, template.root, device), budget, data)
+    return Experiment(_make_titles_distinct(runs), RunEvaluator(cases, template.root, device), budget, data)
 
 
-def _with_distinct_titles(runs: Sequence[ExperimentRun]) -> tuple[ExperimentRun, ...]:
+def _make_titles_distinct(runs: Sequence[ExperimentRun]) -> tuple[ExperimentRun, ...]:
     """Add the method's name to titles that several methods share, such as variants of one config."""
     methods = {run.method: run.title for run in runs}
     titles = list(methods.values())
@@ -208,13 +208,13 @@ def _run(
     path = template.root / "configs" / "train.json"
     config = merge_configs((path, *method.configs), method.settings, settings)
     needs = str(config.get("experts_dir")) == "@output_dir"
-    experts = _experts(method, seed, folder, template, budget, settings) if needs else ()
-    starts_from = TRAINED_HERE if experts else _initial_weights(config)
+    experts = _plan_experts(method, seed, folder, template, budget, settings) if needs else ()
+    starts_from = TRAINED_HERE if experts else _describe_initial_weights(config)
     if experts:
         config["experts_dir"] = str((experts[0].folder.parent / "ready").resolve())
     described = config.get("method", {})
     config["bundle_root"] = str(template.root.resolve())
-    spending = budget.for_method(after_experts=needs)
+    spending = budget.make_method_settings(after_experts=needs)
     config = with_settings(config, run_settings(run_folder, seed, spending, folder / PREPARED))
     title, description = str(described.get("name", method.name)), str(described.get("description", ""))
     return ExperimentRun(
@@ -222,26 +222,26 @@ def _run(
     )
 
 
-def _initial_weights(config: Settings) -> str:
+def _describe_initial_weights(config: Settings) -> str:
     """Describe given experts by file name only, because folder names can contain personal data."""
     experts_path = parse_path(config.get("experts_dir"))
     return FRESH if experts_path is None else f"given experts ({experts_path.name})"
 
 
-def _starting_from(experts: Path | None, method: Method, settings: Settings) -> Settings:
+def _add_experts_dir(experts: Path | None, method: Method, settings: Settings) -> Settings:
     if experts is None or "experts_dir" in method.entry_names:
         return settings
     return {**settings, "experts_dir": str(experts.resolve())}
 
 
-def _experts(
+def _plan_experts(
     method: Method, seed: int, folder: Path, template: Bundle, budget: Budget, plan_settings: Settings
 ) -> tuple[Training, ...]:
     configs = template.root / "configs"
     config = merge_configs(
         (configs / "train.json", configs / "pretrain_expert.json"), method.expert_settings, plan_settings
     )
-    key = hashlib.sha256(json.dumps([config, budget.for_expert()], sort_keys=True).encode()).hexdigest()[:8]
+    key = hashlib.sha256(json.dumps([config, budget.make_expert_settings()], sort_keys=True).encode()).hexdigest()[:8]
     trainings = []
     for modality in MODALITIES:
         run_folder = folder / "experts" / key / f"seed_{seed}" / modality.value
@@ -249,7 +249,7 @@ def _experts(
         settings = {
             **name,
             "bundle_root": str(template.root.resolve()),
-            **run_settings(run_folder, seed, budget.for_expert(), folder / PREPARED),
+            **run_settings(run_folder, seed, budget.make_expert_settings(), folder / PREPARED),
         }
         trainings.append(Training(run_folder, with_settings(config, settings), f"training the {modality.label} expert"))
     return tuple(trainings)
@@ -259,7 +259,7 @@ def prepare_expert(expert: Training, *, train: Train = train_here) -> None:
     """Train an expert, resuming earlier work, and copy its last weights to the path that the mixture expects."""
     import torch
 
-    from brats_mm.packaging.create import weights_in
+    from brats_mm.packaging.create import extract_weights
     from brats_mm.training.checkpoints import atomic_save
     from brats_mm.training.record import copy_record
 
@@ -267,11 +267,11 @@ def prepare_expert(expert: Training, *, train: Train = train_here) -> None:
     ready = expert.folder.parent / "ready" / str(expert.config["checkpoint"])
     if not ready.is_file():
         state = torch.load(expert.checkpoint, map_location="cpu", weights_only=True)
-        atomic_save(weights_in(state), ready)
+        atomic_save(extract_weights(state), ready)
         copy_record(expert.checkpoint, ready)
 
 
-def with_reference_first(experiment: Experiment, name: str) -> Experiment:
+def move_reference_first(experiment: Experiment, name: str) -> Experiment:
     """Move a method to the front, so that the others are compared with it.
 
     Raises:

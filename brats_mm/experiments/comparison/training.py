@@ -57,19 +57,19 @@ class Budget:
                 f"The fraction of the budget for the experts is {self.expert_share}. It must be between 0 and 1."
             )
 
-    def for_expert(self) -> Settings:
+    def make_expert_settings(self) -> Settings:
         """Return the `BudgetSchedule` arguments of one of the four experts."""
         if self.epochs:
-            return {"epochs": self._expert_epochs()}
+            return {"epochs": self._count_expert_epochs()}
         return {"minutes": self.minutes * self.expert_share / 4}
 
-    def for_method(self, *, after_experts: bool) -> Settings:
+    def make_method_settings(self, *, after_experts: bool) -> Settings:
         """Return the `BudgetSchedule` arguments of a method."""
         if self.epochs:
-            return {"epochs": max(1, self.epochs - self._expert_epochs()) if after_experts else self.epochs}
+            return {"epochs": max(1, self.epochs - self._count_expert_epochs()) if after_experts else self.epochs}
         return {"minutes": self.minutes * (1 - self.expert_share) if after_experts else self.minutes}
 
-    def _expert_epochs(self) -> int:
+    def _count_expert_epochs(self) -> int:
         return max(1, round(self.epochs * self.expert_share))
 
 
@@ -94,7 +94,7 @@ class Training:
         return self.folder / MODELS / f"{Path(name).stem}_last.pt"
 
 
-def data_settings(dataset_dir: Path, datalist: Path, device: str | None) -> Settings:
+def make_data_settings(dataset_dir: Path, datalist: Path, device: str | None) -> Settings:
     """Return the settings for data and device that all training runs share."""
     device_setting = {} if device is None else {"device": device}
     return {"dataset_dir": str(dataset_dir.resolve()), "datalist": str(datalist.resolve()), **device_setting}
@@ -171,7 +171,7 @@ def ensure_trained(training: Training, train: Train) -> dict[str, Any]:
     if not done.is_file():
         with _log_to(training.folder / LOG):
             train(training.folder / CONFIG)
-        _write(done, _spent(training))
+        _write(done, _read_spent(training))
     spent: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
     return spent
 
@@ -227,7 +227,7 @@ def _freeze(training: Training) -> None:
     _write(path, config)
 
 
-def _spent(training: Training) -> dict[str, Any]:
+def _read_spent(training: Training) -> dict[str, Any]:
     import torch
 
     if not training.checkpoint.is_file():

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from brats_mm.domain.volume import Array
-from brats_mm.errors import BundleError, first_line
+from brats_mm.errors import BundleError, extract_first_line
 from brats_mm.experiments.food101.pretrained import import_transformers
 
 
@@ -32,7 +32,7 @@ class BertTokens:
             self.tokeniser = tokenisers.from_pretrained(str(folder), local_files_only=True)
         except Exception as error:  # the library raises its own types
             raise BundleError(
-                f"The vocabulary in {folder} cannot be read ({first_line(error)}). Restore the folder."
+                f"The vocabulary in {folder} cannot be read ({extract_first_line(error)}). Restore the folder."
             ) from error
         self.length = length
 

@@ -19,7 +19,7 @@ from monai.transforms import RandomizableTransform, Transform
 from PIL import Image
 from torch import Tensor
 
-from brats_mm.errors import CaseError, VolumeError, check_choice, first_line
+from brats_mm.errors import CaseError, VolumeError, check_choice, extract_first_line
 
 SECTIONS = {"training": "train", "validation": "train", "testing": "test"}
 VALIDATION_EVERY = 20
@@ -36,7 +36,7 @@ Tokenise = Callable[[str], Any]
 """Function from a string to (2, t) integers: token numbers and mask."""
 
 
-def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
+def list_food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
     """Return the samples of a section that have an image or a title.
 
     Raises:
@@ -45,14 +45,14 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
     """
     check_choice("The section", section, SECTIONS)
     root, split = Path(dataset_dir), SECTIONS[section]
-    classes = {name: number for number, name in enumerate(food101_classes(root))}
+    classes = {name: number for number, name in enumerate(read_food101_classes(root))}
     items: list[Item] = []
     for name, title, food in _read_rows(root / "texts" / f"{split}_titles.csv"):
         if food not in classes:
             raise CaseError(
                 f"texts/{split}_titles.csv in {root} has the class {food!r}, which is missing in train_titles.csv."
             )
-        picture = _picture_file(root, split, food, name)
+        picture = _find_picture_file(root, split, food, name)
         available = (picture is not None, bool(title.strip()))
         if any(available):
             items.append(
@@ -68,7 +68,7 @@ def food101_items(dataset_dir: Path | str, section: str) -> list[Item]:
     ]
 
 
-def food101_classes(root: Path) -> list[str]:
+def read_food101_classes(root: Path) -> list[str]:
     """Return the sorted class names of the training list."""
     return sorted({food for _, _, food in _read_rows(root / "texts" / "train_titles.csv")})
 
@@ -119,7 +119,7 @@ def read_picture(path: Path, side: int) -> Float[Tensor, "rgb h w"]:
             picture = opened.convert("RGB")
     except OSError as error:
         raise VolumeError(
-            f"{path} cannot be read as an image ({first_line(error)}). Replace it, or remove it from the list."
+            f"{path} cannot be read as an image ({extract_first_line(error)}). Replace it, or remove it from the list."
         ) from error
     scale = side / min(picture.size)
     width, height = (max(side, round(length * scale)) for length in picture.size)
@@ -135,8 +135,8 @@ def _read_rows(path: Path) -> list[tuple[str, str, str]]:
             rows = [row for row in csv.reader(stream) if row]
     except OSError as error:
         raise CaseError(
-            f"{path} cannot be read ({first_line(error)}). Set --dataset_dir to the UPMC Food-101 folder with images "
-            "and texts."
+            f"{path} cannot be read ({extract_first_line(error)}). Set --dataset_dir to the UPMC Food-101 folder with "
+            "images and texts."
         ) from error
     short = next((number for number, row in enumerate(rows, start=1) if len(row) < 3), None)
     if short is not None:
@@ -144,6 +144,6 @@ def _read_rows(path: Path) -> list[tuple[str, str, str]]:
     return [(row[0], ",".join(row[1:-1]), row[-1].strip()) for row in rows]
 
 
-def _picture_file(root: Path, split: str, food: str, name: str) -> Path | None:
+def _find_picture_file(root: Path, split: str, food: str, name: str) -> Path | None:
     candidates = (root / "images" / split / food / name, root / "images" / food / name)
     return next((candidate for candidate in candidates if candidate.is_file()), None)

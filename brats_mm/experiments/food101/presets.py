@@ -3,7 +3,7 @@
 from torch import nn
 
 from brats_mm.errors import check_choice
-from brats_mm.experiments.food101.pretrained import bert_expert, inception_expert
+from brats_mm.experiments.food101.pretrained import build_bert_expert, build_inception_expert
 from brats_mm.networks.gating_parts import ImageEncoder, PartsGate, TextEncoder
 from brats_mm.networks.modality_mixture import ModalityMixture
 
@@ -32,8 +32,8 @@ def expert(modality: str, *, inception_weights: str | None, bert_folder: str, cl
     """
     check_choice("The modality", modality, MODALITIES)
     if modality == "image":
-        return inception_expert(inception_weights, classes=classes)
-    return bert_expert(bert_folder, classes=classes)
+        return build_inception_expert(inception_weights, classes=classes)
+    return build_bert_expert(bert_folder, classes=classes)
 
 
 def simmlm(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brats_mm.errors import BundleError, OptionError, first_line
+from brats_mm.errors import BundleError, OptionError, extract_first_line
 
 HEADS = ("fc.", "AuxLogits.")
 """Layers of a trained Inception that output ImageNet's classes and are not loaded."""
@@ -36,7 +36,7 @@ class TextExpert(nn.Module):
         return logits
 
 
-def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
+def build_inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
     """Return torchvision's Inception V3 with a new head, from ImageNet-normalised images (b, 3, 299, 299) to (b, c).
 
     The auxiliary head is omitted.
@@ -53,7 +53,8 @@ def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
         from torchvision.models import Inception3
     except (ImportError, RuntimeError) as error:  # RuntimeError if it was built for another torch
         raise OptionError(
-            f"The expert for images is torchvision's Inception V3, which cannot be loaded ({first_line(error)}). "
+            f"The expert for images is torchvision's Inception V3, which cannot be loaded "
+            f"({extract_first_line(error)}). "
             'Install it: pip install "brats-mm[food101]".'
         ) from error
     network: nn.Module = Inception3(num_classes=classes, aux_logits=False, transform_input=True, init_weights=False)
@@ -66,7 +67,7 @@ def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
         absent = [name for name in missing if not name.startswith(HEADS)]
     except Exception as error:  # torch raises a dozen types for a damaged file
         raise BundleError(
-            f"{weights} does not contain weights of Inception V3 ({first_line(error)}). Provide another file."
+            f"{weights} does not contain weights of Inception V3 ({extract_first_line(error)}). Provide another file."
         ) from error
     if absent:
         raise BundleError(
@@ -76,7 +77,7 @@ def inception_expert(weights: Path | str | None, *, classes: int) -> nn.Module:
     return network
 
 
-def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
+def build_bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
     """Return BERT with a linear head, loaded from a folder written by `save_pretrained` (config.json and weights).
 
     Raises:
@@ -88,7 +89,7 @@ def bert_expert(folder: Path | str, *, classes: int) -> TextExpert:
         encoder = transformers.BertModel.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the library raises its own exception types and those of torch
         raise BundleError(
-            f"{folder} contains no BERT model ({first_line(error)}). Set --bert_folder to a local folder with "
+            f"{folder} contains no BERT model ({extract_first_line(error)}). Set --bert_folder to a local folder with "
             "config.json and weights."
         ) from error
     return TextExpert(encoder, width=int(encoder.config.hidden_size), classes=classes)

@@ -77,7 +77,7 @@ class MaskedProjectionNetwork(SingleNetwork):
 
     def predict_views(self, image: Tensor, views: Tensor) -> Tensor:
         scales = self.encode(image, views.any(dim=0))
-        return torch.cat([self._view(scales, view)[0] for view in views])  # one view at a time, to limit memory
+        return torch.cat([self._compute_view(scales, view)[0] for view in views])  # one view at a time, to limit memory
 
     def logit_bias(self) -> nn.Parameter:
         return self.decoder.get_parameter("head.bias")
@@ -93,18 +93,18 @@ class MaskedProjectionNetwork(SingleNetwork):
         """
         views = split_views(available, image.shape[0])
         scales = self.encode(image, split_views(available | present, image.shape[0]).any(dim=0))
-        view_maps = [self._view(scales, view) for view in views]
+        view_maps = [self._compute_view(scales, view) for view in views]
         depths = range(len(self.projections))
         projected = [torch.cat([features[depth] for _, features in view_maps]) for depth in depths]
         real = [scales[-1 - depth].repeat(len(views), 1, 1, 1, 1, 1) for depth in depths]
         return torch.cat([logits for logits, _ in view_maps]), projected, real, present & ~available
 
-    def _view(self, scales: Sequence[Tensor], available: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _compute_view(self, scales: Sequence[Tensor], available: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits of one view and the projected features of each projected scale."""
-        masked = [hidden(scale, available) for scale in scales]
+        masked = [hide_unavailable(scale, available) for scale in scales]
         projected: list[Tensor] = []
         for depth, projection in enumerate(self.projections, start=1):
-            projection_map = projected_map(projection, masked[-depth], available)
+            projection_map = project_map(projection, masked[-depth], available)
             projected.append(projection_map)
             masked[-depth] = torch.where(available[:, :, None, None, None, None], masked[-depth], projection_map)
         return self.decoder([scale.flatten(1, 2) for scale in masked]), projected
@@ -117,23 +117,23 @@ class MaskedProjectionNetwork(SingleNetwork):
             encoded.append(None if rows.numel() == 0 else (rows, encoder(image[rows, channel : channel + 1])))
         first = next(scales for part in encoded if part is not None for scales in [part[1]])
         return [
-            torch.stack([_whole(part, scale, len(image), like) for part in encoded], dim=1)
+            torch.stack([_expand_to_batch(part, scale, len(image), like) for part in encoded], dim=1)
             for scale, like in enumerate(first)
         ]
 
 
-def _whole(part: tuple[Tensor, list[Tensor]] | None, scale: int, batch: int, like: Tensor) -> Tensor:
+def _expand_to_batch(part: tuple[Tensor, list[Tensor]] | None, scale: int, batch: int, like: Tensor) -> Tensor:
     """Expand one modality's features at a scale to the whole batch."""
     zeros = like.new_zeros((batch, *like.shape[1:]))
     return zeros if part is None else zeros.index_add(0, part[0], part[1][scale])
 
 
-def hidden(features: Tensor, available: Tensor) -> Tensor:
+def hide_unavailable(features: Tensor, available: Tensor) -> Tensor:
     """Zero the features (b, m, f, x, y, z) of unavailable modalities."""
     return features.masked_fill(~available[:, :, None, None, None, None], 0.0)
 
 
-def projected_map(projection: nn.Module, features: Tensor, available: Tensor) -> Tensor:
+def project_map(projection: nn.Module, features: Tensor, available: Tensor) -> Tensor:
     """Project feature maps (b, m, f, x, y, z), using voxels as tokens."""
     tokens = features.flatten(3).transpose(2, 3)  # (b m n f)
     projected: Tensor = projection(tokens, available).to(features.dtype)

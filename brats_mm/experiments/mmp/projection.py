@@ -78,7 +78,7 @@ def aggregate(queries: Tensor, tokens: Tensor) -> Tensor:
     return attend(queries.expand(tokens.shape[0], -1, -1), tokens, tokens)
 
 
-def mean_of_available(tokens: Tensor, available: Tensor) -> Tensor:
+def average_available(tokens: Tensor, available: Tensor) -> Tensor:
     """Average tokens (b, m, n, d) over the available modalities, (b, m) booleans, to (b, n, d)."""
     share = available.to(tokens.dtype)[:, :, None, None]
     return (tokens * share).sum(dim=1) / share.sum(dim=1).clamp(min=1)
@@ -125,7 +125,7 @@ class Projection(nn.Module):
         count = self.queries.shape[1]
         pooled = torch.stack([aggregate(self.queries[j], tokens[:, j]) for j in range(modalities)], dim=1)  # (b m k d)
         allowed = available.repeat_interleave(count, dim=1)  # (b mk)
-        position = mean_of_available(tokens, available)  # (b n d)
+        position = average_available(tokens, available)  # (b n d)
         outputs = []
         for index, (relate, project) in enumerate(zip(self.relate, self.project, strict=True)):
             query = self.own[index].expand(batch, -1, -1)

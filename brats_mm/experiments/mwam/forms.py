@@ -117,7 +117,7 @@ class LossForm(Form):
         self._needed = torch.zeros(0, 0, dtype=torch.bool)
         network.register_forward_pre_hook(self._note_needed)
         for name, branch in branches.items():
-            branch.register_forward_hook(self._keeper(name))
+            branch.register_forward_hook(self._make_keeper(name))
 
     def attach(self, engine: Any) -> None:
         engine.add_event_handler(Events.ITERATION_STARTED, self._forget)
@@ -142,7 +142,7 @@ class LossForm(Form):
         samples = len(inputs if isinstance(inputs, Tensor) else inputs[0])
         self._needed = split_views(available, samples).any(dim=0)
 
-    def _keeper(self, name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+    def _make_keeper(self, name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def keep(branch: nn.Module, args: Any, output: Tensor) -> None:
             if branch.training:
                 self._answers[name] = output

@@ -53,7 +53,7 @@ class RatioSettings:
             )
 
 
-def dct_matrix(side: int) -> Float[Tensor, "side side"]:
+def build_dct_matrix(side: int) -> Float[Tensor, "side side"]:
     """Return the orthonormal DCT-II: `sqrt(2 / n) cos(pi (2 i + 1) u / (2 n))` in row u, `1 / sqrt(n)` in row 0."""
     index = torch.arange(side, dtype=torch.float64)
     matrix = math.sqrt(2 / side) * torch.cos(math.pi * (2 * index[None] + 1) * index[:, None] / (2 * side))
@@ -71,8 +71,8 @@ def patch_ratios(
     """
     patch, corner = settings.patch, settings.corner
     axes = 3 if settings.volumetric else 2
-    tiles = _tiles(image.float(), patch, axes)  # (b m patches, then the sides of a patch)
-    matrix = dct_matrix(patch).to(image.device)
+    tiles = _split_into_tiles(image.float(), patch, axes)  # (b m patches, then the sides of a patch)
+    matrix = build_dct_matrix(patch).to(image.device)
     both_ends = torch.cat([matrix[:corner], matrix[-corner:]])  # (2q p), the only rows that are needed
     coefficients = tiles
     for axis in range(3, 3 + axes):
@@ -90,7 +90,7 @@ def patch_ratios(
     return ratios.sum(dim=sides)
 
 
-def frequency_ratio(
+def compute_frequency_ratio(
     image: Float[Tensor, "b m *space"],
     available: Bool[Tensor, "b m"],
     *,
@@ -111,12 +111,14 @@ def frequency_ratio(
     is_counted = available[:, :, None].expand(ratios.shape)
     if inside is not None:
         axes = 3 if settings.volumetric else 2
-        is_complete = _tiles(inside[:, None].float(), settings.patch, axes).flatten(3).amin(dim=3) == 1  # (b 1 patches)
+        is_complete = (
+            _split_into_tiles(inside[:, None].float(), settings.patch, axes).flatten(3).amin(dim=3) == 1
+        )  # (b 1 patches)
         is_counted = is_counted & is_complete
     return torch.where(is_counted, ratios, 0.0).sum(dim=(0, 2)), is_counted.sum(dim=(0, 2)).float()
 
 
-def _tiles(image: Float[Tensor, "b m *space"], side: int, axes: int) -> Float[Tensor, "b m patches *sides"]:
+def _split_into_tiles(image: Float[Tensor, "b m *space"], side: int, axes: int) -> Float[Tensor, "b m patches *sides"]:
     """Split the first `axes` spatial axes into complete patches. Further axes count as additional patches."""
     for axis in range(2, 2 + axes):
         image = image.narrow(axis, 0, image.shape[axis] // side * side)

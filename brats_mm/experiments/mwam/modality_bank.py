@@ -35,7 +35,7 @@ class WeightSettings:
     mean_one: bool = False
 
 
-def branch_weights(scores: Float[Tensor, " m"], settings: WeightSettings) -> Float[Tensor, " m"]:
+def compute_branch_weights(scores: Float[Tensor, " m"], settings: WeightSettings) -> Float[Tensor, " m"]:
     """Return the weight K of each modality for its relative score T, or 1 if the score is NaN."""
     weights = settings.alpha - settings.beta * torch.sigmoid(settings.steepness * (scores - settings.centre))
     return torch.where(scores.isnan(), 1.0, weights)
@@ -68,7 +68,7 @@ class ModalityBank:
         averaged = momentum * self.ratios + (1 - momentum) * ratios
         self.ratios = torch.where(self.ratios.isnan(), ratios, torch.where(ratios.isnan(), self.ratios, averaged))
         current = torch.where(ratios.isnan(), self.ratios, ratios)
-        weights = branch_weights(current / (self.ratios.nanmean() + self.settings.sigma), self.settings)
+        weights = compute_branch_weights(current / (self.ratios.nanmean() + self.settings.sigma), self.settings)
         seen = ~self.ratios.isnan()
         if self.settings.mean_one and bool(seen.any()):
             weights = torch.where(seen, weights / weights[seen].mean(), weights)

@@ -1,8 +1,8 @@
 """MWAM: slow down branches of modalities rich in low frequencies, and speed up the others (Lu et al., ICLR 2026).
 
 Networks prefer modalities rich in low frequencies and neglect the others. MWAM measures this in each batch
-(`frequency_ratio`) and weights the learning of each modality's branch (`modality_bank`, `forms`). Its authors report
-larger gains from scratch than from pretrained weights, and whole-tumour Dice only.
+(`compute_frequency_ratio`) and weights the learning of each modality's branch (`modality_bank`, `forms`). Its
+authors report larger gains from scratch than from pretrained weights, and whole-tumour Dice only.
 """
 
 import logging
@@ -17,7 +17,7 @@ from torch import Tensor, distributed, nn
 
 from brats_mm.errors import OptionError, TrainingError
 from brats_mm.experiments.mwam.forms import Form, GradientForm, LossForm, UpdateForm
-from brats_mm.experiments.mwam.frequency_ratio import RatioSettings, frequency_ratio
+from brats_mm.experiments.mwam.frequency_ratio import RatioSettings, compute_frequency_ratio
 from brats_mm.experiments.mwam.modality_bank import ModalityBank, WeightSettings
 from brats_mm.losses.segmentation import TaskLoss
 from brats_mm.training.warm_start import unwrap
@@ -73,7 +73,7 @@ class Mwam:
         self.keys, self.inside = ensure_tuple(keys), inside
         self.ratio = RatioSettings(**(ratio or {}))
         mixture = unwrap(network)
-        self.branches = _branches(mixture, branches)
+        self.branches = _find_branches(mixture, branches)
         self.bank = ModalityBank(len(self.branches), WeightSettings(**(weights or {})))
         self._steps, self._weight_sums = 0, torch.zeros(len(self.branches))
         built: dict[str, Form] = {}
@@ -111,11 +111,13 @@ class Mwam:
 
     def _measure(self, engine: Any) -> None:
         batch = engine.state.batch
-        available = _available(batch)
+        available = _read_available(batch)
         if len(self.keys) == 1:
-            sums, patches = self._ratios(_plain(batch[self.keys[0]]), available)
+            sums, patches = self._compute_ratios(_to_plain(batch[self.keys[0]]), available)
         else:
-            measured = [self._ratios(_plain(batch[key]), available[:, [at]]) for at, key in enumerate(self.keys)]
+            measured = [
+                self._compute_ratios(_to_plain(batch[key]), available[:, [at]]) for at, key in enumerate(self.keys)
+            ]
             sums, patches = (torch.cat([parts[part] for parts in measured]) for part in (0, 1))
         if distributed.is_available() and distributed.is_initialized():  # all processes use equal weights
             together = torch.stack([sums, patches]).to(engine.state.device)
@@ -124,12 +126,12 @@ class Mwam:
         self.bank.update(sums / patches)  # 0 / 0 gives NaN: the modality is not in this batch
 
     @torch.no_grad()
-    def _ratios(
+    def _compute_ratios(
         self, image: Float[Tensor, "b m *space"], available: Bool[Tensor, "b m"]
     ) -> tuple[Float[Tensor, " m"], Float[Tensor, " m"]]:
         mask = available.reshape(available.shape + (1,) * (image.dim() - 2))
         inside = ((image != 0) & mask).any(dim=1) if self.inside == "signal" else None
-        sums, patches = frequency_ratio(image, available, inside=inside, settings=self.ratio)
+        sums, patches = compute_frequency_ratio(image, available, inside=inside, settings=self.ratio)
         return sums.cpu(), patches.cpu()
 
     def _note(self, engine: Any) -> None:
@@ -152,7 +154,7 @@ class Mwam:
         )
 
 
-def _branches(network: nn.Module, name: str) -> dict[str, nn.Module]:
+def _find_branches(network: nn.Module, name: str) -> dict[str, nn.Module]:
     try:
         return dict(network.get_submodule(name).named_children())
     except AttributeError as error:
@@ -160,12 +162,12 @@ def _branches(network: nn.Module, name: str) -> dict[str, nn.Module]:
         raise OptionError(f"The {kind} has no branches {name!r}, only {parts}. Set --mwam::branches.") from error
 
 
-def _plain(image: Any) -> Tensor:
+def _to_plain(image: Any) -> Tensor:
     plain: Tensor = image.as_tensor() if hasattr(image, "as_tensor") else image
     return plain.float()
 
 
-def _available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
+def _read_available(batch: Mapping[str, Any]) -> Bool[Tensor, "b m"]:
     if "available" not in batch:
         raise TrainingError(
             "MWAM needs the availability of each sample, but the batch has no `available`. Add it to the keys of "

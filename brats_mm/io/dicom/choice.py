@@ -13,7 +13,7 @@ THIN_MM = 1.6
 WHOLE_HEAD_MM = 90.0
 LEAVE_OUT = "none"
 """Value of an override that omits the sequence."""
-_CLOSE = 0.1
+_CLOSE_MARGIN = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Cho
     selected, reasons = dict(forced), dict.fromkeys(forced, "selected by the user")
     ties: dict[Modality, tuple[Series, ...]] = {}
     open_ones = [series for series in study.series if id(series) not in forced_ids]
-    late, notes = _started_after_contrast(study.series)
+    late, notes = _find_late_t1(study.series)
     for modality in MODALITIES:
         if modality in labels:
             continue
@@ -69,12 +69,14 @@ def choose(study: Study, overrides: Mapping[Modality, str] | None = None) -> Cho
         if len(equal) > 1:
             ties[modality] = equal
         else:
-            selected[modality], reasons[modality] = best[0], _reason_chosen(best[0], best[1:])
+            selected[modality], reasons[modality] = best[0], _explain_choice(best[0], best[1:])
     ordered = {modality: selected[modality] for modality in MODALITIES if modality in selected}
     passed_over = {
-        item.label: _reason_rejected(item, ordered, late, ties) for item in study.series if item not in ordered.values()
+        item.label: _explain_rejection(item, ordered, late, ties)
+        for item in study.series
+        if item not in ordered.values()
     }
-    notes = (*notes, *_left_out(study, ordered), *_hints(study, ordered, ties))
+    notes = (*notes, *_note_left_out(study, ordered), *_suggest_series(study, ordered, ties))
     return Choice(ordered, reasons, passed_over, notes, ties)
 
 
@@ -156,7 +158,7 @@ def _fits(series: Series, modality: Modality) -> bool:
     return series.verdict.modality is modality and series.verdict.confidence >= USABLE and series.is_readable
 
 
-def _started_after_contrast(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
+def _find_late_t1(series: Sequence[Series]) -> tuple[set[int], tuple[str, ...]]:
     """Return T1 series that do not mention contrast but started after one with contrast, and a note for each."""
     started = [
         item.facts.acquired_s
@@ -202,19 +204,19 @@ def _is_equal(series: Series, best: Series) -> bool:
     """Return whether two series differ by at most a few slices."""
     if series is best:
         return True
-    close = abs(series.facts.slices - best.facts.slices) <= _CLOSE * best.facts.slices
-    return _rank(series)[:-1] == _rank(best)[:-1] and close and _same_orientation(series, best)
+    close = abs(series.facts.slices - best.facts.slices) <= _CLOSE_MARGIN * best.facts.slices
+    return _rank(series)[:-1] == _rank(best)[:-1] and close and _has_same_orientation(series, best)
 
 
-def _same_orientation(series: Series, best: Series) -> bool:
+def _has_same_orientation(series: Series, best: Series) -> bool:
     return series.facts.orientation == best.facts.orientation or max(series.facts.spacing_mm) <= THIN_MM
 
 
-def _reason_chosen(best: Series, rivals: Sequence[Series]) -> str:
+def _explain_choice(best: Series, rivals: Sequence[Series]) -> str:
     if not rivals:
         return f"the only candidate (confidence {best.verdict.confidence:.2f})"
     second = max(rivals, key=_rank)
-    return f"the best of {len(rivals) + 1}: {_advantage(best, second)}, unlike {second.name}"
+    return f"the best of {len(rivals) + 1}: {_describe_advantage(best, second)}, unlike {second.name}"
 
 
 _MERITS = (
@@ -224,12 +226,12 @@ _MERITS = (
 )  # fmt: skip
 
 
-def _advantage(better: Series, rival: Series) -> str:
+def _describe_advantage(better: Series, rival: Series) -> str:
     pairs = zip(_MERITS, _rank(better), _rank(rival), strict=True)
     return next((merit for merit, a, b in pairs if a > b), "its slices are axial")
 
 
-def _reason_rejected(
+def _explain_rejection(
     series: Series, selected: Mapping[Modality, Series], late: set[int], ties: Mapping[Modality, tuple[Series, ...]]
 ) -> str:
     verdict = series.verdict
@@ -244,7 +246,7 @@ def _reason_rejected(
     if verdict.modality in ties:
         return f"it is one of several equally good {verdict.kind}"
     better = selected.get(verdict.modality)
-    return f"{verdict.kind} was left out" if better is None else _reason_outranked(series, better)
+    return f"{verdict.kind} was left out" if better is None else _explain_outranking(series, better)
 
 
 def _reason_other_kind(verdict: Verdict) -> str:
@@ -254,15 +256,15 @@ def _reason_other_kind(verdict: Verdict) -> str:
     return f"it is another kind of image ({verdict.kind}: {evidence})"
 
 
-def _reason_outranked(series: Series, better: Series) -> str:
+def _explain_outranking(series: Series, better: Series) -> str:
     if series.annotation and not better.annotation:
         return f"it is an annotated copy ({series.annotation}) of {better.name}"
     if _rank(better) > _rank(series):
-        return f"it is a {series.verdict.kind}, but {better.name} was chosen: {_advantage(better, series)}"
+        return f"it is a {series.verdict.kind}, but {better.name} was chosen: {_describe_advantage(better, series)}"
     return f"it is a {series.verdict.kind}, but {better.name} was chosen"
 
 
-def _left_out(study: Study, selected: Mapping[Modality, Series]) -> tuple[str, ...]:
+def _note_left_out(study: Study, selected: Mapping[Modality, Series]) -> tuple[str, ...]:
     """Return a note for each chosen volume whose series has further slices that could belong to it."""
     notes = []
     for modality, series in selected.items():
@@ -283,7 +285,7 @@ def _is_other_part(sibling: Series, series: Series) -> bool:
     return same_series and same_plane and same_modality and sibling.verdict.kind != "proton density"
 
 
-def _hints(
+def _suggest_series(
     study: Study, selected: Mapping[Modality, Series], ties: Mapping[Modality, tuple[Series, ...]]
 ) -> tuple[str, ...]:
     """Return suggestions of series that the user can select for missing sequences."""

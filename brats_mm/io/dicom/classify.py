@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.name_rules import read_name
-from brats_mm.domain.name_words import FAT_SATURATED, name_tokens, plain
-from brats_mm.io.dicom.exclusions import exclusion_of, reformat_of
+from brats_mm.domain.name_words import FAT_SATURATED, name_tokens, simplify
+from brats_mm.io.dicom.exclusions import describe_reformat, find_exclusion
 from brats_mm.io.dicom.facts import HeaderFacts, Verdict
-from brats_mm.io.dicom.physics import Weighting, weighting_of
+from brats_mm.io.dicom.physics import Weighting, find_weighting
 
 _T1_FLAIR = re.compile(r"t1w?[\s_-]*(tse|fse|ir|cube|memp)?[\s_-]*flair")
 """An inversion-prepared T1, not a FLAIR."""
@@ -58,7 +58,7 @@ def read_words(*texts: str) -> Words:
 def _read(text: str) -> Words:
     reading = read_name(text, is_file=False)
     sequences = {"t1" if name == "t1ce" else name for name in reading.sequences}
-    if sequences == {"t1", "flair"} and _T1_FLAIR.search(plain(text)):
+    if sequences == {"t1", "flair"} and _T1_FLAIR.search(simplify(text)):
         sequences = {"t1"}
     weighting = Modality(sequences.pop()) if len(sequences) == 1 else None
     return Words(
@@ -83,12 +83,12 @@ def classify(facts: HeaderFacts) -> Verdict:
     Returns:
         The verdict. Its `modality` is None for anything but T1, T1ce, T2 and FLAIR.
     """
-    excluded = exclusion_of(facts)
+    excluded = find_exclusion(facts)
     if excluded is not None:
         underlying = classify_weighting(facts).modality if excluded.kind in ("subtraction", "projection") else None
         return Verdict(None, excluded.kind, excluded.confidence, (excluded.reason,), underlying)
     verdict = classify_weighting(facts)
-    reformat = reformat_of(facts)
+    reformat = describe_reformat(facts)
     if reformat:
         kind = f"reformat of {verdict.modality.label}" if verdict.modality else "reformat"
         return Verdict(None, kind, 0.9, (reformat, *verdict.evidence), verdict.modality)
@@ -100,26 +100,30 @@ def classify(facts: HeaderFacts) -> Verdict:
 
 def classify_weighting(facts: HeaderFacts) -> Verdict:
     """Classify by timing, words and contrast alone, without exclusions."""
-    timing, words = weighting_of(facts), read_words(facts.description, facts.protocol, facts.sequence_name)
-    verdict = _weighted(facts, timing, words)
-    return _with_contrast(facts, words, verdict) if verdict.modality is Modality.T1 else _after_contrast(facts, verdict)
+    timing, words = find_weighting(facts), read_words(facts.description, facts.protocol, facts.sequence_name)
+    verdict = _judge_weighting(facts, timing, words)
+    return (
+        _decide_contrast(facts, words, verdict)
+        if verdict.modality is Modality.T1
+        else _judge_after_contrast(facts, verdict)
+    )
 
 
-def _weighted(facts: HeaderFacts, timing: Weighting, words: Words) -> Verdict:
+def _judge_weighting(facts: HeaderFacts, timing: Weighting, words: Words) -> Verdict:
     tagged = _ENHANCED.get(facts.acquisition_contrast)
-    modality, evidence = words.weighting, f"The description contains {words.word!r} ({_label(words.weighting)})."
+    modality, evidence = words.weighting, f"The description contains {words.word!r} ({_format_label(words.weighting)})."
     if tagged is not None:
         modality, evidence = tagged, f"The acquisition contrast is {facts.acquisition_contrast} ({tagged.label})."
     if timing.modality is None:
-        return _by_words(modality, evidence, timing)
+        return _judge_by_words(modality, evidence, timing)
     if modality is None:
         return Verdict(timing.modality, timing.modality.label, min(timing.strength, 0.85), (timing.reason,))
     if modality is timing.modality:
         return Verdict(modality, modality.label, max(0.92, timing.strength), (timing.reason, evidence))
-    return _contradiction(facts, timing, modality, evidence)
+    return _judge_contradiction(facts, timing, modality, evidence)
 
 
-def _by_words(modality: Modality | None, evidence: str, timing: Weighting) -> Verdict:
+def _judge_by_words(modality: Modality | None, evidence: str, timing: Weighting) -> Verdict:
     if timing.other:
         if modality is None or timing.strength >= 0.8:
             reasons = (timing.reason,) if modality is None else (timing.reason, evidence)
@@ -131,7 +135,7 @@ def _by_words(modality: Modality | None, evidence: str, timing: Weighting) -> Ve
     return Verdict(modality, modality.label, confidence, (evidence, timing.reason))
 
 
-def _contradiction(facts: HeaderFacts, timing: Weighting, modality: Modality, evidence: str) -> Verdict:
+def _judge_contradiction(facts: HeaderFacts, timing: Weighting, modality: Modality, evidence: str) -> Verdict:
     """Return the verdict if timing and words disagree."""
     assert timing.modality is not None
     no_inversion = facts.inversion_ms is None or facts.inversion_ms <= 20
@@ -149,19 +153,19 @@ def _contradiction(facts: HeaderFacts, timing: Weighting, modality: Modality, ev
     return Verdict(timing.modality, timing.modality.label, 0.4, (timing.reason, evidence, reason), modality)
 
 
-def _with_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verdict:
+def _decide_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verdict:
     """Decide whether a T1 was taken before or after contrast."""
     tagged = _has_agent(facts)
     tag = "The header names a contrast agent." if tagged else "The header names no contrast agent."
     quotation = f"The description contains {words.contrast_word!r}."
     if words.contrast is True:
         confidence = verdict.confidence if tagged else min(verdict.confidence, 0.9)
-        return _t1ce(verdict, confidence, (quotation, tag) if tagged else (quotation,))
+        return _make_t1ce_verdict(verdict, confidence, (quotation, tag) if tagged else (quotation,))
     if words.contrast is False:
         evidence = (*verdict.evidence, f"{quotation[:-1]}: before contrast.", *((tag,) if tagged else ()))
         return replace(verdict, confidence=min(verdict.confidence, 0.7 if tagged else 0.97), evidence=evidence)
     if tagged:
-        return _t1ce(verdict, min(verdict.confidence, 0.88), (tag,))
+        return _make_t1ce_verdict(verdict, min(verdict.confidence, 0.88), (tag,))
     if words.fat_saturated or not {"FS", "SAT_FAT"}.isdisjoint(facts.scan_options):
         reason = "Contrast is not stated. A fat-saturated T1 usually has contrast."
         return replace(
@@ -174,11 +178,11 @@ def _with_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verdic
     return replace(verdict, confidence=min(verdict.confidence, 0.82), evidence=evidence, contrast_stated=False)
 
 
-def _t1ce(verdict: Verdict, confidence: float, reasons: tuple[str, ...]) -> Verdict:
+def _make_t1ce_verdict(verdict: Verdict, confidence: float, reasons: tuple[str, ...]) -> Verdict:
     return Verdict(Modality.T1CE, Modality.T1CE.label, confidence, (*verdict.evidence, *reasons), verdict.underlying)
 
 
-def _after_contrast(facts: HeaderFacts, verdict: Verdict) -> Verdict:
+def _judge_after_contrast(facts: HeaderFacts, verdict: Verdict) -> Verdict:
     if verdict.modality is None or not _has_agent(facts):
         return verdict
     return replace(
@@ -191,5 +195,5 @@ def _has_agent(facts: HeaderFacts) -> bool:
     return facts.contrast_agent.strip().casefold() not in NO_AGENT
 
 
-def _label(modality: Modality | None) -> str:
+def _format_label(modality: Modality | None) -> str:
     return modality.label if modality else "nothing"

@@ -6,7 +6,7 @@ from brats_mm.domain.name_rules import read_name
 from brats_mm.domain.name_words import ANNOTATED, KINDS, name_tokens
 from brats_mm.io.dicom.facts import HeaderFacts
 
-FEWEST_SLICES = 8
+MIN_SLICES = 8
 _SECOND_ECHO_MS = 60.0
 """Shortest echo time of the T2 volume in a series named `PD+T2`."""
 
@@ -44,28 +44,37 @@ OTHER_PART_WORDS = frozenset({
 })  # fmt: skip
 
 
-def exclusion_of(facts: HeaderFacts) -> Exclusion | None:
+def find_exclusion(facts: HeaderFacts) -> Exclusion | None:
     """Return the reason to exclude a series from the four sequences, or None."""
-    for check in (_object, _derived_kind, _named_kind, _echo_planar, _component, _projection, _body, _size):
+    for check in (
+        _exclude_object,
+        _exclude_derived_kind,
+        _exclude_named_kind,
+        _exclude_echo_planar,
+        _exclude_component,
+        _exclude_projection,
+        _exclude_body,
+        _exclude_size,
+    ):
         exclusion = check(facts)
         if exclusion is not None:
             return exclusion
     return None
 
 
-def reformat_of(facts: HeaderFacts) -> str:
+def describe_reformat(facts: HeaderFacts) -> str:
     """Return a sentence if the series was computed from another one, else an empty string."""
     derived = "DERIVED" in facts.image_type[:1]
     types = REFORMAT_TYPES.intersection(facts.image_type)
     if types:
         return f"Image Type contains {sorted(types)[0]}: a reformat of another series."
-    matches = REFORMAT_WORDS.intersection(_tokens(facts))
+    matches = REFORMAT_WORDS.intersection(_collect_tokens(facts))
     if derived and matches:
         return f"Image Type contains DERIVED, and the description {sorted(matches)[0]!r}: a reformat of another series."
     return ""
 
 
-def annotation_of(facts: HeaderFacts) -> str:
+def describe_annotation(facts: HeaderFacts) -> str:
     """Return a clause if the series is a copy with drawings or text in its voxels, else an empty string."""
     if facts.is_annotated:
         return "the header marks burned-in annotations"
@@ -73,11 +82,11 @@ def annotation_of(facts: HeaderFacts) -> str:
     return f"the description contains {sorted(matches)[0]!r}" if matches else ""
 
 
-def _tokens(facts: HeaderFacts) -> set[str]:
+def _collect_tokens(facts: HeaderFacts) -> set[str]:
     return set(name_tokens(f"{facts.description} {facts.sequence_name}"))
 
 
-def _object(facts: HeaderFacts) -> Exclusion | None:
+def _exclude_object(facts: HeaderFacts) -> Exclusion | None:
     if facts.modality != "MR":
         return Exclusion(
             f"{facts.modality or 'no'} image", f"The modality is {facts.modality or 'not given'}, not MR.", 1.0
@@ -91,7 +100,7 @@ def _object(facts: HeaderFacts) -> Exclusion | None:
     return None
 
 
-def _derived_kind(facts: HeaderFacts) -> Exclusion | None:
+def _exclude_derived_kind(facts: HeaderFacts) -> Exclusion | None:
     if facts.is_angio:
         return Exclusion("angiography", "The angio flag is set.")
     contrast = facts.acquisition_contrast
@@ -114,35 +123,35 @@ def _derived_kind(facts: HeaderFacts) -> Exclusion | None:
     return None
 
 
-def _named_kind(facts: HeaderFacts) -> Exclusion | None:
+def _exclude_named_kind(facts: HeaderFacts) -> Exclusion | None:
     for text, where in ((facts.description, "description"), (facts.sequence_name, "sequence name")):
-        named_kind = _kind_in(text)
+        named_kind = _find_kind(text)
         if named_kind is not None and not (
             named_kind[0] == "proton density" and (facts.echo_ms or 0) >= _SECOND_ECHO_MS
         ):
             kind, keyword = named_kind
             return Exclusion(kind, f"The {where} contains {keyword!r}.", 0.9)
     if not facts.description.strip():
-        named_kind = _kind_in(facts.protocol)
+        named_kind = _find_kind(facts.protocol)
         if named_kind is not None:
             return Exclusion(named_kind[0], f"The protocol name contains {named_kind[1]!r}.", 0.85)
     return None
 
 
-def _kind_in(text: str) -> tuple[str, str] | None:
+def _find_kind(text: str) -> tuple[str, str] | None:
     reading = read_name(text, is_file=False)
     return (reading.kind, reading.kind_word) if reading.kind else None
 
 
-def _echo_planar(facts: HeaderFacts) -> Exclusion | None:
-    if "EP" not in facts.scanning_sequence or "grase" in " ".join(_tokens(facts)):
+def _exclude_echo_planar(facts: HeaderFacts) -> Exclusion | None:
+    if "EP" not in facts.scanning_sequence or "grase" in " ".join(_collect_tokens(facts)):
         return None
     return Exclusion(
         "echo-planar image", "The scanning sequence is echo-planar (EP): diffusion, perfusion or similar.", 0.9
     )
 
 
-def _component(facts: HeaderFacts) -> Exclusion | None:
+def _exclude_component(facts: HeaderFacts) -> Exclusion | None:
     names = {"P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "R": "real part", "REAL": "real part"}
     names |= {"I": "imaginary part", "IMAGINARY": "imaginary part"}
     component = next((names[value] for value in facts.image_type[2:4] if value in names), None)
@@ -151,23 +160,23 @@ def _component(facts: HeaderFacts) -> Exclusion | None:
     return Exclusion(f"{component} image", f"Image Type marks the {component}, not the magnitude.", 0.9)
 
 
-def _projection(facts: HeaderFacts) -> Exclusion | None:
+def _exclude_projection(facts: HeaderFacts) -> Exclusion | None:
     types = PROJECTION_TYPES.intersection(facts.image_type)
     if types:
         return Exclusion("projection", f"Image Type contains {sorted(types)[0]}: a projection.")
-    matches = PROJECTION_WORDS.intersection(_tokens(facts))
+    matches = PROJECTION_WORDS.intersection(_collect_tokens(facts))
     if matches:
         return Exclusion("projection", f"The description contains {sorted(matches)[0]!r}: a projection.", 0.85)
-    inversions = {"inv1", "inv2"}.intersection(_tokens(facts)) | {"INV1", "INV2"}.intersection(facts.image_type)
+    inversions = {"inv1", "inv2"}.intersection(_collect_tokens(facts)) | {"INV1", "INV2"}.intersection(facts.image_type)
     if inversions:
         return Exclusion("MP2RAGE inversion", "It is one inversion of an MP2RAGE, not its uniform image.", 0.9)
     return None
 
 
-def _body(facts: HeaderFacts) -> Exclusion | None:
+def _exclude_body(facts: HeaderFacts) -> Exclusion | None:
     if facts.body_part.replace("_", "").replace(" ", "") in OTHER_PARTS:
         return Exclusion("other body part", f"The body part is {facts.body_part.lower()}, not the head.", 0.9)
-    matches = OTHER_PART_WORDS.intersection(_tokens(facts))
+    matches = OTHER_PART_WORDS.intersection(_collect_tokens(facts))
     if matches:
         return Exclusion(
             "other body part", f"The description contains {sorted(matches)[0]!r}, which is not the brain.", 0.85
@@ -175,12 +184,12 @@ def _body(facts: HeaderFacts) -> Exclusion | None:
     return None
 
 
-def _size(facts: HeaderFacts) -> Exclusion | None:
+def _exclude_size(facts: HeaderFacts) -> Exclusion | None:
     if facts.repeats > 4:
         reason = f"It has {facts.repeats} volumes at one position: a time series or a set of directions."
         return Exclusion("time series", reason, 0.95)
     if facts.slices < 2:
         return Exclusion("single image", "It has only one slice.", 1.0)
-    if facts.slices < FEWEST_SLICES:
+    if facts.slices < MIN_SLICES:
         return Exclusion("few slices", f"It has {facts.slices} slices, too few for a volume of the brain.", 0.95)
     return None

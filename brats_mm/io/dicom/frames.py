@@ -7,7 +7,15 @@ from typing import Any
 
 from brats_mm.io.dicom.facts import Physics
 from brats_mm.io.dicom.slices import Slice, Stored
-from brats_mm.io.dicom.values import directions, number, numbers, text, vector, whole, words
+from brats_mm.io.dicom.values import (
+    read_integer,
+    read_number,
+    read_numbers,
+    read_text,
+    read_words,
+    to_directions,
+    to_vector,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Frames:
         return replace(whole_file, **values)
 
 
-def frames_of(dataset: Any, path: Path, stored: Stored) -> Frames:
+def read_frames(dataset: Any, path: Path, stored: Stored) -> Frames:
     """Read all frames of a multi-frame image.
 
     Args:
@@ -36,23 +44,24 @@ def frames_of(dataset: Any, path: Path, stored: Stored) -> Frames:
         path: path of its file.
         stored: storage of its voxels.
     """
-    shared = _first(dataset, "SharedFunctionalGroupsSequence")
+    shared = _read_first(dataset, "SharedFunctionalGroupsSequence")
     per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
     per_frame += [None] * (stored.frames - len(per_frame))
     slices = tuple(
-        _frame(dataset, _groups(per_frame[index], shared), path, stored, index) for index in range(stored.frames)
+        _read_frame(dataset, _collect_groups(per_frame[index], shared), path, stored, index)
+        for index in range(stored.frames)
     )
-    return Frames(slices, _timing(dataset, _groups(per_frame[0], shared)))
+    return Frames(slices, _read_timing(dataset, _collect_groups(per_frame[0], shared)))
 
 
 Groups = Callable[[str], Any]
 """Function that returns the item of a functional group by the keyword of its sequence, or an empty item."""
 
 
-def _groups(frame_groups: Any, shared: Any) -> Groups:
+def _collect_groups(frame_groups: Any, shared: Any) -> Groups:
     def find(keyword: str) -> Any:
         for groups in (frame_groups, shared):
-            item = _first(groups, keyword) if groups is not None else None
+            item = _read_first(groups, keyword) if groups is not None else None
             if item is not None:
                 return item
         return {}
@@ -60,61 +69,61 @@ def _groups(frame_groups: Any, shared: Any) -> Groups:
     return find
 
 
-def _first(dataset: Any, keyword: str) -> Any:
+def _read_first(dataset: Any, keyword: str) -> Any:
     sequence: Sequence[Any] = (dataset.get(keyword) or ()) if dataset is not None else ()
     return sequence[0] if len(sequence) else None
 
 
-def _frame(dataset: Any, groups: Groups, path: Path, stored: Stored, index: int) -> Slice:
+def _read_frame(dataset: Any, groups: Groups, path: Path, stored: Stored, index: int) -> Slice:
     content, measures = groups("FrameContentSequence"), groups("PixelMeasuresSequence")
     values, diffusion = groups("PixelValueTransformationSequence"), groups("MRDiffusionSequence")
-    along, down = directions(numbers(groups("PlaneOrientationSequence"), "ImageOrientationPatient"))
-    spacing = numbers(measures, "PixelSpacing")
-    slope = number(values, "RescaleSlope")
+    along, down = to_directions(read_numbers(groups("PlaneOrientationSequence"), "ImageOrientationPatient"))
+    spacing = read_numbers(measures, "PixelSpacing")
+    slope = read_number(values, "RescaleSlope")
     return Slice(
         path=path,
         frame=index,
-        instance_uid=text(dataset, "SOPInstanceUID"),
+        instance_uid=read_text(dataset, "SOPInstanceUID"),
         number=index,
-        position_mm=vector(numbers(groups("PlanePositionSequence"), "ImagePositionPatient")),
+        position_mm=to_vector(read_numbers(groups("PlanePositionSequence"), "ImagePositionPatient")),
         along=along,
         down=down,
         spacing_mm=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
         stored=stored,
-        thickness_mm=number(measures, "SliceThickness"),
+        thickness_mm=read_number(measures, "SliceThickness"),
         slope=slope or 1.0,
-        intercept=number(values, "RescaleIntercept") or 0.0,
-        echo_ms=number(groups("MREchoSequence"), "EffectiveEchoTime"),
-        image_type=words(groups("MRImageFrameTypeSequence"), "FrameType") or words(dataset, "ImageType"),
-        stack_id=text(content, "StackID"),
-        acquisition=whole(content, "FrameAcquisitionNumber"),
-        temporal=whole(content, "TemporalPositionIndex"),
-        b_value=number(diffusion, "DiffusionBValue"),
+        intercept=read_number(values, "RescaleIntercept") or 0.0,
+        echo_ms=read_number(groups("MREchoSequence"), "EffectiveEchoTime"),
+        image_type=read_words(groups("MRImageFrameTypeSequence"), "FrameType") or read_words(dataset, "ImageType"),
+        stack_id=read_text(content, "StackID"),
+        acquisition=read_integer(content, "FrameAcquisitionNumber"),
+        temporal=read_integer(content, "TemporalPositionIndex"),
+        b_value=read_number(diffusion, "DiffusionBValue"),
     )
 
 
-def _timing(dataset: Any, groups: Groups) -> dict[str, Any]:
+def _read_timing(dataset: Any, groups: Groups) -> dict[str, Any]:
     timing, modifier = groups("MRTimingAndRelatedParametersSequence"), groups("MRModifierSequence")
-    inverts = text(modifier, "InversionRecovery").upper() == "YES"
+    inverts = read_text(modifier, "InversionRecovery").upper() == "YES"
     return {
-        "repetition_ms": number(timing, "RepetitionTime"),
-        "flip_deg": number(timing, "FlipAngle"),
-        "inversion_ms": number(modifier, "InversionTimes") if inverts else None,
-        "scanning_sequence": _scanning(dataset, inverts=inverts),
-        "sequence_variant": ("SP",) if text(modifier, "Spoiling").upper() not in ("", "NONE") else (),
+        "repetition_ms": read_number(timing, "RepetitionTime"),
+        "flip_deg": read_number(timing, "FlipAngle"),
+        "inversion_ms": read_number(modifier, "InversionTimes") if inverts else None,
+        "scanning_sequence": _read_scanning(dataset, inverts=inverts),
+        "sequence_variant": ("SP",) if read_text(modifier, "Spoiling").upper() not in ("", "NONE") else (),
         "scan_options": ("FS",) if _saturates_fat(modifier) else (),
-        "acquisition_contrast": text(groups("MRImageFrameTypeSequence"), "AcquisitionContrast").upper(),
+        "acquisition_contrast": read_text(groups("MRImageFrameTypeSequence"), "AcquisitionContrast").upper(),
     }
 
 
-def _scanning(dataset: Any, *, inverts: bool) -> tuple[str, ...]:
+def _read_scanning(dataset: Any, *, inverts: bool) -> tuple[str, ...]:
     """Return Scanning Sequence in the terms of classic MR."""
-    echo = text(dataset, "EchoPulseSequence").upper()
+    echo = read_text(dataset, "EchoPulseSequence").upper()
     codes = {"SPIN": ("SE",), "GRADIENT": ("GR",), "BOTH": ("SE", "GR")}.get(echo, ())
-    if text(dataset, "EchoPlanarPulseSequence").upper() == "YES":
+    if read_text(dataset, "EchoPlanarPulseSequence").upper() == "YES":
         codes = (*codes, "EP")
     return (*codes, "IR") if inverts else codes
 
 
 def _saturates_fat(modifier: Any) -> bool:
-    return "FAT" in text(modifier, "SpectrallySelectedSuppression").upper()
+    return "FAT" in read_text(modifier, "SpectrallySelectedSuppression").upper()

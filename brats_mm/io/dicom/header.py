@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.io.dicom.facts import Physics
-from brats_mm.io.dicom.frames import frames_of
+from brats_mm.io.dicom.frames import read_frames
 from brats_mm.io.dicom.slices import FileHeader, Identity, Slice, Stored
 from brats_mm.io.dicom.suppress_warnings import without_warnings
-from brats_mm.io.dicom.values import directions, number, numbers, text, vector, whole, words
+from brats_mm.io.dicom.values import (
+    read_integer,
+    read_number,
+    read_numbers,
+    read_text,
+    read_words,
+    to_directions,
+    to_vector,
+)
 
 ENHANCED = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4", "1.2.840.10008.5.1.4.1.1.4.3")
 """Enhanced MR, legacy converted enhanced MR, enhanced MR colour."""
@@ -22,7 +30,7 @@ _COMPRESSED_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81")
 """JPEG baseline and extended, near-lossless JPEG-LS."""
-_LARGEST_ELEMENT = 64 << 20
+_MAX_ELEMENT_BYTES = 64 << 20
 """Longer elements are skipped, because no attribute of interest is that long."""
 
 
@@ -82,9 +90,9 @@ def _read(stream: _HeaderStream, path: Path, *, force: bool) -> FileHeader:
     import pydicom
 
     stream.seek(0)
-    dataset = pydicom.dcmread(stream, defer_size=_LARGEST_ELEMENT, stop_before_pixels=True, force=force)
+    dataset = pydicom.dcmread(stream, defer_size=_MAX_ELEMENT_BYTES, stop_before_pixels=True, force=force)
     at = stream.tell()
-    return _header_of(dataset, path, stream.seek(0, io.SEEK_END) - at)
+    return _read_header(dataset, path, stream.seek(0, io.SEEK_END) - at)
 
 
 def is_dicom(path: Path) -> bool:
@@ -115,60 +123,65 @@ def _looks_bare(head: bytes) -> bool:
     return head[4:6].isalpha() or int.from_bytes(head[4:8], "little") < 128
 
 
-def _header_of(dataset: Any, path: Path, pixel_bytes: int) -> FileHeader:
-    sop_class = text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID")
+def _read_header(dataset: Any, path: Path, pixel_bytes: int) -> FileHeader:
+    sop_class = read_text(dataset, "SOPClassUID") or read_text(dataset.file_meta, "MediaStorageSOPClassUID")
     if sop_class == _DICOMDIR or "DirectoryRecordSequence" in dataset:
         raise NotAnImage("it is a DICOMDIR, and the files that it lists are read directly")
-    if not sop_class and not text(dataset, "SeriesInstanceUID"):
+    if not sop_class and not read_text(dataset, "SeriesInstanceUID"):
         raise NotAnImage("it is not a DICOM image")
     if "Rows" not in dataset or "Columns" not in dataset:
         raise NotAnImage("it is a DICOM object without an image" if sop_class else "its header is truncated")
-    identity, physics = _identity(dataset), _physics(dataset, sop_class)
-    stored = _stored(dataset)
+    identity, physics = _read_identity(dataset), _read_physics(dataset, sop_class)
+    stored = _read_stored(dataset)
     _check_length(dataset, stored, pixel_bytes, path)
     if sop_class in ENHANCED or "PerFrameFunctionalGroupsSequence" in dataset:
-        frames = frames_of(dataset, path, stored)
+        frames = read_frames(dataset, path, stored)
         return FileHeader(identity, frames.physics(physics), frames.slices)
     return FileHeader(identity, physics, (_slice(dataset, path, stored),))
 
 
-def _identity(dataset: Any) -> Identity:
-    patient = text(dataset, "PatientID") or f"{text(dataset, 'PatientName')}|{text(dataset, 'PatientBirthDate')}"
+def _read_identity(dataset: Any) -> Identity:
+    patient = (
+        read_text(dataset, "PatientID")
+        or f"{read_text(dataset, 'PatientName')}|{read_text(dataset, 'PatientBirthDate')}"
+    )
     return Identity(
         patient=hashlib.sha256(patient.strip().casefold().encode()).hexdigest()[:16],
-        study_uid=text(dataset, "StudyInstanceUID"),
-        series_uid=text(dataset, "SeriesInstanceUID"),
-        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
-        series_number=whole(dataset, "SeriesNumber"),
-        study_date=text(dataset, "StudyDate"),
+        study_uid=read_text(dataset, "StudyInstanceUID"),
+        series_uid=read_text(dataset, "SeriesInstanceUID"),
+        frame_of_reference=read_text(dataset, "FrameOfReferenceUID"),
+        series_number=read_integer(dataset, "SeriesNumber"),
+        study_date=read_text(dataset, "StudyDate"),
     )
 
 
-def _physics(dataset: Any, sop_class: str) -> Physics:
-    acquisition = text(dataset, "MRAcquisitionType").upper()
+def _read_physics(dataset: Any, sop_class: str) -> Physics:
+    acquisition = read_text(dataset, "MRAcquisitionType").upper()
     return Physics(
-        modality=text(dataset, "Modality").upper(),
-        sop_class=_kind_of(sop_class),
-        description=text(dataset, "SeriesDescription"),
-        protocol=text(dataset, "ProtocolName"),
-        sequence_name=text(dataset, "SequenceName") or text(dataset, "PulseSequenceName"),
-        scanning_sequence=words(dataset, "ScanningSequence"),
-        sequence_variant=words(dataset, "SequenceVariant"),
-        scan_options=words(dataset, "ScanOptions"),
-        contrast_agent=_agent(dataset),
-        acquisition_contrast=text(dataset, "AcquisitionContrast").upper(),
-        repetition_ms=number(dataset, "RepetitionTime"),
-        inversion_ms=number(dataset, "InversionTime"),
-        flip_deg=number(dataset, "FlipAngle"),
+        modality=read_text(dataset, "Modality").upper(),
+        sop_class=_find_kind(sop_class),
+        description=read_text(dataset, "SeriesDescription"),
+        protocol=read_text(dataset, "ProtocolName"),
+        sequence_name=read_text(dataset, "SequenceName") or read_text(dataset, "PulseSequenceName"),
+        scanning_sequence=read_words(dataset, "ScanningSequence"),
+        sequence_variant=read_words(dataset, "SequenceVariant"),
+        scan_options=read_words(dataset, "ScanOptions"),
+        contrast_agent=_read_agent(dataset),
+        acquisition_contrast=read_text(dataset, "AcquisitionContrast").upper(),
+        repetition_ms=read_number(dataset, "RepetitionTime"),
+        inversion_ms=read_number(dataset, "InversionTime"),
+        flip_deg=read_number(dataset, "FlipAngle"),
         is_3d={"3D": True, "2D": False}.get(acquisition),
-        is_angio=text(dataset, "AngioFlag").upper() == "Y",
-        body_part=text(dataset, "BodyPartExamined").upper(),
-        is_annotated=text(dataset, "BurnedInAnnotation").upper() == "YES",
-        acquired_s=_seconds(text(dataset, "AcquisitionDateTime")[8:] or text(dataset, "AcquisitionTime")),
+        is_angio=read_text(dataset, "AngioFlag").upper() == "Y",
+        body_part=read_text(dataset, "BodyPartExamined").upper(),
+        is_annotated=read_text(dataset, "BurnedInAnnotation").upper() == "YES",
+        acquired_s=_parse_seconds(
+            read_text(dataset, "AcquisitionDateTime")[8:] or read_text(dataset, "AcquisitionTime")
+        ),
     )
 
 
-def _kind_of(sop_class: str) -> str:
+def _find_kind(sop_class: str) -> str:
     if sop_class == _CLASSIC:
         return "MR"
     if sop_class in ENHANCED:
@@ -178,28 +191,28 @@ def _kind_of(sop_class: str) -> str:
     return "spectroscopy" if sop_class == _SPECTROSCOPY else "other"
 
 
-def _agent(dataset: Any) -> str:
+def _read_agent(dataset: Any) -> str:
     agents = dataset.get("ContrastBolusAgentSequence") or ()
-    names = [text(agent, "CodeMeaning") for agent in agents]
-    return text(dataset, "ContrastBolusAgent") or ", ".join(filter(None, names))
+    names = [read_text(agent, "CodeMeaning") for agent in agents]
+    return read_text(dataset, "ContrastBolusAgent") or ", ".join(filter(None, names))
 
 
-def _stored(dataset: Any) -> Stored:
-    frames = whole(dataset, "NumberOfFrames") or 1
-    rows, columns = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
+def _read_stored(dataset: Any) -> Stored:
+    frames = read_integer(dataset, "NumberOfFrames") or 1
+    rows, columns = read_integer(dataset, "Rows") or 0, read_integer(dataset, "Columns") or 0
     if not (0 < rows <= 4096 and 0 < columns <= 4096 and 0 < frames <= 65536):
         raise NotAnImage(f"its header describes {rows} x {columns} voxels in {frames} frames")
-    photometric = text(dataset, "PhotometricInterpretation")
-    monochrome = (whole(dataset, "SamplesPerPixel") or 1) == 1 and photometric in ("MONOCHROME2", "")
-    syntax = text(dataset.file_meta, "TransferSyntaxUID")
-    lossy = syntax in _LOSSY or text(dataset, "LossyImageCompression") == "01"
+    photometric = read_text(dataset, "PhotometricInterpretation")
+    monochrome = (read_integer(dataset, "SamplesPerPixel") or 1) == 1 and photometric in ("MONOCHROME2", "")
+    syntax = read_text(dataset.file_meta, "TransferSyntaxUID")
+    lossy = syntax in _LOSSY or read_text(dataset, "LossyImageCompression") == "01"
     return Stored(rows, columns, frames, syntax, monochrome, lossy)
 
 
 def _check_length(dataset: Any, stored: Stored, pixel_bytes: int, path: Path) -> None:
-    bits = whole(dataset, "BitsAllocated") or 16
+    bits = read_integer(dataset, "BitsAllocated") or 16
     if stored.transfer_syntax in _UNCOMPRESSED or not stored.transfer_syntax:
-        samples = whole(dataset, "SamplesPerPixel") or 1
+        samples = read_integer(dataset, "SamplesPerPixel") or 1
         if pixel_bytes < stored.rows * stored.columns * stored.frames * samples * bits // 8:
             raise NotAnImage("it is truncated: it contains fewer voxels than its header states")
     elif pixel_bytes < 16 or not _ends_well(path):
@@ -215,31 +228,31 @@ def _ends_well(path: Path) -> bool:
 
 
 def _slice(dataset: Any, path: Path, stored: Stored) -> Slice:
-    along, down = directions(numbers(dataset, "ImageOrientationPatient"))
-    spacing = numbers(dataset, "PixelSpacing")
+    along, down = to_directions(read_numbers(dataset, "ImageOrientationPatient"))
+    spacing = read_numbers(dataset, "PixelSpacing")
     return Slice(
         path=path,
         frame=0,
-        instance_uid=text(dataset, "SOPInstanceUID"),
-        number=whole(dataset, "InstanceNumber") or 0,
-        position_mm=vector(numbers(dataset, "ImagePositionPatient")),
+        instance_uid=read_text(dataset, "SOPInstanceUID"),
+        number=read_integer(dataset, "InstanceNumber") or 0,
+        position_mm=to_vector(read_numbers(dataset, "ImagePositionPatient")),
         along=along,
         down=down,
         spacing_mm=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
         stored=stored,
-        thickness_mm=number(dataset, "SliceThickness"),
-        slope=number(dataset, "RescaleSlope") or 1.0,
-        intercept=number(dataset, "RescaleIntercept") or 0.0,
-        echo_ms=number(dataset, "EchoTime"),
-        image_type=words(dataset, "ImageType"),
-        acquisition=whole(dataset, "AcquisitionNumber"),
-        temporal=whole(dataset, "TemporalPositionIdentifier"),
-        b_value=number(dataset, "DiffusionBValue"),
-        trigger_ms=number(dataset, "TriggerTime"),
+        thickness_mm=read_number(dataset, "SliceThickness"),
+        slope=read_number(dataset, "RescaleSlope") or 1.0,
+        intercept=read_number(dataset, "RescaleIntercept") or 0.0,
+        echo_ms=read_number(dataset, "EchoTime"),
+        image_type=read_words(dataset, "ImageType"),
+        acquisition=read_integer(dataset, "AcquisitionNumber"),
+        temporal=read_integer(dataset, "TemporalPositionIdentifier"),
+        b_value=read_number(dataset, "DiffusionBValue"),
+        trigger_ms=read_number(dataset, "TriggerTime"),
     )
 
 
-def _seconds(time: str) -> float | None:
+def _parse_seconds(time: str) -> float | None:
     match = re.match(r"(\d{2})(\d{2})(\d{2})?", time)
     if match is None:
         return None

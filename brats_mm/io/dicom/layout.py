@@ -48,7 +48,7 @@ def order_slices(slices: Sequence[Slice]) -> Layout:
         )
         fault = f"{subject} position (Image Position, Image Orientation or Pixel Spacing is missing)"
         return Layout(tuple(slices), None, fault=fault)
-    distances = distances_of(slices)
+    distances = compute_distances(slices)
     order = np.argsort(distances, kind="stable")
     ordered, distances = tuple(slices[index] for index in order), distances[order]
     if len(ordered) < 2:
@@ -60,21 +60,21 @@ def order_slices(slices: Sequence[Slice]) -> Layout:
         fault = f"its slices have uneven distances, {steps.min():.2f} to {steps.max():.2f} mm"
         return Layout(ordered, None, fault=fault)
     indices = np.concatenate([[0], np.cumsum(counts)]).astype(int)
-    bend_mm = _bend_mm(ordered, indices)
+    bend_mm = _measure_bend_mm(ordered, indices)
     if bend_mm > BENT_MM:
         return Layout(ordered, None, fault=f"its slices deviate from a straight line by {bend_mm:.1f} mm")
     missing = tuple(sorted(set(range(int(indices[-1]) + 1)) - set(indices.tolist())))
-    grid = _grid(ordered, indices)
-    return Layout(ordered, grid, tuple(indices.tolist()), missing, _too_many_missing(missing, counts, len(ordered)))
+    grid = _build_grid(ordered, indices)
+    return Layout(ordered, grid, tuple(indices.tolist()), missing, _describe_missing(missing, counts, len(ordered)))
 
 
-def distances_of(slices: Sequence[Slice]) -> Floats:
+def compute_distances(slices: Sequence[Slice]) -> Floats:
     """Return the position of each slice along the common normal, in mm."""
     normal = np.cross(np.asarray(slices[0].along), np.asarray(slices[0].down))
     return np.asarray([item.position_mm for item in slices], np.float64) @ normal
 
 
-def orientation_name(slices: Sequence[Slice]) -> str:
+def name_orientation(slices: Sequence[Slice]) -> str:
     """Return axial, sagittal or coronal, or oblique if the normal is near no axis of the body."""
     if slices[0].along is None or slices[0].down is None:
         return "unknown"
@@ -84,13 +84,13 @@ def orientation_name(slices: Sequence[Slice]) -> str:
     return ("sagittal", "coronal", "axial")[int(normal.argmax())]
 
 
-def _bend_mm(slices: Sequence[Slice], indices: npt.NDArray[np.int64]) -> float:
+def _measure_bend_mm(slices: Sequence[Slice], indices: npt.NDArray[np.int64]) -> float:
     positions = np.asarray([item.position_mm for item in slices], np.float64)
     straight = positions[0] + np.outer(indices / indices[-1], positions[-1] - positions[0])
     return float(np.linalg.norm(positions - straight, axis=1).max())
 
 
-def _grid(slices: Sequence[Slice], indices: npt.NDArray[np.int64]) -> Grid:
+def _build_grid(slices: Sequence[Slice], indices: npt.NDArray[np.int64]) -> Grid:
     first, last = slices[0], slices[-1]
     assert first.spacing_mm is not None
     affine = np.eye(4)
@@ -104,7 +104,7 @@ def _grid(slices: Sequence[Slice], indices: npt.NDArray[np.int64]) -> Grid:
     return Grid(shape, ras, sform_code=1, qform_code=0 if leans else 1)
 
 
-def _too_many_missing(missing: Sequence[int], counts: Floats, present: int) -> str:
+def _describe_missing(missing: Sequence[int], counts: Floats, present: int) -> str:
     longest = int(counts.max()) - 1
     if longest <= MISSING_RUN and len(missing) <= max(1, MISSING_SHARE * (present + len(missing))):
         return ""

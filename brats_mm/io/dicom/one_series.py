@@ -6,7 +6,7 @@ from pathlib import Path
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, VolumeError
 from brats_mm.io.dicom.pixels import read_layout
-from brats_mm.io.dicom.scan import one_study, scan
+from brats_mm.io.dicom.scan import scan, select_study
 from brats_mm.io.dicom.series import Series
 
 
@@ -23,7 +23,7 @@ def read_series_folder(folder: Path) -> Volume:
     """
     try:
         scanned = scan(folder)
-        series = one_study(scanned).series
+        series = select_study(scanned).series
     except CaseError as error:
         raise VolumeError(str(error)) from error
     _, _, part = folder.name.partition("#")

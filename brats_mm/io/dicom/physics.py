@@ -40,7 +40,7 @@ class Weighting:
     other: str = ""
 
 
-def weighting_of(facts: HeaderFacts) -> Weighting:
+def find_weighting(facts: HeaderFacts) -> Weighting:
     """Return the weighting that follows from the timing."""
     echo, repetition = facts.echo_ms, facts.repetition_ms
     if echo is None or repetition is None:
@@ -50,26 +50,26 @@ def weighting_of(facts: HeaderFacts) -> Weighting:
         return Weighting(None, f"The header has no {missing}.")
     inversion = facts.inversion_ms if facts.inversion_ms is not None and facts.inversion_ms > 20 else None
     if inversion is not None:
-        return _inverted(facts, echo, repetition, inversion)
+        return _weigh_inversion(facts, echo, repetition, inversion)
     if "GR" in facts.scanning_sequence and "SE" not in facts.scanning_sequence:
-        return _gradient_echo(facts, echo, repetition)
-    return _spin_echo(facts, echo, repetition)
+        return _weigh_gradient_echo(facts, echo, repetition)
+    return _weigh_spin_echo(facts, echo, repetition)
 
 
-def _inverted(facts: HeaderFacts, echo: float, repetition: float, inversion: float) -> Weighting:
+def _weigh_inversion(facts: HeaderFacts, echo: float, repetition: float, inversion: float) -> Weighting:
     times = f"TI {inversion:g} ms, TE {echo:g} ms, TR {repetition:g} ms"
-    if _within(inversion, STIR_INVERSION_MS) and "GR" not in facts.scanning_sequence and repetition > 1200:
+    if _is_within(inversion, STIR_INVERSION_MS) and "GR" not in facts.scanning_sequence and repetition > 1200:
         return Weighting(None, f"{times}: an inversion that nulls fat (STIR).", 0.95, "STIR")
-    if _within(inversion, FLAIR_INVERSION_MS) and echo >= LONG_ECHO_MS and repetition >= FLAIR_REPETITION_MS:
+    if _is_within(inversion, FLAIR_INVERSION_MS) and echo >= LONG_ECHO_MS and repetition >= FLAIR_REPETITION_MS:
         return Weighting(Modality.FLAIR, f"{times}: a long echo after an inversion that nulls fluid (FLAIR).", 0.95)
     if echo <= SHORT_ECHO_MS and inversion <= T1_INVERSION_MS[1]:
         return Weighting(Modality.T1, f"{times}: a short echo after an inversion (T1).", 0.9)
-    if _within(inversion, FLAIR_INVERSION_MS) and echo <= SHORT_ECHO_MS:
+    if _is_within(inversion, FLAIR_INVERSION_MS) and echo <= SHORT_ECHO_MS:
         return Weighting(None, f"{times}: a short echo after a long inversion, neither T1 nor FLAIR.")
     return Weighting(None, f"{times}: not the timing of T1, T2 or FLAIR.")
 
 
-def _gradient_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one return per kind)
+def _weigh_gradient_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one return per kind)
     times = f"Gradient echo, TE {echo:g} ms, TR {repetition:g} ms"
     flip = facts.flip_deg
     prepared = "IR" in facts.scanning_sequence or "MP" in facts.sequence_variant
@@ -89,7 +89,7 @@ def _gradient_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weight
     return Weighting(None, f"{times}: not the timing of T1, T2 or FLAIR.")
 
 
-def _spin_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one return per kind)
+def _weigh_spin_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:  # noqa: PLR0911 (one return per kind)
     kind = "Spin echo, " if "SE" in facts.scanning_sequence else ""
     times = f"{kind}TE {echo:g} ms, TR {repetition:g} ms"
     confidence = 1.0 if facts.scanning_sequence else 0.9
@@ -113,5 +113,5 @@ def _spin_echo(facts: HeaderFacts, echo: float, repetition: float) -> Weighting:
     return Weighting(None, f"{times}: not the timing of T1, T2 or FLAIR.")
 
 
-def _within(value: float, limits: tuple[float, float]) -> bool:
+def _is_within(value: float, limits: tuple[float, float]) -> bool:
     return limits[0] <= value <= limits[1]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from brats_mm.domain.volume import Array, Volume
-from brats_mm.errors import VolumeError, first_line
+from brats_mm.errors import VolumeError, extract_first_line
 from brats_mm.io.dicom.layout import Layout
 from brats_mm.io.dicom.slices import Slice, Stored
-from brats_mm.io.volume_checks import check_affine, check_voxels, spatial_shape
+from brats_mm.io.volume_checks import check_affine, check_voxels, to_spatial_shape
 
 _ONE_AT_A_TIME = threading.Lock()
 """Lock for the first use of ITK. It loads its modules then, which fails in two threads at once."""
@@ -30,7 +30,7 @@ def read_layout(layout: Layout, name: str) -> Volume:
     if layout.grid is None or layout.fault:
         raise VolumeError(f"{name} cannot be used: {layout.fault}. Send the complete series again, with its geometry.")
     label = Path(name.replace("/", "_"))
-    shape = spatial_shape(layout.grid.shape, label)
+    shape = to_spatial_shape(layout.grid.shape, label)
     check_affine(layout.grid.affine, label)
     voxels = np.zeros(shape[::-1], np.float32)
     voxels[list(layout.indices)] = _read_slices(layout.slices, name)
@@ -74,7 +74,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
         with _ONE_AT_A_TIME:
             values, slope, intercept = _decode_with_gdcm(path)
     except RuntimeError as error:
-        reason = first_line(error).rsplit(": ", maxsplit=1)[-1][:120]
+        reason = extract_first_line(error).rsplit(": ", maxsplit=1)[-1][:120]
         raise VolumeError(
             f"The voxels of {path.name} in {name} cannot be decoded ({reason}). "
             "The file is damaged or uses a rare compression. Send it again, uncompressed."

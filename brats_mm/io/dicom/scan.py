@@ -8,12 +8,12 @@ from pathlib import Path
 
 from brats_mm.errors import CaseError, InputError
 from brats_mm.io.dicom.header import NotAnImage, is_dicom, read_header
-from brats_mm.io.dicom.series import Series, label_series, series_of
+from brats_mm.io.dicom.series import Series, build_series, label_series
 from brats_mm.io.dicom.slices import FileHeader
 from brats_mm.io.unfetched import FETCH, is_broken_link, is_unfetched
 
-MOST_FILES = 100_000
-_LOOKED_AT = 500
+MAX_FILES = 100_000
+_MAX_CHECKED = 500
 _UNFETCHED = "a broken link or a pointer to a file that was not fetched"
 
 
@@ -67,8 +67,8 @@ class Scan:
 
 def holds_dicom(folder: Path) -> bool:
     """Return whether one of the first files below a folder looks like DICOM."""
-    for count, path in enumerate(_files(folder)):
-        if count >= _LOOKED_AT:
+    for count, path in enumerate(_iterate_files(folder)):
+        if count >= _MAX_CHECKED:
             return False
         if is_dicom(path):
             return True
@@ -86,15 +86,15 @@ def scan(folder: Path) -> Scan:
         CaseError: there is no DICOM image. The message describes the content of the folder.
     """
     require_dicom()
-    headers, ignored = _headers(folder)
+    headers, ignored = _read_headers(folder)
     if not headers:
-        raise CaseError(_no_image_error(folder, ignored))
+        raise CaseError(_describe_no_image(folder, ignored))
     unique, doubled = _drop_duplicates(headers)
     by_study: dict[str, list[FileHeader]] = defaultdict(list)
     for header in unique:
         by_study[header.identity.study_uid].append(header)
-    labels = _endings(list(by_study))
-    studies = [_study(uid, labels[uid], members, doubled) for uid, members in by_study.items()]
+    labels = _find_endings(list(by_study))
+    studies = [_build_study(uid, labels[uid], members, doubled) for uid, members in by_study.items()]
     dates = {uid: min(header.identity.study_date for header in members) for uid, members in by_study.items()}
     studies.sort(key=lambda study: (dates[study.uid], study.uid))
     return Scan(tuple(studies), len({header.identity.patient for header in unique}), ignored)
@@ -112,7 +112,7 @@ def require_dicom() -> None:
         )
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _iterate_files(folder: Path) -> Iterator[Path]:
     """Yield all files below a folder in a fixed order, without following links to other folders."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
@@ -122,13 +122,13 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]]:
+def _read_headers(folder: Path) -> tuple[list[FileHeader], dict[str, tuple[int, str]]]:
     headers: list[FileHeader] = []
     passed_over: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    for count, path in enumerate(_files(folder)):
-        if count >= MOST_FILES:
-            raise CaseError(f"{folder} holds more than {MOST_FILES:,} files. Provide the folder of one study.")
+    for count, path in enumerate(_iterate_files(folder)):
+        if count >= MAX_FILES:
+            raise CaseError(f"{folder} holds more than {MAX_FILES:,} files. Provide the folder of one study.")
         try:
             headers.append(read_header(path))
         except NotAnImage as error:
@@ -153,7 +153,7 @@ def _drop_duplicates(headers: Sequence[FileHeader]) -> tuple[list[FileHeader], C
     return unique, doubled
 
 
-def _study(uid: str, label: str, headers: Sequence[FileHeader], doubled: Counter[str]) -> Study:
+def _build_study(uid: str, label: str, headers: Sequence[FileHeader], doubled: Counter[str]) -> Study:
     by_series: dict[str, list[FileHeader]] = defaultdict(list)
     for header in headers:
         by_series[header.identity.series_uid].append(header)
@@ -161,25 +161,25 @@ def _study(uid: str, label: str, headers: Sequence[FileHeader], doubled: Counter
     for series_uid, members in by_series.items():
         copies = doubled[series_uid]
         notes = (f"{copies} of its files were duplicates and were ignored",) if copies else ()
-        series += series_of(members, notes)
-    series.sort(key=lambda item: (_number(item), item.identity.series_uid, item.part))
+        series += build_series(members, notes)
+    series.sort(key=lambda item: (_find_number(item), item.identity.series_uid, item.part))
     patients = len({header.identity.patient for header in headers})
     return Study(uid, label, patients, label_series(series))
 
 
-def _number(series: Series) -> int:
+def _find_number(series: Series) -> int:
     number = series.identity.series_number
     return 1 << 30 if number is None else number
 
 
-def _endings(uids: Sequence[str]) -> dict[str, str]:
+def _find_endings(uids: Sequence[str]) -> dict[str, str]:
     length = 6
     while len({uid[-length:] for uid in uids}) < len(uids) and length < max(map(len, uids)):
         length += 1
     return {uid: uid[-length:] for uid in uids}
 
 
-def _no_image_error(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
+def _describe_no_image(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
     reasons = "; ".join(f"{count} of its files: {reason}" for reason, (count, _) in list(ignored.items())[:4])
     contents = f" ({reasons})" if reasons else ", and no other file"
     return (
@@ -188,7 +188,7 @@ def _no_image_error(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:
     )
 
 
-def one_study(scanned: Scan, label: str | None = None) -> Study:
+def select_study(scanned: Scan, label: str | None = None) -> Study:
     """Return the study selected by the user, or the only study.
 
     Args:

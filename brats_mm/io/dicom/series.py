@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from brats_mm.domain.volume import Grid
 from brats_mm.io.dicom.classify import classify
-from brats_mm.io.dicom.exclusions import annotation_of
+from brats_mm.io.dicom.exclusions import describe_annotation
 from brats_mm.io.dicom.facts import HeaderFacts, Physics, Verdict
-from brats_mm.io.dicom.layout import Layout, order_slices, orientation_name
+from brats_mm.io.dicom.layout import Layout, name_orientation, order_slices
 from brats_mm.io.dicom.slices import FileHeader, Identity, Slice
-from brats_mm.io.dicom.stacks import Stack, stacks_of
+from brats_mm.io.dicom.stacks import Stack, build_stacks
 
 SHORTEST_LABEL = 6
 
@@ -80,7 +80,7 @@ class Series:
         return tuple(remarks)
 
 
-def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple[Series, ...]:
+def build_series(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple[Series, ...]:
     """Return the volumes of one series with their verdicts. `label_series` adds labels.
 
     Args:
@@ -89,19 +89,19 @@ def series_of(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple
     """
     first = headers[0]
     physics = {item.path: header.physics for header in headers for item in header.slices}
-    stacks = stacks_of(item for header in headers for item in header.slices)
+    stacks = build_stacks(item for header in headers for item in header.slices)
     result = []
     for index, stack in enumerate(stacks):
         layout = order_slices(stack.slices)
-        facts = facts_of(physics[stack.slices[0].path], stack, layout)
+        facts = build_facts(physics[stack.slices[0].path], stack, layout)
         part = index + 1 if len(stacks) > 1 else 0
-        verdict, annotation = classify(facts), annotation_of(facts)
+        verdict, annotation = classify(facts), describe_annotation(facts)
         remarks = (*stack.notes, *notes)
         result.append(Series(first.identity, facts, verdict, layout, part, notes=remarks, annotation=annotation))
     return tuple(result)
 
 
-def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
+def build_facts(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
     """Return the header facts of a volume.
 
     Args:
@@ -115,10 +115,10 @@ def facts_of(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
         image_type=first.image_type,
         echo_ms=first.echo_ms,
         b_value=first.b_value,
-        orientation=orientation_name(stack.slices),
+        orientation=name_orientation(stack.slices),
         slices=len(stack.slices),
         repeats=stack.repeats,
-        spacing_mm=_spacing_mm(layout, first),
+        spacing_mm=_compute_spacing_mm(layout, first),
     )
 
 
@@ -134,7 +134,7 @@ def label_series(series: Sequence[Series]) -> tuple[Series, ...]:
     )
 
 
-def _spacing_mm(layout: Layout, first: Slice) -> tuple[float, float, float]:
+def _compute_spacing_mm(layout: Layout, first: Slice) -> tuple[float, float, float]:
     if layout.grid is not None:
         return layout.grid.spacing_mm
     rows, columns = first.spacing_mm or (0.0, 0.0)

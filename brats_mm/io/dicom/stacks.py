@@ -10,7 +10,7 @@ import numpy as np
 
 from brats_mm.domain.name_words import KINDS
 from brats_mm.io.dicom.exclusions import PROJECTION_TYPES, REFORMAT_TYPES
-from brats_mm.io.dicom.layout import UNEVEN_SHARE, distances_of, order_slices
+from brats_mm.io.dicom.layout import UNEVEN_SHARE, compute_distances, order_slices
 from brats_mm.io.dicom.slices import Slice
 
 _Item = TypeVar("_Item")
@@ -44,26 +44,26 @@ class Stack:
     notes: tuple[str, ...] = ()
 
 
-def stacks_of(slices: Iterable[Slice]) -> tuple[Stack, ...]:
+def build_stacks(slices: Iterable[Slice]) -> tuple[Stack, ...]:
     """Sort the slices of one series into volumes.
 
     Slices that differ slightly in echo time, or in Image Type, are one volume if their positions are distinct and
     together form one regular stack.
     """
     planes = _group(sorted(slices, key=lambda item: (item.number, item.frame)), _shares_plane)
-    return tuple(stack for plane in planes for stack in _stacks_in_plane(plane))
+    return tuple(stack for plane in planes for stack in _build_stacks_in_plane(plane))
 
 
-def _stacks_in_plane(slices: list[Slice]) -> list[Stack]:
+def _build_stacks_in_plane(slices: list[Slice]) -> list[Stack]:
     stacks: list[Stack] = []
     for pieces in _group(_group(slices, _is_alike), _can_join):
         joined = sorted((item for piece in pieces for item in piece), key=lambda item: (item.number, item.frame))
         if len(pieces) == 1:
-            stacks += _volumes(joined)
+            stacks += _split_volumes(joined)
         elif _keeps_apart(pieces, joined):
-            stacks += [stack for piece in pieces for stack in _volumes(piece)]
+            stacks += [stack for piece in pieces for stack in _split_volumes(piece)]
         else:
-            stacks.append(Stack(tuple(joined), notes=(_joined_note(pieces, joined),)))
+            stacks.append(Stack(tuple(joined), notes=(_describe_joining(pieces, joined),)))
     return stacks
 
 
@@ -90,10 +90,10 @@ def _shares_plane(item: Slice, group: list[Slice]) -> bool:
 
 def _is_alike(item: Slice, group: list[Slice]) -> bool:
     first = group[0]
-    return item.image_type == first.image_type and _near(item.echo_ms, first.echo_ms, ECHO_STEP_MS)
+    return item.image_type == first.image_type and _is_near(item.echo_ms, first.echo_ms, ECHO_STEP_MS)
 
 
-def _near(a: float | None, b: float | None, limit: float) -> bool:
+def _is_near(a: float | None, b: float | None, limit: float) -> bool:
     return a == b if a is None or b is None else abs(a - b) <= limit
 
 
@@ -101,7 +101,7 @@ def _can_join(piece: list[Slice], group: list[list[Slice]]) -> bool:
     """Return whether pieces can be parts of one volume: similar, and without two slices at one position."""
     joined = [*piece, *(item for part in group for item in part)]
     alike = all(_is_similar(piece[0], part[0]) for part in group)
-    return alike and all(item.is_placed for item in joined) and _most_at_a_position(joined) == 1
+    return alike and all(item.is_placed for item in joined) and _count_most_at_position(joined) == 1
 
 
 def _is_similar(a: Slice, b: Slice) -> bool:
@@ -124,12 +124,12 @@ def _keeps_apart(pieces: list[list[Slice]], joined: list[Slice]) -> bool:
     layout = order_slices(largest)
     if layout.fault or len(largest) < 2:
         return False
-    step_mm = float(np.median(np.diff(np.sort(distances_of(largest)))))
-    whole_mm = float(np.median(np.diff(np.sort(distances_of(joined)))))
+    step_mm = float(np.median(np.diff(np.sort(compute_distances(largest)))))
+    whole_mm = float(np.median(np.diff(np.sort(compute_distances(joined)))))
     return abs(step_mm - whole_mm) <= UNEVEN_SHARE * whole_mm
 
 
-def _joined_note(pieces: list[list[Slice]], joined: list[Slice]) -> str:
+def _describe_joining(pieces: list[list[Slice]], joined: list[Slice]) -> str:
     echoes = sorted({item.echo_ms for item in joined if item.echo_ms is not None})
     differ = []
     if len(echoes) > 1:
@@ -139,16 +139,16 @@ def _joined_note(pieces: list[list[Slice]], joined: list[Slice]) -> str:
     return f"its {len(joined)} slices differ in {' and '.join(differ) or 'echo time'} and are used as one volume"
 
 
-def _volumes(slices: list[Slice]) -> list[Stack]:
-    if not all(item.is_placed for item in slices) or _most_at_a_position(slices) == 1:
+def _split_volumes(slices: list[Slice]) -> list[Stack]:
+    if not all(item.is_placed for item in slices) or _count_most_at_position(slices) == 1:
         return [Stack(tuple(slices))]
     for split in _SPLITS:
         parts: dict[object, list[Slice]] = defaultdict(list)
         for item in slices:
             parts[split(item)].append(item)
-        if len(parts) > 1 and all(_most_at_a_position(part) == 1 for part in parts.values()):
+        if len(parts) > 1 and all(_count_most_at_position(part) == 1 for part in parts.values()):
             return _separate_volumes(list(parts.values()))
-    positions = _by_position(slices)
+    positions = _group_by_position(slices)
     counts = {len(position) for position in positions}
     if len(counts) == 1:
         return _separate_volumes([[position[turn] for position in positions] for turn in range(counts.pop())])
@@ -175,13 +175,13 @@ def _separate_volumes(parts: list[list[Slice]]) -> list[Stack]:
     return [replace(stacks[0], notes=(f"the first of {len(parts)} volumes at one position",))]
 
 
-def _most_at_a_position(slices: Sequence[Slice]) -> int:
-    return max(len(position) for position in _by_position(slices))
+def _count_most_at_position(slices: Sequence[Slice]) -> int:
+    return max(len(position) for position in _group_by_position(slices))
 
 
-def _by_position(slices: Sequence[Slice]) -> list[list[Slice]]:
+def _group_by_position(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Group slices by position along the normal. Slices at one position keep the order of their numbers."""
-    distances = distances_of(slices)
+    distances = compute_distances(slices)
     order = np.argsort(distances, kind="stable")
     positions = [[slices[order[0]]]]
     for before, index in pairwise(order):

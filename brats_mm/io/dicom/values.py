@@ -7,28 +7,28 @@ from typing import Any
 from brats_mm.io.dicom.slices import Vector
 
 
-def text(dataset: Any, keyword: str) -> str:
+def read_text(dataset: Any, keyword: str) -> str:
     """Return an attribute as text, with values joined by a backslash. Empty if absent."""
-    value = _value(dataset, keyword)
+    value = _read_value(dataset, keyword)
     if value is None:
         return ""
     return "\\".join(map(str, value)) if _is_several(value) else str(value).strip()
 
 
-def words(dataset: Any, keyword: str) -> tuple[str, ...]:
+def read_words(dataset: Any, keyword: str) -> tuple[str, ...]:
     """Return the non-empty values of an attribute in upper case."""
-    return tuple(part.strip().upper() for part in text(dataset, keyword).split("\\") if part.strip())
+    return tuple(part.strip().upper() for part in read_text(dataset, keyword).split("\\") if part.strip())
 
 
-def number(dataset: Any, keyword: str) -> float | None:
+def read_number(dataset: Any, keyword: str) -> float | None:
     """Return a number, or None if it is absent, empty or not finite."""
-    values = numbers(dataset, keyword)
+    values = read_numbers(dataset, keyword)
     return values[0] if values else None
 
 
-def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
+def read_numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
     """Return the numbers of an attribute, or an empty tuple if any of them is not finite."""
-    value = _value(dataset, keyword)
+    value = _read_value(dataset, keyword)
     if value is None:
         return ()
     try:
@@ -38,19 +38,19 @@ def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
     return values if all(map(math.isfinite, values)) else ()
 
 
-def whole(dataset: Any, keyword: str) -> int | None:
+def read_integer(dataset: Any, keyword: str) -> int | None:
     """Return an integer, or None if it is absent or invalid."""
-    value = number(dataset, keyword)
+    value = read_number(dataset, keyword)
     return None if value is None else int(value)
 
 
-def vector(values: Iterable[float]) -> Vector | None:
+def to_vector(values: Iterable[float]) -> Vector | None:
     """Return three numbers as a vector, or None for other values."""
     vector = tuple(values)
     return (vector[0], vector[1], vector[2]) if len(vector) == 3 else None
 
 
-def directions(values: Iterable[float]) -> tuple[Vector | None, Vector | None]:
+def to_directions(values: Iterable[float]) -> tuple[Vector | None, Vector | None]:
     """Return Image Orientation (Patient) as two directions, or None if they are not orthogonal unit vectors."""
     directions = tuple(values)
     if len(directions) != 6:
@@ -63,7 +63,7 @@ def directions(values: Iterable[float]) -> tuple[Vector | None, Vector | None]:
     return along, down
 
 
-def _value(dataset: Any, keyword: str) -> Any:
+def _read_value(dataset: Any, keyword: str) -> Any:
     value = dataset.get(keyword)
     return None if value is None or value == "" else value
 

@@ -8,17 +8,17 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LARGEST_OFFSET, LONGEST_HEADER, Encoding, Raster, damaged_header_error
+from brats_mm.io.formats.raster import MAX_HEADER_BYTES, MAX_OFFSET, Encoding, Raster, make_damaged_header_error
 from brats_mm.io.formats.text_header import (
     Fields,
-    bad_field_error,
+    build_checked_grid,
     check_characters,
-    checked_grid,
-    duplicate_field_error,
-    missing_end_error,
+    make_bad_field_error,
+    make_duplicate_field_error,
+    make_missing_end_error,
     read_text,
 )
-from brats_mm.io.volume_checks import spatial_shape
+from brats_mm.io.volume_checks import to_spatial_shape
 
 SUFFIXES = (".mha", ".mhd")
 _DETACHED = ".mhd"
@@ -61,25 +61,25 @@ def parse_metaimage(path: Path) -> Raster:
         VolumeError: the header is invalid, or describes unusable voxels.
         OSError: the file cannot be opened.
     """
-    fields, end = _fields(read_text(path), path)
+    fields, end = _parse_fields(read_text(path), path)
     if not {"NDims", "DimSize", "ElementType", "ElementDataFile"} <= set(fields.values):
-        raise damaged_header_error(path)
+        raise make_damaged_header_error(path)
     if fields.values.get("ObjectType", "Image") != "Image":
         fields.reject("ObjectType")
-    grid = _grid(fields)
-    dtype = _dtype(fields)
+    grid = _build_grid(fields)
+    dtype = _parse_dtype(fields)
     data = path if fields["ElementDataFile"] == "LOCAL" else fields.file_beside("ElementDataFile", _DETACHED)
     header = fields.integer("HeaderSize")
-    if header < -1 or header > LARGEST_OFFSET or (header and data == path):
+    if header < -1 or header > MAX_OFFSET or (header and data == path):
         fields.reject("HeaderSize")
-    encoding, stored = _encoding(fields)
+    encoding, stored = _parse_encoding(fields)
     if header == -1 and encoding is not Encoding.RAW:
         fields.reject("HeaderSize")
     offset = end if data == path else (None if header == -1 else header)
     return Raster(path, data, grid, dtype, encoding, offset=offset, stored_bytes=stored)
 
 
-def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
+def _parse_fields(start: bytes, path: Path) -> tuple[Fields, int]:
     """Return the fields as spelled in the header, and the end of the header, which is after `ElementDataFile`."""
     fields: dict[str, str] = {}
     keys: set[str] = set()
@@ -88,22 +88,28 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
         line, newline, _ = start[end:].partition(b"\n")
         if not newline and not _may_end_here(line, start, path):
             raise (
-                missing_end_error(path, start) if len(start) == LONGEST_HEADER and keys else damaged_header_error(path)
+                make_missing_end_error(path, start)
+                if len(start) == MAX_HEADER_BYTES and keys
+                else make_damaged_header_error(path)
             )
         end += len(line) + len(newline)
         match = _LINE.fullmatch(line.decode("latin-1").removesuffix("\r"))
         if match is None:
-            raise damaged_header_error(path) if not keys else bad_field_error(path, "a line", line.decode("latin-1"))
+            raise (
+                make_damaged_header_error(path)
+                if not keys
+                else make_bad_field_error(path, "a line", line.decode("latin-1"))
+            )
         check_characters(line + newline, path)
         key, value = match[1], match[2].strip()
         if key in keys:
-            raise duplicate_field_error(path, key)
+            raise make_duplicate_field_error(path, key)
         keys.add(key)
         if _EXACT.get(key.lower(), key) != key:
-            raise bad_field_error(path, "a line", line.decode("latin-1"))
+            raise make_bad_field_error(path, "a line", line.decode("latin-1"))
         key = _ALIASES.get(key, key)
         if key in fields:
-            raise bad_field_error(path, key, value)
+            raise make_bad_field_error(path, key, value)
         if key in _KEYS:
             fields[key] = value
     return Fields(path, fields), end
@@ -111,10 +117,12 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
 
 def _may_end_here(line: bytes, start: bytes, path: Path) -> bool:
     """Return whether a header may end here. The last line of an .mhd may lack its line end."""
-    return path.name.lower().endswith(_DETACHED) and len(start) < LONGEST_HEADER and line.startswith(b"ElementDataFile")
+    return (
+        path.name.lower().endswith(_DETACHED) and len(start) < MAX_HEADER_BYTES and line.startswith(b"ElementDataFile")
+    )
 
 
-def _flag(fields: Fields, name: str, *, default: bool) -> bool:
+def _parse_flag(fields: Fields, name: str, *, default: bool) -> bool:
     if name not in fields:
         return default
     flags = {"true": True, "1": True, "false": False, "0": False}
@@ -124,9 +132,9 @@ def _flag(fields: Fields, name: str, *, default: bool) -> bool:
     return flags[value]
 
 
-def _encoding(fields: Fields) -> tuple[Encoding, int | None]:
-    compressed = _flag(fields, "CompressedData", default=False)
-    if not _flag(fields, "BinaryData", default=True):
+def _parse_encoding(fields: Fields) -> tuple[Encoding, int | None]:
+    compressed = _parse_flag(fields, "CompressedData", default=False)
+    if not _parse_flag(fields, "BinaryData", default=True):
         if compressed:
             fields.reject("CompressedData")
         return Encoding.TEXT, None
@@ -138,7 +146,7 @@ def _encoding(fields: Fields) -> tuple[Encoding, int | None]:
     return Encoding.ZLIB, size or None
 
 
-def _dtype(fields: Fields) -> np.dtype[Any]:
+def _parse_dtype(fields: Fields) -> np.dtype[Any]:
     kind = fields["ElementType"]
     code = _TYPES.get(kind.removeprefix("MET_")) if kind.startswith("MET_") else None
     if code is None or fields.integer("ElementNumberOfChannels", 1) != 1:
@@ -148,16 +156,16 @@ def _dtype(fields: Fields) -> np.dtype[Any]:
             f"{fields.path.name} has colour, vector or complex voxels ({kind}). "
             "Provide a volume with one grey value per voxel."
         )
-    big = _flag(fields, "BinaryDataByteOrderMSB", default=False)
+    big = _parse_flag(fields, "BinaryDataByteOrderMSB", default=False)
     return np.dtype((">" if big else "<") + code)
 
 
-def _grid(fields: Fields) -> Grid:
+def _build_grid(fields: Fields) -> Grid:
     axes = fields.integer("NDims")
     sizes = fields.integers("DimSize")
     if axes != len(sizes) or len(sizes) > 16:
         fields.reject("DimSize")
-    shape = spatial_shape(sizes, fields.path)
+    shape = to_spatial_shape(sizes, fields.path)
 
     def of(name: str, default: list[float]) -> list[float]:
         values = fields.numbers(name) if name in fields else default
@@ -170,5 +178,5 @@ def _grid(fields: Fields) -> Grid:
     turn = np.array(of("TransformMatrix", np.eye(axes).ravel().tolist())).reshape(axes, axes)
     origin = of("Offset", [0.0] * axes)
     if min(spacing) <= 0:
-        raise bad_field_error(fields.path, "ElementSpacing", " ".join(f"{value:g}" for value in spacing))
-    return checked_grid(shape, turn[:3, :3] * np.array(spacing[:3])[:, None], origin[:3], fields.path)
+        raise make_bad_field_error(fields.path, "ElementSpacing", " ".join(f"{value:g}" for value in spacing))
+    return build_checked_grid(shape, turn[:3, :3] * np.array(spacing[:3])[:, None], origin[:3], fields.path)

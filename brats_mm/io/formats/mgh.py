@@ -7,8 +7,8 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import Raster, damaged_header_error, encoding_of, read_start
-from brats_mm.io.volume_checks import check_affine, spatial_shape
+from brats_mm.io.formats.raster import Raster, detect_encoding, make_damaged_header_error, read_start
+from brats_mm.io.volume_checks import check_affine, to_spatial_shape
 
 SUFFIXES = (".mgz", ".mgh")
 
@@ -29,24 +29,24 @@ def parse_mgh(path: Path) -> Raster:
     """
     block = read_start(path, _HEADER_BYTES)
     if len(block) < _HEADER_BYTES:
-        raise damaged_header_error(path)
+        raise make_damaged_header_error(path)
     version, *sizes, kind, _, good = _FIELDS.unpack_from(block)[:8]
     if version != 1:
-        raise damaged_header_error(path)
-    shape = spatial_shape(sizes, path)
+        raise make_damaged_header_error(path)
+    shape = to_spatial_shape(sizes, path)
     if kind not in _TYPES:
         raise VolumeError(
             f"{path.name} has the unsupported voxel type ({kind}). Convert it with mri_convert -odt float."
         )
-    geometry = np.array(_FIELDS.unpack_from(block)[8:], np.float64) if good else _default_geometry()
+    geometry = np.array(_FIELDS.unpack_from(block)[8:], np.float64) if good else _make_default_geometry()
     affine = np.eye(4)
     affine[:3, :3] = geometry[3:12].reshape(3, 3).T * geometry[:3]
     affine[:3, 3] = geometry[12:] - affine[:3, :3] @ (np.array(shape) / 2)
     check_affine(affine, path)
     code = _SCANNER if good else 0
     grid = Grid(shape, affine, sform_code=code, qform_code=code)
-    return Raster(path, path, grid, np.dtype(_TYPES[kind]), encoding_of(path), skip=_HEADER_BYTES, is_exact=False)
+    return Raster(path, path, grid, np.dtype(_TYPES[kind]), detect_encoding(path), skip=_HEADER_BYTES, is_exact=False)
 
 
-def _default_geometry() -> np.ndarray:
+def _make_default_geometry() -> np.ndarray:
     return np.array([1.0, 1.0, 1.0, *np.ravel(_CORONAL), 0.0, 0.0, 0.0])

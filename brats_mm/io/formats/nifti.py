@@ -13,17 +13,17 @@ from brats_mm.data.nifti_units import convert_to_mm
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LARGEST_OFFSET, Raster, encoding_of, file_beside, read_start
-from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, image_stem, image_suffix
-from brats_mm.io.volume_checks import MAX_VOXELS, check_affine, check_spacing, spatial_shape, usable_affine
+from brats_mm.io.formats.raster import MAX_OFFSET, Raster, detect_encoding, find_file_beside, read_start
+from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, find_image_suffix, strip_image_suffix
+from brats_mm.io.volume_checks import MAX_VOXELS, check_affine, check_spacing, is_usable_affine, to_spatial_shape
 
 _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 """Formats by the first header field, the header's size."""
 
-_LARGEST_CODE, _ALIGNED = 5, 2
+_MAX_CODE, _ALIGNED = 5, 2
 """Codes of coordinate systems. A larger code is unknown but means that a matrix exists, so it counts as aligned."""
 
-_MOST_VOXELS = len(MODALITIES) * MAX_VOXELS
+_MAX_FILE_VOXELS = len(MODALITIES) * MAX_VOXELS
 """Largest number of voxels of a four-dimensional file."""
 
 _SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
@@ -40,51 +40,51 @@ def parse_nifti(path: Path, channel: int | None = None) -> Raster:
         VolumeError: the volume does not exist, or the header is damaged or describes unusable voxels.
         OSError: a file cannot be opened.
     """
-    suffix = image_suffix(path.name)
+    suffix = find_image_suffix(path.name)
     if suffix in NIFTI_SUFFIXES:
         header, data = _read_header(path, path), path
     else:
-        header_path, data = _pair(path)
+        header_path, data = _find_pair(path)
         header = _read_header(header_path, path)
     with np.errstate(all="ignore"):
         try:
-            return _raster(header, path, data, channel)
+            return _build_raster(header, path, data, channel)
         except (HeaderDataError, ValueError, OverflowError, KeyError) as error:
             raise VolumeError(
                 f"The NIfTI header of {path.name} is damaged ({error}). Copy or convert it again."
             ) from error
 
 
-def volumes_of(path: Path) -> int:
+def count_nifti_volumes(path: Path) -> int:
     """Return the number of volumes in the header of a NIfTI file.
 
     Raises:
         VolumeError: the file has no NIfTI header.
         OSError: the file cannot be opened.
     """
-    return math.prod(_stored_shape(_read_header(path, path))[3:])
+    return math.prod(_read_shape(_read_header(path, path))[3:])
 
 
-def pair_name(name: str) -> str | None:
+def find_pair_name(name: str) -> str | None:
     """Return the name of the other file of a pair, or None for single files."""
     partner_suffixes = {**PAIR_SUFFIXES, **{header: voxels for voxels, header in PAIR_SUFFIXES.items()}}
-    suffix = image_suffix(name)
+    suffix = find_image_suffix(name)
     if suffix not in partner_suffixes:
         return None
     partner = partner_suffixes[suffix]
-    return image_stem(name) + (partner.upper() if name[-len(suffix) :].isupper() else partner)
+    return strip_image_suffix(name) + (partner.upper() if name[-len(suffix) :].isupper() else partner)
 
 
-def _pair(path: Path) -> tuple[Path, Path]:
+def _find_pair(path: Path) -> tuple[Path, Path]:
     """Return the header file and the voxel file of a pair, given one of them."""
-    name = pair_name(path.name)
+    name = find_pair_name(path.name)
     assert name is not None
     if not (path.parent / name).exists():
         raise VolumeError(
             f"{path.name} needs the file {name}, which is not in the same folder. Copy both into one folder."
         )
-    partner = file_beside(path, name)
-    return (path, partner) if image_suffix(path.name) in PAIR_SUFFIXES.values() else (partner, path)
+    partner = find_file_beside(path, name)
+    return (path, partner) if find_image_suffix(path.name) in PAIR_SUFFIXES.values() else (partner, path)
 
 
 def _read_header(header_path: Path, path: Path) -> Any:
@@ -92,9 +92,9 @@ def _read_header(header_path: Path, path: Path) -> Any:
     block = read_start(header_path, 540)
     little = _HEADERS.get(int.from_bytes(block[:4], "little"))
     kind = little or _HEADERS.get(int.from_bytes(block[:4], "big"))
-    single = image_suffix(path.name) in NIFTI_SUFFIXES
+    single = find_image_suffix(path.name) in NIFTI_SUFFIXES
     if kind is None or len(block) < kind.sizeof_hdr:
-        raise _not_nifti_error(path)
+        raise _make_not_nifti_error(path)
     # Given the byte order, nibabel does not guess it from the number of axes, which may be damaged.
     header = kind(block[: kind.sizeof_hdr], "<" if little else ">", check=False)
     magic = bytes(header["magic"].item()[:3])
@@ -105,32 +105,32 @@ def _read_header(header_path: Path, path: Path) -> Any:
     if not single and kind is nib.Nifti1Header and magic not in (*_SINGLE, *_PAIR):
         return nib.Spm99AnalyzeHeader(block[:348], check=False)
     if magic not in (_SINGLE if single else _PAIR):
-        raise _not_nifti_error(path)
+        raise _make_not_nifti_error(path)
     for code in ("sform_code", "qform_code"):
         if int(header[code]) < 0:
             header[code] = 0
-        elif int(header[code]) > _LARGEST_CODE:
+        elif int(header[code]) > _MAX_CODE:
             header[code] = _ALIGNED
     return header
 
 
-def _not_nifti_error(path: Path) -> VolumeError:
+def _make_not_nifti_error(path: Path) -> VolumeError:
     return VolumeError(f"{path.name} is not a NIfTI volume, despite its name. Provide an MR volume as .nii or .nii.gz.")
 
 
-def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
-    stored = _stored_shape(header)
-    shape = spatial_shape(stored if channel is None else _channel_shape(stored, channel, path), path)
-    kind = _voxel_type(header, path)
+def _build_raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
+    stored = _read_shape(header)
+    shape = to_spatial_shape(stored if channel is None else _select_channel_shape(stored, channel, path), path)
+    kind = _read_voxel_type(header, path)
     if kind.kind not in "iuf" or kind.itemsize > 8:
         raise VolumeError(f"{path.name} has colour or complex voxels. Provide a volume with one grey value per voxel.")
     offset = int(header.get_data_offset())
     remarks: tuple[str, ...] = ()
-    is_single = image_suffix(path.name) in NIFTI_SUFFIXES
+    is_single = find_image_suffix(path.name) in NIFTI_SUFFIXES
     if offset == 0 and is_single:
         offset = int(header.sizeof_hdr) + 4
         remarks = ("the header does not state where the voxels begin, so they are read directly after it",)
-    if not (header.sizeof_hdr if is_single else 0) <= offset <= LARGEST_OFFSET:
+    if not (header.sizeof_hdr if is_single else 0) <= offset <= MAX_OFFSET:
         raise VolumeError(
             f"The NIfTI header of {path.name} is damaged (its voxels begin at byte {offset}). Copy or convert it again."
         )
@@ -138,14 +138,14 @@ def _raster(header: Any, path: Path, data: Path, channel: int | None) -> Raster:
     slope, intercept = header.get_slope_inter()
     is_nifti = isinstance(header, nib.Nifti1Header)
     unit_note = convert_to_mm(header) if is_nifti else None
-    grid, notes = _nifti_grid(header, shape, path) if is_nifti else (_analyze_grid(header, shape, path), ())
+    grid, notes = _build_nifti_grid(header, shape, path) if is_nifti else (_build_analyze_grid(header, shape, path), ())
     volume_bytes = math.prod(shape) * kind.itemsize
     return Raster(
         path,
         data,
         grid,
         kind,
-        encoding_of(data),
+        detect_encoding(data),
         skip=offset,
         before=(channel or 0) * volume_bytes,
         behind=0 if channel is None else (stored[3] - 1 - channel) * volume_bytes,
@@ -169,7 +169,7 @@ def _repair_intercept(header: Any) -> tuple[str, ...]:
     return ("the intercept of the grey values in the header is not finite, and is read as 0",)
 
 
-def _stored_shape(header: Any) -> tuple[int, ...]:
+def _read_shape(header: Any) -> tuple[int, ...]:
     """Return the shape of the header, with one axis for volumes. ITK stores components along the fifth axis."""
     axes = int(header["dim"][0])
     if not 0 <= axes <= 7:
@@ -181,7 +181,7 @@ def _stored_shape(header: Any) -> tuple[int, ...]:
     return (*shape[:3], math.prod(behind)) if behind else tuple(shape)
 
 
-def _voxel_type(header: Any, path: Path) -> np.dtype[Any]:
+def _read_voxel_type(header: Any, path: Path) -> np.dtype[Any]:
     try:
         voxel_type: np.dtype[Any] = np.dtype(header.get_data_dtype())
     except (HeaderDataError, KeyError) as error:
@@ -191,19 +191,19 @@ def _voxel_type(header: Any, path: Path) -> np.dtype[Any]:
     return voxel_type
 
 
-def _channel_shape(shape: tuple[int, ...], channel: int, path: Path) -> tuple[int, ...]:
+def _select_channel_shape(shape: tuple[int, ...], channel: int, path: Path) -> tuple[int, ...]:
     if len(shape) != 4 or channel >= shape[3]:
         count = shape[3] if len(shape) == 4 else 1
         raise VolumeError(f"{path.name} has {count} volumes, so there is no volume {channel} (counted from 0).")
-    if math.prod(shape) > _MOST_VOXELS:
+    if math.prod(shape) > _MAX_FILE_VOXELS:
         raise VolumeError(
-            f"{path.name} has {math.prod(shape):,} voxels in all its volumes, more than the {_MOST_VOXELS:,} allowed. "
-            "Split it into one file per sequence."
+            f"{path.name} has {math.prod(shape):,} voxels in all its volumes, more than the {_MAX_FILE_VOXELS:,} "
+            "allowed. Split it into one file per sequence."
         )
     return shape[:3]
 
 
-def _analyze_grid(header: Any, shape: tuple[int, int, int], path: Path) -> Grid:
+def _build_analyze_grid(header: Any, shape: tuple[int, int, int], path: Path) -> Grid:
     """Return the grid of an Analyze header, which gives voxel sizes but no orientation."""
     check_spacing(header["pixdim"][1:4].tolist(), path)
     affine = np.asarray(header.get_best_affine(), np.float64)
@@ -211,15 +211,15 @@ def _analyze_grid(header: Any, shape: tuple[int, int, int], path: Path) -> Grid:
     return Grid(shape, affine, sform_code=0, qform_code=0)
 
 
-def _nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[Grid, tuple[str, ...]]:
+def _build_nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> tuple[Grid, tuple[str, ...]]:
     """Return the grid by the sform, else the qform, else the spacing, and notes about repairs.
 
     An invalid matrix is ignored if the other one is valid. The spacing only matters without a valid sform.
     """
     sizes, notes = _repair_spacing(header)
     sform_code, qform_code = int(header["sform_code"]), int(header["qform_code"])
-    sform, qform = np.asarray(header.get_sform(), np.float64), _qform(header)
-    if sform_code > 0 and usable_affine(sform):
+    sform, qform = np.asarray(header.get_sform(), np.float64), _read_qform(header)
+    if sform_code > 0 and is_usable_affine(sform):
         affine = sform
         if not _is_plausible(sizes) or notes:
             notes = ["the voxel spacing of the header is invalid, so the spacing of the sform is used"]
@@ -255,13 +255,13 @@ def _repair_spacing(header: Any) -> tuple[list[float], list[str]]:
 
 
 def _is_plausible(sizes: list[float]) -> bool:
-    return usable_affine(np.diag([*sizes, 1.0]))
+    return is_usable_affine(np.diag([*sizes, 1.0]))
 
 
-def _qform(header: Any) -> npt.NDArray[np.float64] | None:
+def _read_qform(header: Any) -> npt.NDArray[np.float64] | None:
     """Return the header's qform, or None if it cannot be computed or written to the results."""
     try:
         qform = np.asarray(header.get_qform(), np.float64)
     except (HeaderDataError, ValueError):
         return None
-    return qform if usable_affine(qform) else None
+    return qform if is_usable_affine(qform) else None

@@ -8,19 +8,19 @@ import numpy as np
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LARGEST_OFFSET, Encoding, Raster, damaged_header_error
+from brats_mm.io.formats.raster import MAX_OFFSET, Encoding, Raster, make_damaged_header_error
 from brats_mm.io.formats.text_header import (
     SCANNER,
     Fields,
-    bad_field_error,
+    build_checked_grid,
     check_characters,
-    checked_grid,
-    duplicate_field_error,
-    missing_end_error,
-    numbers,
+    make_bad_field_error,
+    make_duplicate_field_error,
+    make_missing_end_error,
+    parse_numbers,
     read_text,
 )
-from brats_mm.io.volume_checks import spatial_shape
+from brats_mm.io.volume_checks import to_spatial_shape
 
 SUFFIXES = (".nrrd", ".nrd", ".nhdr")
 _DETACHED = ".nhdr"
@@ -85,39 +85,39 @@ def parse_nrrd(path: Path) -> Raster:
         OSError: the file cannot be opened.
     """
     start = read_text(path)
-    fields, end = _fields(start, path)
+    fields, end = _parse_fields(start, path)
     for name in ("dimension", "sizes", "type", "encoding"):
         if name not in fields:
-            raise damaged_header_error(path)
+            raise make_damaged_header_error(path)
     encoding = _ENCODINGS.get(fields["encoding"].lower())
     if encoding is None:
         raise VolumeError(
             f"{path.name} has the unsupported encoding {fields['encoding'][:20]!r}. Save it with raw or gzip encoding."
         )
-    data, begin = _place(fields, start, end)
+    data, begin = _find_voxels(fields, start, end)
     skip = fields.integer("byte skip")
     offset: int | None = begin
     if encoding is Encoding.RAW and skip == -1:
         offset, skip = None, 0
-    if skip < 0 or skip > LARGEST_OFFSET:
+    if skip < 0 or skip > MAX_OFFSET:
         fields.reject("byte skip")
-    dtype = _dtype(fields, encoding)
-    return Raster(path, data, _grid(fields), dtype, encoding, offset=offset, skip=skip)
+    dtype = _parse_dtype(fields, encoding)
+    return Raster(path, data, _build_grid(fields), dtype, encoding, offset=offset, skip=skip)
 
 
-def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
+def _parse_fields(start: bytes, path: Path) -> tuple[Fields, int]:
     """Return the fields by lower-case name, and the end of the header."""
     if not _MAGIC.match(start):
-        raise damaged_header_error(path)
+        raise make_damaged_header_error(path)
     blank = re.search(rb"\r?\n\r?\n", start)
     detached = path.name.lower().endswith(_DETACHED)
     if blank is None and not (detached and len(start) < 2**16):
-        raise missing_end_error(path, start)
+        raise make_missing_end_error(path, start)
     head, end = (start, len(start)) if blank is None else (start[: blank.start()], blank.end())
     check_characters(head, path)
     lines = head.decode("latin-1").replace("\r\n", "\n").rstrip("\r\n").split("\n")
     if not _MAGIC.fullmatch(lines[0].encode("latin-1")):
-        raise damaged_header_error(path)
+        raise make_damaged_header_error(path)
     fields: dict[str, str] = {}
     for line in lines[1:]:
         if line.startswith("#"):
@@ -127,29 +127,29 @@ def _fields(start: bytes, path: Path) -> tuple[Fields, int]:
         if name not in _FIELDS and ":=" in line:
             continue  # a key and a value, which are not needed
         if not colon or name not in _FIELDS or not value.startswith(" "):
-            raise bad_field_error(path, "a line", line)
+            raise make_bad_field_error(path, "a line", line)
         if name in fields:
-            raise duplicate_field_error(path, name)
+            raise make_duplicate_field_error(path, name)
         fields[name] = value.strip()
     return Fields(path, fields), end
 
 
-def _place(fields: Fields, start: bytes, end: int) -> tuple[Path, int]:
+def _find_voxels(fields: Fields, start: bytes, end: int) -> tuple[Path, int]:
     """Return the file with the voxels, and their offset in it."""
     path = fields.path
     if fields.integer("line skip"):
         fields.reject("line skip")
     if "data file" not in fields:
         if end >= len(start) and path.name.lower().endswith(_DETACHED):
-            raise damaged_header_error(path)
+            raise make_damaged_header_error(path)
         return path, end
     beside = fields.file_beside("data file", _DETACHED)
     if start[end:].strip():
-        raise damaged_header_error(path)
+        raise make_damaged_header_error(path)
     return beside, 0
 
 
-def _dtype(fields: Fields, encoding: Encoding) -> np.dtype[Any]:
+def _parse_dtype(fields: Fields, encoding: Encoding) -> np.dtype[Any]:
     code = _TYPES.get(fields["type"].lower())
     if code is None:
         raise VolumeError(
@@ -164,26 +164,26 @@ def _dtype(fields: Fields, encoding: Encoding) -> np.dtype[Any]:
     return np.dtype(order + code)
 
 
-def _grid(fields: Fields) -> Grid:
+def _build_grid(fields: Fields) -> Grid:
     path = fields.path
     sizes = fields.integers("sizes")
     if fields.integer("dimension") != len(sizes) or len(sizes) > 16:
         fields.reject("sizes")
-    vectors = _directions(fields, len(sizes))
-    space_axes = _kept_axes(fields, sizes, vectors)
-    shape = spatial_shape([sizes[axis] for axis in space_axes], path)
+    vectors = _parse_directions(fields, len(sizes))
+    space_axes = _select_axes(fields, sizes, vectors)
+    shape = to_spatial_shape([sizes[axis] for axis in space_axes], path)
     if vectors is None:
-        return _unplaced_grid(fields, shape, space_axes, len(sizes))
-    signs, code = _space(fields)
+        return _build_unplaced_grid(fields, shape, space_axes, len(sizes))
+    signs, code = _parse_space(fields)
     lengths = {len(vectors[axis] or ()) for axis in space_axes[:3]}
-    origin = _vector(fields["space origin"], path) if "space origin" in fields else [0.0] * max(lengths)
+    origin = _parse_vector(fields["space origin"], path) if "space origin" in fields else [0.0] * max(lengths)
     if origin is None or lengths != {len(origin)} or len(origin) < 3:
         fields.reject("space origin")
     axes = np.array([(vectors[axis] or [])[:3] for axis in space_axes[:3]]) * signs
-    return checked_grid(shape, axes, np.array(origin[:3]) * signs, path, code=code)
+    return build_checked_grid(shape, axes, np.array(origin[:3]) * signs, path, code=code)
 
 
-def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | None] | None) -> list[int]:
+def _select_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | None] | None) -> list[int]:
     """Return the spatial axes and trailing axes of length one. Rejects an axis of components."""
     kinds = [kind.lower() for kind in fields["kinds"].split()] if "kinds" in fields else ["domain"] * len(sizes)
     if len(kinds) != len(sizes):
@@ -194,7 +194,7 @@ def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | Non
     for axis, size in enumerate(sizes):
         if not inner[axis] and size != 1:
             if kinds[axis] in ("list", "time", "domain"):
-                spatial_shape([*(n for at, n in enumerate(sizes) if at != axis), size], fields.path)
+                to_spatial_shape([*(n for at, n in enumerate(sizes) if at != axis), size], fields.path)
             raise VolumeError(
                 f"{fields.path.name} has colour, vector or complex voxels ({kinds[axis]}). "
                 "Provide a volume with one grey value per voxel."
@@ -202,7 +202,7 @@ def _kept_axes(fields: Fields, sizes: list[int], vectors: list[list[float] | Non
     return [axis for axis in range(len(sizes)) if inner[axis]]
 
 
-def _directions(fields: Fields, axes: int) -> list[list[float] | None] | None:
+def _parse_directions(fields: Fields, axes: int) -> list[list[float] | None] | None:
     """Return the step along each axis (None for a non-spatial axis), or None if the header has no directions."""
     if "space directions" not in fields:
         return None
@@ -210,22 +210,22 @@ def _directions(fields: Fields, axes: int) -> list[list[float] | None] | None:
     parts = re.findall(r"none|\([^()]*\)|\S+", text, re.IGNORECASE)
     if len(parts) != axes or "spacings" in fields:
         fields.reject("space directions")
-    return [_vector(part, fields.path) for part in parts]
+    return [_parse_vector(part, fields.path) for part in parts]
 
 
-def _vector(text: str, path: Path) -> list[float] | None:
+def _parse_vector(text: str, path: Path) -> list[float] | None:
     if text.lower() == "none":
         return None
     inside = re.fullmatch(r"\(([^()]*)\)", text)
     if inside is None:
-        raise bad_field_error(path, "space directions or space origin", text)
-    values = [numbers(part, "a vector", path) for part in inside[1].split(",")]
+        raise make_bad_field_error(path, "space directions or space origin", text)
+    values = [parse_numbers(part, "a vector", path) for part in inside[1].split(",")]
     if not 2 <= len(values) <= 4 or any(len(value) != 1 for value in values):
-        raise bad_field_error(path, "space directions or space origin", text)
+        raise make_bad_field_error(path, "space directions or space origin", text)
     return [value[0] for value in values]
 
 
-def _space(fields: Fields) -> tuple[tuple[int, int, int], int]:
+def _parse_space(fields: Fields) -> tuple[tuple[int, int, int], int]:
     """Return the axes of the header's space that run against LPS, and the NIfTI code of the geometry."""
     if ("space" in fields) == ("space dimension" in fields):
         fields.reject("space")
@@ -243,14 +243,14 @@ def _space(fields: Fields) -> tuple[tuple[int, int, int], int]:
     return _TO_LPS[space], SCANNER
 
 
-def _unplaced_grid(fields: Fields, shape: tuple[int, int, int], space_axes: list[int], axes: int) -> Grid:
+def _build_unplaced_grid(fields: Fields, shape: tuple[int, int, int], space_axes: list[int], axes: int) -> Grid:
     """Return a grid from spacings alone. The position is unknown."""
 
     def of(name: str) -> list[float]:
         parts = fields[name].split()
         if len(parts) != axes:
             fields.reject(name)
-        return numbers(" ".join(parts[axis] for axis in space_axes[:3]), name, fields.path)
+        return parse_numbers(" ".join(parts[axis] for axis in space_axes[:3]), name, fields.path)
 
     spacings = np.array(of("spacings") if "spacings" in fields else [1.0, 1.0, 1.0])
     origin = np.zeros(3)
@@ -258,4 +258,4 @@ def _unplaced_grid(fields: Fields, shape: tuple[int, int, int], space_axes: list
         parts = fields.values.get("centers", "").split()
         cells = [len(parts) != axes or parts[axis].lower() != "node" for axis in space_axes[:3]]
         origin = np.array(of("axis mins")) + np.where(cells, spacings / 2, 0.0)
-    return checked_grid(shape, np.diag(spacings), origin, fields.path, code=0)
+    return build_checked_grid(shape, np.diag(spacings), origin, fields.path, code=0)

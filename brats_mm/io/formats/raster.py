@@ -21,16 +21,16 @@ from nibabel.volumeutils import apply_read_scaling
 
 from brats_mm.domain.volume import Array, Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.unfetched import FETCH, LONGEST_POINTER, is_broken_link, is_pointer
+from brats_mm.io.unfetched import FETCH, MAX_POINTER_BYTES, is_broken_link, is_pointer
 
-LONGEST_HEADER = 2**16
+MAX_HEADER_BYTES = 2**16
 """Maximum size of a text header in bytes."""
 
 GZIP_MAGIC = b"\x1f\x8b"
-LARGEST_OFFSET = 2**26
-_LARGEST_RATIO = 1100
+MAX_OFFSET = 2**26
+_MAX_RATIO = 1100
 """Maximum compression ratio of Deflate. A smaller file cannot hold the voxels of its header."""
-_MOST_BEHIND = 2**26
+_MAX_TRAILING_BYTES = 2**26
 _CHUNK = 1 << 20
 _ZLIB_OR_GZIP = 47
 
@@ -85,7 +85,7 @@ class Raster:
         return self.grid.voxels * self.dtype.itemsize
 
 
-def damaged_header_error(path: Path) -> VolumeError:
+def make_damaged_header_error(path: Path) -> VolumeError:
     """Return the error for an invalid header."""
     return VolumeError(
         f"{path.name} cannot be read: it is damaged, truncated or not a {path.suffix} file. Copy or convert it again."
@@ -105,16 +105,16 @@ def reading_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, IsalError, gzip.BadGzipFile) as error:  # type: ignore[misc]  # (its stub has no base)
-        raise _compressed_damage(path) from error
+        raise _make_compressed_error(path) from error
     except OSError as error:
         if error.errno is None:  # bz2's error for damaged data
-            raise _compressed_damage(path) from error
+            raise _make_compressed_error(path) from error
         raise VolumeError(
             f"{path} cannot be read: {error.strerror or error}. Check the file and its permissions."
         ) from error
 
 
-def _compressed_damage(path: Path) -> VolumeError:
+def _make_compressed_error(path: Path) -> VolumeError:
     return VolumeError(
         f"{path.name} is damaged or truncated: its compressed data end early or are invalid. Copy or convert it again."
     )
@@ -145,7 +145,7 @@ def check_fetched(path: Path) -> None:
     if is_broken_link(path):
         raise VolumeError(f"{path.name} is a broken link. {FETCH}")
     with open_file(path) as stream:
-        start = stream.read(LONGEST_POINTER + 1)
+        start = stream.read(MAX_POINTER_BYTES + 1)
     if not start:
         raise VolumeError(f"{path.name} is empty (0 bytes). Copy it again, or omit the sequence if it is missing.")
     if is_pointer(start):
@@ -163,13 +163,13 @@ def read_start(path: Path, size: int) -> bytes:
             return bytes(stream.read(size))
 
 
-def encoding_of(path: Path) -> Encoding:
+def detect_encoding(path: Path) -> Encoding:
     """Return the encoding of a file, gzip or raw, by its content."""
     with open_file(path) as raw:
         return Encoding.GZIP if raw.read(2) == GZIP_MAGIC else Encoding.RAW
 
 
-def file_beside(header: Path, name: str) -> Path:
+def find_file_beside(header: Path, name: str) -> Path:
     """Return the file with the given name in the header's folder.
 
     Raises:
@@ -214,11 +214,11 @@ def check_length(raster: Raster) -> None:
     Raises:
         VolumeError: the file has fewer or more voxels than the header states.
     """
-    with _voxel_stream(raster) as stream:
+    with _open_voxels(raster) as stream:
         if raster.encoding is Encoding.RAW:
             return
         if raster.encoding is Encoding.TEXT:
-            _text_voxels(stream, raster)
+            _read_text_voxels(stream, raster)
             return
         if _ends_in_length(raster):
             return
@@ -226,7 +226,7 @@ def check_length(raster: Raster) -> None:
         while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK))):
             remaining -= len(chunk)
         if remaining > 0:
-            raise _truncated_error(raster)
+            raise _make_truncated_error(raster)
         _check_end(stream, raster)
 
 
@@ -239,13 +239,13 @@ def read_voxels(raster: Raster) -> Array:
     Raises:
         VolumeError: the data are damaged, or are fewer or more than the header states.
     """
-    with _voxel_stream(raster) as stream, np.errstate(all="ignore"):
+    with _open_voxels(raster) as stream, np.errstate(all="ignore"):
         if raster.encoding is Encoding.TEXT:
-            stored = _text_voxels(stream, raster)
+            stored = _read_text_voxels(stream, raster)
         else:
             block = np.empty(raster.voxel_bytes, np.uint8)
             if _fill(block.data, stream) < raster.voxel_bytes:
-                raise _truncated_error(raster)
+                raise _make_truncated_error(raster)
             _check_end(stream, raster)
             stored = block.view(raster.dtype)
         scaled = apply_read_scaling(stored.reshape(raster.grid.shape, order="F"), raster.slope, raster.intercept)
@@ -253,7 +253,7 @@ def read_voxels(raster: Raster) -> Array:
 
 
 @contextmanager
-def _voxel_stream(raster: Raster) -> Iterator[io.BufferedIOBase]:
+def _open_voxels(raster: Raster) -> Iterator[io.BufferedIOBase]:
     """Open the uncompressed bytes from the first voxel. Rejects impossible lengths before reading."""
     with open_file(raster.data) as raw:
         size = os.fstat(raw.fileno()).st_size
@@ -267,21 +267,21 @@ def _voxel_stream(raster: Raster) -> Iterator[io.BufferedIOBase]:
 
 def _check_possible(raster: Raster, size: int, offset: int) -> None:
     available = size - offset
-    if offset < 0 or raster.skip > LARGEST_OFFSET or available < (raster.stored_bytes or 0):
-        raise _truncated_error(raster)
-    required = _uncompressed_bytes(raster)
+    if offset < 0 or raster.skip > MAX_OFFSET or available < (raster.stored_bytes or 0):
+        raise _make_truncated_error(raster)
+    required = _count_bytes(raster)
     if raster.encoding is Encoding.RAW:
         if available < required:
-            raise _truncated_error(raster)
+            raise _make_truncated_error(raster)
         if raster.is_exact and available > required:
-            raise _excess_data_error(raster)
-    elif raster.encoding in (Encoding.GZIP, Encoding.ZLIB) and available * _LARGEST_RATIO < required:
-        raise _truncated_error(raster)
+            raise _make_excess_data_error(raster)
+    elif raster.encoding in (Encoding.GZIP, Encoding.ZLIB) and available * _MAX_RATIO < required:
+        raise _make_truncated_error(raster)
     elif raster.stored_bytes is not None and available > raster.stored_bytes:
-        raise _excess_data_error(raster)
+        raise _make_excess_data_error(raster)
 
 
-def _uncompressed_bytes(raster: Raster) -> int:
+def _count_bytes(raster: Raster) -> int:
     return raster.skip + raster.before + raster.voxel_bytes + raster.behind
 
 
@@ -331,7 +331,7 @@ def _skip(stream: io.BufferedIOBase, raster: Raster) -> None:
     while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK))):
         remaining -= len(chunk)
     if remaining > 0:
-        raise _truncated_error(raster)
+        raise _make_truncated_error(raster)
 
 
 def _fill(target: memoryview, stream: io.BufferedIOBase) -> int:
@@ -349,10 +349,10 @@ def _check_end(stream: io.BufferedIOBase, raster: Raster) -> None:
     behind = 0
     while chunk := stream.read(_CHUNK):
         behind += len(chunk)
-        if raster.is_exact or behind > raster.behind + _MOST_BEHIND:
-            raise _excess_data_error(raster)
+        if raster.is_exact or behind > raster.behind + _MAX_TRAILING_BYTES:
+            raise _make_excess_data_error(raster)
     if behind < raster.behind:
-        raise _truncated_error(raster)
+        raise _make_truncated_error(raster)
 
 
 def _ends_in_length(raster: Raster) -> bool:
@@ -361,34 +361,34 @@ def _ends_in_length(raster: Raster) -> bool:
         return False
     with open_file(raster.data) as raw:
         raw.seek(-4, io.SEEK_END)
-        return int.from_bytes(raw.read(4), "little") == _uncompressed_bytes(raster) % 2**32
+        return int.from_bytes(raw.read(4), "little") == _count_bytes(raster) % 2**32
 
 
-def _text_voxels(stream: io.BufferedIOBase, raster: Raster) -> npt.NDArray[Any]:
+def _read_text_voxels(stream: io.BufferedIOBase, raster: Raster) -> npt.NDArray[Any]:
     tokens = stream.read().split()
     if len(tokens) < raster.grid.voxels:
-        raise _truncated_error(raster)
+        raise _make_truncated_error(raster)
     if len(tokens) > raster.grid.voxels:
-        raise _excess_data_error(raster)
+        raise _make_excess_data_error(raster)
     try:
         return np.array(tokens, np.bytes_).astype(raster.dtype)
     except (ValueError, OverflowError) as error:
-        raise damaged_header_error(raster.path) from error
+        raise make_damaged_header_error(raster.path) from error
 
 
-def _shape(raster: Raster) -> str:
+def _format_shape(raster: Raster) -> str:
     return " x ".join(map(str, raster.grid.shape))
 
 
-def _truncated_error(raster: Raster) -> VolumeError:
+def _make_truncated_error(raster: Raster) -> VolumeError:
     return VolumeError(
-        f"{raster.path.name} is truncated: it has less data than its {_shape(raster)} voxels need. "
+        f"{raster.path.name} is truncated: it has less data than its {_format_shape(raster)} voxels need. "
         "Copy or convert it again."
     )
 
 
-def _excess_data_error(raster: Raster) -> VolumeError:
+def _make_excess_data_error(raster: Raster) -> VolumeError:
     return VolumeError(
-        f"{raster.path.name} is damaged: it has more data than its {_shape(raster)} voxels need. "
+        f"{raster.path.name} is damaged: it has more data than its {_format_shape(raster)} voxels need. "
         "Copy or convert it again."
     )

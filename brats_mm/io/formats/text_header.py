@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from brats_mm.domain.volume import LPS_TO_RAS, Grid
 from brats_mm.errors import VolumeError
-from brats_mm.io.formats.raster import LONGEST_HEADER, damaged_header_error, file_beside, open_file
+from brats_mm.io.formats.raster import MAX_HEADER_BYTES, find_file_beside, make_damaged_header_error, open_file
 from brats_mm.io.volume_checks import check_affine
 
 SCANNER = 1
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 def read_text(path: Path) -> bytes:
     """Return the first 64 KiB of a file, which must contain the whole header."""
     with open_file(path) as stream:
-        return stream.read(LONGEST_HEADER)
+        return stream.read(MAX_HEADER_BYTES)
 
 
 def check_characters(header: bytes, path: Path) -> None:
@@ -38,25 +38,25 @@ def check_characters(header: bytes, path: Path) -> None:
         raise VolumeError(f"The header of {path.name} contains control characters. Convert the volume again.")
 
 
-def missing_end_error(path: Path, start: bytes) -> VolumeError:
+def make_missing_end_error(path: Path, start: bytes) -> VolumeError:
     """Return the error for a header that does not end within `start`."""
-    if len(start) < LONGEST_HEADER:
-        return damaged_header_error(path)
+    if len(start) < MAX_HEADER_BYTES:
+        return make_damaged_header_error(path)
     message = (
-        f"The header of {path.name} is longer than {LONGEST_HEADER // 1024} KiB. Convert the volume to .nii.gz "
+        f"The header of {path.name} is longer than {MAX_HEADER_BYTES // 1024} KiB. Convert the volume to .nii.gz "
         "without extra header fields."
     )
     return VolumeError(message)
 
 
-def bad_field_error(path: Path, name: str, value: str) -> VolumeError:
+def make_bad_field_error(path: Path, name: str, value: str) -> VolumeError:
     """Return the error for a field with an unusable value."""
     return VolumeError(
         f"The header of {path.name} has {name} = {value[:60]!r}, which cannot be read. Convert the volume again."
     )
 
 
-def duplicate_field_error(path: Path, name: str) -> VolumeError:
+def make_duplicate_field_error(path: Path, name: str) -> VolumeError:
     """Return the error for a field that the header has twice."""
     return VolumeError(f"The header of {path.name} has {name!r} twice. Convert the volume again.")
 
@@ -81,7 +81,7 @@ class Fields:
 
     def reject(self, name: str) -> NoReturn:
         """Raise the error for a field with an unusable value."""
-        raise bad_field_error(self.path, name, self.values.get(name, ""))
+        raise make_bad_field_error(self.path, name, self.values.get(name, ""))
 
     def integers(self, name: str) -> list[int]:
         """Return the space-separated integers of a field."""
@@ -99,7 +99,7 @@ class Fields:
 
     def numbers(self, name: str) -> list[float]:
         """Return the space-separated finite numbers of a field."""
-        return numbers(self.values[name], name, self.path)
+        return parse_numbers(self.values[name], name, self.path)
 
     def file_beside(self, name: str, detached: str) -> Path:
         """Return the file with the voxels. Only a header with the suffix `detached` may refer to another file."""
@@ -113,10 +113,10 @@ class Fields:
             stored = "" if stored.split(" ")[0] == "LIST" else stored.encode("latin-1").decode("utf-8")
         except UnicodeDecodeError:
             stored = ""
-        return file_beside(self.path, stored)
+        return find_file_beside(self.path, stored)
 
 
-def numbers(value: str, name: str, path: Path) -> list[float]:
+def parse_numbers(value: str, name: str, path: Path) -> list[float]:
     """Return the space-separated finite numbers in a string.
 
     Raises:
@@ -124,11 +124,11 @@ def numbers(value: str, name: str, path: Path) -> list[float]:
     """
     words = value.split()
     if not words or not all(_NUMBER.fullmatch(word) for word in words):
-        raise bad_field_error(path, name, value)
+        raise make_bad_field_error(path, name, value)
     return [float(word) for word in words]
 
 
-def checked_grid(
+def build_checked_grid(
     shape: tuple[int, int, int], axes: npt.ArrayLike, origin: npt.ArrayLike, path: Path, *, code: int = SCANNER
 ) -> Grid:
     """Return the grid of a header's geometry.

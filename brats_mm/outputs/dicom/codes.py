@@ -39,14 +39,14 @@ REGION_NAMES = {region: Code(SCHEME, region.value, region.label.capitalize()) fo
 ENTROPY_EXPLANATION = f"Entropy of compartment in nats, 0 (certain) to ln 4 = {MAX_COMPARTMENT_NATS:.3f}"
 
 
-def concept(code: Code) -> Any:
+def make_concept(code: Code) -> Any:
     """Return the code for highdicom."""
     from highdicom.sr import CodedConcept
 
     return CodedConcept(value=code.value, scheme_designator=code.scheme, meaning=code.meaning)
 
 
-def coding_schemes() -> list[Any]:
+def build_coding_schemes() -> list[Any]:
     """Return the description of the private coding scheme."""
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
 

@@ -14,7 +14,7 @@ Points = npt.NDArray[np.float64]
 """(points, 2): column and row, in voxels. Integers are voxel centres. The first point is not repeated at the end."""
 
 
-def outlines(mask: Mask) -> Iterator[Points]:
+def trace_outlines(mask: Mask) -> Iterator[Points]:
     """Yield the outline of each separate area of a slice.
 
     Outlines run halfway between voxel centres, so the centres inside are exactly those of the mask. A hole is joined to
@@ -30,7 +30,7 @@ def outlines(mask: Mask) -> Iterator[Points]:
     areas, offsets = filled  # the types of contourpy do not depend on `fill_type`
     for points, bounds in zip(areas, offsets, strict=True):
         rings = [points[start : stop - 1] - 1.0 for start, stop in pairwise(bounds)]
-        yield _without_middle_points(_join_holes(rings))
+        yield _remove_middle_points(_join_holes(rings))
 
 
 def _join_holes(rings: Sequence[Points]) -> Points:
@@ -43,7 +43,7 @@ def _join_holes(rings: Sequence[Points]) -> Points:
         return outline
     points, owner = np.concatenate(holes), np.repeat(np.arange(len(holes)), [len(hole) for hole in holes])
     first = np.searchsorted(owner, np.arange(len(holes)))
-    distances, nearest = _nearest(outline, points)
+    distances, nearest = _find_nearest(outline, points)
     is_open = np.ones(len(points), bool)
     for _ in holes:
         chosen = int(np.flatnonzero(is_open)[distances[is_open].argmin()])
@@ -53,13 +53,13 @@ def _join_holes(rings: Sequence[Points]) -> Points:
         outline = np.concatenate([outline[: at + 1], hole, hole[:1], outline[at:]])
         is_open[owner == number] = False
         others = np.flatnonzero(is_open)
-        closer, ends = _nearest(hole, points[others])
+        closer, ends = _find_nearest(hole, points[others])
         improved = closer < distances[others]
         distances[others[improved]], nearest[others[improved]] = closer[improved], ends[improved]
     return outline
 
 
-def _nearest(ring: Points, points: Points) -> tuple[npt.NDArray[np.float64], Points]:
+def _find_nearest(ring: Points, points: Points) -> tuple[npt.NDArray[np.float64], Points]:
     """Return the distance of each point to the points of a ring, and the nearest of them.
 
     One end of each connection lies between two columns and the other between two rows. It misses all voxel centres, so
@@ -67,18 +67,18 @@ def _nearest(ring: Points, points: Points) -> tuple[npt.NDArray[np.float64], Poi
     """
     distances, ends = np.full(len(points), np.inf), np.tile(ring[0], (len(points), 1))
     for side in (False, True):
-        of_ring, of_points = ring[_between_columns(ring) == side], _between_columns(points) != side
+        of_ring, of_points = ring[_is_between_columns(ring) == side], _is_between_columns(points) != side
         if len(of_ring) and of_points.any():
             distances[of_points], at = cKDTree(of_ring).query(points[of_points])
             ends[of_points] = of_ring[at]
     return distances, ends
 
 
-def _between_columns(points: Points) -> npt.NDArray[np.bool_]:
+def _is_between_columns(points: Points) -> npt.NDArray[np.bool_]:
     return np.asarray(points[:, 0] % 1 == 0.5)
 
 
-def _without_middle_points(points: Points) -> Points:
+def _remove_middle_points(points: Points) -> Points:
     """Remove points on a straight line between their neighbours."""
     before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
     turns = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]

@@ -17,7 +17,7 @@ from brats_mm.outputs.dicom.source import SourceSeries
 METHOD = "PS3.15 Basic Application Confidentiality Profile"
 _CODE = ("113100", "DCM", "Basic Application Confidentiality Profile")
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-_KEPT = (
+_KEPT_ATTRIBUTES = (
     *_UIDS, "SOPClassUID", "Modality", "ImageType", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "InstanceNumber",
     "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod", "PhotometricInterpretation",
@@ -41,14 +41,14 @@ def deidentify_series(source: SourceSeries) -> SourceSeries:
     with _at_once:  # the package stores its UIDs in a module-level table
         profile.dictionary.clear()
         try:
-            first = _without_identity(source.images[0], pseudonym, profile)
-            others = tuple(_slim(image, first, profile) for image in source.images[1:])
+            first = _remove_identity(source.images[0], pseudonym, profile)
+            others = tuple(_slim_header(image, first, profile) for image in source.images[1:])
         finally:
             profile.dictionary.clear()
     return replace(source, images=(first, *others))
 
 
-def _without_identity(image: Any, pseudonym: str, profile: Any) -> Any:
+def _remove_identity(image: Any, pseudonym: str, profile: Any) -> Any:
     from pydicom.dataset import Dataset
 
     header = deepcopy(image)
@@ -61,11 +61,11 @@ def _without_identity(image: Any, pseudonym: str, profile: Any) -> Any:
     return header
 
 
-def _slim(image: Any, first: Any, profile: Any) -> Any:
+def _slim_header(image: Any, first: Any, profile: Any) -> Any:
     from pydicom.dataset import Dataset
 
     slim = Dataset()
-    for keyword in _KEPT:
+    for keyword in _KEPT_ATTRIBUTES:
         if keyword in image:
             slim[keyword] = deepcopy(image[keyword])
     for keyword in _UIDS:

@@ -7,11 +7,11 @@ import numpy as np
 
 from brats_mm.domain.availability import Availability
 from brats_mm.domain.entropy import binary_entropy, compartment_entropy
-from brats_mm.domain.label_map import Labels, labels_from_regions, regions_from_labels
+from brats_mm.domain.label_map import Labels, extract_regions, merge_regions
 from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction, nest_probabilities
 from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Region
 from brats_mm.domain.volume import Array, Grid
-from brats_mm.preprocessing.regridding import on_grid
+from brats_mm.preprocessing.regridding import move_to_grid
 from brats_mm.trust.assess import Assessment, assess
 
 CONVENTION = LabelConvention.BRATS2023
@@ -51,26 +51,26 @@ class Findings:
     warnings: tuple[str, ...] = ()
 
 
-def findings_on(prediction: Prediction, grid: Grid) -> Findings:
+def compute_findings(prediction: Prediction, grid: Grid) -> Findings:
     """Return the findings of a prediction on another grid, derived from resampled probabilities.
 
     If the grid has the same voxels in another axis order, they are only reordered.
     """
     probabilities = {
-        region: on_grid(prediction.probabilities[region], prediction.case.grid, grid) for region in REGIONS
+        region: move_to_grid(prediction.probabilities[region], prediction.case.grid, grid) for region in REGIONS
     }
     wt, tc, et = (np.clip(probabilities[region], 0, 1) for region in REGIONS)
-    labels = labels_from_regions(wt >= THRESHOLD, tc >= THRESHOLD, et >= THRESHOLD, CONVENTION)
+    labels = merge_regions(wt >= THRESHOLD, tc >= THRESHOLD, et >= THRESHOLD, CONVENTION)
     entropy = np.asarray(compartment_entropy(*nest_probabilities(wt, tc, et)), np.float32)
     parts = {compartment: labels == CONVENTION.value_of(compartment) for compartment in Compartment}
-    masks = regions_from_labels(labels, CONVENTION)
+    masks = extract_regions(labels, CONVENTION)
     trust = assess(prediction)
     return Findings(
         labels=labels,
         entropy=entropy,
-        compartments={compartment: _measured(mask, entropy, grid) for compartment, mask in parts.items()},
+        compartments={compartment: _measure(mask, entropy, grid) for compartment, mask in parts.items()},
         regions={
-            region: _measured(masks[region], binary_entropy(probability), grid)
+            region: _measure(masks[region], binary_entropy(probability), grid)
             for region, probability in zip(REGIONS, (wt, tc, et), strict=True)
         },
         used=prediction.case.available,
@@ -81,6 +81,6 @@ def findings_on(prediction: Prediction, grid: Grid) -> Findings:
     )
 
 
-def _measured(mask: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", entropy: Array, grid: Grid) -> Measured:
+def _measure(mask: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", entropy: Array, grid: Grid) -> Measured:
     inside = entropy[mask]
     return Measured(inside.size * grid.voxel_ml, float(inside.mean(dtype=np.float64)) if inside.size else None)

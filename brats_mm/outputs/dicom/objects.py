@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from brats_mm.domain.availability import Availability, describe, ordered
+from brats_mm.domain.availability import Availability, describe, sort_modalities
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.display import format_percent, format_percents
 from brats_mm.domain.prediction import ModelIdentity
-from brats_mm.outputs.dicom.codes import ARTIFICIAL_INTELLIGENCE, coding_schemes, concept
+from brats_mm.outputs.dicom.codes import ARTIFICIAL_INTELLIGENCE, build_coding_schemes, make_concept
 from brats_mm.outputs.dicom.findings import Findings
 from brats_mm.trust.assess import RegionTrust
 
@@ -19,11 +19,11 @@ PRODUCT = "BraTS-MM"
 BODY_PART = "BRAIN"
 _NAMESPACE = uuid.UUID("5d9f5a0e-2f0b-5f5e-9d0d-6b7c1d7f5a11")
 _NO_DATE = datetime.date(1900, 1, 1)
-_LONGEST = 64
+_MAX_LENGTH = 64
 """Maximum length of a long string (LO) in characters."""
-_LONGEST_SHORT_TEXT = 1024
+_MAX_SHORT_TEXT = 1024
 """Maximum length of a short text (ST) in characters."""
-_LONGEST_COMMENT = 10240
+_MAX_COMMENT = 10240
 """Maximum length of a long text (LT) in characters."""
 
 
@@ -47,29 +47,29 @@ class Provenance:
         return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join((self.key, *parts))).int}"
 
 
-def series_description(title: str, used: Availability) -> str:
+def describe_series(title: str, used: Availability) -> str:
     """Describe the object and its sequences, with a disclaimer."""
-    sequences = "+".join(modality.label for modality in ordered(used))
-    return _checked(f"{PRODUCT} {title} {sequences}, research, not for diagnosis")
+    sequences = "+".join(modality.label for modality in sort_modalities(used))
+    return _check_length(f"{PRODUCT} {title} {sequences}, research, not for diagnosis")
 
 
-def content_description(used: Availability, missing: Availability) -> str:
+def describe_content(used: Availability, missing: Availability) -> str:
     """Describe the sequences used and missing."""
-    return _checked(f"used {describe(used)}; missing {describe(missing)}; not for diagnosis")
+    return _check_length(f"used {describe(used)}; missing {describe(missing)}; not for diagnosis")
 
 
-def image_comments(findings: Findings) -> str:
+def format_image_comments(findings: Findings) -> str:
     """Return the reliability of each region and the warnings, for viewers that show no structured report."""
-    return _within(_LONGEST_COMMENT, _reliability(findings), findings.warnings)
+    return _append_warnings(_MAX_COMMENT, _describe_reliability(findings), findings.warnings)
 
 
-def structure_set_description(findings: Findings) -> str:
+def describe_structure_set(findings: Findings) -> str:
     """Return the sequences, the reliability of each region and the warnings, within the limit of a short text."""
     sequences = f"Sequences used: {describe(findings.used)}. Missing: {describe(findings.missing)}."
-    return _within(_LONGEST_SHORT_TEXT, f"{_reliability(findings)} {sequences}", findings.warnings)
+    return _append_warnings(_MAX_SHORT_TEXT, f"{_describe_reliability(findings)} {sequences}", findings.warnings)
 
 
-def region_description(trust: RegionTrust) -> str:
+def describe_region(trust: RegionTrust) -> str:
     """Return the reliability and the expected Dice of a region, within the limit of a short text."""
     sentences = ["Research, not for diagnosis or treatment.", f"Reliability in this case: {_describe_grade(trust)}."]
     if trust.expected_dice is not None:
@@ -78,7 +78,7 @@ def region_description(trust: RegionTrust) -> str:
     return " ".join(sentences)
 
 
-def _reliability(findings: Findings) -> str:
+def _describe_reliability(findings: Findings) -> str:
     lights = ", ".join(f"{region.label}: {_describe_grade(trust)}" for region, trust in findings.trust.regions.items())
     return f"{NOT_FOR_DIAGNOSIS} Reliability in this case: {lights}."
 
@@ -87,7 +87,7 @@ def _describe_grade(trust: RegionTrust) -> str:
     return "nothing segmented" if trust.grade is None else trust.grade.value
 
 
-def _within(longest: int, text: str, warnings: Sequence[str]) -> str:
+def _append_warnings(longest: int, text: str, warnings: Sequence[str]) -> str:
     """Append as many whole warnings as fit, and state the number of the others."""
     for remaining, warning in zip(range(len(warnings), 0, -1), warnings, strict=True):
         remark = f" Further warnings in report.dcm: {remaining}."
@@ -98,12 +98,12 @@ def _within(longest: int, text: str, warnings: Sequence[str]) -> str:
     return text
 
 
-def model_version(model: ModelIdentity) -> str:
+def format_model_version(model: ModelIdentity) -> str:
     """Return the version of the bundle and the start of the hash of its weights."""
     return f"{model.version} ({model.weights_sha256[:12]})"
 
 
-def parameters(findings: Findings) -> dict[str, str]:
+def list_parameters(findings: Findings) -> dict[str, str]:
     """Return the inputs of the algorithm."""
     return {
         "sequences used": describe(findings.used),
@@ -112,20 +112,22 @@ def parameters(findings: Findings) -> dict[str, str]:
     }
 
 
-def algorithm(findings: Findings) -> Any:
+def identify_algorithm(findings: Findings) -> Any:
     """Return the algorithm identification for images."""
     from highdicom import AlgorithmIdentificationSequence
 
     return AlgorithmIdentificationSequence(
-        name=f"{PRODUCT} {findings.model.name}"[:_LONGEST],
-        family=concept(ARTIFICIAL_INTELLIGENCE),
-        version=model_version(findings.model)[:_LONGEST],
+        name=f"{PRODUCT} {findings.model.name}"[:_MAX_LENGTH],
+        family=make_concept(ARTIFICIAL_INTELLIGENCE),
+        version=format_model_version(findings.model)[:_MAX_LENGTH],
         source=MANUFACTURER,
-        parameters=parameters(findings),
+        parameters=list_parameters(findings),
     )
 
 
-def common(title: str, series_number: int, findings: Findings, provenance: Provenance) -> dict[str, Any]:
+def build_common_arguments(
+    title: str, series_number: int, findings: Findings, provenance: Provenance
+) -> dict[str, Any]:
     """Return the common arguments of all highdicom constructors.
 
     Args:
@@ -142,10 +144,12 @@ def common(title: str, series_number: int, findings: Findings, provenance: Prove
         "instance_number": 1,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": PRODUCT,
-        "software_versions": f"{provenance.software}, {findings.model.name} {model_version(findings.model)}"[:_LONGEST],
+        "software_versions": f"{provenance.software}, {findings.model.name} {format_model_version(findings.model)}"[
+            :_MAX_LENGTH
+        ],
         "device_serial_number": findings.model.weights_sha256[:16],
-        "series_description": series_description(title, findings.used),
-        "coding_schemes": coding_schemes(),
+        "series_description": describe_series(title, findings.used),
+        "coding_schemes": build_coding_schemes(),
         **dated,
     }
 
@@ -169,6 +173,6 @@ def finish(dataset: Any, source: Any, provenance: Provenance) -> Any:
     return dataset
 
 
-def _checked(text: str) -> str:
-    assert len(text) <= _LONGEST, text
+def _check_length(text: str) -> str:
+    assert len(text) <= _MAX_LENGTH, text
     return text

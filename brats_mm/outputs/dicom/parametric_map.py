@@ -5,10 +5,17 @@ from typing import Any
 import numpy as np
 
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
-from brats_mm.outputs.dicom.codes import ENTROPY, ENTROPY_EXPLANATION, NO_UNITS, concept
+from brats_mm.outputs.dicom.codes import ENTROPY, ENTROPY_EXPLANATION, NO_UNITS, make_concept
 from brats_mm.outputs.dicom.findings import Findings
-from brats_mm.outputs.dicom.objects import BODY_PART, Provenance, common, content_description, finish, image_comments
-from brats_mm.outputs.dicom.source import SourceSeries, geometry_of
+from brats_mm.outputs.dicom.objects import (
+    BODY_PART,
+    Provenance,
+    build_common_arguments,
+    describe_content,
+    finish,
+    format_image_comments,
+)
+from brats_mm.outputs.dicom.source import SourceSeries, build_geometry
 
 SERIES_NUMBER = 9802
 
@@ -21,11 +28,11 @@ def make_entropy_map(findings: Findings, source: SourceSeries, provenance: Prove
     mapping = RealWorldValueMapping(
         lut_label="ENTROPY",
         lut_explanation=ENTROPY_EXPLANATION,
-        unit=concept(NO_UNITS),
+        unit=make_concept(NO_UNITS),
         value_range=(0.0, MAX_COMPARTMENT_NATS),
         slope=1.0,
         intercept=0.0,
-        quantity_definition=concept(ENTROPY),
+        quantity_definition=make_concept(ENTROPY),
     )
     window = VOILUTTransformation(
         window_center=MAX_COMPARTMENT_NATS / 2,
@@ -39,12 +46,12 @@ def make_entropy_map(findings: Findings, source: SourceSeries, provenance: Prove
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[window],
         content_label="BRATS_MM_ENTROPY",
-        content_description=content_description(findings.used, findings.missing),
+        content_description=describe_content(findings.used, findings.missing),
         content_creator_name="BraTS-MM^",
         derived_pixel_contrast=DerivedPixelContrastValues.QUANTITY,
-        **geometry_of(source),
-        **common("entropy", SERIES_NUMBER, findings, provenance),
+        **build_geometry(source),
+        **build_common_arguments("entropy", SERIES_NUMBER, findings, provenance),
     )
     dataset.BodyPartExamined = BODY_PART
-    dataset.ImageComments = image_comments(findings)
+    dataset.ImageComments = format_image_comments(findings)
     return finish(dataset, source.images[0], provenance)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from brats_mm import __version__
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.lattice import ROUNDING, have_same_voxels
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import DICOM_FOLDER
@@ -24,21 +24,21 @@ from brats_mm.domain.volume import Volume
 from brats_mm.errors import BratsMMError, GridError, OptionError, VolumeError
 from brats_mm.io.dicom.choice import Choice
 from brats_mm.io.dicom.one_series import read_series
-from brats_mm.io.dicom.scan import one_study, scan
+from brats_mm.io.dicom.scan import scan, select_study
 from brats_mm.io.dicom.series import Series
 from brats_mm.io.dicom.suppress_warnings import without_warnings
-from brats_mm.outputs.dicom.findings import Findings, findings_on
+from brats_mm.outputs.dicom.findings import Findings, compute_findings
 from brats_mm.outputs.dicom.objects import Provenance
-from brats_mm.outputs.dicom.source import SourceSeries, source_of
+from brats_mm.outputs.dicom.source import SourceSeries, read_source
 from brats_mm.outputs.dicom.trial import check_headers
 from brats_mm.outputs.folder import OutputFolder, output_errors
-from brats_mm.preprocessing.regridding import on_grid
+from brats_mm.preprocessing.regridding import move_to_grid
 
 SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
 STRUCTURES = "structures.dcm"
-LIKE_ENOUGH = 0.8
+MIN_CORRELATION = 0.8
 """Smallest voxelwise correlation at which a series and an input count as the same image."""
-INSIDE_ENOUGH = 0.95
+MIN_INSIDE = 0.95
 """Minimum fraction of the tumour in the reference's field of view."""
 
 
@@ -75,7 +75,7 @@ def require_dicom_out() -> None:
         raise OptionError('DICOM results need highdicom. Run: pip install "brats-mm[dicom]"')
 
 
-def headers_of(choice: Choice) -> dict[Modality, SourceSeries]:
+def read_headers(choice: Choice) -> dict[Modality, SourceSeries]:
     """Read the headers of the chosen series, and check that results can refer to them.
 
     Raises:
@@ -84,16 +84,16 @@ def headers_of(choice: Choice) -> dict[Modality, SourceSeries]:
     """
     require_dicom_out()
     with without_warnings():
-        return {modality: _checked_source(series) for modality, series in choice.chosen.items()}
+        return {modality: _read_checked_source(series) for modality, series in choice.chosen.items()}
 
 
-def _checked_source(series: Series) -> SourceSeries:
-    source = source_of(series)
+def _read_checked_source(series: Series) -> SourceSeries:
+    source = read_source(series)
     check_headers(source, series.title)
     return source
 
 
-def headers_in(folder: Path) -> SourceSeries:
+def read_folder_headers(folder: Path) -> SourceSeries:
     """Read the headers of the only series in a folder. A name ending in `#2` selects its second volume.
 
     Raises:
@@ -104,13 +104,13 @@ def headers_in(folder: Path) -> SourceSeries:
     if not folder.is_dir():
         raise OptionError("DICOM results need DICOM input. Send a zip of the study, or do not request them.")
     with without_warnings():
-        series = one_study(scan(folder)).series
+        series = select_study(scan(folder)).series
         part = int(folder.name.partition("#")[2] or 0)
         matches = [item for item in series if part in (0, item.part)]
-        return _checked_source(matches[0])
+        return _read_checked_source(matches[0])
 
 
-def named_reference(folder: Path) -> NamedReference:
+def read_named_reference(folder: Path) -> NamedReference:
     """Read the only series in a folder as a reference.
 
     Raises:
@@ -119,13 +119,13 @@ def named_reference(folder: Path) -> NamedReference:
     """
     require_dicom_out()
     with without_warnings():
-        series = one_study(scan(folder)).series
+        series = select_study(scan(folder)).series
         if len(series) != 1:
             raise OptionError(
                 f"--dicom-reference {folder} holds {len(series)} series or volumes. Provide a folder with the "
                 "files of a single series."
             )
-        return NamedReference(_checked_source(series[0]), read_series(series[0]))
+        return NamedReference(_read_checked_source(series[0]), read_series(series[0]))
 
 
 def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) -> None:
@@ -146,9 +146,9 @@ def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) 
     from brats_mm.outputs.dicom.structured_report import make_report
 
     with without_warnings(), _hide_header_values():
-        source = _reference(prediction, output)
-        findings = findings_on(prediction, source.grid)
-        key = _key(prediction, findings, source, output)
+        source = _choose_reference(prediction, output)
+        findings = compute_findings(prediction, source.grid)
+        key = _compute_key(prediction, findings, source, output)
         provenance = Provenance(key, deidentified=output.deidentify, software=__version__)
         if output.deidentify:
             from brats_mm.outputs.dicom.deidentify import deidentify_series
@@ -184,7 +184,7 @@ def _hide_header_values() -> Iterator[None]:
         ) from None
 
 
-def _reference(prediction: Prediction, output: DicomOutput) -> SourceSeries:
+def _choose_reference(prediction: Prediction, output: DicomOutput) -> SourceSeries:
     """Return the series with the grid of the results."""
     if output.named is not None:
         _check_named(prediction, output.named)
@@ -192,7 +192,7 @@ def _reference(prediction: Prediction, output: DicomOutput) -> SourceSeries:
     preparation = prediction.case.preparation
     if preparation is not None and preparation.reference is not None:
         return output.inputs[preparation.reference]
-    used = [modality for modality in ordered(prediction.case.available) if modality in output.inputs]
+    used = [modality for modality in sort_modalities(prediction.case.available) if modality in output.inputs]
     grids = {modality: output.inputs[modality].grid for modality in used}
     candidates = [modality for modality in used if have_same_voxels(prediction.case.grid, grids[modality], ROUNDING)]
     return output.inputs[(candidates or used)[0]]
@@ -203,35 +203,36 @@ def _check_named(prediction: Prediction, reference: NamedReference) -> None:
     case, grid = prediction.case, reference.source.grid
     if have_same_voxels(case.grid, grid, ROUNDING):
         return
-    likeness = max(_correlation(volume, reference.volume) for volume in case.volumes.values())
-    if likeness < LIKE_ENOUGH:
+    likeness = max(_compute_correlation(volume, reference.volume) for volume in case.volumes.values())
+    if likeness < MIN_CORRELATION:
         raise GridError(
             "The series of --dicom-reference does not show the segmented image: its voxels differ, and its values "
-            f"have a correlation of {max(likeness, 0):.2f} with the most similar sequence, but at least {LIKE_ENOUGH} "
-            "is needed. Provide the series from which a sequence was converted, and keep the sequences in their "
+            f"have a correlation of {max(likeness, 0):.2f} with the most similar sequence, but at least "
+            f"{MIN_CORRELATION} is needed. "
+            "Provide the series from which a sequence was converted, and keep the sequences in their "
             "original position."
         )
     tumour = (prediction.probabilities[Region.WT] >= THRESHOLD).astype(np.float32)
     whole_ml = float(tumour.sum(dtype=np.float64)) * case.grid.voxel_ml
-    inside_ml = float(on_grid(tumour, case.grid, grid).sum(dtype=np.float64)) * grid.voxel_ml
-    if inside_ml < INSIDE_ENOUGH * whole_ml:
+    inside_ml = float(move_to_grid(tumour, case.grid, grid).sum(dtype=np.float64)) * grid.voxel_ml
+    if inside_ml < MIN_INSIDE * whole_ml:
         raise GridError(
             f"The series of --dicom-reference shows only {inside_ml / whole_ml:.0%} of the tumour. Provide a "
             "series that covers the whole tumour."
         )
 
 
-def _correlation(volume: Volume, reference: Volume) -> float:
+def _compute_correlation(volume: Volume, reference: Volume) -> float:
     """Return the correlation of a sequence with the reference, outside the sequence's background."""
-    values = on_grid(volume.data, volume.grid, reference.grid)
-    inside = on_grid(volume.foreground.astype(np.float32), volume.grid, reference.grid) > 0.99
+    values = move_to_grid(volume.data, volume.grid, reference.grid)
+    inside = move_to_grid(volume.foreground.astype(np.float32), volume.grid, reference.grid) > 0.99
     a, b = values[inside].astype(np.float64), reference.data[inside].astype(np.float64)
     if a.size < 100 or a.std() == 0 or b.std() == 0:
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _key(prediction: Prediction, findings: Findings, source: SourceSeries, output: DicomOutput) -> str:
+def _compute_key(prediction: Prediction, findings: Findings, source: SourceSeries, output: DicomOutput) -> str:
     """Return a hash of model, inputs and settings, or a random one for de-identified results."""
     steps = prediction.case.preparation.steps if prediction.case.preparation is not None else ()
     document: dict[str, Any] = {
@@ -242,19 +243,19 @@ def _key(prediction: Prediction, findings: Findings, source: SourceSeries, outpu
         "run": [prediction.run.backend, prediction.run.precision, list(prediction.run.window), prediction.run.windows],
         "steps": [step.name for step in steps],
         "reference": source.instance_uids,
-        "sequences": [modality.value for modality in ordered(prediction.case.available)],
+        "sequences": [modality.value for modality in sort_modalities(prediction.case.available)],
         "inputs": {
             modality.value: source_series.instance_uids for modality, source_series in sorted(output.inputs.items())
         },
     }
     if not output.inputs:
-        document["voxels"] = _digest(findings.labels, findings.entropy)
+        document["voxels"] = _hash_maps(findings.labels, findings.entropy)
     if output.deidentify:
         document["once"] = secrets.token_hex(16)
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _digest(*maps: npt.NDArray[Any]) -> str:
+def _hash_maps(*maps: npt.NDArray[Any]) -> str:
     digest = hashlib.sha256()
     for item in maps:
         digest.update(np.ascontiguousarray(item).tobytes())

@@ -5,18 +5,18 @@ from typing import Any
 import numpy as np
 
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Compartment
-from brats_mm.outputs.dicom.codes import concept
+from brats_mm.outputs.dicom.codes import make_concept
 from brats_mm.outputs.dicom.findings import CONVENTION, Findings
 from brats_mm.outputs.dicom.objects import (
     BODY_PART,
     Provenance,
-    algorithm,
-    common,
-    content_description,
+    build_common_arguments,
+    describe_content,
     finish,
-    image_comments,
+    format_image_comments,
+    identify_algorithm,
 )
-from brats_mm.outputs.dicom.source import SourceSeries, geometry_of
+from brats_mm.outputs.dicom.source import SourceSeries, build_geometry
 
 SERIES_NUMBER = 9801
 
@@ -35,7 +35,7 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
     if not findings.labels.any():
-        source = source.one_slice(len(source.slices) // 2)
+        source = source.select_slice(len(source.slices) // 2)
     frames = source.frames(findings.labels)
     dataset = Segmentation(
         source_images=list(source.images),
@@ -44,32 +44,32 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
         ).astype(np.uint8),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
-            _description(number, compartment, findings, provenance)
+            _describe_segment(number, compartment, findings, provenance)
             for number, compartment in enumerate(Compartment, start=1)
         ],
         content_label="BRATS_MM_SEG",
-        content_description=content_description(findings.used, findings.missing),
+        content_description=describe_content(findings.used, findings.missing),
         content_creator_name="BraTS-MM^",
         omit_empty_frames=True,
-        **geometry_of(source),
-        **common("SEG", SERIES_NUMBER, findings, provenance),
+        **build_geometry(source),
+        **build_common_arguments("SEG", SERIES_NUMBER, findings, provenance),
     )
     dataset.BodyPartExamined = BODY_PART
-    dataset.ImageComments = image_comments(findings)
+    dataset.ImageComments = format_image_comments(findings)
     return finish(dataset, source.images[0], provenance)
 
 
-def segment_number(compartment: Compartment) -> int:
+def find_segment_number(compartment: Compartment) -> int:
     """Return the segment number of a compartment."""
     return tuple(Compartment).index(compartment) + 1
 
 
-def tracking_uid(compartment: Compartment, provenance: Provenance) -> str:
+def make_tracking_uid(compartment: Compartment, provenance: Provenance) -> str:
     """Return the tracking UID that links a segment to its measurements."""
     return provenance.uid("segment", compartment.value)
 
 
-def _description(number: int, compartment: Compartment, findings: Findings, provenance: Provenance) -> Any:
+def _describe_segment(number: int, compartment: Compartment, findings: Findings, provenance: Provenance) -> Any:
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
 
@@ -77,13 +77,13 @@ def _description(number: int, compartment: Compartment, findings: Findings, prov
     segment = SegmentDescription(
         segment_number=number,
         segment_label=style.name,
-        segmented_property_category=concept(style.category),
-        segmented_property_type=concept(style.type),
+        segmented_property_category=make_concept(style.category),
+        segmented_property_type=make_concept(style.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=algorithm(findings),
-        tracking_uid=tracking_uid(compartment, provenance),
+        algorithm_identification=identify_algorithm(findings),
+        tracking_uid=make_tracking_uid(compartment, provenance),
         tracking_id=style.name,
-        anatomic_regions=[concept(BRAIN)],
+        anatomic_regions=[make_concept(BRAIN)],
         display_color=CIELabColor.from_rgb(*style.colour),
     )
     segment.SegmentDescription = "Research, not for diagnosis"

@@ -13,9 +13,9 @@ from brats_mm.errors import VolumeError
 from brats_mm.io.dicom.series import Series
 from brats_mm.io.dicom.slices import Slice
 from brats_mm.io.dicom.suppress_warnings import without_warnings
-from brats_mm.io.dicom.values import number
+from brats_mm.io.dicom.values import read_number
 
-_MAY_BE_EMPTY = (
+_OPTIONAL_ATTRIBUTES = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
@@ -60,7 +60,7 @@ class SourceSeries:
         """Return voxels on the grid, (columns, rows, slices), as frames, (slices, rows, columns)."""
         return np.ascontiguousarray(data.transpose(2, 1, 0)[list(self.indices)])
 
-    def one_slice(self, index: int) -> "SourceSeries":
+    def select_slice(self, index: int) -> "SourceSeries":
         """Return the series with only one of its slices.
 
         Args:
@@ -70,7 +70,7 @@ class SourceSeries:
         return replace(self, images=images, slices=(self.slices[index],), indices=(self.indices[index],))
 
 
-def source_of(series: Series) -> SourceSeries:
+def read_source(series: Series) -> SourceSeries:
     """Read the headers of a series.
 
     Raises:
@@ -87,17 +87,17 @@ def source_of(series: Series) -> SourceSeries:
     slices, indices = tuple(pair[0] for pair in paired), tuple(pair[1] for pair in paired)
     with without_warnings():
         step_mm = float(np.linalg.norm(layout.grid.affine[:3, 2]))
-        images = tuple(_header(path, step_mm) for path in dict.fromkeys(item.path for item in slices))
+        images = tuple(_read_header(path, step_mm) for path in dict.fromkeys(item.path for item in slices))
         _check(images, series.title)
     return SourceSeries(images, slices, indices, layout.grid)
 
 
-def _header(path: Path, step_mm: float) -> Any:
+def _read_header(path: Path, step_mm: float) -> Any:
     """Read a header and repair attributes that DICOM results need."""
     import pydicom
 
     image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-    for keyword in _MAY_BE_EMPTY:
+    for keyword in _OPTIONAL_ATTRIBUTES:
         if keyword not in image or not _is_allowed(image, keyword):
             setattr(image, keyword, "")
     _convert_to_utf8(image)
@@ -118,7 +118,7 @@ def _convert_to_utf8(image: Any) -> None:
 def _share_geometry(image: Any) -> None:
     """Copy spacing and orientation from the first frame to the shared functional groups, where highdicom expects them.
 
-    Philips repeats them for each frame. Frames of other volumes do not matter, see `geometry_of`.
+    Philips repeats them for each frame. Frames of other volumes do not matter, see `build_geometry`.
     """
     from pydicom import Dataset
     from pydicom import Sequence as DicomSequence
@@ -142,7 +142,7 @@ def _mend_thickness(image: Any, step_mm: float) -> None:
     ]
     measures = [measure for group in groups for measure in group.get("PixelMeasuresSequence") or ()]
     for holder in measures or [image]:
-        if (number(holder, "SliceThickness") or 0) <= 0:
+        if (read_number(holder, "SliceThickness") or 0) <= 0:
             holder.SliceThickness = round(step_mm, 6)
 
 
@@ -179,7 +179,7 @@ def _check(images: Sequence[Any], title: str) -> None:
         )
 
 
-def geometry_of(source: SourceSeries) -> dict[str, Any]:
+def build_geometry(source: SourceSeries) -> dict[str, Any]:
     """Return the geometry arguments of a highdicom constructor.
 
     There are none if the frames equal those of the source. If a file also contains frames of another volume, such as a

@@ -4,19 +4,19 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.label_map import extract_regions
 from brats_mm.domain.regions import REGION_COLOURS, REGIONS, Region
-from brats_mm.outputs.dicom.contours import Points, outlines
+from brats_mm.outputs.dicom.contours import Points, trace_outlines
 from brats_mm.outputs.dicom.findings import CONVENTION, Findings
 from brats_mm.outputs.dicom.objects import (
     MANUFACTURER,
     PRODUCT,
     Provenance,
+    describe_region,
+    describe_series,
+    describe_structure_set,
     finish,
-    model_version,
-    region_description,
-    series_description,
-    structure_set_description,
+    format_model_version,
 )
 from brats_mm.outputs.dicom.source import SourceSeries
 
@@ -55,28 +55,31 @@ def make_structure_set(findings: Findings, source: SourceSeries, provenance: Pro
     dataset.StructureSetTime = now.strftime("%H%M%S") if now else ""
     dataset.Modality, dataset.SeriesNumber, dataset.InstanceNumber = "RTSTRUCT", SERIES_NUMBER, 1
     dataset.SeriesInstanceUID = provenance.uid(_TITLE, "series")
-    dataset.SeriesDescription = series_description(_TITLE, findings.used)
+    dataset.SeriesDescription = describe_series(_TITLE, findings.used)
     dataset.Manufacturer, dataset.ManufacturerModelName = MANUFACTURER, PRODUCT
-    dataset.SoftwareVersions = f"{provenance.software}, {findings.model.name} {model_version(findings.model)}"[:64]
+    dataset.SoftwareVersions = f"{provenance.software}, {findings.model.name} {format_model_version(findings.model)}"[
+        :64
+    ]
     dataset.DeviceSerialNumber = findings.model.weights_sha256[:16]
     dataset.OperatorsName = dataset.PositionReferenceIndicator = ""
     dataset.StructureSetLabel = "BRATS_MM"
-    dataset.StructureSetDescription = structure_set_description(findings)
+    dataset.StructureSetDescription = describe_structure_set(findings)
     dataset.ApprovalStatus = "UNAPPROVED"
-    dataset.ReferencedFrameOfReferenceSequence = [_referenced_frame(source)]
-    masks = regions_from_labels(findings.labels, CONVENTION)
+    dataset.ReferencedFrameOfReferenceSequence = [_build_referenced_frame(source)]
+    masks = extract_regions(findings.labels, CONVENTION)
     numbered = list(enumerate(REGIONS, start=1))
     dataset.StructureSetROISequence = [
-        _region_of_interest(number, region, findings, source) for number, region in numbered
+        _build_region_of_interest(number, region, findings, source) for number, region in numbered
     ]
     dataset.ROIContourSequence = [
-        _contours(number, region, list(_planes(source.frames(masks[region]), source))) for number, region in numbered
+        _build_contours(number, region, list(_trace_planes(source.frames(masks[region]), source)))
+        for number, region in numbered
     ]
-    dataset.RTROIObservationsSequence = [_observation(number) for number, _ in numbered]
+    dataset.RTROIObservationsSequence = [_build_observation(number) for number, _ in numbered]
     return finish(dataset, source.images[0], provenance)
 
 
-def _referenced_frame(source: SourceSeries) -> Any:
+def _build_referenced_frame(source: SourceSeries) -> Any:
     from pydicom.dataset import Dataset
 
     series, study, frame = Dataset(), Dataset(), Dataset()
@@ -102,19 +105,19 @@ def _slice_reference(source: SourceSeries, index: int) -> Any:
     return reference
 
 
-def _region_of_interest(number: int, region: Region, findings: Findings, source: SourceSeries) -> Any:
+def _build_region_of_interest(number: int, region: Region, findings: Findings, source: SourceSeries) -> Any:
     from pydicom.dataset import Dataset
 
     item = Dataset()
     item.ROINumber = number
     item.ReferencedFrameOfReferenceUID = source.images[0].FrameOfReferenceUID
     item.ROIName = region.label.capitalize()
-    item.ROIDescription = region_description(findings.trust.regions[region])
+    item.ROIDescription = describe_region(findings.trust.regions[region])
     item.ROIGenerationAlgorithm = "AUTOMATIC"
     return item
 
 
-def _observation(number: int) -> Any:
+def _build_observation(number: int) -> Any:
     """State nothing about the role of a region in treatment."""
     from pydicom.dataset import Dataset
 
@@ -124,7 +127,7 @@ def _observation(number: int) -> Any:
     return item
 
 
-def _contours(number: int, region: Region, contours: list[Any]) -> Any:
+def _build_contours(number: int, region: Region, contours: list[Any]) -> Any:
     from pydicom.dataset import Dataset
 
     item = Dataset()
@@ -135,7 +138,7 @@ def _contours(number: int, region: Region, contours: list[Any]) -> Any:
     return item
 
 
-def _planes(frames: Any, source: SourceSeries) -> Iterator[Any]:
+def _trace_planes(frames: Any, source: SourceSeries) -> Iterator[Any]:
     """Yield the contours of all slices.
 
     Args:
@@ -147,16 +150,16 @@ def _planes(frames: Any, source: SourceSeries) -> Iterator[Any]:
     for index, frame in enumerate(frames):
         if not frame.any():
             continue
-        for points in outlines(frame):
+        for points in trace_outlines(frame):
             contour = Dataset()
             contour.ContourImageSequence = [_slice_reference(source, index)]
             contour.ContourGeometricType = "CLOSED_PLANAR"
             contour.NumberOfContourPoints = len(points)
-            contour.ContourData = _in_patient(points, source, index)
+            contour.ContourData = _format_patient_points(points, source, index)
             yield contour
 
 
-def _in_patient(points: Points, source: SourceSeries, index: int) -> list[str]:
+def _format_patient_points(points: Points, source: SourceSeries, index: int) -> list[str]:
     """Return x, y, z of each point in millimetres, as decimal strings."""
     import numpy as np
 

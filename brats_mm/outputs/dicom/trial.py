@@ -32,7 +32,7 @@ def check_headers(source: SourceSeries, title: str) -> None:
     from brats_mm.outputs.dicom.segmentation_object import make_segmentation
     from brats_mm.outputs.dicom.structured_report import make_report
 
-    findings, provenance = _trivial_findings(source), Provenance("trial")
+    findings, provenance = _make_trivial_findings(source), Provenance("trial")
     try:
         with without_warnings():
             segmentation = make_segmentation(findings, source, provenance)
@@ -45,7 +45,7 @@ def check_headers(source: SourceSeries, title: str) -> None:
         ) from None
 
 
-def _trivial_findings(source: SourceSeries) -> Findings:
+def _make_trivial_findings(source: SourceSeries) -> Findings:
     """Return findings with a label on every slice, because a segmentation only refers to slices with frames."""
     return Findings(
         labels=np.ones(source.grid.shape, np.uint8),

@@ -30,7 +30,7 @@ _DIFFERENCE_TO_ROW_ABOVE, _RGB = 2, 2
 
 
 @lru_cache(maxsize=32)
-def _font(size_pt: Pixels, style: str) -> ImageFont.FreeTypeFont:
+def _load_font(size_pt: Pixels, style: str) -> ImageFont.FreeTypeFont:
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(
         str(folder / f"DejaVuSans{style}.ttf"), size_pt * 100 / 72, layout_engine=ImageFont.Layout.BASIC
@@ -56,7 +56,7 @@ class Canvas:
         style: str = "",
     ) -> None:
         """Write a line centred on y. `align` is l, m or r for x at its left end, middle or right end."""
-        self._draw.text((x, y), text, fill=colour, font=_font(size, style), anchor=f"{align}m")
+        self._draw.text((x, y), text, fill=colour, font=_load_font(size, style), anchor=f"{align}m")
 
     def block(self, x: Pixels, y: Pixels, width: Pixels, height: Pixels, colour: Colour) -> None:
         """Fill a rectangle with its top left corner at x, y."""
@@ -82,10 +82,10 @@ class Canvas:
         filtered[:, 1:] = (rows - above).reshape(rows.shape[0], -1)
         header = struct.pack(">IIBBBBB", rows.shape[1], rows.shape[0], 8, _RGB, 0, 0, 0)
         chunks = {b"IHDR": header, b"IDAT": isal_zlib.compress(filtered.tobytes(), LEVEL), b"IEND": b""}
-        return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks.items())
+        return b"\x89PNG\r\n\x1a\n" + b"".join(_pack_chunk(name, data) for name, data in chunks.items())
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
+def _pack_chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", isal_zlib.crc32(name + data))
 
 
@@ -107,7 +107,7 @@ def tint(picture: Picture, colour: Picture | Colour, opacity: Picture) -> Pictur
     return np.asarray(picture * (1 - share) + np.asarray(colour, np.float32) * share, np.float32)
 
 
-def with_region(picture: Picture, mask: npt.NDArray[np.bool_], colour: Colour, *, opacity: float) -> Picture:
+def draw_region(picture: Picture, mask: npt.NDArray[np.bool_], colour: Colour, *, opacity: float) -> Picture:
     """Draw a mask with a translucent fill and a smooth outline at its 0.5 level.
 
     A dark border keeps the outline visible on bright images and colours.

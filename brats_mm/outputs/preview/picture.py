@@ -12,16 +12,16 @@ import numpy.typing as npt
 
 from brats_mm.domain.availability import describe
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
-from brats_mm.domain.display import entropy_colours, format_ml
+from brats_mm.domain.display import format_ml, make_entropy_colours
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS, compartment_entropy
-from brats_mm.domain.grey_window import grey_window
+from brats_mm.domain.grey_window import choose_grey_window
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Prediction, nest_probabilities
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
 from brats_mm.outputs.folder import output_errors
-from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, with_region
+from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, draw_region
 from brats_mm.outputs.preview.planes import Slice, choose_slices
-from brats_mm.outputs.preview.slices import grey_to_rgb, render_grey, with_entropy
+from brats_mm.outputs.preview.slices import draw_entropy, grey_to_rgb, render_grey
 from brats_mm.trust.assess import assess
 
 WIDTH_PX, HEIGHT_PX = 1600, 1000
@@ -68,15 +68,15 @@ def write_preview(path: Path, prediction: Prediction, warnings: Sequence[str] | 
     Raises:
         OutputError: the file cannot be written.
     """
-    picture = preview_png(prediction, warnings)
+    picture = render_preview_png(prediction, warnings)
     with output_errors(path):
         path.write_bytes(picture)
 
 
-def preview_png(prediction: Prediction, warnings: Sequence[str] | None = None) -> bytes:
+def render_preview_png(prediction: Prediction, warnings: Sequence[str] | None = None) -> bytes:
     """Return the preview as PNG. See `write_preview`."""
     canvas = Canvas(WIDTH_PX, HEIGHT_PX)
-    _draw_images(canvas, _pictures(prediction))
+    _draw_images(canvas, _prepare_pictures(prediction))
     _draw_importance(canvas, prediction)
     _draw_volumes(canvas, prediction)
     _draw_facts(canvas, prediction, assess(prediction).warnings if warnings is None else warnings)
@@ -84,7 +84,7 @@ def preview_png(prediction: Prediction, warnings: Sequence[str] | None = None) -
     return canvas.png()
 
 
-def _pictures(prediction: Prediction) -> _Pictures:
+def _prepare_pictures(prediction: Prediction) -> _Pictures:
     case = prediction.case
     modality = next(modality for modality in _BACKGROUNDS if modality in case.volumes)
     image = case.volumes[modality]
@@ -93,7 +93,7 @@ def _pictures(prediction: Prediction) -> _Pictures:
     return _Pictures(
         background=grid.to_ras(image.data),
         background_name=modality.label,
-        window=grey_window(image, modality),
+        window=choose_grey_window(image, modality),
         labels=grid.to_ras(prediction.labels()),
         probabilities=(wt, tc, et),
         slices=choose_slices(grid, prediction.mask(Region.WT), image.foreground),
@@ -105,39 +105,39 @@ def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
     for column, cut in zip(_COLUMNS_PX, pictures.slices, strict=True):
         title = f"{cut.plane.value.capitalize()} {cut.input_index + 1} of {pictures.sides[cut.input_axis]}"
         canvas.text(column + _PANEL_PX[0] / 2, 62, title, colour=FAINT, size=10, align="m")
-        grey = _grey(pictures, cut)
+        grey = _render_grey(pictures, cut)
         for top, picture in zip(
-            _ROWS_PX, (_with_labels(grey, pictures, cut), _with_uncertainty(grey, pictures, cut)), strict=True
+            _ROWS_PX, (_draw_labels(grey, pictures, cut), _draw_uncertainty(grey, pictures, cut)), strict=True
         ):
             left = column + (_PANEL_PX[0] - grey.shape[1]) / 2
             canvas.picture(left, top, picture)
-            _letter(canvas, cut, left, top, grey.shape)
+            _draw_letters(canvas, cut, left, top, grey.shape)
     canvas.text(19, 32, f"Segmentation on {pictures.background_name}", size=14)
     canvas.text(19, 478, f"Uncertainty on {pictures.background_name}", size=14)
     _draw_scale(canvas)
 
 
-def _grey(pictures: _Pictures, cut: Slice) -> Picture:
+def _render_grey(pictures: _Pictures, cut: Slice) -> Picture:
     """Render the slice in grey, fitted into a panel."""
     return render_grey(cut.of(pictures.background), pictures.window, aspect=cut.aspect, fit=_PANEL_PX)
 
 
-def _with_labels(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
+def _draw_labels(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
     picture = grey_to_rgb(np.clip(grey, 0, 255))
     labels = cut.of(pictures.labels)
     for compartment, style in SEGMENT_STYLES.items():
         mask = np.asarray(labels == LabelConvention.BRATS2023.value_of(compartment))
         if mask.any():
-            picture = with_region(picture, mask, style.colour, opacity=0.38)
+            picture = draw_region(picture, mask, style.colour, opacity=0.38)
     return picture
 
 
-def _with_uncertainty(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
+def _draw_uncertainty(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
     wt, tc, et = (np.asarray(cut.of(probability), np.float32) for probability in pictures.probabilities)
-    return with_entropy(grey, compartment_entropy(*nest_probabilities(wt, tc, et)))
+    return draw_entropy(grey, compartment_entropy(*nest_probabilities(wt, tc, et)))
 
 
-def _letter(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[int, ...]) -> None:
+def _draw_letters(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[int, ...]) -> None:
     letters, (height, width) = cut.letters, shape
     labels = (
         (0.015, 0.5, letters.left),
@@ -152,7 +152,7 @@ def _letter(canvas: Canvas, cut: Slice, left: Pixels, top: Pixels, shape: tuple[
 def _draw_scale(canvas: Canvas) -> None:
     """Draw the colour bar of entropy."""
     left, top, width, height = 256, 897, 656, 14
-    colours = entropy_colours().astype(np.float32)[np.linspace(0, 255, width).astype(np.intp)]
+    colours = make_entropy_colours().astype(np.float32)[np.linspace(0, 255, width).astype(np.intp)]
     canvas.picture(left, top, np.repeat(colours[None], height, axis=0))
     canvas.outline(left, top, width, height, FAINT)
     ticks = {0.0: "0 (certain)", 0.35: "0.35", 0.693: "ln 2 = 0.69", 1.04: "1.04", 1.386: "ln 4 = 1.39 (undecided)"}

@@ -89,11 +89,11 @@ def choose_slices(grid: Grid, tumour: Mask, brain: Mask) -> Cuts:
     """
     tumour, brain = grid.to_ras(tumour), grid.to_ras(brain)
     spacing_mm = [grid.spacing_mm[axis] for axis in grid.ras_order]
-    box = [_extent(brain, axis, spacing_mm[axis]) for axis in range(3)]
+    box = [_find_extent(brain, axis, spacing_mm[axis]) for axis in range(3)]
 
     def cut(plane: Plane) -> Slice:
         through = plane.through
-        index = _largest_slice(tumour, through, (box[through].start + box[through].stop - 1) // 2)
+        index = _find_largest_slice(tumour, through, (box[through].start + box[through].stop - 1) // 2)
         full_slice = _slice(grid, plane, index)
         return replace(full_slice, rows=box[plane.down], columns=box[plane.across])
 
@@ -111,7 +111,7 @@ def slice_through(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> Slic
     return _slice(grid, plane, _turn_index(grid, plane.through, voxel[grid.ras_order[plane.through]]))
 
 
-def place_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tuple[int, int]:
+def locate_on_slice(grid: Grid, voxel: tuple[int, int, int], plane: Plane) -> tuple[int, int]:
     """Return row and column of a voxel of the input grid on its uncropped slice, from the top left.
 
     Args:
@@ -150,7 +150,7 @@ def _slice(grid: Grid, plane: Plane, index: int) -> Slice:
     )
 
 
-def _extent(mask: Mask, axis: int, spacing_mm: float) -> slice:
+def _find_extent(mask: Mask, axis: int, spacing_mm: float) -> slice:
     """Return a mask's extent along an axis, with a margin."""
     other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)
     occupied = np.flatnonzero(mask.any(axis=other_axes))
@@ -160,7 +160,7 @@ def _extent(mask: Mask, axis: int, spacing_mm: float) -> slice:
     return slice(max(int(occupied[0]) - margin, 0), min(int(occupied[-1]) + 1 + margin, mask.shape[axis]))
 
 
-def _largest_slice(mask: Mask, axis: int, fallback: int) -> int:
+def _find_largest_slice(mask: Mask, axis: int, fallback: int) -> int:
     """Return the first slice with the largest mask area, or `fallback` for an empty mask."""
     other_axes = tuple(other_axis for other_axis in range(3) if other_axis != axis)
     area = np.asarray(mask.sum(axis=other_axes))

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.display import entropy_colours
+from brats_mm.domain.display import make_entropy_colours
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.grey_window import Window
 from brats_mm.domain.volume import Array
@@ -38,7 +38,7 @@ def grey_to_rgb(grey: Picture) -> Picture:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def with_entropy(grey: Picture, entropy: Array) -> Picture:
+def draw_entropy(grey: Picture, entropy: Array) -> Picture:
     """Draw entropy over the dimmed image, with an opacity that grows with entropy.
 
     Args:
@@ -46,7 +46,7 @@ def with_entropy(grey: Picture, entropy: Array) -> Picture:
         entropy: entropy of the compartments in nats, 0 to ln 4.
     """
     nats = resize_slice(entropy, *grey.shape)
-    colours = entropy_colours().astype(np.float32)[
+    colours = make_entropy_colours().astype(np.float32)[
         np.clip(np.rint(nats * (255 / MAX_COMPARTMENT_NATS)), 0, 255).astype(np.intp)
     ]
     opacity = np.clip((nats - _SURE_NATS) / 0.3, 0, 0.9)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from brats_mm.domain.availability import Availability, ordered
+from brats_mm.domain.availability import Availability, sort_modalities
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.entropy import MAX_BINARY_NATS, MAX_COMPARTMENT_NATS
 from brats_mm.domain.prediction import Prediction
@@ -17,10 +17,10 @@ from brats_mm.domain.regions import REGIONS, Compartment, LabelConvention, Regio
 from brats_mm.domain.subset_calibration import SubsetCalibration
 from brats_mm.trust.assess import Assessment, RegionTrust, SequenceGain, assess
 from brats_mm.trust.case_dice import MEANING as ESTIMATE_MEANING
-from brats_mm.trust.expected_performance import expected_performance
+from brats_mm.trust.expected_performance import find_expected_performance
 from brats_mm.trust.leave_one_out import MEANING as LEFT_OUT_MEANING
 from brats_mm.trust.uncertain_regions import MEANING as UNCERTAIN_REGIONS_MEANING
-from brats_mm.trust.uncertain_regions import UncertainRegion, uncertain_regions
+from brats_mm.trust.uncertain_regions import UncertainRegion, find_uncertain_regions
 
 REPORT_VERSION = 2
 DIGITS = 6
@@ -45,7 +45,7 @@ JOINT_MEANING = (
 NO_WEIGHTS_MEANING = "This model has no gate weights, so the importance of sequences is unknown."
 
 
-def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:
+def build_report(prediction: Prediction, convention: LabelConvention, *, seconds: dict[str, float]) -> dict[str, Any]:
     """Return the content of `report.json`.
 
     Args:
@@ -58,18 +58,18 @@ def report_of(prediction: Prediction, convention: LabelConvention, *, seconds: d
     return {
         "report_version": REPORT_VERSION,
         "disclaimer": NOT_FOR_DIAGNOSIS,
-        "sequences_found": [modality.value for modality in ordered(case.available)],
-        "sequences_missing": [modality.value for modality in ordered(case.missing)],
-        "regions": {region.value: _region(prediction, region, assessed.regions[region]) for region in REGIONS},
+        "sequences_found": [modality.value for modality in sort_modalities(case.available)],
+        "sequences_missing": [modality.value for modality in sort_modalities(case.missing)],
+        "regions": {region.value: _describe_region(prediction, region, assessed.regions[region]) for region in REGIONS},
         "estimated_dice_meaning": ESTIMATE_MEANING,
         "volume_range_meaning": VOLUME_RANGE_MEANING,
-        "trust": trust_of(assessed),
+        "trust": describe_trust(assessed),
         "uncertain_regions": [
-            {"rank": rank, **_area(area)}
-            for rank, area in enumerate(uncertain_regions(prediction.probabilities, case.grid), start=1)
+            {"rank": rank, **_describe_area(area)}
+            for rank, area in enumerate(find_uncertain_regions(prediction.probabilities, case.grid), start=1)
         ],
         "uncertain_regions_meaning": UNCERTAIN_REGIONS_MEANING,
-        "expected_performance": expected_performance(prediction.model, case.available),
+        "expected_performance": find_expected_performance(prediction.model, case.available),
         "labels": {compartment.value: convention.value_of(compartment) for compartment in Compartment},
         "label_convention": convention.value,
         "entropy_range_nats": {
@@ -110,7 +110,7 @@ def _describe_correction(calibration: SubsetCalibration | None, available: Avail
     return {"meaning": CORRECTION_MEANING, "labelled_cases": calibration.cases, "regions": regions}
 
 
-def trust_of(assessed: Assessment) -> dict[str, Any]:
+def describe_trust(assessed: Assessment) -> dict[str, Any]:
     """Return the coverage of the expected Dice and its intervals, and the expected gain from each missing sequence."""
     profile = assessed.profile
     return {
@@ -134,27 +134,27 @@ def describe_gains(gains: Iterable[SequenceGain]) -> dict[str, Any]:
     }
 
 
-def _region(prediction: Prediction, region: Region, trust: RegionTrust) -> dict[str, Any]:
+def _describe_region(prediction: Prediction, region: Region, trust: RegionTrust) -> dict[str, Any]:
     entropy = prediction.mean_entropy_inside(region)
     return {
         "name": region.label,
         "volume_ml": round(prediction.volume_ml(region), 3),
         "volume_range_ml": [round(volume, 3) for volume in prediction.volume_range_ml(region)],
         "mean_entropy_inside_nats": None if entropy is None else round(entropy, DIGITS),
-        "volume_interval_ml": _rounded(trust.volume_interval_ml, 3),
+        "volume_interval_ml": _round_interval(trust.volume_interval_ml, 3),
         "estimated_dice": None if trust.estimate is None else round(trust.estimate, 4),
         "expected_dice": None if trust.expected_dice is None else round(trust.expected_dice, 4),
-        "expected_dice_interval": _rounded(trust.dice_interval, 4),
+        "expected_dice_interval": _round_interval(trust.dice_interval, 4),
         "reliability": None if trust.grade is None else trust.grade.value,
         "reliability_advice": trust.action,
     }
 
 
-def _rounded(interval: tuple[float, float] | None, digits: int) -> list[float] | None:
+def _round_interval(interval: tuple[float, float] | None, digits: int) -> list[float] | None:
     return None if interval is None else [round(value, digits) for value in interval]
 
 
-def _area(area: UncertainRegion) -> dict[str, Any]:
+def _describe_area(area: UncertainRegion) -> dict[str, Any]:
     return {
         "region": area.region.value,
         "also_uncertain": [region.value for region in area.also],
@@ -166,7 +166,7 @@ def _area(area: UncertainRegion) -> dict[str, Any]:
     }
 
 
-def importance_of(prediction: Prediction) -> dict[str, Any]:
+def build_importance(prediction: Prediction) -> dict[str, Any]:
     """Return the content of `importance.json`: the gate weight of each modality for each region.
 
     `weights` is empty for a model without a gate.
@@ -174,8 +174,8 @@ def importance_of(prediction: Prediction) -> dict[str, Any]:
     return {
         "disclaimer": NOT_FOR_DIAGNOSIS,
         "meaning": WEIGHTS_MEANING if prediction.importance.known else NO_WEIGHTS_MEANING,
-        "sequences_found": [modality.value for modality in ordered(prediction.case.available)],
-        "sequences_missing": [modality.value for modality in ordered(prediction.case.missing)],
+        "sequences_found": [modality.value for modality in sort_modalities(prediction.case.available)],
+        "sequences_missing": [modality.value for modality in sort_modalities(prediction.case.missing)],
         "weights": {
             modality.value: {region.value: round(by_region[region], DIGITS) for region in REGIONS}
             for modality, by_region in prediction.importance.weights.items()

@@ -17,11 +17,11 @@ from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGION_COLOURS, REGIONS, Region
-from brats_mm.outputs.report.pictures import Drawing, Drawn, entropy_gradient
-from brats_mm.outputs.report.source import ReportSource, source_of
+from brats_mm.outputs.report.pictures import Drawing, Drawn, format_entropy_gradient
+from brats_mm.outputs.report.source import ReportSource, build_source
 from brats_mm.outputs.report.steps import step_rows
 
-CLOSE_LOOKS = 6
+MAX_CLOSE_UPS = 6
 """Number of uncertain regions shown with images. The others are listed in a table."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -79,27 +79,27 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         sequences=[(m, m.value in report["sequences_found"], _USES[m]) for m in MODALITIES],
         regions=REGIONS,
         outlines={region: "rgb({}, {}, {})".format(*colour) for region, colour in REGION_COLOURS.items()},
-        largest_ml=_axis_ml(report),
-        is_axis_cut=max(_upper_limits(report)) > _axis_ml(report),
+        largest_ml=_compute_axis_ml(report),
+        is_axis_cut=max(_upper_limits(report)) > _compute_axis_ml(report),
         unknown_factor=UNKNOWN_FACTOR,
         rows=drawing.rows(),
         absent=[region for region in REGIONS if not source.masks[region].any()],
         with_images=bool(source.images),
-        places=_regions_to_review(source, drawing),
-        close_looks=CLOSE_LOOKS,
+        places=_list_regions_to_review(source, drawing),
+        close_looks=MAX_CLOSE_UPS,
         weights=source.importance["weights"],
         left_out=source.importance.get("leave_one_out", {}).get("changes"),
         modalities=MODALITIES,
         found=[Modality(value) for value in report["sequences_found"]],
         missing=[Modality(value) for value in report["sequences_missing"]],
-        entropy_colours=entropy_gradient(),
+        entropy_colours=format_entropy_gradient(),
         most_nats=MAX_COMPARTMENT_NATS,
         steps=step_rows(report.get("preparation")),
         trust=report.get("trust"),
     )
 
 
-def _axis_ml(report: Mapping[str, Any]) -> float:
+def _compute_axis_ml(report: Mapping[str, Any]) -> float:
     """Return the upper end of the volume axis: the largest upper limit, at most three times the largest volume."""
     limits = _upper_limits(report)
     largest = max(float(report["regions"][region.value]["volume_ml"]) for region in REGIONS)
@@ -117,19 +117,21 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _regions_to_review(source: ReportSource, drawing: Drawing) -> list[ReviewRegion]:
+def _list_regions_to_review(source: ReportSource, drawing: Drawing) -> list[ReviewRegion]:
     reviewed = []
     for area in source.report["uncertain_regions"]:
         i, j, k = area["voxel"]
-        close_looks = drawing.close_look((i, j, k)) if area["rank"] <= CLOSE_LOOKS else ()
+        close_looks = drawing.close_look((i, j, k)) if area["rank"] <= MAX_CLOSE_UPS else ()
         also = tuple(Region(value) for value in area["also_uncertain"])
-        reviewed.append(ReviewRegion(area, Region(area["region"]), also, _heading(source, drawing, area), close_looks))
+        reviewed.append(
+            ReviewRegion(area, Region(area["region"]), also, _build_heading(source, drawing, area), close_looks)
+        )
     return reviewed
 
 
-def _heading(source: ReportSource, drawing: Drawing, area: Mapping[str, Any]) -> Heading:
+def _build_heading(source: ReportSource, drawing: Drawing, area: Mapping[str, Any]) -> Heading:
     axes = {cut.plane.value: cut.input_axis for cut in drawing.slices}
-    slices = tuple(_column(source, plane, axis, area["voxel"][axis]) for plane, axis in axes.items())
+    slices = tuple(_format_column(source, plane, axis, area["voxel"][axis]) for plane, axis in axes.items())
     return Heading(format_position(area["position_mm_ras"]), slices)
 
 
@@ -139,10 +141,10 @@ def format_position(position_mm_ras: Sequence[float]) -> str:
     return ", ".join(f"{above if mm >= 0 else below} {abs(mm):.1f}" for above, below, mm in letters) + " mm"
 
 
-def _column(source: ReportSource, plane: str, axis: int, index: int) -> str:
+def _format_column(source: ReportSource, plane: str, axis: int, index: int) -> str:
     return f"{plane} {index + 1} of {source.grid.shape[axis]}"
 
 
-def page_of_prediction(prediction: Prediction, report: Mapping[str, Any], importance: Mapping[str, Any]) -> str:
+def render_prediction_page(prediction: Prediction, report: Mapping[str, Any], importance: Mapping[str, Any]) -> str:
     """Render the page of a prediction from the contents of `report.json` and `importance.json`, without a case name."""
-    return render_page(source_of(prediction, report, importance), made_on=date.today())
+    return render_page(build_source(prediction, report, importance), made_on=date.today())

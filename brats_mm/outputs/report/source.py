@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.data.json_file import read_json
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.case import Case, Scans
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.label_scheme import LabelScheme
@@ -16,10 +16,10 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Array, Grid, Volume
 from brats_mm.errors import GridError, OptionError
-from brats_mm.io.case import case_of
+from brats_mm.io.case import build_case
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.io.volume import read_volume
-from brats_mm.outputs.registered import registered_name
+from brats_mm.outputs.registered import make_registered_name
 from brats_mm.outputs.report.document import REPORT_VERSION
 
 _OEDEMA_SHOWS_ON = (Modality.FLAIR, Modality.T2)
@@ -47,7 +47,7 @@ class ReportSource:
     images: Mapping[Modality, Volume]
 
 
-def source_of(prediction: Prediction, report: Mapping[str, Any], importance: Mapping[str, Any]) -> ReportSource:
+def build_source(prediction: Prediction, report: Mapping[str, Any], importance: Mapping[str, Any]) -> ReportSource:
     """Build the page's data from a prediction and its documents."""
     return ReportSource(
         report=report,
@@ -55,7 +55,7 @@ def source_of(prediction: Prediction, report: Mapping[str, Any], importance: Map
         grid=prediction.case.grid,
         masks={region: prediction.mask(region) for region in REGIONS},
         entropy=prediction.combined_entropy(),
-        images=_background_images(prediction.case.volumes, report["sequences_found"]),
+        images=_choose_background_images(prediction.case.volumes, report["sequences_found"]),
     )
 
 
@@ -85,10 +85,12 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
     entropy = read_volume(folder / "entropy.nii.gz")
     masks = read_reference(folder / "segmentation.nii.gz", entropy.grid, LabelScheme(report["label_convention"]))
     registered = {
-        m: read_volume(folder / registered_name(m)) for m in Modality if (folder / registered_name(m)).is_file()
+        m: read_volume(folder / make_registered_name(m))
+        for m in Modality
+        if (folder / make_registered_name(m)).is_file()
     }
-    originals = {} if scans is None else _on_result_grid(scans, report, entropy.grid, folder)
-    images = _background_images({**originals, **registered}, report["sequences_found"])
+    originals = {} if scans is None else _load_on_result_grid(scans, report, entropy.grid, folder)
+    images = _choose_background_images({**originals, **registered}, report["sequences_found"])
     if scans is not None and not images:
         raise OptionError(
             f"Case {scans.name} has {_join_labels(scans.volumes)}, but the result in {folder} used "
@@ -97,7 +99,7 @@ def read_source(folder: Path, scans: Scans | Case | None = None) -> ReportSource
     return ReportSource(report, importance, entropy.grid, masks, entropy.data, images)
 
 
-def _on_result_grid(
+def _load_on_result_grid(
     scans: Scans | Case, report: Mapping[str, Any], grid: Grid, folder: Path
 ) -> Mapping[Modality, Volume]:
     """Return the images on the grid of the result: all of a prepared case, the reference of raw scans."""
@@ -108,14 +110,14 @@ def _on_result_grid(
             return {}
         _check_grid(scans.volumes[modality].grid, grid, folder)
         return {modality: scans.volumes[modality]}
-    case = scans if isinstance(scans, Case) else case_of(scans)
+    case = scans if isinstance(scans, Case) else build_case(scans)
     _check_grid(case.grid, grid, folder)
     return case.volumes
 
 
-def _background_images(volumes: Mapping[Modality, Volume], used: Collection[str]) -> dict[Modality, Volume]:
+def _choose_background_images(volumes: Mapping[Modality, Volume], used: Collection[str]) -> dict[Modality, Volume]:
     """Choose one image for oedema and one for contrast from the sequences used."""
-    usable = [m for m in ordered(volumes) if m.value in used]
+    usable = [m for m in sort_modalities(volumes) if m.value in used]
     choices = [
         next((m for m in preferred if m in usable), None) for preferred in (_OEDEMA_SHOWS_ON, _CONTRAST_SHOWS_ON)
     ]
@@ -134,4 +136,4 @@ def _check_grid(images: Grid, result: Grid, folder: Path) -> None:
 
 
 def _join_labels(modalities: Any) -> str:
-    return ", ".join(modality.label for modality in ordered(modalities))
+    return ", ".join(modality.label for modality in sort_modalities(modalities))

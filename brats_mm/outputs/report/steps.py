@@ -38,11 +38,11 @@ def _make_row(step: Mapping[str, Any], reference: str) -> StepRow:
     kind, _, sequence = str(step["name"]).partition("_")
     label = Modality(sequence).label if sequence else ""
     description = _DONE.get(kind, step["name"]).format(sequence=label, reference=reference)
-    describe = _MEASURED.get(kind, _all)
+    describe = _MEASURED.get(kind, _describe_all)
     return StepRow(description, describe(step["quality"]), bool(step["warnings"]), float(step["seconds"]))
 
 
-def _registration(quality: Quality) -> str:
+def _describe_registration(quality: Quality) -> str:
     moved = f"moved by {quality['shift_mm']:.1f} mm, turned by {quality['rotation_deg']:.1f}°"
     if not quality["shift_mm"] and not quality["rotation_deg"]:
         moved = "not moved"
@@ -53,21 +53,21 @@ def _registration(quality: Quality) -> str:
     )
 
 
-def _resampling(quality: Quality) -> str:
+def _describe_resampling(quality: Quality) -> str:
     return f"voxels of {quality['spacing_mm']} mm, one interpolation from the scan"
 
 
-def _bias_correction(quality: Quality) -> str:
+def _describe_bias_correction(quality: Quality) -> str:
     return f"field spans a factor of {quality['field_span']:.2f}"
 
 
-def _brain(quality: Quality) -> str:
+def _describe_brain(quality: Quality) -> str:
     agreed = quality.get("least_agreement")
     text = f"{quality['volume_ml']:.0f} mL; {quality['method']}"
     return text if agreed is None else f"{text}; agreement of single sequences at least {agreed:.2f} (Dice)"
 
 
-def _all(quality: Quality) -> str:
+def _describe_all(quality: Quality) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in quality.items())
 
 
@@ -78,8 +78,8 @@ _DONE = {
     "brain": "Brain extracted",
 }
 _MEASURED: dict[str, Callable[[Quality], str]] = {
-    "register": _registration,
-    "resample": _resampling,
-    "n4": _bias_correction,
-    "brain": _brain,
+    "register": _describe_registration,
+    "resample": _describe_resampling,
+    "n4": _describe_bias_correction,
+    "brain": _describe_brain,
 }

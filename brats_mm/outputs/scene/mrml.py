@@ -30,7 +30,7 @@ class Node:
     references: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def mrml(nodes: Iterable[Node]) -> bytes:
+def to_mrml(nodes: Iterable[Node]) -> bytes:
     """Serialise the scene. Equal nodes give equal bytes."""
     root = ElementTree.Element("MRML", {"version": "Slicer 5.2.0 0", "userTags": ""})
     for node in nodes:

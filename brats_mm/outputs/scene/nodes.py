@@ -107,40 +107,40 @@ class Scene:
         return f"vtkMRMLScalarVolumeNode{len(Modality) + 1}"
 
 
-def nodes(scene: Scene) -> Iterator[Node]:
+def build_nodes(scene: Scene) -> Iterator[Node]:
     """Yield the nodes, each after the nodes that it references."""
-    yield from _colours()
+    yield from _build_colours()
     for image in scene.images:
-        yield from _image(image)
-    yield from _uncertainty(scene.entropy_id)
-    yield from _segmentation(scene.background_id)
+        yield from _build_image(image)
+    yield from _build_uncertainty(scene.entropy_id)
+    yield from _build_segmentation(scene.background_id)
     if scene.has_places:
-        yield from _places()
+        yield from _build_places()
     yield Node("Text", "vtkMRMLTextNode1", "Read this first", {"text": scene.note})
-    yield from _views(scene)
+    yield from _build_views(scene)
 
 
-def _colours() -> Iterator[Node]:
+def _build_colours() -> Iterator[Node]:
     store = "vtkMRMLColorTableStorageNode1"
     yield Node("ColorTableStorage", store, "Uncertainty colours storage", {"fileName": COLOURS_FILE})
     attributes: dict[str, Value] = {"type": 13, "numcolors": 256, "hideFromEditors": False}
     yield Node("ColorTable", _COLOURS, "Uncertainty colours", attributes, {"storage": [store]})
 
 
-def _image(image: Image) -> Iterator[Node]:
+def _build_image(image: Image) -> Iterator[Node]:
     low, high = image.window
-    yield from _volume(image.id, image.modality.label, image.file, _display(low, high, _GREY))
+    yield from _build_volume(image.id, image.modality.label, image.file, _build_display(low, high, _GREY))
 
 
-def _uncertainty(name: str) -> Iterator[Node]:
+def _build_uncertainty(name: str) -> Iterator[Node]:
     low, high = UNCERTAINTY_WINDOW
-    shown = _display(low, high, _COLOURS) | {
+    shown = _build_display(low, high, _COLOURS) | {
         "applyThreshold": 1,
         "lowerThreshold": UNCERTAINTY_SHOWN_FROM,
         "upperThreshold": 2.0,
     }
     legend = "vtkMRMLColorLegendDisplayNode1"
-    yield from _volume(name, UNCERTAINTY_NAME, ENTROPY_FILE, shown, legend)
+    yield from _build_volume(name, UNCERTAINTY_NAME, ENTROPY_FILE, shown, legend)
     attributes: dict[str, Value] = {
         "colorNodeID": _COLOURS,
         "visibility": True,
@@ -157,7 +157,7 @@ def _uncertainty(name: str) -> Iterator[Node]:
     yield Node("ColorLegendDisplay", legend, "Colour legend", attributes, {"primaryDisplay": [display]})
 
 
-def _display(low: float, high: float, colours: str) -> dict[str, Value]:
+def _build_display(low: float, high: float, colours: str) -> dict[str, Value]:
     return {
         "window": high - low,
         "level": (high + low) / 2,
@@ -171,7 +171,7 @@ def _display(low: float, high: float, colours: str) -> dict[str, Value]:
     }
 
 
-def _volume(
+def _build_volume(
     name: str, description: str, file: str, attributes: dict[str, Value], *more_displays: str
 ) -> Iterator[Node]:
     display = name.replace("VolumeNode", "VolumeDisplayNode")
@@ -183,7 +183,7 @@ def _volume(
     yield Node("Volume", name, description, {}, {"display": [display, *more_displays], "storage": [store]})
 
 
-def _segmentation(background: str) -> Iterator[Node]:
+def _build_segmentation(background: str) -> Iterator[Node]:
     store, display = "vtkMRMLSegmentationStorageNode1", "vtkMRMLSegmentationDisplayNode1"
     yield Node("SegmentationStorage", store, "Tumour segmentation storage", {"fileName": SEGMENTATION_FILE})
     attributes: dict[str, Value] = {
@@ -198,14 +198,14 @@ def _segmentation(background: str) -> Iterator[Node]:
         "Opacity3D": 1.0,
         "Opacity2DFill": FILL_OPACITY,
         "Opacity2DOutline": OUTLINE_OPACITY,
-        "SegmentationDisplayProperties": "".join(_segment(compartment) for compartment in Compartment),
+        "SegmentationDisplayProperties": "".join(_format_segment(compartment) for compartment in Compartment),
     }
     yield Node("SegmentationDisplay", display, "Tumour segmentation display", attributes)
     references = {"display": [display], "storage": [store], "referenceImageGeometryRef": [background]}
     yield Node("Segmentation", _SEGMENTATION, "Tumour segmentation", {}, references)
 
 
-def _segment(compartment: Compartment) -> str:
+def _format_segment(compartment: Compartment) -> str:
     """Format a segment's display properties for Slicer. A colour of -1 keeps the segment's colour."""
     properties = {
         "OverrideColorR": "-1",
@@ -223,7 +223,7 @@ def _segment(compartment: Compartment) -> str:
     return " ".join([compartment.value, *(f"{name}:{value}" for name, value in properties.items())]) + "|"
 
 
-def _places() -> Iterator[Node]:
+def _build_places() -> Iterator[Node]:
     store, display = "vtkMRMLMarkupsJsonStorageNode1", "vtkMRMLMarkupsDisplayNode1"
     yield Node("MarkupsJsonStorage", store, "Regions to review storage", {"fileName": PLACES_FILE})
     attributes: dict[str, Value] = {
@@ -243,11 +243,11 @@ def _places() -> Iterator[Node]:
     yield Node("MarkupsFiducial", "vtkMRMLMarkupsFiducialNode1", "Regions to review", {"locked": True}, references)
 
 
-def _views(scene: Scene) -> Iterator[Node]:
+def _build_views(scene: Scene) -> Iterator[Node]:
     for colour in _PLANES:
         yield _slice(colour, scene.look)
-        yield _layers(colour, scene)
-    yield from _space(scene.look)
+        yield _build_layers(colour, scene)
+    yield from _build_space(scene.look)
     yield Node("Layout", "vtkMRMLLayoutNodevtkMRMLLayoutNode", "Layout", {"currentViewArrangement": _FOUR_VIEWS})
     yield Node(
         "Selection",
@@ -283,7 +283,7 @@ def _slice(colour: str, look: Look) -> Node:
     )
 
 
-def _layers(colour: str, scene: Scene) -> Node:
+def _build_layers(colour: str, scene: Scene) -> Node:
     return Node(
         "SliceComposite",
         f"vtkMRMLSliceCompositeNode{colour}",
@@ -301,7 +301,7 @@ def _layers(colour: str, scene: Scene) -> Node:
     )
 
 
-def _space(look: Look) -> Iterator[Node]:
+def _build_space(look: Look) -> Iterator[Node]:
     """Yield the 3D view: black background, looking at the slice intersection from the front, right and above."""
     attributes: dict[str, Value] = {
         "singletonTag": "1",

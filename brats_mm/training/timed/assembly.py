@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.availability import SUBSETS, to_flags
 from brats_mm.networks.case_gate import THUMBNAIL, CaseGate
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.dmome import DMoME
@@ -42,7 +42,7 @@ def assemble(
     return network.eval()
 
 
-def subvoxel_experts(mixture: DMoME, *, size: str = "light") -> dict[str, SubvoxelExpert]:
+def build_subvoxel_experts(mixture: DMoME, *, size: str = "light") -> dict[str, SubvoxelExpert]:
     """Convert the experts of a SimMLM mixture at 2 mm to sub-voxel experts of the same function at 1 mm.
 
     Args:
@@ -55,31 +55,31 @@ def subvoxel_experts(mixture: DMoME, *, size: str = "light") -> dict[str, Subvox
     }
 
 
-def window_gate_values(mixture: DMoME, cases: Sequence[PackedCase]) -> Tensor:
+def average_window_gate_values(mixture: DMoME, cases: Sequence[PackedCase]) -> Tensor:
     """Return the mean values (s, m, c) of a SimMLM mixture's gate for each of the 15 subsets.
 
     Args:
         mixture: mixture at 2 mm.
         cases: packed cases at 1 mm on which the gate is observed.
     """
-    return torch.stack([_window_gate_values(mixture, case) for case in cases]).mean(dim=0)
+    return torch.stack([_compute_window_gate_values(mixture, case) for case in cases]).mean(dim=0)
 
 
 @torch.no_grad()
-def observed_gate_values(network: CrossSequenceMixture) -> Tensor:
+def observe_gate_values(network: CrossSequenceMixture) -> Tensor:
     """Return a case gate's values (s, m, c) for the modality experts and each of the 15 subsets of an empty case."""
-    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    views = torch.tensor([to_flags(subset) for subset in SUBSETS])
     small = torch.zeros(len(views), views.shape[1], THUMBNAIL, THUMBNAIL, THUMBNAIL)
     values: Tensor = network.gate(small, views)
     return values[:, : views.shape[1]]
 
 
 @torch.no_grad()
-def _window_gate_values(mixture: DMoME, case: PackedCase) -> Tensor:
+def _compute_window_gate_values(mixture: DMoME, case: PackedCase) -> Tensor:
     """Compute the raw output (s, m, c) of the mixture's gate for each of the 15 subsets of a case."""
     image = unpack_image(torch.from_numpy(case.image), case.scale, case.offset)[None]
     coarse = F.avg_pool3d(image, FACTOR)
-    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    views = torch.tensor([to_flags(subset) for subset in SUBSETS])
     return torch.cat([mixture.gate(coarse * view[None, :, None, None, None]) for view in views])
 
 
@@ -94,7 +94,7 @@ def fit_case_gate(gate: CaseGate, values: Tensor, joint_shares: Tensor) -> None:
         values: (s, m, c) gate values of the modality experts for each of the 15 subsets.
         joint_shares: (c,) weight of the cross-sequence expert, each in (0, 1).
     """
-    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    views = torch.tensor([to_flags(subset) for subset in SUBSETS])
     inputs = torch.cat([views.float(), torch.ones(len(views), 1)], dim=1)
     modality = torch.linalg.lstsq(inputs, values.flatten(1)).solution.T.reshape(*values.shape[1:], -1)  # (m c m+1)
     fitted = torch.einsum("mck,sk->smc", modality, inputs)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from brats_mm.data.warp import rotation
+from brats_mm.data.warp import build_rotation
 from brats_mm.domain.modality import Modality
 from brats_mm.training.timed.packing import PackedCase, unpack_image
 
@@ -85,9 +85,9 @@ def draw_crop(case: PackedCase, settings: CropSettings, rng: Rng) -> Crop:
     centre = draw_centre(case, settings.kind_shares, rng)
     if rng.random() < settings.affine_prob:
         matrix = draw_affine(settings, rng)
-        levels, labels = warped_crop(case, centre, settings.side, matrix)
+        levels, labels = cut_warped_crop(case, centre, settings.side, matrix)
     else:
-        levels, labels = plain_crop(case, centre, settings.side)
+        levels, labels = cut_plain_crop(case, centre, settings.side)
     image = unpack_image(levels, case.scale, case.offset)
     brain = levels != 0
     for axis, share in ((1, 0.5), (2, 0.1), (3, 0.1)):
@@ -118,10 +118,10 @@ def draw_affine(settings: CropSettings, rng: Rng) -> npt.NDArray[np.float32]:
     """Draw a rotation with anisotropic scaling, (3, 3), from offsets in the crop to offsets in the case."""
     angles = rng.uniform(-settings.rotation_rad, settings.rotation_rad, 3)
     zoom = rng.uniform(1 - settings.zoom, 1 + settings.zoom, 3)
-    return np.asarray(rotation(*angles) * zoom, np.float32)
+    return np.asarray(build_rotation(*angles) * zoom, np.float32)
 
 
-def plain_crop(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
+def cut_plain_crop(case: PackedCase, centre: Sequence[int], side: int) -> tuple[Tensor, Tensor]:
     """Return grey levels (m, s, s, s) and labels (s, s, s) around a centre, shifted inside the case if possible.
 
     Args:
@@ -153,10 +153,10 @@ def cut(case: PackedCase, starts: Sequence[int], side: int) -> tuple[Tensor, Ten
     return torch.from_numpy(levels), torch.from_numpy(labels)
 
 
-def warped_crop(
+def cut_warped_crop(
     case: PackedCase, centre: Sequence[int], side: int, matrix: npt.NDArray[np.float32]
 ) -> tuple[Tensor, Tensor]:
-    """Return a crop like `plain_crop` through an affine map, with linear interpolation and nearest labels.
+    """Return a crop like `cut_plain_crop` through an affine map, with linear interpolation and nearest labels.
 
     Args:
         case: packed case.
@@ -165,7 +165,7 @@ def warped_crop(
         matrix: (3, 3) from offsets in the crop to offsets in the case.
     """
     reach = int(np.ceil(np.abs(matrix).sum(axis=1).max() * side / 2)) + 1
-    middles = _clamped(centre, case.labels.shape, side)
+    middles = _clamp(centre, case.labels.shape, side)
     levels, labels = cut(case, [middle - reach for middle in middles], 2 * reach)
     axis = (torch.arange(side, dtype=torch.float32) - (side - 1) / 2) / (reach - 0.5)
     grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1) @ torch.from_numpy(matrix).T
@@ -194,7 +194,7 @@ def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: 
         gamma = float(np.exp(rng.uniform(-0.5, 0.5)))
         volume = ((volume - low) / span).pow_(gamma) * span + low
     if rng.random() < settings.low_resolution_prob:
-        volume = low_resolution(volume, rng)
+        volume = lower_resolution(volume, rng)
     if rng.random() < settings.blur_prob:
         volume = blur(volume, float(rng.uniform(0.4, 1.0)))
     if rng.random() < settings.bias_prob:
@@ -204,11 +204,11 @@ def change_intensity(volume: Tensor, channel: int, settings: CropSettings, rng: 
     if rng.random() < settings.contrast_prob:
         volume = volume * float(rng.uniform(0.65, 1.5)) + float(rng.uniform(-0.4, 0.4))
     if rng.random() < settings.noise_prob:
-        volume = volume + torch.randn(volume.shape, generator=_generator(rng)) * float(rng.uniform(0.02, 0.3))
+        volume = volume + torch.randn(volume.shape, generator=_make_generator(rng)) * float(rng.uniform(0.02, 0.3))
     return volume
 
 
-def low_resolution(volume: Tensor, rng: Rng) -> Tensor:
+def lower_resolution(volume: Tensor, rng: Rng) -> Tensor:
     """Downsample a volume and upsample it again, along all axes or along one (thick slices)."""
     factors = np.ones(3)
     if rng.random() < 0.5:
@@ -260,9 +260,9 @@ def _start(middle: int, size: int, side: int) -> int:
     return -((side - size) // 2) if size < side else min(max(0, middle - side // 2), size - side)
 
 
-def _clamped(centre: Sequence[int], shape: Sequence[int], side: int) -> list[int]:
+def _clamp(centre: Sequence[int], shape: Sequence[int], side: int) -> list[int]:
     return [_start(middle, size, side) + side // 2 for middle, size in zip(centre, shape, strict=True)]
 
 
-def _generator(rng: Rng) -> torch.Generator:
+def _make_generator(rng: Rng) -> torch.Generator:
     return torch.Generator().manual_seed(int(rng.integers(2**31)))

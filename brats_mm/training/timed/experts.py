@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from brats_mm.losses.mofe import RANKING_WEIGHT
 from brats_mm.losses.tumour import dice_and_bce
-from brats_mm.networks.mixing import modality_weights, unsqueeze_to
+from brats_mm.networks.mixing import compute_modality_weights, unsqueeze_to
 
 TEACHER_SHARE = 0.25
 """Fraction of the full view's probabilities in the targets of the smaller views."""
@@ -31,7 +31,7 @@ class ExpertEnsemble(nn.Module):
         self.experts = nn.ModuleDict(dict(experts))
         self.gate = nn.Parameter(gate_values.detach().clone())
 
-    def expert_logits(self, image: Tensor, available: Tensor) -> list[Tensor | None]:
+    def compute_expert_logits(self, image: Tensor, available: Tensor) -> list[Tensor | None]:
         """Return each expert's logits, or None for an expert whose modality no sample of the batch has.
 
         Args:
@@ -47,13 +47,13 @@ class ExpertEnsemble(nn.Module):
         """Mix experts' logits for an availability (b, m).
 
         Args:
-            logits: result of `expert_logits`.
+            logits: result of `compute_expert_logits`.
             available: (b, m) booleans.
 
         Returns:
             Logits (b, c, h, w, d).
         """
-        weights = modality_weights(self.gate.expand(len(available), -1, -1), available)
+        weights = compute_modality_weights(self.gate.expand(len(available), -1, -1), available)
         return sum(
             (
                 unsqueeze_to(weights[:, channel], expert_logits.dim()) * expert_logits
@@ -82,7 +82,7 @@ def draw_nested_views(available: Tensor, rng: np.random.Generator) -> list[Tenso
     return views
 
 
-def expert_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
+def run_expert_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
     """Return the loss of nested views of one crop.
 
     The loss is the mean over the views plus SimMLM's ranking loss (MoFe, section 3.2): a view with more modalities must
@@ -96,7 +96,7 @@ def expert_step(network: nn.Module, image: Tensor, target: Tensor, available: Te
         available: (1, m) booleans.
     """
     assert isinstance(network, ExpertEnsemble)
-    logits = network.expert_logits(image, available)
+    logits = network.compute_expert_logits(image, available)
     rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
     losses: list[Tensor] = []
     soft = target

@@ -20,14 +20,14 @@ from brats_mm.errors import TrainingError
 from brats_mm.execution.malloc_tuning import tune_malloc
 from brats_mm.losses.distillation import subset_distillation
 from brats_mm.losses.tumour import bce_inside_tumour, level_loss
-from brats_mm.networks.mixing import available_by_content
+from brats_mm.networks.mixing import detect_available
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
 from brats_mm.training.timed.packing import PackedCase
 
 logger = logging.getLogger(__name__)
 
-MOST_SKIPPED = 20
+MAX_SKIPPED = 20
 """Number of consecutive steps with non-finite gradients after which training stops."""
 
 
@@ -65,7 +65,7 @@ class LoopSettings:
     precision: torch.dtype | None = torch.bfloat16
 
 
-def side_at(share: float, sides: Sequence[tuple[float, int]]) -> int:
+def choose_side(share: float, sides: Sequence[tuple[float, int]]) -> int:
     """Return the side of the crops in voxels at a fraction of the time.
 
     Args:
@@ -75,7 +75,7 @@ def side_at(share: float, sides: Sequence[tuple[float, int]]) -> int:
     return [side for begin, side in sides if begin <= share][-1]
 
 
-def learning_rate_at(share: float, settings: LoopSettings) -> float:
+def compute_learning_rate(share: float, settings: LoopSettings) -> float:
     """Return the learning rate at a fraction of the time: linear warm-up, then half a cosine to zero.
 
     Args:
@@ -148,10 +148,10 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         worker = get_worker_info()
         rng = np.random.default_rng((self._seed, 0 if worker is None else worker.id))
         while True:
-            yield self._batch(rng)
+            yield self._draw_batch(rng)
 
-    def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        crops = replace(self._crops, side=side_at(float(self.share), self._settings.sides))
+    def _draw_batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        crops = replace(self._crops, side=choose_side(float(self.share), self._settings.sides))
         drawn: list[Crop] = []
         views: list[Tensor] = []
         for _ in range(self._settings.batch):
@@ -178,7 +178,7 @@ Step = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
 """Returns the loss of a network for images (b, m, ...), targets (b, c, ...) and availability (b, m)."""
 
 
-def cross_sequence_step(*, inside_weight: float = 0.0, distillation: float = 0.0) -> Step:
+def make_cross_sequence_step(*, inside_weight: float = 0.0, distillation: float = 0.0) -> Step:
     """Return a function that computes the deeply supervised loss of a cross-sequence expert.
 
     Args:
@@ -196,7 +196,7 @@ def cross_sequence_step(*, inside_weight: float = 0.0, distillation: float = 0.0
             loss = loss + inside_weight * inside.mean()
         if distillation <= 0:
             return loss
-        more = available | available_by_content(image)
+        more = available | detect_available(image)
         if torch.equal(more, available):
             return loss
         with torch.no_grad():
@@ -227,11 +227,11 @@ def train(
         folder: folder for `state.pt` (the full state), `weights.pt` (the averaged weights) and `log.jsonl`.
         settings: training settings.
         crops: crop and augmentation settings.
-        step: function that computes the loss of a batch. None is `cross_sequence_step()`.
+        step: function that computes the loss of a batch. None is `make_cross_sequence_step()`.
         device: device to train on.
         clock: seconds that count as training time.
     """
-    step = step or cross_sequence_step()
+    step = step or make_cross_sequence_step()
     device = torch.device(device)
     folder.mkdir(parents=True, exist_ok=True)
     tune_malloc(device)
@@ -249,7 +249,7 @@ def train(
             share = elapsed / budget
             stream.share.fill_(share)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at(share, settings)
+                group["lr"] = compute_learning_rate(share, settings)
             before = time.perf_counter()
             image, target, available = next(batches)
             waited += time.perf_counter() - before
@@ -290,7 +290,7 @@ def train(
 
 
 def _check_skipped(steps: int) -> None:
-    if steps >= MOST_SKIPPED:
+    if steps >= MAX_SKIPPED:
         raise TrainingError(
             f"The gradient was not finite in {steps} steps in a row. Lower the learning rate, or check the images for "
             "values that are not finite."

@@ -15,7 +15,7 @@ from brats_mm.domain.number_range import (
 from brats_mm.domain.options import option
 from brats_mm.errors import OptionError
 
-SMALLEST_EXPERT_SIDE = 96
+MIN_EXPERT_SIDE = 96
 """Smallest crop for fine-tuning experts. In smaller crops, their coarsest level has one voxel and no finite gradient.
 """
 
@@ -86,9 +86,9 @@ class TimedTraining:
         check_numbers(self, _NUMBERS)
         if self.side is not None and (self.side < 48 or self.side % 16):
             raise OptionError(f"--side is {self.side}. Use a multiple of 16, at least 48.")
-        if self.expert_minutes > 0 and self.side is not None and self.side < SMALLEST_EXPERT_SIDE:
+        if self.expert_minutes > 0 and self.side is not None and self.side < MIN_EXPERT_SIDE:
             raise OptionError(
-                f"--side is {self.side}. Fine-tuning the modality experts needs at least {SMALLEST_EXPERT_SIDE}."
+                f"--side is {self.side}. Fine-tuning the modality experts needs at least {MIN_EXPERT_SIDE}."
             )
         if self.expert_minutes > 0 and self.initial_weights is None and self.experts is None:
             raise OptionError("--expert-minutes needs experts to fine-tune. Add --initial-weights or --experts.")

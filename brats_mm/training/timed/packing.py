@@ -54,7 +54,7 @@ class PackedCase:
         return core > 0 and enhancing < LITTLE_ENHANCEMENT_MM3
 
 
-def preprocessing(spacing_mm: float, *, labelled: bool = True) -> Compose:
+def build_preprocessing(spacing_mm: float, *, labelled: bool = True) -> Compose:
     """Return the deterministic transforms: RAS, brain box, z-score inside the brain, region masks, voxel size.
 
     Args:
@@ -105,7 +105,7 @@ def pack_case(item: Mapping[str, Any], chain: Compose) -> PackedCase:
         offset,
         data["available"].numpy().astype(np.bool_),
         labels,
-        tuple(_spread(kind) for kind in kinds),
+        tuple(_select_spread(kind) for kind in kinds),
     )
 
 
@@ -151,14 +151,14 @@ def pack_cases(items: Iterable[Mapping[str, Any]], folder: Path, *, spacing_mm: 
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for item in items:
-        chain = preprocessing(spacing_mm, labelled="label" in item)
+        chain = build_preprocessing(spacing_mm, labelled="label" in item)
         corrected = f"_{item['orientation']}" if item.get("orientation") else ""
         path = folder / f"{item['name']}{corrected}.npz"
         paths.append(path if path.is_file() else save_packed(pack_case(item, chain), path))
     return paths
 
 
-def _spread(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+def _select_spread(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     indices = np.flatnonzero(mask).astype(np.int32)
     if len(indices) <= CENTRES_PER_KIND:
         return indices

@@ -52,7 +52,9 @@ class Reconstruction(nn.Module):
         return predicted
 
 
-def hidden_blocks(draws: Tensor, shape: tuple[int, ...], *, block: int = BLOCK, share: float = HIDDEN_SHARE) -> Tensor:
+def choose_hidden_blocks(
+    draws: Tensor, shape: tuple[int, ...], *, block: int = BLOCK, share: float = HIDDEN_SHARE
+) -> Tensor:
     """Return booleans (b, m, *shape), true in the cubes that are hidden.
 
     Args:
@@ -66,7 +68,7 @@ def hidden_blocks(draws: Tensor, shape: tuple[int, ...], *, block: int = BLOCK, 
     return F.interpolate(cubes, scale_factor=float(block), mode="nearest")[:, :, :h, :w, :d] > 0
 
 
-def reconstruction_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
+def run_reconstruction_step(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
     """Return the loss of a batch: the squared error of the hidden voxels.
 
     A sequence outside the drawn subset is hidden completely and predicted from the others. Cubes are hidden in the
@@ -80,10 +82,10 @@ def reconstruction_step(network: nn.Module, image: Tensor, target: Tensor, avail
     """
     cubes = [-(-side // BLOCK) for side in image.shape[2:]]
     draws = torch.rand(*image.shape[:2], *cubes, device=image.device)
-    hidden = hidden_blocks(draws, tuple(image.shape[2:])) | ~available[:, :, None, None, None]
+    hidden = choose_hidden_blocks(draws, tuple(image.shape[2:])) | ~available[:, :, None, None, None]
     return masked_squared_error(network(image.masked_fill(hidden, 0.0), available), image, hidden)
 
 
-def expert_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def extract_expert_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the expert's weights from the state of a `Reconstruction`."""
     return {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}

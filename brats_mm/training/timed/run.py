@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from brats_mm.data.json_file import read_json
 from brats_mm.domain.availability import SUBSETS
-from brats_mm.errors import BundleError, OptionError, TrainingError, first_line
+from brats_mm.errors import BundleError, OptionError, TrainingError, extract_first_line
 from brats_mm.io.durable import write_json
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
@@ -21,13 +21,18 @@ from brats_mm.networks.presets import cross_expert, cross_sequence, simmlm
 from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert, is_split, split
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.record import describe_differences
-from brats_mm.training.timed.assembly import assemble, observed_gate_values, subvoxel_experts, window_gate_values
+from brats_mm.training.timed.assembly import (
+    assemble,
+    average_window_gate_values,
+    build_subvoxel_experts,
+    observe_gate_values,
+)
 from brats_mm.training.timed.crops import CropSettings
-from brats_mm.training.timed.experts import ExpertEnsemble, expert_step
-from brats_mm.training.timed.loop import LoopSettings, cross_sequence_step, train
+from brats_mm.training.timed.experts import ExpertEnsemble, run_expert_step
+from brats_mm.training.timed.loop import LoopSettings, make_cross_sequence_step, train
 from brats_mm.training.timed.options import TimedTraining
 from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
-from brats_mm.training.timed.pretraining import Reconstruction, expert_state, reconstruction_step
+from brats_mm.training.timed.pretraining import Reconstruction, extract_expert_state, run_reconstruction_step
 
 GATE_CASES = 16
 """Number of cases on which the window gate of a SimMLM mixture is observed."""
@@ -58,7 +63,7 @@ def train_cross(
     """Pack the cases, train or resume, and write a checkpoint.
 
     Args:
-        items: labelled cases, from `data.datalist.training_items`.
+        items: labelled cases, from `data.datalist.load_training_items`.
         folder: folder for packed cases, the state of the training and the checkpoint.
         options: options of the training.
         unlabelled: further cases for the masked reconstruction. Their label maps are not used.
@@ -80,7 +85,7 @@ def train_cross(
     _check_same_training(folder, items, options)
     paths = []
     total = len(items) + len(unlabelled)
-    for number, item in enumerate([*items, *map(_without_label, unlabelled)], start=1):
+    for number, item in enumerate([*items, *map(_drop_label, unlabelled)], start=1):
         paths += pack_cases([item], folder / ("packed" if number <= len(items) else "unlabelled"))
         on_case(number, total)
     packed = [load_packed(path) for path in paths]
@@ -95,9 +100,9 @@ def train_cross(
     if initial is not None:
         joined = _continue(initial, network, state, cases, folder, options)
     elif mixture is not None:
-        modality_experts: Mapping[str, nn.Module] = subvoxel_experts(mixture)
+        modality_experts: Mapping[str, nn.Module] = build_subvoxel_experts(mixture)
         complete = [case for case in cases if case.available.all()][:GATE_CASES]
-        values = window_gate_values(mixture, complete or cases[:1])
+        values = average_window_gate_values(mixture, complete or cases[:1])
         if options.expert_minutes > 0:
             modality_experts, values = _fine_tune_experts(modality_experts, values, cases, folder, options)
         joined = assemble(modality_experts, values, state, options.joint_shares)
@@ -143,15 +148,17 @@ def _load_start(options: TimedTraining) -> tuple[CrossSequenceMixture | None, DM
     return initial, _load(simmlm(), _read_state(options.experts), options.experts, "a SimMLM mixture")
 
 
-def _without_label(item: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_label(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in ("label", "label_scheme")}
 
 
 def _pretrain(network: CrossSequenceExpert, cases: Sequence[PackedCase], folder: Path, options: TimedTraining) -> None:
-    settings = replace(_loop_settings(options), minutes=options.pretrain_minutes)
+    settings = replace(_make_loop_settings(options), minutes=options.pretrain_minutes)
     ones = [1.0] * len(cases)
-    weights = train(Reconstruction(network), cases, ones, folder, settings, step=reconstruction_step, device=_device())
-    network.cpu().load_state_dict(expert_state(torch.load(weights, map_location="cpu", weights_only=True)))
+    weights = train(
+        Reconstruction(network), cases, ones, folder, settings, step=run_reconstruction_step, device=_choose_device()
+    )
+    network.cpu().load_state_dict(extract_expert_state(torch.load(weights, map_location="cpu", weights_only=True)))
 
 
 def _train_cross_expert(
@@ -165,14 +172,14 @@ def _train_cross_expert(
         cases,
         [1.0] * len(cases),
         folder,
-        replace(_loop_settings(options), enhancement_boost=options.enhancement_boost),
+        replace(_make_loop_settings(options), enhancement_boost=options.enhancement_boost),
         crops=CropSettings().scale_intensity_changes(options.intensity_changes),
-        step=cross_sequence_step(inside_weight=options.inside_weight, distillation=options.distill),
-        device=_device(),
+        step=make_cross_sequence_step(inside_weight=options.inside_weight, distillation=options.distill),
+        device=_choose_device(),
     )
 
 
-def _loop_settings(options: TimedTraining) -> LoopSettings:
+def _make_loop_settings(options: TimedTraining) -> LoopSettings:
     settings = LoopSettings(options.minutes, seed=options.seed)
     return settings if options.side is None else replace(settings, sides=((0.0, options.side),))
 
@@ -202,8 +209,8 @@ def _fine_tune_experts(
         folder / "experts",
         settings,
         crops=EXPERT_CROPS,
-        step=expert_step,
-        device=_device(),
+        step=run_expert_step,
+        device=_choose_device(),
     )
     network.cpu().load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     names = list(experts)
@@ -223,12 +230,12 @@ def _continue(
         initial.cross = network
         initial.cpu().cross.load_state_dict(cross_state)
         return initial.eval()
-    values = observed_gate_values(initial)
+    values = observe_gate_values(initial)
     experts, values = _fine_tune_experts(dict(initial.experts.items()), values, cases, folder, options)
     return assemble(experts, values, cross_state, options.joint_shares)
 
 
-def _device() -> torch.device:
+def _choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -241,7 +248,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many types for a damaged file
-        raise BundleError(f"{path} is not a checkpoint ({first_line(error)}). Provide a model.pt.") from error
+        raise BundleError(f"{path} is not a checkpoint ({extract_first_line(error)}). Provide a model.pt.") from error
 
 
 def _load(network: Network, state: Mapping[str, Tensor], path: Path, kind: str) -> Network:
@@ -249,6 +256,7 @@ def _load(network: Network, state: Mapping[str, Tensor], path: Path, kind: str) 
         network.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         raise BundleError(
-            f"{path} does not contain weights of {kind} ({first_line(error)}). Provide the model.pt of such a network."
+            f"{path} does not contain weights of {kind} ({extract_first_line(error)}). "
+            "Provide the model.pt of such a network."
         ) from error
     return network.eval()

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
-from brats_mm.domain.availability import describe, ordered
+from brats_mm.domain.availability import describe, sort_modalities
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Array, Volume
-from brats_mm.trust.input_checks.coarse import coarse_image
+from brats_mm.trust.input_checks.coarse import sample_coarse_image
 from brats_mm.trust.input_checks.finding import Check, Finding
 
 ARTEFACTS = (Check.GHOST, Check.SLICES, Check.FLUID)
@@ -54,8 +54,8 @@ def check_artefacts(volumes: Mapping[Modality, Volume]) -> tuple[Finding, ...]:
     Returns:
         One finding per check that applies, with the worst score of all images.
     """
-    ghosts = _known({modality: ghost_score(volumes[modality]) for modality in ordered(volumes)})
-    sharpness = _known({modality: slice_sharpness(volumes[modality]) for modality in ordered(volumes)})
+    ghosts = _known({modality: ghost_score(volumes[modality]) for modality in sort_modalities(volumes)})
+    sharpness = _known({modality: slice_sharpness(volumes[modality]) for modality in sort_modalities(volumes)})
     radius_mm = fluid_radius_mm(volumes)
     findings = []
     if ghosts:
@@ -134,7 +134,7 @@ def fluid_radius_mm(volumes: Mapping[Modality, Volume]) -> float | None:
     """
     if not ({Modality.T1, Modality.T1CE} & volumes.keys() and {Modality.T2, Modality.FLAIR} & volumes.keys()):
         return None
-    images = {modality: coarse_image(volume, _FLUID_STEP_MM) for modality, volume in volumes.items()}
+    images = {modality: sample_coarse_image(volume, _FLUID_STEP_MM) for modality, volume in volumes.items()}
     head = np.logical_or.reduce([image.inside for image in images.values()])
     fluid = ndimage.binary_erosion(head, iterations=_EDGE_VOXELS)
     if not fluid.any():

@@ -4,24 +4,24 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.orientation import FRONT_LEAD, LARGEST_BRAIN_ML, LEAST_BRAIN_ML, anterior_offset
+from brats_mm.domain.orientation import FRONT_LEAD, MAX_BRAIN_ML, MIN_BRAIN_ML, compute_anterior_offset
 from brats_mm.domain.volume import Volume
 from brats_mm.trust.input_checks.artefacts import check_artefacts
-from brats_mm.trust.input_checks.coarse import STEP_MM, CoarseImage, coarse_image, frame_of, union
-from brats_mm.trust.input_checks.contrast import contrast_features, most_likely_assignment
+from brats_mm.trust.input_checks.coarse import STEP_MM, CoarseImage, fit_frame, sample_coarse_image, unite_foregrounds
+from brats_mm.trust.input_checks.contrast import compute_contrast_features, find_likely_assignment
 from brats_mm.trust.input_checks.finding import Check as Check  # noqa: PLC0414 (re-exported)
 from brats_mm.trust.input_checks.finding import Finding as Finding  # noqa: PLC0414 (re-exported)
-from brats_mm.trust.input_checks.orientation import UPRIGHT, shape_of
-from brats_mm.trust.input_checks.reference import Reference, default_reference
+from brats_mm.trust.input_checks.orientation import UPRIGHT, measure_shape
+from brats_mm.trust.input_checks.reference import Reference, load_default_reference
 
 BINS = 256
 FULLEST = 4
 CEILING_PERCENTILE = 99.5
 
 
-def flat_share(image: CoarseImage) -> float:
+def measure_flat_share(image: CoarseImage) -> float:
     """Return the fraction of the foreground in the four fullest of 256 bins of grey values, 0 to 1.
 
     Scans spread over many grey values. A mask or a label map has few, even after interpolation.
@@ -36,7 +36,7 @@ def flat_share(image: CoarseImage) -> float:
     return float(np.sort(counts)[-FULLEST:].sum() / values.size)
 
 
-LEAST_VOXELS = 100
+MIN_VOXELS = 100
 """Minimum foreground of an image to check in coarse voxels: 6.4 mL."""
 
 FRONT_WARNING = (
@@ -55,38 +55,42 @@ def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None
         volumes: sequences of a case.
         reference: reference to compare with. Defaults to that of the package.
     """
-    expected = reference or default_reference()
-    images = {m: coarse_image(volumes[m]) for m in ordered(volumes)}
-    images = {m: image for m, image in images.items() if np.count_nonzero(image.inside) >= LEAST_VOXELS}
+    expected = reference or load_default_reference()
+    images = {m: sample_coarse_image(volumes[m]) for m in sort_modalities(volumes)}
+    images = {m: image for m, image in images.items() if np.count_nonzero(image.inside) >= MIN_VOXELS}
     if not images:
         return ()
-    findings = [_flat_warning(m, flat_share(image), expected) for m, image in images.items()]
+    findings = [_make_flat_finding(m, measure_flat_share(image), expected) for m, image in images.items()]
     images = {m: scan for (m, scan), finding in zip(images.items(), findings, strict=True) if finding.warning is None}
     if not images:
         return tuple(findings)
-    head = union(images.values())
-    shape = shape_of(head, expected.mean_brain)
-    is_brain = shape.likeness >= expected.least_likeness and LEAST_BRAIN_ML <= shape.volume_ml <= LARGEST_BRAIN_ML
-    findings.append(Finding(Check.SHAPE, shape.likeness, None if is_brain else _no_brain_warning(shape.volume_ml)))
+    head = unite_foregrounds(images.values())
+    shape = measure_shape(head, expected.mean_brain)
+    is_brain = shape.likeness >= expected.least_likeness and MIN_BRAIN_ML <= shape.volume_ml <= MAX_BRAIN_ML
+    findings.append(
+        Finding(Check.SHAPE, shape.likeness, None if is_brain else _format_no_brain_warning(shape.volume_ml))
+    )
     is_turned = is_brain and shape.turn != UPRIGHT and shape.lead > expected.turn_lead
     if is_brain:
         findings.append(Finding(Check.TURN, shape.lead, _turn_warning(shape.turn.words) if is_turned else None))
-    lead = None if is_turned else anterior_offset(head, (STEP_MM, STEP_MM, STEP_MM))
+    lead = None if is_turned else compute_anterior_offset(head, (STEP_MM, STEP_MM, STEP_MM))
     is_backwards = lead is not None and lead > FRONT_LEAD
     if lead is not None:
         findings.append(Finding(Check.FRONT, lead, FRONT_WARNING if is_backwards else None))
     if not is_brain or is_turned or is_backwards:
         return tuple(findings)
-    frame = frame_of(head)
-    likely = most_likely_assignment(
-        {m: expected.contrast.log_likelihoods(contrast_features(scan, frame)) for m, scan in images.items()}
+    frame = fit_frame(head)
+    likely = find_likely_assignment(
+        {m: expected.contrast.log_likelihoods(compute_contrast_features(scan, frame)) for m, scan in images.items()}
     )
     is_exchanged = likely.lead > expected.exchange_lead[len(images) - 1]
-    findings.append(Finding(Check.EXCHANGE, likely.lead, _exchange_warning(likely.contrasts) if is_exchanged else None))
+    findings.append(
+        Finding(Check.EXCHANGE, likely.lead, _format_exchange_warning(likely.contrasts) if is_exchanged else None)
+    )
     return tuple(findings)
 
 
-def input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
+def find_input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
     """Return the warnings of `check_inputs`, and of `check_artefacts` for images of a whole brain.
 
     Args:
@@ -98,7 +102,7 @@ def input_warnings(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:
     return tuple(finding.warning for finding in (*findings, *artefacts) if finding.warning is not None)
 
 
-def _flat_warning(modality: Modality, share: float, expected: Reference) -> Finding:
+def _make_flat_finding(modality: Modality, share: float, expected: Reference) -> Finding:
     warning = (
         f"{modality.label} looks like a mask, a label map or a probability map: {share:.0%} of its foreground has "
         "nearly the same values. Provide the MR sequence itself."
@@ -106,7 +110,7 @@ def _flat_warning(modality: Modality, share: float, expected: Reference) -> Find
     return Finding(Check.FLAT, share, warning if share > expected.flat_share else None)
 
 
-def _no_brain_warning(volume_ml: float) -> str:
+def _format_no_brain_warning(volume_ml: float) -> str:
     return (
         f"The images do not have the shape of a whole brain ({volume_ml / 1000:.2f} L of foreground). Check that "
         "they show a whole brain without skull. Results for other images are meaningless."
@@ -122,7 +126,7 @@ def _turn_warning(text: str) -> str:
     )
 
 
-def _exchange_warning(contrasts: Mapping[Modality, Modality]) -> str:
+def _format_exchange_warning(contrasts: Mapping[Modality, Modality]) -> str:
     changed = {given: likely for given, likely in contrasts.items() if given is not likely}
     descriptions = ", ".join(
         f"the image given as {given.label} looks like {contrast.label}" for given, contrast in changed.items()

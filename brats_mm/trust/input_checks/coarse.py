@@ -39,7 +39,7 @@ class Frame:
     step: float
 
 
-def coarse_image(volume: Volume, step_mm: float = STEP_MM) -> CoarseImage:
+def sample_coarse_image(volume: Volume, step_mm: float = STEP_MM) -> CoarseImage:
     """Sample a volume every `step_mm` millimetres, at the nearest voxels."""
     grid = volume.grid
     sampled = np.ix_(
@@ -52,18 +52,18 @@ def coarse_image(volume: Volume, step_mm: float = STEP_MM) -> CoarseImage:
     return CoarseImage(np.ascontiguousarray(values, np.float32), np.ascontiguousarray(inside))
 
 
-def union(images: Iterable[CoarseImage]) -> Mask:
+def unite_foregrounds(images: Iterable[CoarseImage]) -> Mask:
     """Return the union of the foregrounds of all images, which is the head."""
     return np.asarray(np.logical_or.reduce([image.inside for image in images]))
 
 
-def frame_of(inside: Mask) -> Frame:
+def fit_frame(inside: Mask) -> Frame:
     """Return the frame around a head's centre of mass, scaled by its volume. The head must not be empty."""
     voxels = np.argwhere(inside)
     return Frame(voxels.mean(axis=0), FRAME_SIDES * float(len(voxels)) ** (1 / 3) / FRAME_VOXELS)
 
 
-def in_frame(values: npt.NDArray[np.float32], frame: Frame) -> Array:
+def sample_in_frame(values: npt.NDArray[np.float32], frame: Frame) -> Array:
     """Sample a coarse image in the common frame, by linear interpolation. 0 outside the image.
 
     Args:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.trust.input_checks.coarse import FRAME_VOXELS, STEP_MM, CoarseImage, Frame, in_frame
+from brats_mm.trust.input_checks.coarse import FRAME_VOXELS, STEP_MM, CoarseImage, Frame, sample_in_frame
 
 PERCENTILES = (0.5, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99, 99.5)
 LIMITS = (-8.0, 12.0)
@@ -45,7 +45,7 @@ class ContrastModel:
         return np.asarray(logits - highest - np.log(np.exp(logits - highest).sum(axis=-1, keepdims=True)))
 
 
-def contrast_features(image: CoarseImage, frame: Frame) -> Features:
+def compute_contrast_features(image: CoarseImage, frame: Frame) -> Features:
     """Return the features that distinguish contrasts.
 
     The features are a histogram, the depth and edges of grey value classes, and a coarse map that averages left and
@@ -63,22 +63,22 @@ def contrast_features(image: CoarseImage, frame: Frame) -> Features:
     head_values, depth = values[inside], STEP_MM * ndimage.distance_transform_edt(inside)[inside]
     shell, member = np.digitize(depth, DEPTHS_MM), np.digitize(head_values, np.percentile(head_values, CLASSES))
     edges = np.sqrt(sum(np.square(np.gradient(values, axis=axis)) for axis in range(3)))[inside]
-    local = in_frame(np.clip(values, -LOCAL_LIMIT, LOCAL_LIMIT).astype(np.float32), frame)
+    local = sample_in_frame(np.clip(values, -LOCAL_LIMIT, LOCAL_LIMIT).astype(np.float32), frame)
     half = FRAME_VOXELS // 2
     local = local.reshape(half, 2, half, 2, half, 2).mean(axis=(1, 3, 5))
     local = ((local + local[::-1]) / 2)[: half // 2]
     return np.concatenate(
         [
             np.percentile(head_values, PERCENTILES),
-            [_mean(head_values[shell == index]) for index in range(len(DEPTHS_MM) + 1)],
-            [_mean(edges[member == index]) / max(1e-6, float(edges.mean())) for index in range(len(CLASSES) + 1)],
-            [_mean(depth[member == index]) / float(depth.max()) for index in range(len(CLASSES) + 1)],
+            [_average(head_values[shell == index]) for index in range(len(DEPTHS_MM) + 1)],
+            [_average(edges[member == index]) / max(1e-6, float(edges.mean())) for index in range(len(CLASSES) + 1)],
+            [_average(depth[member == index]) / float(depth.max()) for index in range(len(CLASSES) + 1)],
             local.ravel(),
         ]
     )
 
 
-def _mean(values: Features) -> float:
+def _average(values: Features) -> float:
     return float(values.mean()) if values.size else 0.0
 
 
@@ -95,13 +95,13 @@ class Assignment:
     lead: float
 
 
-def most_likely_assignment(log_likelihoods: Mapping[Modality, npt.NDArray[np.float64]]) -> Assignment:
+def find_likely_assignment(log_likelihoods: Mapping[Modality, npt.NDArray[np.float64]]) -> Assignment:
     """Return the most likely other assignment of distinct contrasts to images.
 
     Args:
         log_likelihoods: given sequence -> log probability of each contrast, in channel order.
     """
-    modalities = ordered(log_likelihoods)
+    modalities = sort_modalities(log_likelihoods)
     totals = {
         assignment: sum(
             float(log_likelihoods[m][other.channel]) for m, other in zip(modalities, assignment, strict=True)

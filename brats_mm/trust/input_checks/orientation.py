@@ -7,7 +7,7 @@ import numpy as np
 
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.volume import Array
-from brats_mm.trust.input_checks.coarse import STEP_MM, frame_of, in_frame
+from brats_mm.trust.input_checks.coarse import STEP_MM, fit_frame, sample_in_frame
 
 UNCHANGED = (0, 1, 2)
 
@@ -63,20 +63,20 @@ class Shape:
     volume_ml: float
 
 
-def shape_of(inside: Mask, mean_brain: Array) -> Shape:
+def measure_shape(inside: Mask, mean_brain: Array) -> Shape:
     """Compare a head with the mean brain in each of the 24 turns that can be distinguished.
 
     Args:
         inside: the head on a coarse grid. It must not be empty.
         mean_brain: mean of upright brains in the common frame.
     """
-    head = in_frame(inside.astype(np.float32), frame_of(inside))
-    likeness = {turn: _correlation(head, turn.of(mean_brain)) for turn in TURNS}
+    head = sample_in_frame(inside.astype(np.float32), fit_frame(inside))
+    likeness = {turn: _correlate(head, turn.of(mean_brain)) for turn in TURNS}
     best = max(likeness, key=lambda turn: likeness[turn])
     volume_ml = float(np.count_nonzero(inside)) * STEP_MM**3 / 1000
     return Shape(likeness[best], best, likeness[best] - likeness[UPRIGHT], volume_ml)
 
 
-def _correlation(a: Array, b: Array) -> float:
+def _correlate(a: Array, b: Array) -> float:
     x, y = a.ravel() - a.mean(), b.ravel() - b.mean()
     return float(x @ y / max(1e-12, float(np.linalg.norm(x) * np.linalg.norm(y))))

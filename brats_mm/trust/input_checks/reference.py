@@ -34,7 +34,7 @@ class Reference:
 
 
 @cache
-def default_reference() -> Reference:
+def load_default_reference() -> Reference:
     """Read the reference of this package."""
     with np.load(REFERENCE_FILE) as stored:
         return Reference(

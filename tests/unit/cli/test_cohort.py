@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from brats_mm.cli.commands.cohort import _duration
+from brats_mm.cli.commands.cohort import _format_duration
 from brats_mm.cli.main import main
 
 
@@ -53,5 +53,5 @@ def test_rejects_impossible_options_first(arguments, message, tmp_path, capsys):
 
 
 def test_remaining_time_is_readable():
-    shown = [_duration(seconds) for seconds in (59, 200, 3900, 400_000)]
+    shown = [_format_duration(seconds) for seconds in (59, 200, 3900, 400_000)]
     assert shown == ["59 s", "3 min", "1 h 05 min", "4 d 15 h"]

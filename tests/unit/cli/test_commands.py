@@ -44,7 +44,7 @@ def test_json_output_is_one_document(capsys, head_folder, tmp_path, quick):
 
 def test_quiet_prints_nothing(capsys, head_folder, tmp_path, quick, monkeypatch):
     """Without warnings, nothing is printed. The synthetic head is too small for a brain."""
-    monkeypatch.setattr("brats_mm.trust.input_checks.check.input_warnings", lambda volumes: ())
+    monkeypatch.setattr("brats_mm.trust.input_checks.check.find_input_warnings", lambda volumes: ())
     code, out, err = run(capsys, "segment", head_folder, "-o", tmp_path / "out", "--quiet", *quick)
     assert (code, out, err) == (0, "", "")
 

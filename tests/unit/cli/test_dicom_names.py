@@ -15,7 +15,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.errors import VolumeError
 from brats_mm.io.dicom.header import read_header
 from brats_mm.io.dicom.suppress_warnings import without_warnings
-from brats_mm.outputs.dicom.results import DicomOutput, headers_in, write_dicom
+from brats_mm.outputs.dicom.results import DicomOutput, read_folder_headers, write_dicom
 from brats_mm.outputs.folder import OutputFolder
 from tests.fakes.dicom_results import prediction_on
 from tests.fakes.dicom_series import TYPICAL, write_series
@@ -61,7 +61,7 @@ def spoilt_series(folder, what):
 def test_objects_from_broken_header_log_nothing(tmp_path, what, deidentify, caplog, capfd, recwarn):
     caplog.set_level(logging.DEBUG)
     data = spoilt_series(tmp_path / "series", what)
-    source = headers_in(tmp_path / "series")
+    source = read_folder_headers(tmp_path / "series")
     requested = DicomOutput(inputs={Modality.T1CE: source}, deidentify=deidentify)
     with OutputFolder(tmp_path / "out") as out:
         write_dicom(prediction_on(source.grid, data, (Modality.T1CE,)), out, requested)
@@ -80,7 +80,7 @@ def test_error_messages_of_dicom_writers_are_not_shown(tmp_path, monkeypatch):
         raise ValueError(f"{NAME} is no value")
 
     data = spoilt_series(tmp_path / "series", BROKEN["a sex"])
-    source = headers_in(tmp_path / "series")
+    source = read_folder_headers(tmp_path / "series")
     monkeypatch.setattr("brats_mm.outputs.dicom.segmentation_object.make_segmentation", refuse)
     requested = DicomOutput(inputs={Modality.T1CE: source})
     with (

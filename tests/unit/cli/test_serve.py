@@ -10,7 +10,7 @@ from brats_mm.execution.ray_cluster import ActorShare
 
 
 def settings_of(*arguments):
-    return serve._settings(make_parser().parse_args(["serve", *arguments]))
+    return serve._build_settings(make_parser().parse_args(["serve", *arguments]))
 
 
 def test_default_is_one_local_process():

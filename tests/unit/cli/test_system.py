@@ -12,7 +12,7 @@ import time
 import pytest
 
 from brats_mm.cli.main import main
-from brats_mm.cli.system import Terminated, explanation, terminate_on_signals
+from brats_mm.cli.system import Terminated, explain_error, terminate_on_signals
 from brats_mm.outputs.folder import OutputFolder
 
 INFO = [sys.executable, "-c", "from brats_mm.cli.main import entry; entry()", "info"]
@@ -106,7 +106,7 @@ def failed(kind, *arguments):
     ids=str,
 )
 def test_out_of_memory_is_recognised(error):
-    sentence, code = explanation(error)
+    sentence, code = explain_error(error)
 
     assert sentence.startswith("Out of memory.")
     assert code == 1
@@ -116,7 +116,7 @@ def test_out_of_memory_is_recognised_as_cause_of_other_error():
     error = ValueError("no model")
     error.__cause__ = MemoryError()
 
-    assert explanation(error)[1] == 1
+    assert explain_error(error)[1] == 1
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_out_of_memory_is_recognised_as_cause_of_other_error():
     [(errno.EACCES, 2), (errno.ENAMETOOLONG, 2), (errno.ENOTDIR, 2), (errno.ELOOP, 2), (errno.ENOSPC, 1)],
 )
 def test_refused_paths_and_full_disks_have_messages(number, code):
-    sentence, got = explanation(OSError(number, os.strerror(number), "/a/b"))
+    sentence, got = explain_error(OSError(number, os.strerror(number), "/a/b"))
 
     assert got == code
     assert sentence.startswith(f"/a/b could not be accessed: {os.strerror(number)}.")
@@ -132,15 +132,15 @@ def test_refused_paths_and_full_disks_have_messages(number, code):
 
 def test_loop_of_links_has_a_message():
     """`Path.resolve` raises this before Python 3.13."""
-    assert explanation(RuntimeError("Symlink loop from '/a'")) == (
+    assert explain_error(RuntimeError("Symlink loop from '/a'")) == (
         "Symlink loop from '/a'. Check the path: its links refer to each other.",
         2,
     )
 
 
 def test_internal_errors_have_no_explanation():
-    assert explanation(ValueError("wrong")) is None
-    assert explanation(KeyError("a")) is None
+    assert explain_error(ValueError("wrong")) is None
+    assert explain_error(KeyError("a")) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_mm.cohort.bids import bids_file, bids_folder, bids_prefix
-from brats_mm.cohort.content import content_of, stamp_of
+from brats_mm.cohort.bids import locate_bids_folder, make_bids_filename, make_bids_prefix
+from brats_mm.cohort.content import compute_stamp, hash_content
 from brats_mm.cohort.layout import has_results, prepare_output, publish, work_folder
-from brats_mm.cohort.records import CohortCase, Layout, invalid_name_reason
-from brats_mm.cohort.tables import COLUMNS, TableFormat, row_of, write_results_table
+from brats_mm.cohort.records import CohortCase, Layout, explain_invalid_name
+from brats_mm.cohort.tables import COLUMNS, TableFormat, build_row, write_results_table
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import LabelConvention
 
@@ -40,29 +40,29 @@ REPORT = {
 
 
 def test_result_names_are_valid_or_ignored_in_bids():
-    assert bids_file("sub-01_ses-2", "segmentation.nii.gz") == "sub-01_ses-2_desc-tumour_dseg.nii.gz"
-    assert bids_file("sub-01", "mask_wt.nii.gz") == "sub-01_label-WT_mask.nii.gz"
-    assert bids_file("sub-01", "probability_et.nii.gz") == "sub-01_label-ET_probseg.nii.gz"
-    assert bids_file("sub-01", "entropy.nii.gz") == "sub-01_desc-entropy_map.nii.gz"
-    assert bids_file("sub-01", "entropy_wt.nii.gz") == "sub-01_label-WT_desc-entropy_map.nii.gz"
-    assert bids_file("sub-01", "importance_t1ce_tc.nii.gz") == "sub-01_label-TC_desc-importanceT1CE_map.nii.gz"
-    assert bids_file("sub-01", "report.json") == "sub-01_desc-report_bratsmm.json"
-    assert bids_folder("sub-01_ses-2").as_posix() == "sub-01/ses-2/anat"
+    assert make_bids_filename("sub-01_ses-2", "segmentation.nii.gz") == "sub-01_ses-2_desc-tumour_dseg.nii.gz"
+    assert make_bids_filename("sub-01", "mask_wt.nii.gz") == "sub-01_label-WT_mask.nii.gz"
+    assert make_bids_filename("sub-01", "probability_et.nii.gz") == "sub-01_label-ET_probseg.nii.gz"
+    assert make_bids_filename("sub-01", "entropy.nii.gz") == "sub-01_desc-entropy_map.nii.gz"
+    assert make_bids_filename("sub-01", "entropy_wt.nii.gz") == "sub-01_label-WT_desc-entropy_map.nii.gz"
+    assert make_bids_filename("sub-01", "importance_t1ce_tc.nii.gz") == "sub-01_label-TC_desc-importanceT1CE_map.nii.gz"
+    assert make_bids_filename("sub-01", "report.json") == "sub-01_desc-report_bratsmm.json"
+    assert locate_bids_folder("sub-01_ses-2").as_posix() == "sub-01/ses-2/anat"
 
 
 def test_other_names_become_distinct_bids_subjects():
-    assert bids_prefix("case7") == "sub-case7"
-    assert bids_prefix("a-1") != bids_prefix("a1") != bids_prefix("a_1")
-    assert bids_prefix("a-1").startswith("sub-a1x")
+    assert make_bids_prefix("case7") == "sub-case7"
+    assert make_bids_prefix("a-1") != make_bids_prefix("a1") != make_bids_prefix("a_1")
+    assert make_bids_prefix("a-1").startswith("sub-a1x")
 
 
 @given(st.text(max_size=130))
 def test_valid_name_is_one_path_component(name):
-    if invalid_name_reason(name) is None:
+    if explain_invalid_name(name) is None:
         assert name
         assert os.path.basename(name) == name  # noqa: PTH119
         assert name not in (".", "..")
-        assert bids_folder(name).parts[-1] == "anat"
+        assert locate_bids_folder(name).parts[-1] == "anat"
 
 
 def test_content_hash_covers_bytes_and_stamp_covers_dates(tmp_path):
@@ -71,19 +71,19 @@ def test_content_hash_covers_bytes_and_stamp_covers_dates(tmp_path):
         (tmp_path / folder / "t1.nii.gz").write_bytes(b"voxels")
     (tmp_path / "two" / ".hidden").write_bytes(b"nothing")
     one, two = (CohortCase(name, folder=str(tmp_path / name)) for name in ("one", "two"))
-    assert content_of(one) == content_of(two)
-    assert stamp_of(one) != stamp_of(two)
-    before = stamp_of(one)
+    assert hash_content(one) == hash_content(two)
+    assert compute_stamp(one) != compute_stamp(two)
+    before = compute_stamp(one)
     os.utime(tmp_path / "one" / "t1.nii.gz", (1, 1))
-    assert stamp_of(one) != before
+    assert compute_stamp(one) != before
     (tmp_path / "two" / "t1.nii.gz").write_bytes(b"others")
-    assert content_of(one) != content_of(two)
+    assert hash_content(one) != hash_content(two)
 
 
 def test_same_file_as_other_sequence_is_other_case(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(b"voxels")
     first, second = (CohortCase("a", files={one: str(tmp_path / "a.nii.gz")}) for one in (Modality.T1, Modality.T2))
-    assert content_of(first) != content_of(second)
+    assert hash_content(first) != hash_content(second)
 
 
 def test_bids_results_exist_only_after_publishing(tmp_path):
@@ -110,7 +110,7 @@ def test_partial_files_of_killed_worker_are_removed(tmp_path):
 
 
 def test_row_matches_report_and_columns_cover_every_value(tmp_path):
-    row = row_of("a", "cases/a", REPORT, {"weights": {"t1ce": {"wt": 0.25, "tc": 0.5, "et": 0.75}}})
+    row = build_row("a", "cases/a", REPORT, {"weights": {"t1ce": {"wt": 0.25, "tc": 0.5, "et": 0.75}}})
     assert set(row) <= set(COLUMNS)
     assert row["sequences"] == "t1ce+flair"
     assert (row["volume_wt_low_ml"], row["volume_wt_ml"], row["volume_wt_high_ml"]) == (1.0, 2.0, 3.0)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from brats_mm.cohort.manifest import open_manifest
-from brats_mm.cohort.run import CohortSettings, identity_of, run_cohort
+from brats_mm.cohort.run import CohortSettings, compute_identity, run_cohort
 from brats_mm.cohort.tables import TableFormat
 from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.regions import REGIONS
@@ -20,9 +20,9 @@ from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.errors import BundleError, OutputError, ResourceError
 from brats_mm.execution.local_engine import LocalEngine
 from brats_mm.execution.tasks import Finished
-from brats_mm.io.bundle import checked_hash, open_bundle
+from brats_mm.io.bundle import open_bundle, verify_hash
 from brats_mm.pipeline.request import make_request
-from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, subset_calibration_document
+from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, build_subset_calibration_document
 from tests.fakes.cohort import FakeCases, FakeRunner
 
 SETTINGS = CohortSettings("model-1")
@@ -182,12 +182,12 @@ def test_other_calibration_of_same_weights_recomputes_results(tmp_path):
     bundle = open_bundle(tmp_path / "mine")
 
     def identity():
-        return identity_of(make_request(bundle=bundle.root))
+        return compute_identity(make_request(bundle=bundle.root))
 
     raw = identity()
     assert identity() == raw
     half = SubsetCalibration(1, {ALL_AVAILABLE: dict.fromkeys(REGIONS, Correction(foreground_temperature=2.0))})
-    document = subset_calibration_document(half, checked_hash(bundle))
+    document = build_subset_calibration_document(half, verify_hash(bundle))
     (bundle.root / SUBSET_CALIBRATION).write_text(json.dumps(document), encoding="utf-8")
     assert identity() != raw
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from brats_mm import Segmenter
-from brats_mm.cohort.content import content_of
+from brats_mm.cohort.content import hash_content
 from brats_mm.cohort.records import CaseState, CaseTask, CohortCase, Layout
 from brats_mm.cohort.segment import SegmentRunner
 from brats_mm.cohort.tables import COLUMNS
@@ -32,7 +32,7 @@ def test_runs_folder_files_failed_and_unchanged_cases(segmenter, made_head, tmp_
     folder = CohortCase("folder", folder=str(made_head))
     named = CohortCase("named", files=two_files(made_head))
     absent = CohortCase("absent", folder=str(tmp_path / "nowhere"))
-    known = CaseTask(folder, str(tmp_path), known=content_of(folder))
+    known = CaseTask(folder, str(tmp_path), known=hash_content(folder))
     tasks = [CaseTask(case, str(tmp_path)) for case in (folder, absent, named)] + [known]
     result = list(runner(segmenter, Layout.PLAIN).run(tasks))
     by_state = {state: [one.name for one in result if one.state is state] for state in CaseState}

@@ -6,7 +6,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import RandGaussianNoise, RandShiftIntensity
 
-from brats_mm.data.augment import PRESETS, InsideBraind, random_windows
+from brats_mm.data.augment import PRESETS, InsideBraind, build_random_windows
 from brats_mm.data.transforms import CropCandidatesd
 from brats_mm.errors import OptionError
 
@@ -29,7 +29,7 @@ def _only(result: object) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("preset", list(PRESETS))
 @pytest.mark.parametrize("side", [20, 36], ids=["smaller than the window", "larger"])
 def test_windows_have_requested_size_and_masks_stay_binary(preset: str, side: int) -> None:
-    windows = random_windows((24, 24, 24), preset=preset).set_random_state(seed=0)
+    windows = build_random_windows((24, 24, 24), preset=preset).set_random_state(seed=0)
     for _ in range(6):
         window = _only(windows(_item(side)))
         assert window["image"].shape == (4, 24, 24, 24)
@@ -42,7 +42,7 @@ def test_windows_have_requested_size_and_masks_stay_binary(preset: str, side: in
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_same_seed_gives_same_window(preset: str) -> None:
     first, second = (
-        _only(random_windows((24, 24, 24), preset=preset).set_random_state(seed=7)(_item(36))) for _ in range(2)
+        _only(build_random_windows((24, 24, 24), preset=preset).set_random_state(seed=7)(_item(36))) for _ in range(2)
     )
     assert torch.equal(torch.as_tensor(first["image"]), torch.as_tensor(second["image"]))
     assert torch.equal(torch.as_tensor(first["label"]), torch.as_tensor(second["label"]))
@@ -50,7 +50,7 @@ def test_same_seed_gives_same_window(preset: str) -> None:
 
 def test_small_data_windows_favour_tumour() -> None:
     """The tumour fills 64 of 46,656 voxels, but 70 % of the windows are centred on it."""
-    windows = random_windows((16, 16, 16)).set_random_state(seed=2)
+    windows = build_random_windows((16, 16, 16)).set_random_state(seed=2)
     with_tumour = sum(bool(_only(windows(_item(36)))["label"].any()) for _ in range(30))
 
     assert with_tumour >= 18
@@ -66,7 +66,7 @@ def test_strong_preset_changes_intensities_more() -> None:
     own = quantiles(torch.as_tensor(item["image"])[0])
 
     def distance(preset: str) -> float:
-        windows = random_windows((24, 24, 24), preset=preset, transplant_prob=0).set_random_state(seed=3)
+        windows = build_random_windows((24, 24, 24), preset=preset, transplant_prob=0).set_random_state(seed=3)
         drawn = [torch.as_tensor(_only(windows(item))["image"])[0] for _ in range(40)]
         return float(np.mean([float((quantiles(window) - own).abs().mean()) for window in drawn]))
 
@@ -92,4 +92,4 @@ def test_each_sequence_is_changed_independently() -> None:
 
 def test_unknown_preset_error_lists_choices() -> None:
     with pytest.raises(OptionError, match=r"'heavy'\. Choose one of paper, small_data"):
-        random_windows((24, 24, 24), preset="heavy")
+        build_random_windows((24, 24, 24), preset="heavy")

@@ -10,7 +10,7 @@ import torch
 from monai.data.utils import set_rnd
 from monai.transforms import Compose, NormalizeIntensityd, RandScaleIntensityd, SelectItemsd
 
-from brats_mm.data.case_cache import PreparedCases, cached_cases, chain_fingerprint
+from brats_mm.data.case_cache import PreparedCases, cache_cases, hash_chain
 from brats_mm.data.transforms import LabelsToRegionsd, LoadSequencesd, ToSpacingd
 from brats_mm.data.transplant import RandTransplantTumourd
 
@@ -52,19 +52,19 @@ def _spoil(items: list[dict[str, object]]) -> None:
 
 def test_second_start_reads_no_image(tmp_path: Path) -> None:
     items = _items(tmp_path)
-    first = [case["label"] for case in cached_cases(items, _chain(), cache_dir=tmp_path / "cache")]
+    first = [case["label"] for case in cache_cases(items, _chain(), cache_dir=tmp_path / "cache")]
     _spoil(items)
-    second = [case["label"] for case in cached_cases(items, _chain(), cache_dir=tmp_path / "cache")]
+    second = [case["label"] for case in cache_cases(items, _chain(), cache_dir=tmp_path / "cache")]
 
     assert all(torch.equal(torch.as_tensor(one), torch.as_tensor(two)) for one, two in zip(first, second, strict=True))
     with pytest.raises(Exception, match="LoadSequencesd"):
-        cached_cases(items, _chain())
+        cache_cases(items, _chain())
 
 
 def test_other_voxel_size_is_prepared_again(tmp_path: Path) -> None:
     items = _items(tmp_path, 1)
-    cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
-    coarse = cached_cases(items, _chain(spacing_mm=2.0), cache_dir=tmp_path / "cache")[0]
+    cache_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
+    coarse = cache_cases(items, _chain(spacing_mm=2.0), cache_dir=tmp_path / "cache")[0]
 
     assert coarse["image"].shape == (4, 4, 4, 4)
     assert len(list((tmp_path / "cache").glob("*.pt"))) == 2
@@ -72,26 +72,26 @@ def test_other_voxel_size_is_prepared_again(tmp_path: Path) -> None:
 
 def test_changed_file_is_prepared_again(tmp_path: Path) -> None:
     items = _items(tmp_path, 1)
-    cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
+    cache_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 8), np.uint8), np.eye(4)), items[0]["label"])
-    again = cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
+    again = cache_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
 
     assert int(torch.as_tensor(again["label"]).sum()) == 0
 
 
 def test_damaged_cache_file_is_recreated(tmp_path: Path) -> None:
     items = _items(tmp_path, 1)
-    cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
+    cache_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
     (kept,) = (tmp_path / "cache").glob("*.pt")
     kept.write_bytes(kept.read_bytes()[: kept.stat().st_size // 2])
 
-    assert cached_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]["image"].shape == (4, 8, 8, 8)
+    assert cache_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]["image"].shape == (4, 8, 8, 8)
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_random_part_is_redrawn_and_repeats_with_seed(tmp_path: Path, on_disk: bool) -> None:
     chain = _chain()
-    cases = cached_cases(_items(tmp_path), chain, cache_dir=tmp_path / "cache" if on_disk else None)
+    cases = cache_cases(_items(tmp_path), chain, cache_dir=tmp_path / "cache" if on_disk else None)
     drawn = []
     for seed in (1, 1, 2):
         set_rnd(chain, seed)
@@ -104,7 +104,7 @@ def test_random_part_is_redrawn_and_repeats_with_seed(tmp_path: Path, on_disk: b
 @pytest.mark.parametrize(("settings", "count"), [({}, 3), ({"cache_rate": 0.34}, 1), ({"cache_rate": 0.0}, 3)])
 def test_transplanted_tumours_come_from_prepared_cases(tmp_path: Path, settings: dict[str, float], count: int) -> None:
     chain = _chain()
-    cases = cached_cases(_items(tmp_path), chain, **settings)  # type: ignore[arg-type]
+    cases = cache_cases(_items(tmp_path), chain, **settings)  # type: ignore[arg-type]
     donors = PreparedCases(cases)
 
     assert len(donors) == count
@@ -114,4 +114,4 @@ def test_transplanted_tumours_come_from_prepared_cases(tmp_path: Path, settings:
 
 def test_fingerprint_depends_on_settings_only() -> None:
     one, same, other = (_chain(spacing_mm=step).transforms[:4] for step in (1.0, 1.0, 2.0))
-    assert chain_fingerprint(one) == chain_fingerprint(same) != chain_fingerprint(other)
+    assert hash_chain(one) == hash_chain(same) != hash_chain(other)

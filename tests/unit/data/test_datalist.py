@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from brats_mm.data.datalist import find_item, find_items, inference_items, make_datalist, training_items
+from brats_mm.data.datalist import find_item, find_items, load_inference_items, load_training_items, make_datalist
 from brats_mm.errors import CaseError, OptionError
-from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.io.labelled_cases import list_labelled_cases
 
 
 def _case(root: Path, name: str, *kinds: str) -> Path:
@@ -66,8 +66,8 @@ def test_list_of_folder_round_trips(root: Path) -> None:
     result = make_datalist(root, validation=["Brats18_2"])
     (root / "list.json").write_text(json.dumps(result))
 
-    training = training_items(root, root / "list.json", "training")
-    validation = training_items(root, root / "list.json", "validation")
+    training = load_training_items(root, root / "list.json", "training")
+    validation = load_training_items(root, root / "list.json", "validation")
 
     assert [item["name"] for item in training] == ["BraTS-GLI-00001-000"]
     assert [item["name"] for item in validation] == ["Brats18_2"]
@@ -83,7 +83,7 @@ def test_validation_names_must_exist(root: Path) -> None:
 def test_accepts_split_file_of_names(root: Path) -> None:
     (root / "split.json").write_text(json.dumps({"train": ["Brats18_2"], "validation": ["BraTS-GLI-00001-000"]}))
 
-    assert [item["name"] for item in training_items(root, root / "split.json", "training")] == ["Brats18_2"]
+    assert [item["name"] for item in load_training_items(root, root / "split.json", "training")] == ["Brats18_2"]
 
 
 def test_list_may_have_paths_in_channel_order_with_gaps(root: Path) -> None:
@@ -94,7 +94,7 @@ def test_list_may_have_paths_in_channel_order_with_gaps(root: Path) -> None:
     }
     (root / "list.json").write_text(json.dumps({"training": [entry]}))
 
-    item = training_items(root, root / "list.json", "training")[0]
+    item = load_training_items(root, root / "list.json", "training")[0]
 
     assert item["image"] == {"t1": str(root / "a/t1.nii.gz"), "t2": str(root / "a/t2.nii.gz")}
     assert item["label_scheme"] == "brats2018"
@@ -104,7 +104,7 @@ def test_list_may_have_paths_in_channel_order_with_gaps(root: Path) -> None:
 def test_cases_without_needed_sequence_are_skipped(root: Path) -> None:
     (root / "split.json").write_text(json.dumps({"training": ["Brats18_2", "BraTS-GLI-00001-000"]}))
 
-    names = [item["name"] for item in training_items(root, root / "split.json", "training", needs=["t2"])]
+    names = [item["name"] for item in load_training_items(root, root / "split.json", "training", needs=["t2"])]
 
     assert names == ["BraTS-GLI-00001-000"]
 
@@ -130,31 +130,31 @@ def test_cases_without_needed_sequence_are_skipped(root: Path) -> None:
 def test_rejects_faulty_lists(root: Path, content: object, section: str, error: type[Exception], message: str) -> None:
     (root / "list.json").write_text(json.dumps(content))
     with pytest.raises(error, match=message):
-        training_items(root, root / "list.json", section)
+        load_training_items(root, root / "list.json", section)
 
 
 def test_no_case_with_needed_sequence_is_an_error(root: Path) -> None:
     (root / "split.json").write_text(json.dumps({"training": ["Brats18_2"]}))
     with pytest.raises(CaseError, match="has t2"):
-        training_items(root, root / "split.json", "training", needs=["t2"])
+        load_training_items(root, root / "split.json", "training", needs=["t2"])
 
 
 def test_error_names_unreadable_list(root: Path) -> None:
     with pytest.raises(CaseError, match=r"absent\.json cannot be read"):
-        training_items(root, root / "absent.json", "training")
+        load_training_items(root, root / "absent.json", "training")
 
 
 def test_inference_iterates_over_sub_folders(root: Path) -> None:
-    assert [item["name"] for item in inference_items(root)] == ["BraTS-GLI-00001-000", "Brats18_2", "unlabelled"]
+    assert [item["name"] for item in load_inference_items(root)] == ["BraTS-GLI-00001-000", "Brats18_2", "unlabelled"]
     with pytest.raises(CaseError, match="has no case folders"):
-        inference_items(root / "unlabelled")
+        load_inference_items(root / "unlabelled")
 
 
 def test_inference_accepts_list_without_labels(root: Path) -> None:
     content = {"testing": ["unlabelled", {"name": "b", "image": {"t2": "x/t2.nii.gz"}}]}
     (root / "list.json").write_text(json.dumps(content))
 
-    items = inference_items(root, root / "list.json")
+    items = load_inference_items(root, root / "list.json")
 
     assert [item["name"] for item in items] == ["unlabelled", "b"]
     assert items[1]["image"] == {"t2": str(root / "x/t2.nii.gz")}
@@ -166,4 +166,4 @@ def test_evaluation_rejects_case_with_orientation_override(root: Path) -> None:
     listed = root / "list.json"
     listed.write_text(json.dumps({"validation": [{**item, "orientation": "LPS", "label_scheme": "brats2023"}]}))
     with pytest.raises(CaseError, match=rf"orientation of the case {name}"):
-        labelled_cases(listed)
+        list_labelled_cases(listed)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from brats_mm.data.case_check import check_cases
-from brats_mm.data.datalist import training_items
-from brats_mm.data.decathlon import is_decathlon, with_volumes
+from brats_mm.data.datalist import load_training_items
+from brats_mm.data.decathlon import add_volumes, is_decathlon
 from brats_mm.data.transforms import LabelsToRegionsd, LoadSequencesd
 from brats_mm.errors import CaseError, VolumeError
-from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.io.labelled_cases import list_labelled_cases
 from brats_mm.pipeline.datalists import write_datalists
 
 DESCRIPTION: dict[str, Any] = {
@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_sequences_and_labels_follow_list(root: Path) -> None:
-    item = training_items(root, root / "dataset.json", "training")[0]
+    item = load_training_items(root, root / "dataset.json", "training")[0]
     loaded = LabelsToRegionsd()(LoadSequencesd()(item))
 
     assert item["name"] == "BRATS_001"
@@ -54,7 +54,7 @@ def test_sequences_and_labels_follow_list(root: Path) -> None:
 
 
 def test_single_expert_reads_only_its_volume(root: Path) -> None:
-    item = training_items(root, root / "dataset.json", "training", needs=["t1ce"])[0]
+    item = load_training_items(root, root / "dataset.json", "training", needs=["t1ce"])[0]
     assert torch.unique(torch.as_tensor(LoadSequencesd(["t1ce"])(item)["image"])).tolist() == [3]
 
 
@@ -63,7 +63,7 @@ def test_folder_is_split_like_any_other(root: Path) -> None:
     (written,) = write_datalists(root, root / "list.json")
 
     assert written.counts == {"training": 1, "validation": 1, "testing": 1}
-    item = training_items(root, written.path, "validation")[0]
+    item = load_training_items(root, written.path, "validation")[0]
     assert LoadSequencesd()(item)["image"].shape == (4, 6, 6, 6)
     assert check_cases(root, written.path) == 2
 
@@ -73,7 +73,7 @@ def test_files_with_too_few_volumes_are_reported_before_training(root: Path) -> 
     with pytest.raises(CaseError, match=r"BRATS_002\.nii\.gz has 2 volumes, too few for its sequences"):
         check_cases(root, root / "dataset.json", sections=("training",))
     with pytest.raises(VolumeError, match="there is no volume 2"):
-        LoadSequencesd()(training_items(root, root / "dataset.json", "training")[1])
+        LoadSequencesd()(load_training_items(root, root / "dataset.json", "training")[1])
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_files_with_too_few_volumes_are_reported_before_training(root: Path) -> 
 )
 def test_rejects_incomplete_list(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(CaseError, match=message):
-        with_volumes(DESCRIPTION["training"][0], {**DESCRIPTION, **changed}, Path("dataset.json"))
+        add_volumes(DESCRIPTION["training"][0], {**DESCRIPTION, **changed}, Path("dataset.json"))
 
 
 def test_evaluation_rejects_decathlon_files(root: Path) -> None:
     with pytest.raises(CaseError, match="BRATS_001 has all sequences in one file"):
-        labelled_cases(root / "dataset.json", section="training")
+        list_labelled_cases(root / "dataset.json", section="training")
 
 
 def test_other_folders_are_not_decathlon(tmp_path: Path) -> None:

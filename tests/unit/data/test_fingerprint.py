@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from brats_mm.data.datalist import Item
-from brats_mm.data.fingerprint import fingerprint
+from brats_mm.data.fingerprint import compute_fingerprint
 
 
 def _case(root: Path, name: str, *, modalities: tuple[str, ...], step_mm: float, depth: int, enhancing: int) -> Item:
@@ -36,7 +36,7 @@ def items(tmp_path: Path) -> list[Item]:
 
 
 def test_counts_cases_by_sequence_and_number_of_sequences(items: list[Item]) -> None:
-    result = fingerprint(items)
+    result = compute_fingerprint(items)
     assert result["cases"] == 2
     assert result["cases_with_sequence"] == {"t1": 1, "t1ce": 0, "t2": 0, "flair": 2}
     assert result["cases_by_number_of_sequences"] == {"1": 1, "2": 1}
@@ -44,20 +44,20 @@ def test_counts_cases_by_sequence_and_number_of_sequences(items: list[Item]) -> 
 
 
 def test_grids_are_reported_per_axis(items: list[Item]) -> None:
-    result = fingerprint(items)
+    result = compute_fingerprint(items)
     assert result["shape"] == {"min": [102, 6, 6], "median": [102, 6, 7], "max": [102, 6, 8]}
     assert result["voxel_mm"] == {"min": [1, 1, 1], "median": [1.5, 1, 1], "max": [2, 1, 1]}
 
 
 def test_volumes_include_only_cases_with_the_region(items: list[Item]) -> None:
     """Twelve voxels of 1 mm3 in one case, eight of 2 mm3 in the other. Only the first has enhancing tumour."""
-    volumes = fingerprint(items)["volumes_ml"]
+    volumes = compute_fingerprint(items)["volumes_ml"]
     assert volumes["wt"] == {"present": 2, "min": 0.012, "median": 0.014, "max": 0.016}
     assert volumes["et"] == {"present": 1, "min": 0.004, "median": 0.004, "max": 0.004}
 
 
 def test_intensities_are_percentiles_outside_the_background(items: list[Item]) -> None:
-    result = fingerprint(items)["intensities"]
+    result = compute_fingerprint(items)["intensities"]
     assert set(result) == {"t1", "flair"}
     assert result["t1"]["p50"]["median"] == 50.5
     assert 1 <= result["t1"]["p0.5"]["median"] < 2

@@ -13,7 +13,7 @@ from brats_mm.data.datalist import find_item, find_items
 from brats_mm.data.transforms import LoadSequencesd
 from brats_mm.errors import VolumeError
 from brats_mm.io.case import read_case
-from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.io.labelled_cases import list_labelled_cases
 from brats_mm.io.reference_labels import read_reference
 
 SHAPE = (8, 9, 10)
@@ -60,7 +60,7 @@ def test_training_reads_same_voxels_and_geometry_as_nifti(suffix: str, tmp_path:
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
 def test_evaluation_and_list_check_read_itk_files(suffix: str, tmp_path: Path) -> None:
     case(tmp_path / "a", suffix)
-    (labelled,) = labelled_cases(tmp_path)
+    (labelled,) = list_labelled_cases(tmp_path)
     images = read_case(labelled.files)
     assert sorted(modality.value for modality in images.volumes) == ["flair", "t1"]
     read_reference(labelled.label, images.grid, labelled.scheme)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from brats_mm.data.modality_sampling import (
     RandPairOfSubsetsd,
-    accepted_draws,
     draw_pair,
     draw_subset,
-    nested_pairs,
-    subsets_of,
+    list_accepted_draws,
+    list_nested_pairs,
+    list_subsets,
 )
 from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS
 from brats_mm.domain.modality import Modality
@@ -25,7 +25,7 @@ T1CE_FLAIR = frozenset({Modality.T1CE, Modality.FLAIR})
 
 def test_simmlm_has_86_pairs() -> None:
     """36 pairs without the full set count twice, 14 with it once: 2 x 36 + 14."""
-    draws = Counter(accepted_draws(ALL_AVAILABLE))
+    draws = Counter(list_accepted_draws(ALL_AVAILABLE))
 
     assert sum(draws.values()) == 86
     assert {count for (more, _), count in draws.items() if more == ALL_AVAILABLE} == {1}
@@ -37,14 +37,14 @@ def test_simmlm_subset_sizes_have_expected_shares() -> None:
 
     Of the smaller, 4 have three, 30 two and 52 one.
     """
-    draws = accepted_draws(ALL_AVAILABLE)
+    draws = list_accepted_draws(ALL_AVAILABLE)
 
     assert Counter(len(more) for more, _ in draws) == {4: 14, 3: 48, 2: 24}
     assert Counter(len(fewer) for _, fewer in draws) == {3: 4, 2: 30, 1: 52}
 
 
 def test_uniform_sampler_has_each_of_50_pairs_once() -> None:
-    pairs = nested_pairs(ALL_AVAILABLE)
+    pairs = list_nested_pairs(ALL_AVAILABLE)
 
     assert len(pairs) == len(set(pairs)) == 50
 
@@ -69,7 +69,7 @@ def test_pair_is_strictly_nested_in_available_sequences(
 
 
 def test_single_sequence_has_one_subset() -> None:
-    assert subsets_of(frozenset({Modality.T2})) == (frozenset({Modality.T2}),)
+    assert list_subsets(frozenset({Modality.T2})) == (frozenset({Modality.T2}),)
 
 
 def test_pairs_repeat_with_seed() -> None:

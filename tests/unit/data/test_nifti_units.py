@@ -9,7 +9,7 @@ from monai.transforms import LoadImage
 
 from brats_mm.data.checked_nifti import load_checked
 from brats_mm.errors import VolumeError
-from brats_mm.io.memory import volume_of
+from brats_mm.io.memory import to_volume
 from brats_mm.io.reference_labels import read_labels
 from brats_mm.io.volume import read_grid, read_volume
 
@@ -82,7 +82,7 @@ def test_images_in_memory_are_converted(tmp_path):
     image("micron", 1e-3).to_filename(tmp_path / "t1.nii.gz")
 
     for given in (image("micron", 1e-3), LoadImage(image_only=True)(tmp_path / "t1.nii.gz")):
-        volume = volume_of(given, "t1")
+        volume = to_volume(given, "t1")
         np.testing.assert_allclose(volume.grid.affine, AFFINE_MM, atol=1e-4)
         assert volume.notes == ("the lengths of the header are in micrometres and are converted to millimetres",)
 

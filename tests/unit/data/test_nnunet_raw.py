@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from brats_mm.data.nnunet_raw import is_nnunet_raw, nnunet_items
+from brats_mm.data.nnunet_raw import find_nnunet_items, is_nnunet_raw
 from brats_mm.errors import CaseError
 
 CHANNELS = {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}
@@ -28,7 +28,7 @@ def _raw(root: Path, **changed: Any) -> Path:
 
 
 def test_channels_become_sequences_with_labels(tmp_path: Path) -> None:
-    items = {item["name"]: item for item in nnunet_items(_raw(tmp_path))}
+    items = {item["name"]: item for item in find_nnunet_items(_raw(tmp_path))}
 
     assert is_nnunet_raw(tmp_path)
     assert list(items) == ["b", "case_1", "t"]
@@ -47,7 +47,7 @@ def test_channels_become_sequences_with_labels(tmp_path: Path) -> None:
 
 def test_reads_older_dataset_json(tmp_path: Path) -> None:
     modality = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
-    items = {item["name"]: item for item in nnunet_items(_raw(tmp_path, channel_names=None, modality=modality))}
+    items = {item["name"]: item for item in find_nnunet_items(_raw(tmp_path, channel_names=None, modality=modality))}
 
     assert items["case_1"]["image"]["flair"].endswith("case_1_0000.nii.gz")
     assert items["case_1"]["image"]["t1ce"].endswith("case_1_0002.nii.gz")
@@ -69,21 +69,21 @@ def test_reads_older_dataset_json(tmp_path: Path) -> None:
 )
 def test_label_order_follows_dataset_json(tmp_path: Path, labels: dict[str, Any], scheme: str) -> None:
     """The second is that of nnU-Net's own conversion, Dataset137, whose oedema is 1 and core 2."""
-    item = next(item for item in nnunet_items(_raw(tmp_path, labels=labels)) if item["name"] == "b")
+    item = next(item for item in find_nnunet_items(_raw(tmp_path, labels=labels)) if item["name"] == "b")
     assert item["label_scheme"] == scheme
 
 
 def test_rejects_unknown_label_order(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="does not state which label is oedema"):
-        nnunet_items(_raw(tmp_path, labels={"background": 0, "tumour": 1}))
+        find_nnunet_items(_raw(tmp_path, labels={"background": 0, "tumour": 1}))
 
 
 def test_channels_must_be_named_as_sequences(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match=r"name the sequence of each channel: 1 \(noise\)"):
-        nnunet_items(_raw(tmp_path, channel_names={"0": "T1", "1": "noise"}))
+        find_nnunet_items(_raw(tmp_path, channel_names={"0": "T1", "1": "noise"}))
 
 
 def test_reports_invalid_dataset_json(tmp_path: Path) -> None:
     (_raw(tmp_path) / "dataset.json").write_text("{")
     with pytest.raises(CaseError, match=r"dataset\.json cannot be read"):
-        nnunet_items(tmp_path)
+        find_nnunet_items(tmp_path)

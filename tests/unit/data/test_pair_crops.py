@@ -5,8 +5,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, RandSpatialCropd
 
-from brats_mm.data.augment import random_windows
-from brats_mm.data.pair_crops import TwoWindowsd, pair_windows
+from brats_mm.data.augment import build_random_windows
+from brats_mm.data.pair_crops import TwoWindowsd, build_pair_windows
 from brats_mm.data.transforms import CropCandidatesd
 from brats_mm.errors import OptionError
 
@@ -22,11 +22,11 @@ def _case() -> dict[str, torch.Tensor]:
 
 def test_same_crop_returns_the_chain() -> None:
     windows = _windows()
-    assert pair_windows(windows) is windows
+    assert build_pair_windows(windows) is windows
 
 
 def test_independent_crops_differ_and_have_matching_labels() -> None:
-    result = pair_windows(_windows(), crops="independent")
+    result = build_pair_windows(_windows(), crops="independent")
     assert isinstance(result, TwoWindowsd)
     item = result.set_random_state(seed=1)(_case())
 
@@ -46,7 +46,7 @@ def test_preset_chains_give_two_windows(preset: str) -> None:
     label[:, 4:9, 4:9, 4:9] = 1
     image = torch.rand(4, 16, 16, 16, generator=torch.Generator().manual_seed(0)) + 0.1
     case = CropCandidatesd()({"image": MetaTensor(image), "label": MetaTensor(label), "name": "one"})
-    windows = random_windows([8, 8, 8], preset=preset, transplant_prob=0.0)
+    windows = build_random_windows([8, 8, 8], preset=preset, transplant_prob=0.0)
 
     item = TwoWindowsd(windows).set_random_state(seed=1)(case)
 
@@ -57,9 +57,9 @@ def test_preset_chains_give_two_windows(preset: str) -> None:
 
 def test_rejects_other_crops() -> None:
     with pytest.raises(OptionError, match=r"'other'\. Choose one of same, independent"):
-        pair_windows(_windows(), crops="other")
+        build_pair_windows(_windows(), crops="other")
 
 
 def test_several_pairs_have_no_independent_crops() -> None:
     with pytest.raises(OptionError, match=r"--pairs is 3. Use --pairs 1 or --crops same"):
-        pair_windows(_windows(), crops="independent", pairs=3)
+        build_pair_windows(_windows(), crops="independent", pairs=3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brats_mm.data.phantom.head import Phantom, make_phantom
-from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.label_map import extract_regions
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import LabelConvention, Region
 from brats_mm.errors import OptionError
@@ -57,7 +57,7 @@ def test_labels_are_brats_2023_values(phantom: Phantom) -> None:
 
 
 def test_regions_are_nested_and_not_empty(phantom: Phantom) -> None:
-    regions = regions_from_labels(phantom.labels, LabelConvention.BRATS2023)
+    regions = extract_regions(phantom.labels, LabelConvention.BRATS2023)
     assert 0 < regions[Region.ET].sum() < regions[Region.TC].sum() < regions[Region.WT].sum()
 
 

@@ -6,50 +6,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_mm.data.split import patient_of, read_names, validation_folds, validation_share
+from brats_mm.data.split import choose_validation_folds, choose_validation_share, parse_patient, read_names
 from brats_mm.errors import CaseError, OptionError
 
 TWICE = [f"BraTS-GLI-{patient:05d}-{scan:03d}" for patient in range(10) for scan in (0, 1)]
 
 
 def test_patient_is_identified_by_name() -> None:
-    assert patient_of("BraTS-GLI-00005-100") == "BraTS-GLI-00005"
-    assert patient_of("Brats18_CBICA_AAB_1") == "Brats18_CBICA_AAB_1"
+    assert parse_patient("BraTS-GLI-00005-100") == "BraTS-GLI-00005"
+    assert parse_patient("Brats18_CBICA_AAB_1") == "Brats18_CBICA_AAB_1"
 
 
 @given(st.floats(0.01, 0.99), st.integers(0, 99))
 def test_validation_share_keeps_patients_together(share: float, seed: int) -> None:
-    chosen = validation_share(TWICE, share, seed=seed)
+    chosen = choose_validation_share(TWICE, share, seed=seed)
 
-    assert chosen == validation_share(TWICE, share, seed=seed)
+    assert chosen == choose_validation_share(TWICE, share, seed=seed)
     assert 0 < len(chosen) < len(TWICE)
-    assert len(chosen) == 2 * len({patient_of(name) for name in chosen})
+    assert len(chosen) == 2 * len({parse_patient(name) for name in chosen})
 
 
 def test_one_fifth_of_ten_patients_is_two() -> None:
-    assert len(validation_share(TWICE, 0.2, seed=0)) == 4
+    assert len(choose_validation_share(TWICE, 0.2, seed=0)) == 4
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 5.0])
 def test_share_must_be_between_0_and_1(share: float) -> None:
     with pytest.raises(OptionError, match="must be between 0 and 1"):
-        validation_share(TWICE, share, seed=0)
+        choose_validation_share(TWICE, share, seed=0)
 
 
 @pytest.mark.parametrize("folds", [2, 3, 10])
 def test_each_case_is_in_one_fold_with_its_patient(folds: int) -> None:
-    result = validation_folds(TWICE, folds, seed=0)
+    result = choose_validation_folds(TWICE, folds, seed=0)
 
     assert sorted(name for fold in result for name in fold) == TWICE
-    patients = [{patient_of(name) for name in fold} for fold in result]
+    patients = [{parse_patient(name) for name in fold} for fold in result]
     assert sum(map(len, patients)) == 10
 
 
 def test_folds_need_enough_patients() -> None:
     with pytest.raises(OptionError, match="at least 2"):
-        validation_folds(TWICE, 1, seed=0)
+        choose_validation_folds(TWICE, 1, seed=0)
     with pytest.raises(OptionError, match="10 patients, but this split needs at least 11"):
-        validation_folds(TWICE, 11, seed=0)
+        choose_validation_folds(TWICE, 11, seed=0)
 
 
 def test_name_file_may_have_paths_prefixes_and_blank_lines(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from brats_mm.data.transforms import (
     CropCandidatesd,
     LabelsToRegionsd,
     LoadSequencesd,
+    build_region_masks,
     has_signal,
-    region_masks,
 )
 from brats_mm.errors import CaseError, GridError, VolumeError
 
@@ -97,31 +97,35 @@ def _labels(*values: int) -> torch.Tensor:
 @pytest.mark.parametrize(("scheme", "enhancing"), [("brats2018", 4), ("brats2021", 4), ("brats2023", 3), (None, 3)])
 def test_both_label_conventions_give_same_regions(scheme: str | None, enhancing: int) -> None:
     """Background, necrosis, oedema, enhancing: WT 0111, TC 0101, ET 0001."""
-    masks = region_masks(_labels(0, 1, 2, enhancing), scheme)
+    masks = build_region_masks(_labels(0, 1, 2, enhancing), scheme)
 
     assert masks.flatten(1).tolist() == [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]]
     assert masks.dtype == torch.uint8
 
 
 def test_map_without_enhancing_tumour_has_empty_region() -> None:
-    assert region_masks(_labels(0, 1, 2)).flatten(1).tolist() == [[0, 1, 1], [0, 1, 0], [0, 0, 0]]
+    assert build_region_masks(_labels(0, 1, 2)).flatten(1).tolist() == [[0, 1, 1], [0, 1, 0], [0, 0, 0]]
 
 
 def test_rejects_values_unknown_to_scheme() -> None:
     with pytest.raises(
         VolumeError, match="label map of x has the values 3, but the label scheme brats2018 allows only 1, 2, 4"
     ):
-        region_masks(_labels(0, 3, 4), "brats2018", name="x")
+        build_region_masks(_labels(0, 3, 4), "brats2018", name="x")
     with pytest.raises(VolumeError, match="has the values 4, but the label scheme brats2023"):
-        region_masks(_labels(0, 4), "brats2023")
+        build_region_masks(_labels(0, 4), "brats2023")
     with pytest.raises(VolumeError, match="only one label"):
-        region_masks(_labels(0, 1, 1))
+        build_region_masks(_labels(0, 1, 1))
 
 
 def test_rejects_soft_masks_but_accepts_rounding() -> None:
     with pytest.raises(VolumeError, match=r"has the values 0\.25, 0\.5, but labels are integers"):
-        region_masks(_labels(0, 0.25, 0.5, 1), "brats2023")
-    assert region_masks(_labels(0, 1.0000001, 2, 3)).flatten(1).tolist() == [[0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 1]]
+        build_region_masks(_labels(0, 0.25, 0.5, 1), "brats2023")
+    assert build_region_masks(_labels(0, 1.0000001, 2, 3)).flatten(1).tolist() == [
+        [0, 1, 1, 1],
+        [0, 1, 0, 1],
+        [0, 0, 0, 1],
+    ]
 
 
 def test_item_names_its_scheme() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from brats_mm.data.augment import random_windows
+from brats_mm.data.augment import build_random_windows
 from brats_mm.data.transforms import CropCandidatesd
-from brats_mm.data.transplant import RandTransplantTumourd, cut_tumour, feather, with_tumour_of
+from brats_mm.data.transplant import RandTransplantTumourd, cut_tumour, feather, transplant_tumour
 from brats_mm.errors import OptionError
 
 SIDE = 48
@@ -36,7 +36,7 @@ def _rng(seed: int = 0) -> np.random.RandomState:
 
 def test_adds_second_tumour_next_to_existing_one() -> None:
     case, donor = _case("a", 8), _case("b", 32)
-    result = with_tumour_of(case, donor, _rng())
+    result = transplant_tumour(case, donor, _rng())
 
     before, after = case["label"], result["label"]
     assert int(after[0].sum()) == 2 * 8**3
@@ -52,7 +52,7 @@ def test_case_and_donor_are_unchanged() -> None:
     kept = [
         {key: value.clone() for key, value in item.items() if isinstance(value, torch.Tensor)} for item in (case, donor)
     ]
-    with_tumour_of(case, donor, _rng())
+    transplant_tumour(case, donor, _rng())
 
     for item, copy in zip((case, donor), kept, strict=True):
         assert all(torch.equal(item[key], copy[key]) for key in copy)
@@ -60,7 +60,7 @@ def test_case_and_donor_are_unchanged() -> None:
 
 def test_intensities_match_new_surroundings() -> None:
     """The donor is brighter by 10 everywhere. Its tumour is still 4 above the new surroundings."""
-    result = with_tumour_of(_case("a", 8), _case("b", 32, level=10), _rng())
+    result = transplant_tumour(_case("a", 8), _case("b", 32, level=10), _rng())
     new = (result["label"][0] > 0) & (_case("a", 8)["label"][0] == 0)
 
     assert float(result["image"][0][new].mean()) == pytest.approx(4, abs=0.6)
@@ -68,7 +68,7 @@ def test_intensities_match_new_surroundings() -> None:
 
 def test_background_and_missing_sequences_stay_zero() -> None:
     case = _case("a", 8, missing=(1, 2))
-    result = with_tumour_of(case, _case("b", 32), _rng())
+    result = transplant_tumour(case, _case("b", 32), _rng())
 
     assert result["label"] is not case["label"]
     assert float(result["image"][1:3].abs().sum()) == 0
@@ -82,7 +82,7 @@ def test_background_and_missing_sequences_stay_zero() -> None:
 )
 def test_unsuitable_donor_changes_nothing(donor: dict[str, object]) -> None:
     case = _case("a", 8)
-    result = with_tumour_of(case, donor, _rng())
+    result = transplant_tumour(case, donor, _rng())
 
     assert result["image"] is case["image"]
     assert result["label"] is case["label"]
@@ -93,12 +93,12 @@ def test_tumour_without_room_is_skipped() -> None:
     case = _case("a", 8)
     case["label"] = torch.ones(3, SIDE, SIDE, SIDE, dtype=torch.uint8)
 
-    assert with_tumour_of(case, _case("b", 32), _rng())["label"] is case["label"]
+    assert transplant_tumour(case, _case("b", 32), _rng())["label"] is case["label"]
 
 
 def test_windows_may_be_centred_on_new_tumour() -> None:
     case = _case("a", 8)
-    result = with_tumour_of(case, _case("b", 32), _rng())
+    result = transplant_tumour(case, _case("b", 32), _rng())
 
     assert [len(kind) for kind in result["centres"][1:]] == [2 * 8**3, 2 * 27]
     assert bool((result["label"][0].flatten()[result["centres"][1]] > 0).all())
@@ -122,7 +122,7 @@ def test_same_seed_chooses_same_tumour() -> None:
     donors = [_case("b", 32), _case("c", 30)]
     results = []
     for _ in range(2):
-        windows = random_windows((24, 24, 24), transplant_prob=1.0)
+        windows = build_random_windows((24, 24, 24), transplant_prob=1.0)
         windows.transforms[0].set_donors(donors)
         window = windows.set_random_state(seed=4)(_case("a", 8))
         results.append((window[0] if isinstance(window, list) else window)["image"])
@@ -141,7 +141,7 @@ def test_nothing_changes_without_donors_or_with_probability_zero() -> None:
 
 def test_paper_recipe_has_no_transplants_by_default() -> None:
     def count(**settings: object) -> int:
-        chain = random_windows((24, 24, 24), **settings)  # type: ignore[arg-type]
+        chain = build_random_windows((24, 24, 24), **settings)  # type: ignore[arg-type]
         return sum(isinstance(step, RandTransplantTumourd) for step in chain.transforms)
 
     assert [count(preset="paper"), count(), count(transplant_prob=0), count(preset="paper", transplant_prob=0.3)] == [
@@ -151,4 +151,4 @@ def test_paper_recipe_has_no_transplants_by_default() -> None:
         1,
     ]
     with pytest.raises(OptionError, match=r"transplant_prob is 1\.5\. It must be between 0 and 1"):
-        random_windows((24, 24, 24), transplant_prob=1.5)
+        build_random_windows((24, 24, 24), transplant_prob=1.5)

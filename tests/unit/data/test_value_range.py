@@ -9,7 +9,7 @@ from brats_mm.data.value_range import scale_extremes
 from brats_mm.errors import VolumeError
 from brats_mm.inference.prepare import prepare
 from brats_mm.io.case import read_case
-from brats_mm.io.memory import volume_of
+from brats_mm.io.memory import to_volume
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_volume
 
@@ -58,7 +58,7 @@ def test_training_reads_extreme_values_like_inference(tmp_path, power):
 
 
 def test_images_in_memory_are_scaled():
-    volume = volume_of((np.ldexp(GREY, 100), np.eye(4)), "t1")
+    volume = to_volume((np.ldexp(GREY, 100), np.eye(4)), "t1")
 
     np.testing.assert_array_equal(volume.data, GREY)
     assert volume.notes[0].endswith("are multiplied by 2^-100")

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from brats_mm.data.warp import (
     STRENGTH,
     RandWarpd,
+    build_rotation,
+    compute_displacement,
+    compute_offsets,
+    compute_spline_weights,
+    count_intervals,
     crop_centre,
-    displacement,
     draw_coefficients,
-    intervals,
-    offsets,
-    rotation,
     sample_at,
-    spline_weights,
 )
 
 WINDOW = (24, 32, 24)
@@ -41,26 +41,26 @@ def _jacobian(field: np.ndarray) -> np.ndarray:
 def test_deformation_never_folds(seed: int) -> None:
     """Covers coefficients at their bounds, with neighbours of opposite sign."""
     signs = np.sign(draw_coefficients(np.random.RandomState(seed), WINDOW))
-    largest = STRENGTH * min((side - 1) / count for side, count in zip(WINDOW, intervals(WINDOW), strict=True))
-    field = displacement((signs * largest).astype(np.float32), WINDOW)
+    largest = STRENGTH * min((side - 1) / count for side, count in zip(WINDOW, count_intervals(WINDOW), strict=True))
+    field = compute_displacement((signs * largest).astype(np.float32), WINDOW)
 
     assert _jacobian(field).min() > 0
     assert np.abs(field).max() <= largest + 1e-5
 
 
 def test_equal_coefficients_shift_uniformly() -> None:
-    assert np.allclose(spline_weights(9, 3).sum(axis=1), 1)
-    assert np.allclose(displacement(np.full((3, 6, 7, 6), 1.5, np.float32), WINDOW), 1.5, atol=1e-5)
+    assert np.allclose(compute_spline_weights(9, 3).sum(axis=1), 1)
+    assert np.allclose(compute_displacement(np.full((3, 6, 7, 6), 1.5, np.float32), WINDOW), 1.5, atol=1e-5)
 
 
 def test_quarter_turn_maps_first_axis_to_second() -> None:
-    assert np.allclose(rotation(0.0, 0.0, np.pi / 2) @ [1, 0, 0], [0, 1, 0])
+    assert np.allclose(build_rotation(0.0, 0.0, np.pi / 2) @ [1, 0, 0], [0, 1, 0])
 
 
 def test_sampling_at_voxel_centres_returns_volume() -> None:
     volume = torch.rand(2, 5, 6, 7, generator=torch.Generator().manual_seed(1))
-    assert torch.allclose(sample_at(volume, offsets((5, 6, 7)), mode="bilinear"), volume, atol=1e-5)
-    assert torch.equal(sample_at(volume, offsets((5, 6, 7)) + 20, mode="bilinear"), torch.zeros(2, 5, 6, 7))
+    assert torch.allclose(sample_at(volume, compute_offsets((5, 6, 7)), mode="bilinear"), volume, atol=1e-5)
+    assert torch.equal(sample_at(volume, compute_offsets((5, 6, 7)) + 20, mode="bilinear"), torch.zeros(2, 5, 6, 7))
 
 
 def test_identity_crops_or_pads_around_centre() -> None:

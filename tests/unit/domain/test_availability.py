@@ -1,6 +1,6 @@
 """The 15 subsets and the 50 nested pairs."""
 
-from brats_mm.domain.availability import NESTED_PAIRS, SUBSETS, describe, flags, subset_name
+from brats_mm.domain.availability import NESTED_PAIRS, SUBSETS, describe, format_subset, to_flags
 from brats_mm.domain.modality import Modality
 
 
@@ -13,7 +13,7 @@ def test_there_are_15_subsets_and_50_nested_pairs():
 
 def test_names_and_flags_follow_channel_order():
     some = frozenset({Modality.FLAIR, Modality.T1})
-    assert subset_name(some) == "t1+flair"
-    assert flags(some) == (True, False, False, True)
+    assert format_subset(some) == "t1+flair"
+    assert to_flags(some) == (True, False, False, True)
     assert describe(some) == "T1, FLAIR"
     assert describe(()) == "none"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from brats_mm.domain.background import find_background, foreground_of, without_background
-from brats_mm.domain.grey_window import grey_window
+from brats_mm.domain.background import find_background, find_foreground, remove_background
+from brats_mm.domain.grey_window import choose_grey_window
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 
@@ -32,16 +32,16 @@ def test_exact_background_makes_every_other_voxel_foreground():
     data[24, 24, 20:28] = 1.0
     background = find_background(data)
     assert (background.value, background.tolerance, background.is_exact) == (0.0, 0.0, True)
-    np.testing.assert_array_equal(foreground_of(data), data != 0)
-    assert without_background(data) is data
+    np.testing.assert_array_equal(find_foreground(data), data != 0)
+    assert remove_background(data) is data
 
 
 @pytest.mark.parametrize("share", [1e-6, 1e-3, 1e-2])
 def test_noise_up_to_one_percent_of_range_is_background(share):
     data = (brain() + noise(share * 1000)).astype(np.float32)
     assert find_background(data).noise == pytest.approx(share, rel=0.1)
-    assert dice(foreground_of(data), INSIDE) > 0.9999
-    assert not without_background(data)[~foreground_of(data)].any()
+    assert dice(find_foreground(data), INSIDE) > 0.9999
+    assert not remove_background(data)[~find_foreground(data)].any()
 
 
 def test_cubic_spline_overshoot_is_background():
@@ -49,25 +49,25 @@ def test_cubic_spline_overshoot_is_background():
     moved = ndimage.shift(brain(500, 700).astype(np.float64), (0.4, 0.3, 0.2), order=3).astype(np.float32)
     truth = ndimage.shift(INSIDE.astype(np.float32), (0.4, 0.3, 0.2), order=1) > 0.02
     assert np.count_nonzero(moved) > 0.9 * moved.size
-    assert dice(foreground_of(moved), truth) > 0.95  # a difference of one voxel at the edge gives 0.92
-    assert (moved[foreground_of(moved)] > 0).all()
+    assert dice(find_foreground(moved), truth) > 0.95  # a difference of one voxel at the edge gives 0.92
+    assert (moved[find_foreground(moved)] > 0).all()
 
 
 @pytest.mark.parametrize("shift", [-7.0, 300.0])
 def test_shifted_background_is_found_with_and_without_noise(shift):
     exact, blurred = brain() + np.float32(shift), (brain() + shift + noise(3)).astype(np.float32)
     assert find_background(exact).value == shift
-    np.testing.assert_array_equal(foreground_of(exact), INSIDE)
+    np.testing.assert_array_equal(find_foreground(exact), INSIDE)
     assert find_background(blurred).value == pytest.approx(shift, abs=1)
-    assert dice(foreground_of(blurred), INSIDE) > 0.9999
+    assert dice(find_foreground(blurred), INSIDE) > 0.9999
 
 
 def test_z_scores_lie_on_both_sides_of_background():
     scores = np.where(INSIDE, (brain() - 600) / 231, 0)
     blurred = (scores + noise(1e-4)).astype(np.float32)
     assert 0.4 < find_background(blurred).below < 0.6
-    assert dice(foreground_of(blurred), INSIDE) > 0.98  # brain voxels within 2 % of the background are lost
-    np.testing.assert_array_equal(foreground_of(scores.astype(np.float32)), scores.astype(np.float32) != 0)
+    assert dice(find_foreground(blurred), INSIDE) > 0.98  # brain voxels within 2 % of the background are lost
+    np.testing.assert_array_equal(find_foreground(scores.astype(np.float32)), scores.astype(np.float32) != 0)
 
 
 @pytest.mark.parametrize("width", [0.3, 1.0])
@@ -80,28 +80,28 @@ def test_z_scores_of_narrow_peak_keep_exact_zero_background(width):
     data[12:16, 12:16, 12:28] = 8.0
     background = find_background(data)
     assert background.is_exact
-    assert np.count_nonzero(foreground_of(data, background)) == 8000
+    assert np.count_nonzero(find_foreground(data, background)) == 8000
 
 
 def test_inverted_intensities_are_foreground():
     data = (-brain() + noise(1)).astype(np.float32)
     assert find_background(data).is_inverted
     assert not find_background(brain()).is_inverted
-    assert dice(foreground_of(data), INSIDE) > 0.9999
+    assert dice(find_foreground(data), INSIDE) > 0.9999
 
 
 def test_gain_field_keeps_exact_background():
     """N4 divides by a field, which keeps zeros and makes brain values uneven."""
     field = np.linspace(0.5, 2, SHAPE[0], dtype=np.float32)[:, None, None]
-    np.testing.assert_array_equal(foreground_of(brain() / field), INSIDE)
+    np.testing.assert_array_equal(find_foreground(brain() / field), INSIDE)
 
 
 def test_single_bright_voxel_does_not_widen_tolerance():
     data = (brain() + noise(3)).astype(np.float32)
     data[0, 0, 1] = 1e7
     assert find_background(data).tolerance < 30
-    assert dice(foreground_of(data), INSIDE) > 0.9999
-    assert without_background(data).max() < 1e4
+    assert dice(find_foreground(data), INSIDE) > 0.9999
+    assert remove_background(data).max() < 1e4
 
 
 def test_brain_at_one_corner_does_not_become_background():
@@ -119,8 +119,8 @@ def test_air_of_raw_scan_is_not_quiet():
 def test_non_finite_voxels_are_never_foreground():
     data = brain()
     data[~INSIDE] = np.nan
-    np.testing.assert_array_equal(foreground_of(data), INSIDE)
-    np.testing.assert_array_equal(without_background(data), brain())
+    np.testing.assert_array_equal(find_foreground(data), INSIDE)
+    np.testing.assert_array_equal(remove_background(data), brain())
 
 
 @pytest.mark.parametrize("background", [0.0, -300.0, 5000.0])
@@ -129,10 +129,10 @@ def test_grey_window_covers_foreground_for_any_background(background):
     data = np.where(INSIDE, brain(), background).astype(np.float32)
     data[24, 24, 24] = 1e9
     image = Volume(data, Grid(SHAPE, np.eye(4)))
-    assert grey_window(image, Modality.T1CE) == (pytest.approx(216, abs=8), pytest.approx(992, abs=4))
-    assert grey_window(image, Modality.FLAIR) == (pytest.approx(216, abs=8), pytest.approx(999.2, abs=2))
+    assert choose_grey_window(image, Modality.T1CE) == (pytest.approx(216, abs=8), pytest.approx(992, abs=4))
+    assert choose_grey_window(image, Modality.FLAIR) == (pytest.approx(216, abs=8), pytest.approx(999.2, abs=2))
 
 
 def test_constant_image_has_window_of_positive_width():
-    low, high = grey_window(Volume(np.full(SHAPE, 3.0, np.float32), Grid(SHAPE, np.eye(4))), Modality.T1)
+    low, high = choose_grey_window(Volume(np.full(SHAPE, 3.0, np.float32), Grid(SHAPE, np.eye(4))), Modality.T1)
     assert high > low

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.domain.display import entropy_colours, format_interval_ml, format_ml, format_percent, format_percents
+from brats_mm.domain.display import format_interval_ml, format_ml, format_percent, format_percents, make_entropy_colours
 from brats_mm.domain.regions import SEGMENT_STYLES
 
 
@@ -38,7 +38,7 @@ def test_intervals_name_their_unit_once_and_unknown_volumes():
 
 
 def test_entropy_colours_grow_brighter_with_entropy():
-    colours = entropy_colours()
+    colours = make_entropy_colours()
     luminance = colours @ [0.2126, 0.7152, 0.0722]
     assert colours.shape == (256, 3)
     assert (np.diff(luminance) > 0).all()
@@ -47,5 +47,5 @@ def test_entropy_colours_grow_brighter_with_entropy():
 @pytest.mark.parametrize("style", SEGMENT_STYLES.values(), ids=lambda style: style.name)
 def test_entropy_colours_differ_from_outline_colours(style):
     """At least 100 of 442 (black to white) lie between an outline's colour and every colour of the map."""
-    away = np.linalg.norm(entropy_colours() - np.array(style.colour), axis=1)
+    away = np.linalg.norm(make_entropy_colours() - np.array(style.colour), axis=1)
     assert away.min() > 100

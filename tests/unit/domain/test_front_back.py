@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.domain.orientation import FRONT_LEAD, anterior_offset
+from brats_mm.domain.orientation import FRONT_LEAD, compute_anterior_offset
 
 
 def brain(low: slice, high: slice = slice(0, 30)) -> np.ndarray:
@@ -17,7 +17,7 @@ def brain(low: slice, high: slice = slice(0, 30)) -> np.ndarray:
 @pytest.mark.parametrize(("low", "expected"), [(slice(0, 10), -0.321), (slice(20, 30), 0.321), (slice(10, 20), 0.0)])
 def test_lead_is_shift_of_lowest_part_relative_to_length(low: slice, expected: float) -> None:
     """Rows 0 to 9 have a mean of 4.5. All voxels have (22 * 30 * 14.5 + 3 * 10 * 4.5) / 690 = 14.065: 9.565 / 30."""
-    lead = anterior_offset(brain(low), (5.0, 5.0, 5.0))
+    lead = compute_anterior_offset(brain(low), (5.0, 5.0, 5.0))
     assert lead == pytest.approx(expected, abs=0.003)
     assert (lead > FRONT_LEAD) == (expected > 0.3)
 
@@ -31,8 +31,8 @@ def test_lead_is_shift_of_lowest_part_relative_to_length(low: slice, expected: f
     ],
 )
 def test_mask_that_is_no_brain_has_no_lead(step_mm: tuple[float, float, float], why: str) -> None:
-    assert anterior_offset(brain(slice(20, 30)), step_mm) is None, why
+    assert compute_anterior_offset(brain(slice(20, 30)), step_mm) is None, why
 
 
 def test_empty_mask_has_no_lead() -> None:
-    assert anterior_offset(np.zeros((4, 4, 4), bool), (40.0, 40.0, 40.0)) is None
+    assert compute_anterior_offset(np.zeros((4, 4, 4), bool), (40.0, 40.0, 40.0)) is None

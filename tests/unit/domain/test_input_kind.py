@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.domain.input_kind import InputKind, looks_stripped, recognise_kind
+from brats_mm.domain.input_kind import InputKind, detect_stripped, recognise_kind
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 
@@ -51,7 +51,7 @@ def test_slab_of_head_in_quiet_air_is_raw():
     disk = np.where((at**2).sum(axis=0) < 11.2**2, 100.0, 0.0)
     disk[:, :, :1] = disk[:, :, 6:] = 0
     data = disk + np.random.default_rng(0).normal(0, 0.5, grid.shape)
-    (stripped, why) = looks_stripped(Volume(data.astype(np.float32), grid))
+    (stripped, why) = detect_stripped(Volume(data.astype(np.float32), grid))
     assert not stripped
     assert "the largest axial section has 25" in why
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from brats_mm.domain.label_map import regions_from_labels
-from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, unknown_values
+from brats_mm.domain.label_map import extract_regions
+from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, find_unknown_values
 from brats_mm.domain.regions import Region
 from brats_mm.errors import CaseError
 
@@ -26,7 +26,7 @@ def _decided(**values: set[int]) -> list[str]:
 )
 def test_each_scheme_maps_its_values_to_regions(scheme: str, wt: list, tc: list, et: list) -> None:
     """For labels 1, 2, 3 and 4. The cavity of post-treatment maps is background."""
-    regions = regions_from_labels(np.array([1, 2, 3, 4])[:, None, None], LabelScheme(scheme))
+    regions = extract_regions(np.array([1, 2, 3, 4])[:, None, None], LabelScheme(scheme))
     assert [regions[region].ravel().astype(int).tolist() for region in (Region.WT, Region.TC, Region.ET)] == [
         wt,
         tc,
@@ -80,8 +80,8 @@ def test_ambiguous_scheme_must_be_given(values: dict[str, set[int]], doubt: str)
 
 def test_challenges_of_2018_to_2021_share_a_scheme() -> None:
     assert LabelScheme("brats2021") is LabelScheme.BRATS2018
-    assert unknown_values([0, 1, 3], LabelScheme.BRATS2018) == [3]
-    assert unknown_values([0, 1, 4], LabelScheme.BRATS2024_POST_TREATMENT) == []
+    assert find_unknown_values([0, 1, 3], LabelScheme.BRATS2018) == [3]
+    assert find_unknown_values([0, 1, 4], LabelScheme.BRATS2024_POST_TREATMENT) == []
     assert "cavity" in LabelScheme.BRATS2024_POST_TREATMENT.note
 
 

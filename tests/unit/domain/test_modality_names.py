@@ -4,7 +4,7 @@ import pytest
 
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.name_rules import read_name
-from brats_mm.domain.sequence_names import is_label_name, modalities_in_name
+from brats_mm.domain.sequence_names import find_modalities, is_label_name
 
 T1, T1CE, T2, FLAIR = Modality
 
@@ -41,19 +41,19 @@ CLEAR = {
 @pytest.mark.parametrize(("stem", "modality"), CLEAR.items(), ids=CLEAR.keys())
 def test_recognises_naming_conventions(stem, modality):
     """Names of challenges, archives, BIDS and clinics."""
-    assert modalities_in_name(stem) == {modality}
+    assert find_modalities(stem) == {modality}
 
 
 @pytest.mark.parametrize("stem", ["t2_to_t1", "T1_FLAIR", "t1_and_flair"])
 def test_name_with_two_sequences_reports_both(stem):
     """The name is ambiguous."""
-    assert len(modalities_in_name(stem)) == 2
+    assert len(find_modalities(stem)) == 2
 
 
 @pytest.mark.parametrize("stem", ["BraTS2021_00000", "post_op", "gd", "at1", "t10", "", "brain"])
 def test_other_names_give_no_sequence(stem):
     """A part of a word, or contrast alone, does not count."""
-    assert modalities_in_name(stem) == set()
+    assert find_modalities(stem) == set()
 
 
 @pytest.mark.parametrize("stem", ["BraTS2021_00000_seg", "x-segauto", "VSD.Brain_3more.XX.O.OT.54517", "t1_mask"])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.preprocessing import choose_reference, working_grid
+from brats_mm.domain.preprocessing import choose_reference, make_working_grid
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import OptionError
-from brats_mm.preprocessing.alignment_measures import Alignment, registration_warnings
+from brats_mm.preprocessing.alignment_measures import Alignment, find_registration_warnings
 
 GOOD = Alignment(
     start="header",
@@ -54,7 +54,7 @@ def test_requested_reference_is_used_if_available():
 
 
 def test_working_grid_covers_reference_at_1_mm():
-    result = working_grid(grid(0.5, 0.8, 5.0))
+    result = make_working_grid(grid(0.5, 0.8, 5.0))
     assert result.shape == (200, 200, 150)
     np.testing.assert_allclose(result.spacing_mm, (1, 1, 1), atol=1e-9)
     # The outer edge of the first voxel is unchanged: half a voxel before its centre.
@@ -62,7 +62,7 @@ def test_working_grid_covers_reference_at_1_mm():
 
 
 def test_good_registration_gives_no_warning():
-    assert registration_warnings(GOOD) == ()
+    assert find_registration_warnings(GOOD) == ()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_good_registration_gives_no_warning():
     ],
 )
 def test_each_measure_can_give_a_warning(fault, message):
-    assert message in " ".join(registration_warnings(replace(GOOD, **fault)))
+    assert message in " ".join(find_registration_warnings(replace(GOOD, **fault)))
 
 
 def test_axes_of_oblique_grid_are_distinguished():

@@ -7,26 +7,26 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_mm.domain.resample import axis_weights, resample, resample_signal, resampled_side
+from brats_mm.domain.resample import compute_axis_weights, compute_resampled_side, resample, resample_signal
 
 
 def test_halving_averages_pairs():
-    np.testing.assert_allclose(axis_weights(4, 2), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
+    np.testing.assert_allclose(compute_axis_weights(4, 2), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
 
 
 def test_three_into_two_splits_middle():
     """Each new voxel covers one and a half old ones."""
-    np.testing.assert_allclose(axis_weights(3, 2), [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]], rtol=1e-6)
+    np.testing.assert_allclose(compute_axis_weights(3, 2), [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]], rtol=1e-6)
 
 
 def test_doubling_interpolates_between_centres():
     """New centres are at a quarter and three quarters of each old voxel, and the ends keep the last value."""
-    np.testing.assert_allclose(axis_weights(2, 4), [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    np.testing.assert_allclose(compute_axis_weights(2, 4), [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_weights_of_a_voxel_sum_to_one(old, new):
-    weights = axis_weights(old, new)
+    weights = compute_axis_weights(old, new)
     assert weights.shape == (new, old)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
     assert (weights >= 0).all()
@@ -53,4 +53,4 @@ def test_background_stays_zero():
     [(240, 1.0, 2.0, 120), (155, 1.0, 2.0, 78), (155, 1.01, 1.0, 155), (24, 5.5, 1.0, 132)],
 )
 def test_shape_follows_spacing(size, spacing, requested, expected):
-    assert resampled_side(size, spacing, requested) == expected
+    assert compute_resampled_side(size, spacing, requested) == expected

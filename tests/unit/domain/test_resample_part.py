@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_mm.domain.resample import Part, bounding_box, part_with_signal, resample, resample_part, resample_signal
+from brats_mm.domain.resample import Part, crop_to_signal, find_bounding_box, resample, resample_part, resample_signal
 
 
 @given(
@@ -30,12 +30,12 @@ def test_part_is_resampled_like_whole_volume(old, new, order, seed):
 def test_box_of_mask_is_tight():
     mask = np.zeros((5, 6, 7), bool)
     mask[1:3, 2, 4:7] = True
-    assert bounding_box(mask) == (slice(1, 3), slice(2, 3), slice(4, 7))
+    assert find_bounding_box(mask) == (slice(1, 3), slice(2, 3), slice(4, 7))
 
 
 def test_empty_volume_has_part_of_one_voxel_and_stays_empty():
     empty = np.zeros((4, 4, 4), np.float32)
-    assert part_with_signal(empty).data.shape == (1, 1, 1)
+    assert crop_to_signal(empty).data.shape == (1, 1, 1)
     assert not resample_signal(empty, (2, 2, 2)).any()
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from brats_mm.domain.availability import SUBSETS, subset_name
+from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
-from brats_mm.evaluation.compare import bootstrap_interval, compare, holm, paired, signed_rank
+from brats_mm.evaluation.compare import compare, compare_pairs, compute_bootstrap_interval, holm, signed_rank
 from brats_mm.evaluation.tables import CaseRow, RowWriter
 from brats_mm.metrics.case_scores import Rule
 
@@ -26,7 +26,11 @@ def write_run(folder: Path, dice: dict[str, float], *, step: float = 0.01, polic
         for (case, value), subset, region, rule in itertools.product(dice.items(), SUBSETS, REGIONS, Rule):
             score = value + step * (len(subset) - 1)
             table.write(
-                [replace(ROW, case=case, subset=subset_name(subset), region=region.value, rule=rule.value, dice=score)]
+                [
+                    replace(
+                        ROW, case=case, subset=format_subset(subset), region=region.value, rule=rule.value, dice=score
+                    )
+                ]
             )
     summary = {
         "model": {"name": folder.name, "version": "1"},
@@ -75,9 +79,9 @@ def test_rejects_runs_that_cannot_be_paired(tmp_path):
 
 
 def test_cases_with_missing_scores_are_skipped():
-    result = paired(np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.9, 0.5]))
+    result = compare_pairs(np.array([0.1, np.nan, 0.3]), np.array([0.2, 0.9, 0.5]))
     assert (result["cases"], result["difference"]) == (2, pytest.approx(0.15))
-    assert paired(np.array([np.nan]), np.array([0.5]))["difference"] is None
+    assert compare_pairs(np.array([np.nan]), np.array([0.5]))["difference"] is None
 
 
 def test_holm_multiplies_smallest_p_by_number_of_tests():
@@ -91,7 +95,7 @@ def test_signed_rank_test_matches_scipy():
 
 def test_bootstrap_interval_is_about_two_standard_errors():
     values = np.random.default_rng(1).normal(1.0, 2.0, 400)
-    low, high = bootstrap_interval(values, lambda sample: sample.mean(axis=1))
+    low, high = compute_bootstrap_interval(values, lambda sample: sample.mean(axis=1))
     error = values.std() / 20
     assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.3 * error)
     assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.3 * error)

@@ -9,10 +9,10 @@ import pytest
 from brats_mm.cli.main import main
 from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.errors import CaseError
-from brats_mm.evaluation.foreign import label_maps
+from brats_mm.evaluation.foreign import make_label_map_predictor
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.evaluation.tables import read_case_rows
-from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.io.labelled_cases import list_labelled_cases
 
 SIDE = 24
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -47,7 +47,10 @@ def _predicted(folder: Path, labels: np.ndarray) -> None:
 def test_perfect_map_with_nnunet_labels_scores_one(cases: Path, tmp_path: Path) -> None:
     _predicted(tmp_path / "nnunet", _labels(2, 1, 3))
     evaluate(
-        labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "nnunet", scheme=LabelScheme.NNUNET_BRATS), QUICK
+        list_labelled_cases(cases),
+        tmp_path / "out",
+        make_label_map_predictor(tmp_path / "nnunet", scheme=LabelScheme.NNUNET_BRATS),
+        QUICK,
     )
     rows = read_case_rows(tmp_path / "out")
     assert {(row.subset, row.region, row.dice) for row in rows if row.rule == "raw"} == {
@@ -60,14 +63,14 @@ def test_voxels_outside_brain_count_as_wrong(cases: Path, tmp_path: Path) -> Non
     labels = _labels(1, 2, 3)
     labels[:4, :4, :4] = 2
     _predicted(tmp_path / "other", labels)
-    evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+    evaluate(list_labelled_cases(cases), tmp_path / "out", make_label_map_predictor(tmp_path / "other"), QUICK)
     wt = next(row for row in read_case_rows(tmp_path / "out") if (row.region, row.rule) == ("wt", "raw"))
     assert wt.dice == pytest.approx(2 * 192 / (192 + 256))
 
 
 def test_folder_of_subset_is_scored_as_that_subset(cases: Path, tmp_path: Path) -> None:
     _predicted(tmp_path / "other" / "flair", _labels(1, 2, 3))
-    evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+    evaluate(list_labelled_cases(cases), tmp_path / "out", make_label_map_predictor(tmp_path / "other"), QUICK)
     assert {row.subset for row in read_case_rows(tmp_path / "out")} == {"flair"}
 
 
@@ -95,14 +98,14 @@ def test_map_between_voxels_is_assigned_to_nearest_with_warning(
 
 def test_exact_maps_have_no_warning(cases: Path, tmp_path: Path) -> None:
     _predicted(tmp_path / "other", _labels(1, 2, 3))
-    result = evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+    result = evaluate(list_labelled_cases(cases), tmp_path / "out", make_label_map_predictor(tmp_path / "other"), QUICK)
     assert result.summary["warnings"] == {}
 
 
 def test_reference_off_the_images_is_named_once(cases: Path, tmp_path: Path) -> None:
     _predicted(tmp_path / "other", _labels(1, 2, 3))
     _shifted(cases / "one" / "one-seg.nii.gz", 0.4)
-    result = evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+    result = evaluate(list_labelled_cases(cases), tmp_path / "out", make_label_map_predictor(tmp_path / "other"), QUICK)
     (warning,) = result.summary["warnings"]["one"]
     assert warning.startswith("The label map one-seg.nii.gz is 0.400 mm off")
 
@@ -111,7 +114,7 @@ def test_map_half_a_voxel_off_is_rejected(cases: Path, tmp_path: Path) -> None:
     _predicted(tmp_path / "other", _labels(1, 2, 3))
     _shifted(tmp_path / "other" / "one.nii.gz", 0.5)
     with pytest.raises(CaseError, match="is on a different grid than the images"):
-        evaluate(labelled_cases(cases), tmp_path / "out", label_maps(tmp_path / "other"), QUICK)
+        evaluate(list_labelled_cases(cases), tmp_path / "out", make_label_map_predictor(tmp_path / "other"), QUICK)
 
 
 def test_command_scores_label_maps_and_reports_missing_ones(
@@ -125,4 +128,4 @@ def test_command_scores_label_maps_and_reports_missing_ones(
     assert main([*arguments, "--overwrite", "--predictions", str(cases)]) == 2
     assert "has no prediction of one" in capsys.readouterr().err
     with pytest.raises(CaseError, match="no folder"):
-        label_maps(tmp_path / "absent")
+        make_label_map_predictor(tmp_path / "absent")

@@ -7,7 +7,7 @@ import pytest
 from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.evaluation.published import BY_SET, MEANS, PAPER_ORDER, Protocol, sets_of
+from brats_mm.evaluation.published import BY_SET, MEANS, PAPER_ORDER, Protocol, select_sets
 
 
 def test_order_of_paper_has_each_subset_once():
@@ -29,7 +29,7 @@ def test_columns_have_15_values_and_printed_mean(row):
 
 
 def test_value_is_found_by_subset_and_region():
-    demoseg = sets_of(Protocol.THREE_FOLD_2018)[-1]
+    demoseg = select_sets(Protocol.THREE_FOLD_2018)[-1]
     assert demoseg.method == "DeMoSeg"
     assert (demoseg.value(ALL_AVAILABLE, Region.ET), demoseg.value(ALL_AVAILABLE, Region.WT)) == (80.01, 90.49)
     assert demoseg.value(frozenset({Modality.FLAIR}), Region.ET) == 42.81

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, ordered, subset_name
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, format_subset, sort_modalities
 from brats_mm.domain.case import Case
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
@@ -28,14 +28,14 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.errors import CaseError, GridError, OptionError, OutputError, VolumeError
-from brats_mm.evaluation.case import SetPredictor, evaluate_case, shared_passes
+from brats_mm.evaluation.case import SetPredictor, evaluate_case, share_passes
 from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.evaluation.summary import Summary
 from brats_mm.evaluation.tables import CaseRow, WeightRow, read_case_rows, read_rows, read_summary, write_parquet_beside
 from brats_mm.inference.engine import WindowSettings
 from brats_mm.inference.predictor import Predictor
-from brats_mm.io.labelled_cases import labelled_cases
+from brats_mm.io.labelled_cases import list_labelled_cases
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
 from tests.fakes.networks import tiny_mixture
 
@@ -96,7 +96,7 @@ def knowing(blurred_without: Modality | None = None) -> SetPredictor:
             if blind:
                 truth[Region.ET] = np.zeros_like(truth[Region.ET])
             share = {m: dict.fromkeys(REGIONS, 1 / len(subset) if m in subset else 0.0) for m in MODALITIES}
-            own = replace(case, volumes={modality: case.volumes[modality] for modality in ordered(subset)})
+            own = replace(case, volumes={modality: case.volumes[modality] for modality in sort_modalities(subset)})
             yield Prediction(own, truth, Importance(share), MODEL, Run("cpu", "fake", (64, 64, 64), 1, {}))
 
     return SetPredictor("fake", MODEL, predict)
@@ -107,7 +107,7 @@ def tiny_predictor() -> Predictor:
 
 
 def test_perfect_prediction_scores_one_everywhere(cases, tmp_path):
-    evaluation = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), QUICK)
+    evaluation = evaluate(list_labelled_cases(cases), tmp_path / "out", knowing(), QUICK)
     rows = list(read_case_rows(tmp_path / "out"))
     assert len(rows) == 2 * 15 * 3 * 2, "cases, sets, regions, rules"
     assert {(row.dice, row.hd95_mm, row.sensitivity, row.precision, row.lesion_dice) for row in rows} == {
@@ -120,7 +120,7 @@ def test_perfect_prediction_scores_one_everywhere(cases, tmp_path):
 
 
 def test_means_show_sequence_that_decides_enhancing_tumour(cases, tmp_path):
-    evaluation = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE), QUICK)
+    evaluation = evaluate(list_labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE), QUICK)
     means = evaluation.summary["means"]["raw"]
     assert (means["with_t1ce"]["et"]["dice"], means["without_t1ce"]["et"]["dice"]) == (1, 0)
     assert (means["with_t1ce"]["et"]["sets"], means["without_t1ce"]["et"]["sets"]) == (8, 7)
@@ -142,8 +142,8 @@ def separate_passes(predictor):
 
 def test_joint_and_separate_prediction_give_same_scores(cases, tmp_path):
     predictor = tiny_predictor()
-    for name, way in (("shared", shared_passes), ("separate", separate_passes)):
-        evaluate(labelled_cases(cases, names=["a"]), tmp_path / name, way(predictor), FEW)
+    for name, way in (("shared", share_passes), ("separate", separate_passes)):
+        evaluate(list_labelled_cases(cases, names=["a"]), tmp_path / name, way(predictor), FEW)
     shared, separate = (list(read_case_rows(tmp_path / name)) for name in ("shared", "separate"))
     assert len(shared) == len(separate) == 4 * 3 * 2
     for one, other in zip(shared, separate, strict=True):
@@ -162,7 +162,7 @@ def test_joint_and_separate_prediction_give_same_scores(cases, tmp_path):
 
 
 def test_summary_records_how_it_was_scored(cases, tmp_path):
-    evaluation = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE))
+    evaluation = evaluate(list_labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(Modality.T1CE))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in evaluation.files}
     assert {"cases.csv", "summary.json", "summary.md", "dice_by_set.png", "reliability.png"} < {
         path.name for path in evaluation.files
@@ -184,7 +184,7 @@ def test_evaluates_model_with_card_and_calibration(cases, tmp_path):
     known = knowing()
     model = replace(known.model, expected=card, calibration=corrections)
 
-    evaluation = evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", replace(known, model=model), QUICK)
+    evaluation = evaluate(list_labelled_cases(cases, names=["a"]), tmp_path / "out", replace(known, model=model), QUICK)
 
     reported = read_summary(tmp_path / "out")["model"]
     assert reported == evaluation.summary["model"]
@@ -197,7 +197,7 @@ def test_evaluates_model_with_card_and_calibration(cases, tmp_path):
 def test_missing_scores_are_empty_in_csv_and_null_in_json(tmp_path):
     write_case(tmp_path / "cases", "plain", enhancing=0)
     settings = replace(FEW, policy=EmptyPolicy.SKIP)
-    evaluate(labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), settings)
+    evaluate(list_labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), settings)
     et = [row for row in read_case_rows(tmp_path / "out") if row.region == "et"]
     assert all(math.isnan(row.dice) for row in et)
     assert all(row.predicted_voxels > 0 and row.reference_voxels == 0 for row in et)
@@ -207,7 +207,7 @@ def test_missing_scores_are_empty_in_csv_and_null_in_json(tmp_path):
 
 def test_case_is_evaluated_with_available_subsets(tmp_path):
     write_case(tmp_path / "cases", "two", sequences=(Modality.T1CE, Modality.FLAIR))
-    evaluate(labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), QUICK)
+    evaluate(list_labelled_cases(tmp_path / "cases"), tmp_path / "out", knowing(), QUICK)
     assert {row.subset for row in read_case_rows(tmp_path / "out")} == {"t1ce", "flair", "t1ce+flair"}
 
 
@@ -216,37 +216,37 @@ def test_unusable_case_is_reported_and_others_continue(cases, tmp_path):
     nib.save(wrong, cases / "a" / "a_seg.nii.gz")
     heard: list[tuple[int, int, str]] = []
     reported = lambda done, every, name: heard.append((done, every, name))  # noqa: E731
-    evaluation = evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=reported)
+    evaluation = evaluate(list_labelled_cases(cases), tmp_path / "out", knowing(), FEW, on_case=reported)
     assert (evaluation.summary["cases"], list(evaluation.summary["failed"])) == (1, ["a"])
     assert "is on a different grid than the images" in (tmp_path / "out" / "summary.md").read_text()
     assert heard == [(1, 2, "a"), (2, 2, "b")]
     (cases / "b" / "b_seg.nii.gz").write_bytes(b"nothing")
     with pytest.raises(CaseError, match="All 2 cases failed"):
-        evaluate(labelled_cases(cases), tmp_path / "none", knowing(), QUICK)
+        evaluate(list_labelled_cases(cases), tmp_path / "none", knowing(), QUICK)
 
 
 def test_evaluation_is_replaced_only_with_overwrite(cases, tmp_path):
-    evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
+    evaluate(list_labelled_cases(cases), tmp_path / "out", knowing(), FEW)
     with pytest.raises(OutputError, match="already holds an evaluation"):
-        evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
-    evaluate(labelled_cases(cases), tmp_path / "out", knowing(), replace(FEW, overwrite=True))
+        evaluate(list_labelled_cases(cases), tmp_path / "out", knowing(), FEW)
+    evaluate(list_labelled_cases(cases), tmp_path / "out", knowing(), replace(FEW, overwrite=True))
 
 
 def test_cases_come_from_folders_names_or_lists(cases, tmp_path):
     write_case(cases, "unlabelled", label=False)
-    assert [case.files.name for case in labelled_cases(cases)] == ["a", "b"]
-    assert [case.files.name for case in labelled_cases(cases, names=["b"])] == ["b"]
+    assert [case.files.name for case in list_labelled_cases(cases)] == ["a", "b"]
+    assert [case.files.name for case in list_labelled_cases(cases, names=["b"])] == ["b"]
     datalist = tmp_path / "list.json"
     datalist.write_text(json.dumps({"training": ["a"], "validation": ["b"]}))
-    assert [case.files.name for case in labelled_cases(datalist, dataset_dir=cases)] == ["b"]
+    assert [case.files.name for case in list_labelled_cases(datalist, dataset_dir=cases)] == ["b"]
     with pytest.raises(CaseError, match="has no labelled case unlabelled"):
-        labelled_cases(cases, names=["unlabelled"])
+        list_labelled_cases(cases, names=["unlabelled"])
 
 
 def test_rejects_folders_without_labels(tmp_path):
     write_case(tmp_path / "cases", "a", label=False)
     with pytest.raises(CaseError, match="has a label map"):
-        labelled_cases(tmp_path / "cases")
+        list_labelled_cases(tmp_path / "cases")
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_rejects_unknown_label_values(cases, values, message):
     from brats_mm.io.case import read_case
     from brats_mm.io.reference_labels import read_reference
 
-    labelled = labelled_cases(cases)[0]
+    labelled = list_labelled_cases(cases)[0]
     grid = read_case(labelled.files).grid
     labels = np.resize(np.array(values, np.uint8), grid.shape)
     nib.save(nib.Nifti1Image(labels, grid.affine), labelled.label)
@@ -274,17 +274,17 @@ def test_rejects_unknown_label_values(cases, values, message):
 
 
 def test_every_subset_has_a_row_in_order(cases, tmp_path):
-    evaluate(labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(), QUICK)
+    evaluate(list_labelled_cases(cases, names=["a"]), tmp_path / "out", knowing(), QUICK)
     subsets = list(dict.fromkeys(row.subset for row in read_case_rows(tmp_path / "out")))
-    assert subsets == [subset_name(subset) for subset in SUBSETS]
-    assert subsets[-1] == subset_name(ALL_AVAILABLE)
+    assert subsets == [format_subset(subset) for subset in SUBSETS]
+    assert subsets[-1] == format_subset(ALL_AVAILABLE)
 
 
 def test_summary_memory_does_not_grow_with_cases(cases):
     summary = Summary()
     sizes = []
     for _ in range(3):
-        for labelled in labelled_cases(cases):
+        for labelled in list_labelled_cases(cases):
             result = evaluate_case(labelled, knowing(Modality.T1CE), FEW.subsets, FEW.policy)
             summary.add_case(result)
         sizes.append(len(pickle.dumps(summary)))
@@ -301,7 +301,7 @@ def unsure(stop: Callable[[str, Availability], None] = lambda name, subset: None
         for prediction in knowing().predict(case, subsets):
             own = prediction.case
             stop(own.name, own.available)
-            rng = np.random.default_rng(zlib.crc32(f"{own.name} {subset_name(own.available)}".encode()))
+            rng = np.random.default_rng(zlib.crc32(f"{own.name} {format_subset(own.available)}".encode()))
             blurred = {
                 region: np.clip(0.8 * truth + 0.3 * rng.random(truth.shape, np.float32), 0, 1)
                 for region, truth in prediction.probabilities.items()
@@ -338,15 +338,15 @@ EVERYTHING = replace(FEW, plots=True, parquet=True)
 
 
 def test_interrupted_evaluation_resumes_to_same_files(three, tmp_path):
-    evaluate(labelled_cases(three), tmp_path / "unbroken", unsure(), EVERYTHING)
+    evaluate(list_labelled_cases(three), tmp_path / "unbroken", unsure(), EVERYTHING)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("three", [])), EVERYTHING)
+        evaluate(list_labelled_cases(three), tmp_path / "out", unsure(interrupted_in("three", [])), EVERYTHING)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["unfinished"], "no half result"
 
     seen: list[str] = []
     reported: list[int] = []
     evaluate(
-        labelled_cases(three),
+        list_labelled_cases(three),
         tmp_path / "out",
         unsure(lambda name, subset: seen.append(name)),
         replace(EVERYTHING, resume=True),
@@ -367,7 +367,7 @@ def killed_in_the_second_case(cases: str, out: str) -> None:
             (Path(out) / "unfinished" / "2.new").write_bytes(b"half")
             signal.raise_signal(signal.SIGKILL)
 
-    evaluate(labelled_cases(Path(cases)), Path(out), unsure(stop), FEW)
+    evaluate(list_labelled_cases(Path(cases)), Path(out), unsure(stop), FEW)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
@@ -377,17 +377,17 @@ def test_killed_evaluation_resumes_to_same_files(three, tmp_path):
     command = f"{run}({str(three)!r}, {str(tmp_path / 'out')!r})"
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run([sys.executable, "-c", command], cwd=root, check=False).returncode == -signal.SIGKILL
-    assert EvaluationCheckpoint(tmp_path / "out").cases_done() == 1
-    evaluate(labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
-    evaluate(labelled_cases(three), tmp_path / "unbroken", unsure(), FEW)
+    assert EvaluationCheckpoint(tmp_path / "out").count_finished_cases() == 1
+    evaluate(list_labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
+    evaluate(list_labelled_cases(three), tmp_path / "unbroken", unsure(), FEW)
     assert contents(tmp_path / "unbroken") == contents(tmp_path / "out")
 
 
 def test_failed_case_is_still_reported_after_resume(three, tmp_path):
     (three / "one" / "one_seg.nii.gz").write_bytes(b"nothing")
     with pytest.raises(KeyboardInterrupt):
-        evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("zwei", [])), FEW)
-    evaluation = evaluate(labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
+        evaluate(list_labelled_cases(three), tmp_path / "out", unsure(interrupted_in("zwei", [])), FEW)
+    evaluation = evaluate(list_labelled_cases(three), tmp_path / "out", unsure(), replace(FEW, resume=True))
     assert (evaluation.summary["cases"], list(evaluation.summary["failed"])) == (2, ["one"])
 
 
@@ -395,28 +395,28 @@ def test_failed_case_is_still_reported_after_resume(three, tmp_path):
 def stopped(three, tmp_path):
     """A stopped evaluation with one case done."""
     with pytest.raises(KeyboardInterrupt):
-        evaluate(labelled_cases(three), tmp_path / "out", unsure(interrupted_in("three", [])), FEW)
+        evaluate(list_labelled_cases(three), tmp_path / "out", unsure(interrupted_in("three", [])), FEW)
     return tmp_path / "out"
 
 
 def test_interrupted_evaluation_needs_resume_or_restart(stopped, three):
     with pytest.raises(OutputError, match=r"interrupted after 1 cases. Continue with --resume"):
-        evaluate(labelled_cases(three), stopped, unsure(), FEW)
+        evaluate(list_labelled_cases(three), stopped, unsure(), FEW)
     again = replace(FEW, resume=True)
     with pytest.raises(OptionError, match=r"another empty-region policy \(then brats, now skip\)"):
-        evaluate(labelled_cases(three), stopped, unsure(), replace(again, policy=EmptyPolicy.SKIP))
+        evaluate(list_labelled_cases(three), stopped, unsure(), replace(again, policy=EmptyPolicy.SKIP))
     with pytest.raises(OptionError, match=r"another model .*'version': '9'"):
-        evaluate(labelled_cases(three), stopped, replace(unsure(), model=replace(MODEL, version="9")), again)
+        evaluate(list_labelled_cases(three), stopped, replace(unsure(), model=replace(MODEL, version="9")), again)
     with pytest.raises(OptionError, match="another window settings"):
-        evaluate(labelled_cases(three), stopped, replace(unsure(), windows={"overlap": 0.25}), again)
+        evaluate(list_labelled_cases(three), stopped, replace(unsure(), windows={"overlap": 0.25}), again)
     with pytest.raises(OptionError, match="another choice of availability sets"):
-        evaluate(labelled_cases(three), stopped, unsure(), replace(again, subsets=SUBSETS))
+        evaluate(list_labelled_cases(three), stopped, unsure(), replace(again, subsets=SUBSETS))
     with pytest.raises(OptionError, match="another list of cases"):
-        evaluate(labelled_cases(three, names=["one", "zwei"]), stopped, unsure(), again)
-    assert EvaluationCheckpoint(stopped).cases_done() == 1, "no refusal costs what was done"
+        evaluate(list_labelled_cases(three, names=["one", "zwei"]), stopped, unsure(), again)
+    assert EvaluationCheckpoint(stopped).count_finished_cases() == 1, "no refusal costs what was done"
     (stopped / "unfinished" / "1.npz").write_bytes(b"torn")
     with pytest.raises(OptionError, match=r"[Rr]estart .*--overwrite"):
-        evaluate(labelled_cases(three), stopped, unsure(), again)
+        evaluate(list_labelled_cases(three), stopped, unsure(), again)
 
 
 def test_resume_rejects_edited_case(stopped, three):
@@ -430,25 +430,25 @@ def test_resume_rejects_edited_case(stopped, three):
     os.utime(label, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert label.stat().st_size == before.st_size
     with pytest.raises(OptionError, match="another list of cases"):
-        evaluate(labelled_cases(three), stopped, unsure(), replace(FEW, resume=True))
+        evaluate(list_labelled_cases(three), stopped, unsure(), replace(FEW, resume=True))
 
 
 def test_restart_drops_interrupted_evaluation(stopped, three):
     seen: list[str] = []
     anew = replace(FEW, overwrite=True)
-    evaluate(labelled_cases(three), stopped, unsure(lambda name, subset: seen.append(name)), anew)
+    evaluate(list_labelled_cases(three), stopped, unsure(lambda name, subset: seen.append(name)), anew)
     assert set(seen) == {"one", "three", "zwei"}
     assert not (stopped / "unfinished").exists()
 
 
 def test_resume_without_interrupted_evaluation_starts_one(three, tmp_path):
-    evaluation = evaluate(labelled_cases(three), tmp_path / "out", knowing(), replace(FEW, resume=True))
+    evaluation = evaluate(list_labelled_cases(three), tmp_path / "out", knowing(), replace(FEW, resume=True))
     assert evaluation.summary["cases"] == 3
 
 
 def test_evaluation_interrupted_before_first_case_leaves_nothing(three, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        evaluate(labelled_cases(three), tmp_path / "new" / "out", unsure(interrupted_in("one", [])), FEW)
+        evaluate(list_labelled_cases(three), tmp_path / "new" / "out", unsure(interrupted_in("one", [])), FEW)
     assert not (tmp_path / "new").exists()
 
 
@@ -457,7 +457,7 @@ def test_parquet_matches_csv_with_types(three, tmp_path, table, kind):
     parquet = pytest.importorskip("pyarrow.parquet")
     settings = replace(FEW, parquet=True, policy=EmptyPolicy.SKIP)
     write_case(three, "plain", enhancing=0)
-    evaluate(labelled_cases(three), tmp_path / "out", unsure(), settings)
+    evaluate(list_labelled_cases(three), tmp_path / "out", unsure(), settings)
     reliability = parquet.read_table(tmp_path / "out" / f"{table}.parquet")
     rows = list(read_rows(tmp_path / "out" / f"{table}.csv", kind))
     assert reliability.num_rows == len(rows)
@@ -476,7 +476,7 @@ def test_parquet_matches_csv_with_types(three, tmp_path, table, kind):
 
 def test_parquet_is_written_in_row_groups(cases, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    evaluate(labelled_cases(cases), tmp_path / "out", knowing(), FEW)
+    evaluate(list_labelled_cases(cases), tmp_path / "out", knowing(), FEW)
     path = write_parquet_beside(tmp_path / "out" / "cases.csv", CaseRow, group_rows=20)
     assert parquet.ParquetFile(path).num_row_groups == 3, "48 rows"
     assert parquet.read_table(path)["subset"].to_pylist() == [r.subset for r in read_case_rows(tmp_path / "out")]
@@ -485,7 +485,7 @@ def test_parquet_is_written_in_row_groups(cases, tmp_path):
 def test_parquet_without_pyarrow_is_rejected_at_start(cases, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(OptionError, match="pip install pyarrow"):
-        evaluate(labelled_cases(cases), tmp_path / "out", knowing(), replace(FEW, parquet=True))
+        evaluate(list_labelled_cases(cases), tmp_path / "out", knowing(), replace(FEW, parquet=True))
     assert not (tmp_path / "out").exists()
 
 
@@ -525,7 +525,7 @@ def test_memory_does_not_grow_with_number_of_cases(tmp_path):
     gc.set_threshold(100)  # a late collection would raise the peak of a single case
     tracemalloc.start()
     try:
-        evaluate(labelled_cases(root), tmp_path / "out", unsure(), settings, on_case=measure)
+        evaluate(list_labelled_cases(root), tmp_path / "out", unsure(), settings, on_case=measure)
     finally:
         tracemalloc.stop()
         gc.set_threshold(*thresholds)

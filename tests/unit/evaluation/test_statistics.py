@@ -12,8 +12,8 @@ from brats_mm.cli.main import main
 from brats_mm.errors import OptionError, OutputError
 from brats_mm.evaluation.compare import compare
 from brats_mm.evaluation.pool import pool
-from brats_mm.evaluation.score_tables import score_table
-from brats_mm.evaluation.statistics import Statistic, statistics
+from brats_mm.evaluation.score_tables import render_score_table
+from brats_mm.evaluation.statistics import Statistic, compute_statistics
 from brats_mm.evaluation.tables import CaseRow, RowWriter, WeightRow
 
 ROW = CaseRow("", "", 1, "wt", "raw", 0.5, 3.0, 0.5, 0.5, 0.5, 9.0, 1, 0, 0, 10, 10, 0.01, 0.01, 0.1, 0.9, 0.9)
@@ -43,7 +43,7 @@ def _of(result: list[Statistic], sequences: str, score: str = "dice") -> Statist
 
 def test_subsets_are_averaged_per_case_first() -> None:
     """Case x has 0.2 and 0.4, case y only 0.9. The means 0.3 and 0.9 give 0.6 with a deviation of 0.3 sqrt(2)."""
-    result = statistics("a", _rows({("x", "t1"): 0.2, ("x", "t2"): 0.4, ("y", "t1"): 0.9}), ["dice"])
+    result = compute_statistics("a", _rows({("x", "t1"): 0.2, ("x", "t2"): 0.4, ("y", "t1"): 0.9}), ["dice"])
     one = _of(result, "all_sets")
     assert (one.cases, one.mean) == (2, pytest.approx(0.6))
     assert one.sd == pytest.approx(0.3 * 2**0.5)
@@ -55,22 +55,22 @@ def test_subsets_are_averaged_per_case_first() -> None:
 
 
 def test_cases_with_missing_scores_are_skipped() -> None:
-    result = statistics("a", _rows({("x", "t1"): 0.2, ("y", "t1"): float("nan")}), ["dice"])
+    result = compute_statistics("a", _rows({("x", "t1"): 0.2, ("y", "t1"): float("nan")}), ["dice"])
     assert (_of(result, "t1").cases, _of(result, "t1").mean) == (1, pytest.approx(0.2))
 
 
 def test_rejects_unknown_score() -> None:
     with pytest.raises(OptionError, match=r"Unknown scores: dise\. Choose from dice, hd95_mm"):
-        statistics("a", [], ["dise"])
+        compute_statistics("a", [], ["dise"])
 
 
 def test_latex_table_has_row_per_subset_and_escapes_names() -> None:
-    result = statistics("ours_1 & more", _rows({("x", "t1"): 0.5, ("y", "t1"): 0.7}), ["dice", "hd95_mm"])
-    table = score_table(result, "dice")
+    result = compute_statistics("ours_1 & more", _rows({("x", "t1"): 0.5, ("y", "t1"): 0.7}), ["dice", "hd95_mm"])
+    table = render_score_table(result, "dice")
     assert r"\multicolumn{4}{l}{ours\_1 \& more, 2 cases} \\" in table
     assert r"T1 & -- & -- & 60.0 $\pm$ 14.1 [50.0, 70.0] \\" in table
     assert table.count(r"\begin{tabular}{lrrr}") == table.count(r"\end{tabular}") == 1
-    assert r"T1 & -- & -- & 3.0 $\pm$ 0.0 [3.0, 3.0] \\" in score_table(result, "hd95_mm")
+    assert r"T1 & -- & -- & 3.0 $\pm$ 0.0 [3.0, 3.0] \\" in render_score_table(result, "hd95_mm")
 
 
 def test_pooled_folds_form_one_evaluation(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Region
-from brats_mm.evaluation.trust_figures import best_answer
+from brats_mm.evaluation.trust_figures import choose_best_answer
 from brats_mm.trust.left_out import LeftOutPrediction
 from tests.fakes.trust_records import made_records
 
@@ -25,11 +25,11 @@ def answer(subset, expected):
 def test_lead_of_eight_points_counts_for_smaller_margins(margin, chosen):
     """FLAIR alone leads by eight points. T2 and all four sequences are not among the sequences of the pair."""
     own = {one: answer(one, dice) for one, dice in ((PAIR, 0.6), (ALONE, 0.68), (OTHER, 0.9), (ALL_AVAILABLE, 0.95))}
-    assert best_answer(own, PAIR, margin).subset == chosen
+    assert choose_best_answer(own, PAIR, margin).subset == chosen
 
 
 def test_empty_segmentation_is_neither_replaced_nor_a_replacement():
     own = {PAIR: answer(PAIR, math.nan), ALONE: answer(ALONE, 0.9)}
-    assert best_answer(own, PAIR, 0.0).subset == PAIR
+    assert choose_best_answer(own, PAIR, 0.0).subset == PAIR
     own = {PAIR: answer(PAIR, 0.1), ALONE: replace(own[ALONE], expected_dice=math.nan)}
-    assert best_answer(own, PAIR, 0.0).subset == PAIR
+    assert choose_best_answer(own, PAIR, 0.0).subset == PAIR

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.availability import SUBSETS, to_flags
 from brats_mm.errors import OptionError
 from brats_mm.experiments.momke import MoMKE
 from brats_mm.experiments.presets import momke
@@ -90,7 +90,7 @@ def test_preset_has_size_of_mixture_and_ignores_missing_channels():
     torch.manual_seed(0)
     network = momke().eval()
     assert 7.8e6 <= sum(parameter.numel() for parameter in network.parameters()) <= 7.9e6
-    image, subset = torch.randn(1, 4, 64, 32, 32), torch.tensor([flags(SUBSETS[1])])
+    image, subset = torch.randn(1, 4, 64, 32, 32), torch.tensor([to_flags(SUBSETS[1])])
     with torch.no_grad():
         result = network(image, subset)
         hidden = torch.where(subset[:, :, None, None, None], image, 3.0)

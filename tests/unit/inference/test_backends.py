@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.availability import SUBSETS, to_flags
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import OptionError
 from brats_mm.inference.backend import TorchBackend, mix
@@ -63,7 +63,7 @@ def test_mixing_parts_matches_network(network):
     given = image(2, 4, 32, 64, 32)
     with torch.inference_mode():
         result = mix(TorchBackend(network, CPU), given, SUBSETS)
-        every = torch.tensor([flags(subset) for subset in SUBSETS]).repeat_interleave(2, dim=0)
+        every = torch.tensor([to_flags(subset) for subset in SUBSETS]).repeat_interleave(2, dim=0)
         logits, weights = network.forward_with_weights(given, every)
     torch.testing.assert_close(result[0].flatten(0, 1), logits, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(result[1].flatten(0, 1), weights)
@@ -78,7 +78,7 @@ def test_mixing_with_spatial_weights_matches_network(network):
     given, subset = image(1, 4, 32, 64, 32), SUBSETS[12]
     with torch.inference_mode():
         result = mix(TorchBackend(spatial, CPU), given, [subset])
-        logits, weights = spatial.forward_with_weights(given, torch.tensor([flags(subset)]))
+        logits, weights = spatial.forward_with_weights(given, torch.tensor([to_flags(subset)]))
     torch.testing.assert_close(result[0][0], logits, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(result[1][0], weights.mean(dim=(3, 4, 5)))
 
@@ -121,7 +121,7 @@ def contribution(backend):
 def test_converted_expert_is_cached(openvino, tmp_path, monkeypatch):
     first = contribution(openvino())
     assert [path.name.split("-")[0] for path in (tmp_path / "openvino").iterdir()] == ["t1"]
-    monkeypatch.setattr("brats_mm.inference.openvino_backend.graph_of", None)
+    monkeypatch.setattr("brats_mm.inference.openvino_backend.build_graph", None)
     torch.testing.assert_close(contribution(openvino()), first)
 
 

@@ -12,14 +12,14 @@ from brats_mm.inference.coarse_to_fine import (
     EXPECTED_FINE_WINDOWS,
     FADE,
     MARGIN,
+    MIN_SIDE,
     REACH,
-    SMALLEST_SIDE,
-    fade,
-    fine_windows,
+    compute_fade,
+    compute_nearness,
+    find_suspicious_box,
+    find_suspicious_voxels,
     mix_modalities,
-    near,
-    suspicious_box,
-    suspicious_voxels,
+    place_fine_windows,
 )
 from brats_mm.inference.cross_sequence_backend import TorchCrossSequenceBackend
 from brats_mm.inference.engine import WindowSettings, run_windows
@@ -130,15 +130,15 @@ def test_weights_of_modality_experts_sum_to_one():
 def test_box_is_widened_by_margin_and_to_minimum_side():
     logits = torch.full((3, *SHAPE), -9.0)
     logits[2, 10:110, 50, 50] = 1
-    box = suspicious_box(suspicious_voxels(logits, torch.ones(SHAPE, dtype=torch.bool)))
+    box = find_suspicious_box(find_suspicious_voxels(logits, torch.ones(SHAPE, dtype=torch.bool)))
     assert box[0] == (max(0, 10 - MARGIN), 110 + MARGIN)
-    assert [stop - start for start, stop in box[1:]] == [SMALLEST_SIDE, SMALLEST_SIDE]
+    assert [stop - start for start, stop in box[1:]] == [MIN_SIDE, MIN_SIDE]
     assert all(start >= 0 and stop <= size for (start, stop), size in zip(box, SHAPE, strict=True))
 
 
 def test_suspicion_outside_brain_does_not_count():
     logits = torch.full((3, *SHAPE), 3.0)
-    assert suspicious_box(suspicious_voxels(logits, torch.zeros(SHAPE, dtype=torch.bool))) is None
+    assert find_suspicious_box(find_suspicious_voxels(logits, torch.zeros(SHAPE, dtype=torch.bool))) is None
 
 
 @pytest.mark.parametrize("window", [(64, 64, 64), (96, 96, 96), (128, 128, 128)])
@@ -179,17 +179,17 @@ def test_openvino_matches_pytorch():
     available = torch.tensor([[True, False, True, True]])
     with torch.inference_mode():
         one = [b.contribution(Modality.T1CE, window[:, 1:2]).clone() for b in (backend, plain)]
-        joint = [b.joint_contribution(window, available) for b in (backend, plain)]
+        joint = [b.compute_joint_contribution(window, available) for b in (backend, plain)]
     assert torch.allclose(*one, atol=1e-3)
     assert torch.allclose(*joint, atol=1e-3)
 
 
 def test_cross_expert_fades_only_towards_faces_inside_brain_box():
-    profile = fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[:, 25, 40]
+    profile = compute_fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[:, 25, 40]
     assert profile[0] == 1
     assert profile[-1] == pytest.approx(1 / (FADE + 1))
     assert bool((profile[: 40 - FADE] == 1).all())
-    across = fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[0, :, 40]
+    across = compute_fade(((0, 40), (10, 60), (20, 100)), (100, 60, 120))[0, :, 40]
     assert across[0] == pytest.approx(1 / (FADE + 1))
     assert across[-1] == 1
 
@@ -197,13 +197,13 @@ def test_cross_expert_fades_only_towards_faces_inside_brain_box():
 def test_cross_expert_is_mixed_only_near_suspicious_voxels():
     voxels = torch.zeros(60, 40, 40, dtype=torch.bool)
     voxels[20, 20, 20] = True
-    profile = near(voxels)[:, 20, 20]
+    profile = compute_nearness(voxels)[:, 20, 20]
     assert bool((profile[20 - REACH : 20 + REACH + 1] == 1).all())
     assert bool((profile[: 20 - REACH - FADE] == 0).all())
     assert bool((profile[20 + REACH + FADE + 1 :] == 0).all())
     falling = profile[20 + REACH : 20 + REACH + FADE + 1]
     assert bool((falling.diff() <= 0).all())
-    assert bool(near(torch.ones_like(voxels)).eq(1).all())
+    assert bool(compute_nearness(torch.ones_like(voxels)).eq(1).all())
 
 
 def test_modality_experts_are_unchanged_far_from_suspicion():
@@ -217,20 +217,22 @@ def test_modality_experts_are_unchanged_far_from_suspicion():
 def test_uses_fewer_of_scanning_and_covering_windows():
     diagonal = torch.zeros(160, 160, 160, dtype=torch.bool)
     diagonal[:16, :16, :16] = diagonal[144:, 144:, 144:] = True
-    assert len(fine_windows(diagonal).positions) == 2  # scanning takes two windows here, and eight for a cross
+    assert len(place_fine_windows(diagonal).positions) == 2  # scanning takes two windows here, and eight for a cross
     diagonal[:16, 144:, :16] = diagonal[72:88, 72:88, 72:88] = True
-    assert len(fine_windows(diagonal).positions) == 4
+    assert len(place_fine_windows(diagonal).positions) == 4
     small = torch.zeros(110, 90, 90, dtype=torch.bool)
     small[5:105, 40:50, 40:50] = True
-    scan = fine_windows(small)
+    scan = place_fine_windows(small)
     assert [position[0].start for position in scan.positions] == [0, 14]
 
 
 def test_thin_box_is_near_everywhere():
     voxels = torch.zeros(2, 3, 40, dtype=torch.bool)
     voxels[0, 0, 20] = True
-    assert bool((near(voxels)[:, :, 20 - REACH : 20 + REACH + 1] == 1).all())
-    assert near(voxels)[1, 2, 20 + REACH + FADE // 2].item() == pytest.approx(3 / 5)  # 3 of 5 voxels are grown
+    assert bool((compute_nearness(voxels)[:, :, 20 - REACH : 20 + REACH + 1] == 1).all())
+    assert compute_nearness(voxels)[1, 2, 20 + REACH + FADE // 2].item() == pytest.approx(
+        3 / 5
+    )  # 3 of 5 voxels are grown
 
 
 def test_mixing_on_lattice_equals_mixing_logits():
@@ -259,7 +261,7 @@ def test_contribution_is_that_of_the_expert():
     backend, window = TorchCrossSequenceBackend(net, CPU), torch.randn(1, 1, 32, 24, 16)
     with torch.inference_mode():
         assert torch.allclose(backend.contribution(Modality.T2, window), expert(window), atol=1e-4)
-        assert backend.lattice_contribution(Modality.T2, window).shape == (1, 27, 16, 12, 8)
+        assert backend.compute_lattice_contribution(Modality.T2, window).shape == (1, 27, 16, 12, 8)
 
 
 @pytest.mark.slow
@@ -282,8 +284,8 @@ def test_openvino_runs_the_cross_sequence_expert_of_the_subset(view):
     backend = openvino.OpenVinoCrossSequenceBackend(net, precision="float32")
     window, available = torch.randn(1, 4, 32, 32, 16), torch.tensor([view])
     with torch.inference_mode():
-        expected = TorchCrossSequenceBackend(net, CPU).joint_contribution(window, available)
-    assert torch.allclose(backend.joint_contribution(window, available), expected, atol=1e-4)
+        expected = TorchCrossSequenceBackend(net, CPU).compute_joint_contribution(window, available)
+    assert torch.allclose(backend.compute_joint_contribution(window, available), expected, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_every_voxel_is_inside_a_window_by_the_margin(seed, margin):
         for position in grid.positions
         for axis in range(3)
     )
-    assert sum(grid.shares_of(voxels)) == pytest.approx(1, abs=1e-4)
+    assert sum(grid.compute_shares(voxels)) == pytest.approx(1, abs=1e-4)
 
 
 def test_small_box_is_one_window_padded_to_multiple():

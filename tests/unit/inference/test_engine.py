@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.availability import SUBSETS, to_flags
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.volume import Grid
 from brats_mm.inference.backend import TorchBackend
@@ -15,9 +15,9 @@ from brats_mm.inference.engine import (
     BACKGROUND_LOGIT,
     LEFT_RIGHT,
     WindowSettings,
-    near_brain,
+    find_near_brain,
+    iterate_window_sizes,
     run_windows,
-    window_sizes,
 )
 from brats_mm.inference.prepare import ModelInput, Placement
 from brats_mm.networks.dmome import DMoME
@@ -49,7 +49,7 @@ def network(gate=None):
 
 def model_input(shape, available, seed=0):
     image = torch.randn(4, *shape, generator=torch.Generator().manual_seed(seed))
-    image[~torch.tensor(flags(available))] = 0
+    image[~torch.tensor(to_flags(available))] = 0
     brain = torch.ones(shape, dtype=torch.bool)
     grid = Grid(shape, np.eye(4))
     whole = tuple((0, size) for size in shape)
@@ -172,8 +172,8 @@ def test_smaller_multiple_gives_smaller_windows():
 
 
 def test_window_sizes_after_out_of_memory():
-    assert list(window_sizes((128, 128, 128))) == [(128,) * 3, (96,) * 3, (64,) * 3]
-    assert list(window_sizes((192, 160, 64)))[1:] == [(128, 128, 64), (96, 96, 64), (64, 64, 64)]
+    assert list(iterate_window_sizes((128, 128, 128))) == [(128,) * 3, (96,) * 3, (64,) * 3]
+    assert list(iterate_window_sizes((192, 160, 64)))[1:] == [(128, 128, 64), (96, 96, 64), (64, 64, 64)]
 
 
 def test_outside_brain_is_background_and_cavities_are_brain():
@@ -181,7 +181,7 @@ def test_outside_brain_is_background_and_cavities_are_brain():
     brain = torch.zeros(20, 20, 20, dtype=torch.bool)
     brain[5:15, 5:15, 5:15] = True
     brain[8:12, 8:12, 8:12] = False
-    near = near_brain(brain)
+    near = find_near_brain(brain)
     assert near[4, 10, 10]
     assert not near[3, 10, 10]
     assert near[10, 10, 10]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from brats_mm.inference import onednn
-from brats_mm.inference.onednn import with_onednn
+from brats_mm.inference.onednn import use_onednn
 from brats_mm.networks.presets import expert
 
 
@@ -36,7 +36,7 @@ def x86(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_result_is_unchanged(asked: list[int]) -> None:
     torch.manual_seed(0)
     plain = expert().eval().to(memory_format=torch.channels_last_3d)
-    quick = with_onednn(copy.deepcopy(plain))
+    quick = use_onednn(copy.deepcopy(plain))
     image = torch.randn(1, 1, 64, 64, 32)
 
     with torch.inference_mode():
@@ -52,7 +52,7 @@ def test_result_is_unchanged(asked: list[int]) -> None:
 @pytest.mark.usefixtures("x86")
 @pytest.mark.parametrize("case", ["two windows", "gradients", "autocast", "double precision"])
 def test_pytorch_chooses_in_other_cases(asked: list[int], case: str) -> None:
-    network = with_onednn(nn.Sequential(nn.Conv3d(1, 2, 3, padding=1)))
+    network = use_onednn(nn.Sequential(nn.Conv3d(1, 2, 3, padding=1)))
     image = torch.randn(2 if case == "two windows" else 1, 1, 8, 8, 8)
     if case == "double precision":
         network, image = network.double(), image.double()
@@ -68,6 +68,6 @@ def test_pytorch_chooses_in_other_cases(asked: list[int], case: str) -> None:
 
 def test_other_processors_are_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn.platform, "machine", lambda: "arm64")
-    network = with_onednn(nn.Sequential(nn.Conv3d(1, 2, 3)))
+    network = use_onednn(nn.Sequential(nn.Conv3d(1, 2, 3)))
 
     assert "_conv_forward" not in vars(network[0])

@@ -8,24 +8,24 @@ import torch
 from monai.data.utils import compute_importance_map
 from torch.nn import functional
 
-from brats_mm.domain.availability import flags, ordered
+from brats_mm.domain.availability import sort_modalities, to_flags
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import GridError
 from brats_mm.inference.coarse_to_fine import (
     COARSE_MULTIPLE,
     LATTICE,
-    fade,
-    fine_windows,
-    near,
-    suspicious_box,
-    suspicious_voxels,
+    compute_fade,
+    compute_nearness,
+    find_suspicious_box,
+    find_suspicious_voxels,
+    place_fine_windows,
 )
-from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, near_brain
+from brats_mm.inference.engine import BACKGROUND_LOGIT, WindowSettings, find_near_brain
 from brats_mm.inference.predictor import restore_probabilities
 from brats_mm.inference.prepare import prepare
 from brats_mm.inference.small_lesions import drop_small_lesions
 from brats_mm.inference.windows import STRIDE, clip_window
-from brats_mm.networks.case_gate import thumbnail
+from brats_mm.networks.case_gate import make_thumbnail
 from brats_mm.pipeline.segment import load_case
 from brats_mm.pipeline.segmenter import Segmenter
 
@@ -69,22 +69,22 @@ def plain(case, predictor):
     side = clip_window((256, 256, 256), shape, COARSE_MULTIPLE, LATTICE * STRIDE)
     room = [requested - have for requested, have in zip(side, shape, strict=True)]
     image = functional.pad(given.image, [0, room[2], 0, room[1], 0, room[0]])
-    available = torch.tensor([flags(case.available)])
-    weights = network.weights_of(thumbnail(given.image[None]), available)[0]
+    available = torch.tensor([to_flags(case.available)])
+    weights = network.compute_thumbnail_weights(make_thumbnail(given.image[None]), available)[0]
     logits = torch.zeros(3, *shape)
-    for modality in ordered(case.available):
+    for modality in sort_modalities(case.available):
         channel = modality.channel
         share = weights[channel] / weights[:4].sum(dim=0)
         actual = network.experts[modality.value](image[None, channel : channel + 1])[0]
         logits += share[:, None, None, None] * actual[:, : shape[0], : shape[1], : shape[2]]
-    suspicious = suspicious_voxels(logits, given.brain)
-    box = suspicious_box(suspicious)
+    suspicious = find_suspicious_voxels(logits, given.brain)
+    box = find_suspicious_box(suspicious)
     if box is not None and len(case.available) > 1:
         sides = tuple(slice(*ends) for ends in box)
         inside = (slice(None), *sides)
         part = given.image[inside]
-        share = weights[-1][:, None, None, None] * fade(box, shape) * near(suspicious[sides])
-        windows = fine_windows((share > 0).any(dim=0))
+        share = weights[-1][:, None, None, None] * compute_fade(box, shape) * compute_nearness(suspicious[sides])
+        windows = place_fine_windows((share > 0).any(dim=0))
         padded = functional.pad(part, windows.padding)
         importance = compute_importance_map(windows.importance.shape, mode="gaussian", device="cpu")
         total, coverage = torch.zeros(3, *padded.shape[1:]), torch.zeros(padded.shape[1:])
@@ -95,7 +95,7 @@ def plain(case, predictor):
             coverage[position] += importance
         joint = (total / coverage.clamp(min=1e-12))[:, : part.shape[1], : part.shape[2], : part.shape[3]]
         logits[inside] = (1 - share) * logits[inside] + share * joint
-    logits = logits.masked_fill(~near_brain(given.brain), BACKGROUND_LOGIT)
+    logits = logits.masked_fill(~find_near_brain(given.brain), BACKGROUND_LOGIT)
     return restore_probabilities(drop_small_lesions(logits, predictor.model.spacing_mm**3 / 1000), given.placement)
 
 

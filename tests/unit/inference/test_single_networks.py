@@ -17,10 +17,10 @@ from brats_mm.domain.volume import Grid, Volume
 from brats_mm.inference.backend import TorchBackend
 from brats_mm.inference.choice import choose_backend
 from brats_mm.inference.predictor import WITHOUT_IMPORTANCE, Predictor
-from brats_mm.inference.single_backend import SingleBackend, predict_windows, torch_backend
+from brats_mm.inference.single_backend import SingleBackend, create_torch_backend, predict_windows
 from brats_mm.networks.single import SingleNetwork
 from brats_mm.outputs.folder import OutputFolder
-from brats_mm.outputs.results import supported_outputs, write_results
+from brats_mm.outputs.results import select_supported_outputs, write_results
 from tests.fakes.networks import tiny_mixture
 
 CPU = torch.device("cpu")
@@ -72,8 +72,8 @@ def test_progress_counts_requested_subsets() -> None:
 
 
 def test_network_determines_backend() -> None:
-    assert isinstance(torch_backend(MeanOfShown(), CPU), SingleBackend)
-    assert isinstance(torch_backend(tiny_mixture(), CPU), TorchBackend)
+    assert isinstance(create_torch_backend(MeanOfShown(), CPU), SingleBackend)
+    assert isinstance(create_torch_backend(tiny_mixture(), CPU), TorchBackend)
     assert isinstance(choose_backend("auto", MeanOfShown().eval(), CPU), SingleBackend)
 
 
@@ -99,5 +99,5 @@ def test_results_state_that_importance_is_unknown(case: Case, tmp_path: Path) ->
     assert "has no gate weights" in importance["meaning"]
     assert "has no gate weights" in (tmp_path / "report.html").read_text()
     assert {path.name for path in tmp_path.iterdir()} == set(
-        supported_outputs(options, prediction).names(case.available)
+        select_supported_outputs(options, prediction).names(case.available)
     )

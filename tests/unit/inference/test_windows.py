@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.data.utils import compute_importance_map, dense_patch_slices
 
-from brats_mm.inference.windows import clip_window, gaussian, plan_windows
+from brats_mm.inference.windows import clip_window, make_gaussian, plan_windows
 
 
 @pytest.mark.parametrize("size", [(64, 64, 64), (100, 65, 200), (40, 300, 130)])
@@ -18,14 +18,14 @@ def test_window_positions_match_monai(size, overlap):
 
 def test_window_weights_match_monai():
     expected = compute_importance_map((64, 96, 32), mode="gaussian", sigma_scale=0.125)
-    result = gaussian((64, 96, 32))
+    result = make_gaussian((64, 96, 32))
     torch.testing.assert_close(result / result.max(), (expected / expected.max()).clamp(min=1e-3), rtol=1e-3, atol=2e-3)
 
 
 def test_windows_cover_all_of_the_brain():
     brain = torch.zeros(100, 130, 64, dtype=torch.bool)
     brain[20:90, 10:120] = True
-    assert sum(plan_windows(brain, (64, 64, 64), 0.5).shares_of(brain)) == pytest.approx(1, abs=1e-5)
+    assert sum(plan_windows(brain, (64, 64, 64), 0.5).compute_shares(brain)) == pytest.approx(1, abs=1e-5)
 
 
 def test_window_is_clipped_to_box():

@@ -8,7 +8,7 @@ from brats_mm.cohort.manifest import open_manifest
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError
-from brats_mm.io.bids import bids_sessions, is_bids, one_session
+from brats_mm.io.bids import is_bids, iterate_bids_sessions, select_session
 from brats_mm.io.case_files import find_bids_case
 from brats_mm.io.recognise import recognise
 from brats_mm.pipeline.load import load
@@ -37,7 +37,7 @@ def dataset(tmp_path):
 
 
 def named(dataset, requested):
-    return [one.name for one in bids_sessions(dataset, requested)]
+    return [one.name for one in iterate_bids_sessions(dataset, requested)]
 
 
 @pytest.mark.parametrize("label", ["01", "sub-01"])
@@ -79,9 +79,9 @@ def test_two_images_of_a_sequence_need_a_choice(dataset):
 
 def test_segment_needs_one_session(dataset):
     with pytest.raises(CaseError, match=r"2 sessions match.*sub-01_ses-post, sub-01_ses-pre.*--participant"):
-        one_session(dataset, BidsFilter(("01",)))
+        select_session(dataset, BidsFilter(("01",)))
     with pytest.raises(CaseError, match=r"No session matches.*sub-01_ses-post, sub-01_ses-pre, sub-02"):
-        one_session(dataset, BidsFilter(("03",)))
+        select_session(dataset, BidsFilter(("03",)))
 
 
 def flat(tmp_path, *names):

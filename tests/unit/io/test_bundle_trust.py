@@ -9,8 +9,8 @@ import pytest
 from brats_mm.cli.main import main
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import default_bundle, open_bundle
-from brats_mm.io.bundle_trust import check_configs, known_network
-from brats_mm.pipeline.network import load_network, network_of
+from brats_mm.io.bundle_trust import check_configs, select_known_network
+from brats_mm.pipeline.network import build_network, load_network
 from tests.fakes.networks import TINY_MIXTURE
 
 MARK = "import pathlib; pathlib.Path({place!r}).touch()"
@@ -77,10 +77,10 @@ def test_trusted_bundle_may_use_any_code(tiny_bundle, tmp_path):
 
 def test_known_networks_with_references_load_without_trust(tiny_bundle):
     config = {"network_def": "@mixture", "mixture": TINY_MIXTURE, "spacing_mm": 2, "handlers": "$not_read()"}
-    network, spacing_mm = network_of(open_bundle(tiny_bundle), config)
+    network, spacing_mm = build_network(open_bundle(tiny_bundle), config)
     assert type(network).__name__ == "DMoME"
     assert spacing_mm == 2
-    assert set(known_network(config)) == {"network_def", "mixture"}
+    assert set(select_known_network(config)) == {"network_def", "mixture"}
 
 
 def test_weights_without_a_recorded_hash_need_trust(tiny_bundle, tmp_path):

@@ -128,8 +128,8 @@ def test_segment_accepts_4d_file(tmp_path, head_folder, tiny_bundle):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_other_volumes_do_not_count_as_surplus_data(tmp_path, monkeypatch, suffix, dtype):
     """The volumes of a case in float32 exceed the 64 MiB of surplus data and of offset that one volume may have."""
-    monkeypatch.setattr(raster, "LARGEST_OFFSET", 1000)
-    monkeypatch.setattr(raster, "_MOST_BEHIND", 1000)
+    monkeypatch.setattr(raster, "MAX_OFFSET", 1000)
+    monkeypatch.setattr(raster, "_MAX_TRAILING_BYTES", 1000)
     data = np.random.default_rng(0).random((9, 8, 10, 4)).astype(dtype)
     path = tmp_path / f"case{suffix}"
     nib.Nifti1Image(data, np.eye(4)).to_filename(path)

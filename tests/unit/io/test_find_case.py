@@ -7,7 +7,7 @@ import pytest
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError, VolumeError
-from brats_mm.io.case import explicit_case, find_case, read_case
+from brats_mm.io.case import build_explicit_case, find_case, read_case
 from brats_mm.io.dicom.header import is_dicom
 from brats_mm.io.unfetched import is_unfetched
 from brats_mm.io.zip import is_zip
@@ -221,15 +221,15 @@ def test_case_name_of_files_given_by_option(tmp_path, names, expected):
     """The name is the common part of the file names, or else the folder's name."""
     paths = {(T1, FLAIR)[n]: tmp_path / "visit" / name for n, name in enumerate(names)}
 
-    assert explicit_case(paths).name == expected
-    assert explicit_case(paths, "mine").name == "mine"
-    assert explicit_case(paths).paths == {modality: str(path) for modality, path in paths.items()}
+    assert build_explicit_case(paths).name == expected
+    assert build_explicit_case(paths, "mine").name == "mine"
+    assert build_explicit_case(paths).paths == {modality: str(path) for modality, path in paths.items()}
 
 
 def test_loop_of_links_is_left_to_the_reader(tmp_path):
     """`Path.resolve` fails with a RuntimeError before Python 3.13."""
     (tmp_path / "t1.nii.gz").symlink_to(tmp_path / "t1.nii.gz")
-    case = explicit_case({T1: tmp_path / "t1.nii.gz"})
+    case = build_explicit_case({T1: tmp_path / "t1.nii.gz"})
     with pytest.raises(VolumeError, match=r"t1\.nii\.gz"):
         read_case(case)
 
@@ -237,13 +237,13 @@ def test_loop_of_links_is_left_to_the_reader(tmp_path):
 def test_rejects_same_file_for_two_sequences(tmp_path):
     """Also with two spellings of its path."""
     with pytest.raises(CaseError, match=r"a\.nii was given as T1 and as T2"):
-        explicit_case({T1: tmp_path / "a.nii", T2: tmp_path / "x" / ".." / "a.nii"})
+        build_explicit_case({T1: tmp_path / "a.nii", T2: tmp_path / "x" / ".." / "a.nii"})
 
 
 def test_rejects_no_files():
     """At least one is needed."""
     with pytest.raises(CaseError, match="No sequence was given"):
-        explicit_case({})
+        build_explicit_case({})
 
 
 @pytest.mark.parametrize(

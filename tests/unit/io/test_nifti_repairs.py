@@ -11,7 +11,7 @@ from brats_mm.errors import VolumeError
 from brats_mm.io.case import read_scans
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_volume
-from brats_mm.outputs.nifti import header_of
+from brats_mm.outputs.nifti import build_header
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, -1, 0, 8], [0, 0, 2, -7], [0, 0, 0, 1]])
 DATA = np.random.default_rng(0).integers(1, 900, (10, 9, 8)).astype(np.int16)
@@ -71,7 +71,7 @@ def test_fault_is_repaired_from_other_fields_with_note(tmp_path, changes, note):
     np.testing.assert_array_equal(read.data, DATA)
     np.testing.assert_allclose(read.grid.affine, AFFINE, atol=1e-5)
     assert note in " ".join(read.notes)
-    header = header_of(read.grid, np.dtype("<u1"), "a result on the same grid")
+    header = build_header(read.grid, np.dtype("<u1"), "a result on the same grid")
     np.testing.assert_allclose(header.get_best_affine(), AFFINE, atol=1e-5)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError, GridError, VolumeError
-from brats_mm.io.case import explicit_case, find_case, read_case
+from brats_mm.io.case import build_explicit_case, find_case, read_case
 
 T1, T1CE, T2, FLAIR = Modality
 SHAPE = (12, 12, 12)
@@ -143,7 +143,7 @@ def test_header_warnings_name_sequence_not_file(tmp_path):
     image.set_qform(None)
     image.to_filename(tmp_path / "t1.nii")
 
-    (warning,) = read_case(explicit_case({T1: tmp_path / "t1.nii"})).warnings
+    (warning,) = read_case(build_explicit_case({T1: tmp_path / "t1.nii"})).warnings
 
     assert warning.startswith("T1: the header does not define the position of the volume")
 
@@ -151,7 +151,7 @@ def test_header_warnings_name_sequence_not_file(tmp_path):
 def test_error_names_missing_file(tmp_path):
     """The message contains the path."""
     with pytest.raises(VolumeError, match=r"none\.nii does not exist"):
-        read_case(explicit_case({T1: tmp_path / "none.nii"}))
+        read_case(build_explicit_case({T1: tmp_path / "none.nii"}))
 
 
 def smooth(seed):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import BratsMMError, VolumeError
-from brats_mm.io.volume import header_warnings, read_volume, volumes_in
+from brats_mm.io.volume import count_volumes, read_volume, warn_about_header
 
 SHAPE = (9, 10, 11)
 GREY = np.random.default_rng(7).normal(100, 20, SHAPE).astype(np.float32)
@@ -195,7 +195,7 @@ def test_rejects_truncated_itk_file(tmp_path, suffix, compressed, capfd):
 def test_rejects_several_volumes(tmp_path):
     path = save(tmp_path / "a.nii.gz", np.stack([GREY] * 4, axis=-1))
     assert_refused(path, r"several volumes \(9 x 10 x 11 x 4\)")
-    assert volumes_in(path) == 4
+    assert count_volumes(path) == 4
 
 
 @pytest.mark.parametrize("shape", [(9, 10), (9, 10, 1)])
@@ -404,7 +404,7 @@ def test_sform_takes_precedence_and_disagreement_is_reported():
     """The two matrices differ by a quarter turn."""
     turned = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
-    (warning,) = header_warnings(Grid(SHAPE, np.eye(4), 1, 1, np.eye(4), turned))
+    (warning,) = warn_about_header(Grid(SHAPE, np.eye(4), 1, 1, np.eye(4), turned))
 
     assert "differ by up to 17.0 mm, and the sform is used" in warning  # corner (8, 9) is 2 x 8 and 1: (17, 1)
 
@@ -412,13 +412,13 @@ def test_sform_takes_precedence_and_disagreement_is_reported():
 def test_consistent_header_gives_no_warning():
     near = np.eye(4)
     near[0, 3] = 0.4
-    assert header_warnings(Grid(SHAPE, np.eye(4), 1, 1, np.eye(4), near)) == ()
+    assert warn_about_header(Grid(SHAPE, np.eye(4), 1, 1, np.eye(4), near)) == ()
 
 
 def test_header_without_codes_is_reported(tmp_path):
     volume = read_volume(save(tmp_path / "a.nii", GREY, sform_code=0, qform_code=0))
 
-    assert "left and right are uncertain" in header_warnings(volume.grid)[0]
+    assert "left and right are uncertain" in warn_about_header(volume.grid)[0]
 
 
 @settings(
@@ -459,6 +459,6 @@ def assert_volume_or_error(path):
         sentence = str(error)
     else:
         sentence = path.name
-        header_warnings(volume.grid)
+        warn_about_header(volume.grid)
         assert np.isfinite(volume.data).all()
     assert path.name in sentence

@@ -8,12 +8,12 @@ from brats_mm.learning.corrections import (
     CorrectedPrediction,
     Correction,
     Role,
+    choose_role,
+    find_next_version,
     from_json,
-    latest,
-    next_version,
-    role_of_case,
+    select_latest,
+    select_usable_cases,
     to_json,
-    usable_cases,
 )
 from brats_mm.learning.store import DOCUMENT, CorrectionStore
 
@@ -37,36 +37,36 @@ def made(number, *, image="a", owner="ann", version=1, tag="final", content=None
 
 def test_versions_count_per_owner_image_and_tag():
     there = [made(1), made(2, version=2), made(3, owner="bob"), made(4, tag="original")]
-    assert next_version(there, "ann", "a", "final") == 3
-    assert next_version(there, "bob", "a", "final") == 2
-    assert next_version(there, "ann", "a", "original") == 2
-    assert next_version(there, "ann", "b", "final") == 1
+    assert find_next_version(there, "ann", "a", "final") == 3
+    assert find_next_version(there, "bob", "a", "final") == 2
+    assert find_next_version(there, "ann", "a", "original") == 2
+    assert find_next_version(there, "ann", "b", "final") == 1
 
 
 def test_newest_version_of_each_label_is_used():
     there = [made(2, version=2), made(1), made(3, image="b")]
-    assert [one.id for one in latest(there)] == ["id2", "id3"]
+    assert [one.id for one in select_latest(there)] == ["id2", "id3"]
 
 
 def test_labels_of_two_authors_for_same_images_are_one_case():
     there = [made(1, content="x"), made(2, owner="bob", image="mine", content="x"), made(3, image="b")]
-    assert [one.id for one in usable_cases(there)] == ["id2", "id3"]
+    assert [one.id for one in select_usable_cases(there)] == ["id2", "id3"]
 
 
 @pytest.mark.parametrize("unusable", [{"tag": "original"}, {"sequences": False}])
 def test_unfinished_labels_and_unknown_sequences_are_not_trained_on(unusable):
-    assert usable_cases([made(1, **unusable)]) == []
+    assert select_usable_cases([made(1, **unusable)]) == []
 
 
 def test_every_fourth_case_is_held_out_permanently():
     there = []
     for number in range(12):
         content = f"case-{number}"
-        there.append(made(number, content=content, image=content, role=role_of_case(there, content)))
+        there.append(made(number, content=content, image=content, role=choose_role(there, content)))
     held = [number for number, one in enumerate(there) if one.role is Role.HELD_OUT]
     assert held == [1, 5, 9]
-    assert role_of_case(there, "case-5") is Role.HELD_OUT
-    assert role_of_case(there, "case-4") is Role.TRAINING
+    assert choose_role(there, "case-5") is Role.HELD_OUT
+    assert choose_role(there, "case-4") is Role.TRAINING
 
 
 def test_correction_round_trips_through_json():
@@ -85,15 +85,15 @@ def test_store_keeps_every_version_and_filters_by_owner(tmp_path):
         store.add(
             incoming,
             lambda there, number=number, owner=owner: made(
-                number, owner=owner, version=next_version(there, owner, "a", "final")
+                number, owner=owner, version=find_next_version(there, owner, "a", "final")
             ),
         )
         assert not incoming.exists()
     assert [one.version for one in store.all()] == [1, 2, 1]
-    assert [one.version for one in store.of_image("ann", "a", "final")] == [1, 2]
+    assert [one.version for one in store.list_for_image("ann", "a", "final")] == [1, 2]
     first = store.all("ann")[0]
     assert (store.folder(first) / "label.nrrd").read_bytes() == b"\0"
-    assert store.used_bytes("ann") > store.used_bytes("nobody") == 0
+    assert store.count_used_bytes("ann") > store.count_used_bytes("nobody") == 0
     store.remove(first)
     assert [one.owner for one in store.all()] == ["ann", "bob"]
 

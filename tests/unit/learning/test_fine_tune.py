@@ -12,9 +12,9 @@ import torch
 
 from brats_mm.domain.options import ModelOptions
 from brats_mm.errors import Cancelled, CaseError, OptionError, OutputError, TrainingError
-from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.io.bundle import Bundle, verify_hash
 from brats_mm.learning.corrections import Role
-from brats_mm.learning.fine_tune import Watch, _train, fine_tune, mixture_step, write_version
+from brats_mm.learning.fine_tune import Watch, _train, compute_mixture_loss, fine_tune, write_version
 from brats_mm.learning.plan import (
     REPLAY,
     FineTuning,
@@ -55,7 +55,7 @@ def test_result_is_new_bundle_with_scores_of_both_versions(plan, tiny_bundle, tm
         read_plan(plan), plan, options, tmp_path / "attempt-1", watch(progress=lambda *one: stages.append(one))
     )
     bundle = Bundle(tmp_path / "attempt-1" / BUNDLE)
-    assert checked_hash(bundle) == report["weights_sha256"] != report["parent_weights_sha256"]
+    assert verify_hash(bundle) == report["weights_sha256"] != report["parent_weights_sha256"]
     assert bundle.metadata()["version"] == "0.7.0+site.1"
     assert json.loads((bundle.root / REPORT).read_text())["steps"] == report["steps"] > 0
     assert report["cases"] == {"training": 1, "replay": 0, "held_out": 1}
@@ -84,9 +84,9 @@ def test_cancelled_training_leaves_no_bundle(plan, tiny_bundle, tmp_path):
 
 def test_infinite_loss_leaves_no_bundle(plan, tiny_bundle, tmp_path, monkeypatch):
     def step(network, image, target, available):
-        return mixture_step(network, image, target, available) * float("inf")
+        return compute_mixture_loss(network, image, target, available) * float("inf")
 
-    monkeypatch.setattr("brats_mm.learning.fine_tune.mixture_step", step)
+    monkeypatch.setattr("brats_mm.learning.fine_tune.compute_mixture_loss", step)
     options = ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
     with pytest.raises(TrainingError, match=r"The loss is (nan|inf) in step 1, so there is no new version"):
         fine_tune(read_plan(plan), plan, options, tmp_path / "attempt-1", watch())
@@ -134,7 +134,7 @@ def test_step_lowers_loss_of_mixture():
     optimizer = torch.optim.SGD(network.parameters(), 0.5)
     losses = []
     for _ in range(10):
-        loss = mixture_step(network, image, target, available)
+        loss = compute_mixture_loss(network, image, target, available)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -150,8 +150,8 @@ def test_plan_round_trips_through_file(plan, tmp_path):
 def test_replayed_cases_give_half_of_the_crops():
     cases = [PlannedCase(str(number), use, {}, "") for number, use in enumerate(["training", REPLAY, REPLAY])]
     plan = TrainingPlan("v", "p", FineTuning(), tuple(cases))
-    assert plan.case_weights() == [0.5, 0.25, 0.25]
-    assert TrainingPlan("v", "p", FineTuning(), tuple(cases[:1])).case_weights() == [1.0]
+    assert plan.compute_case_weights() == [0.5, 0.25, 0.25]
+    assert TrainingPlan("v", "p", FineTuning(), tuple(cases[:1])).compute_case_weights() == [1.0]
 
 
 def test_rejects_too_few_cases_and_limits_held_out_cases():

@@ -6,7 +6,7 @@ import pytest
 
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import GridError, InputError, OptionError, VolumeError
-from brats_mm.learning.label_map import compartment_volumes_ml, read_correction, values_by_name
+from brats_mm.learning.label_map import find_values_by_name, measure_compartment_volumes_ml, read_correction
 
 AFFINE = np.diag([2.0, 1.0, 1.0, 1.0])
 GRID = Grid((8, 9, 10), AFFINE)
@@ -29,7 +29,7 @@ def test_values_one_to_three_are_kept(tmp_path):
 
 
 def test_named_labels_are_translated(tmp_path):
-    named = values_by_name(
+    named = find_values_by_name(
         [{"name": "background", "idx": 0}, {"name": "Enhancing tumor", "idx": 1}, {"name": "necrosis", "idx": 3}]
     )
     assert named == {1: 3, 3: 1}
@@ -84,8 +84,8 @@ def test_rejects_damaged_file(tmp_path):
 )
 def test_rejects_unknown_label_names(entries, words):
     with pytest.raises(OptionError, match=words):
-        values_by_name(entries)
+        find_values_by_name(entries)
 
 
 def test_volumes_are_in_millilitres():
-    assert compartment_volumes_ml(some_labels(), GRID.voxel_ml) == {"ncr": 0.002, "ed": 0.002, "et": 0.002}
+    assert measure_compartment_volumes_ml(some_labels(), GRID.voxel_ml) == {"ncr": 0.002, "ed": 0.002, "et": 0.002}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from brats_mm.domain.volume import Grid
-from brats_mm.learning.scores import mean_dice, mean_scores, score_prediction, summary_by_version
+from brats_mm.learning.scores import compute_mean_dice, compute_mean_scores, score_prediction, summarise_by_version
 
 GRID = Grid((10, 4, 4), np.diag([1.0, 1.0, 2.0, 1.0]))
 
@@ -24,15 +24,15 @@ def test_half_overlap_has_dice_one_half():
 def test_means_skip_undefined_scores():
     one = score_prediction(bar(0, 4, 2), bar(2, 6, 2), GRID)
     other = score_prediction(bar(2, 6, 2), bar(2, 6, 2), GRID)
-    assert mean_scores([one, other])["wt"]["dice"] == 0.75
+    assert compute_mean_scores([one, other])["wt"]["dice"] == 0.75
     undefined = {**one, "wt": {**one["wt"], "dice": None}}
-    assert mean_scores([undefined, other])["wt"]["dice"] == 1.0
-    assert mean_dice(one) == round((0.5 + 1.0 + 1.0) / 3, 4)
+    assert compute_mean_scores([undefined, other])["wt"]["dice"] == 1.0
+    assert compute_mean_dice(one) == round((0.5 + 1.0 + 1.0) / 3, 4)
 
 
 def test_scores_are_summarised_by_model_version():
     one = score_prediction(bar(0, 4, 2), bar(2, 6, 2), GRID)
     other = score_prediction(bar(2, 6, 2), bar(2, 6, 2), GRID)
-    first, second = summary_by_version([("1.0", one), ("1.1", other), ("1.0", other)])
+    first, second = summarise_by_version([("1.0", one), ("1.1", other), ("1.0", other)])
     assert (first["version"], first["cases"], first["scores"]["wt"]["dice"]) == ("1.0", 2, 0.75)
     assert (second["version"], second["cases"], second["scores"]["wt"]["dice"]) == ("1.1", 1, 1.0)

@@ -10,7 +10,7 @@ from monai.fl.utils.constants import ExtraItems, FlStatistics, ModelType, Weight
 from monai.fl.utils.exchange_object import ExchangeObject
 
 from brats_mm.errors import BundleError, OptionError
-from brats_mm.io.bundle import Bundle, checked_hash, default_bundle
+from brats_mm.io.bundle import Bundle, default_bundle, verify_hash
 from brats_mm.learning.corrections import Role
 from brats_mm.learning.fine_tune import write_version
 from brats_mm.learning.site_bundle import TRAINED, plan_of_corrections, write_site_bundle
@@ -24,7 +24,7 @@ from tests.unit.learning.test_corrections import made
 def test_site_train_json_names_cases_and_starts_from_parent_weights(tiny_bundle, tmp_path):
     folder = tmp_path / "cases"
     site = write_site_bundle(plan_of(folder, 3), folder, Bundle(tiny_bundle), tmp_path / "site", {"epochs": 7})
-    assert checked_hash(site) == checked_hash(Bundle(tiny_bundle))
+    assert verify_hash(site) == verify_hash(Bundle(tiny_bundle))
     train = json.loads((site.root / "configs" / "train.json").read_text())
     assert train["network_def"] == json.loads((tiny_bundle / "configs" / "inference.json").read_text())["network_def"]
     assert (train["window"], train["batch_size"], train["epochs"]) == ([80, 80, 80], 1, 7)
@@ -72,11 +72,11 @@ def test_monai_runs_training_and_result_becomes_a_version(sites, tiny_bundle, tm
     state = torch.load(sites[0].root / TRAINED / "model.pt", weights_only=True)
     report = {"parent": "0.8.0", "cases": {"training": 1}}
     version = write_version(Bundle(tiny_bundle), tmp_path / "version", state, "0.8.0+site.1", report)
-    assert checked_hash(version) != checked_hash(Bundle(tiny_bundle))
+    assert verify_hash(version) != verify_hash(Bundle(tiny_bundle))
     versions = ModelVersions(tmp_path / "versions")
     versions.adopt(version.root, "0.8.0+site.1")
     versions.activate("0.8.0+site.1")
-    assert versions.active_bundle() == tmp_path / "versions" / "0.8.0+site.1"
+    assert versions.find_active_bundle() == tmp_path / "versions" / "0.8.0+site.1"
 
 
 @pytest.mark.slow

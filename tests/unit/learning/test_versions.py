@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from brats_mm.errors import BundleError, OptionError
-from brats_mm.io.bundle import sha256_of
-from brats_mm.learning.versions import ACTIVE, BASE, ActiveModel, ModelVersions, next_version
+from brats_mm.io.bundle import compute_sha256
+from brats_mm.learning.versions import ACTIVE, BASE, ActiveModel, ModelVersions, make_next_version
 
 
 def bundle(folder, weights=b"weights"):
@@ -15,7 +15,7 @@ def bundle(folder, weights=b"weights"):
     (folder / "models").mkdir()
     (folder / "configs" / "metadata.json").write_text("{}", encoding="utf-8")
     (folder / "models" / "model.pt").write_bytes(weights)
-    digest = sha256_of(folder / "models" / "model.pt")
+    digest = compute_sha256(folder / "models" / "model.pt")
     (folder / "models" / "SHA256SUMS").write_text(f"{digest}  model.pt\n", encoding="utf-8")
     return folder
 
@@ -29,9 +29,9 @@ def versions(tmp_path):
 
 
 def test_names_count_up_from_installed_version():
-    assert next_version("0.7.0", []) == "0.7.0+site.1"
-    assert next_version("0.7.0+site.4", ["0.7.0+site.4", "0.7.0+site.2"]) == "0.7.0+site.5"
-    assert next_version("0.8.0", ["0.7.0+site.9"]) == "0.8.0+site.10"
+    assert make_next_version("0.7.0", []) == "0.7.0+site.1"
+    assert make_next_version("0.7.0+site.4", ["0.7.0+site.4", "0.7.0+site.2"]) == "0.7.0+site.5"
+    assert make_next_version("0.8.0", ["0.7.0+site.9"]) == "0.8.0+site.10"
 
 
 def test_rollback_follows_activation_history():
@@ -44,13 +44,13 @@ def test_rollback_follows_activation_history():
 
 
 def test_new_version_is_inactive_until_activated(versions, tmp_path):
-    assert versions.active_bundle() is None
+    assert versions.find_active_bundle() is None
     assert versions.names() == ["0.7.0+site.1", "0.7.0+site.2"]
     versions.activate("0.7.0+site.2")
     again = ModelVersions(tmp_path / "models")
-    assert again.active_bundle() == tmp_path / "models" / "0.7.0+site.2"
+    assert again.find_active_bundle() == tmp_path / "models" / "0.7.0+site.2"
     assert again.roll_back().version == BASE
-    assert again.active_bundle() is None
+    assert again.find_active_bundle() is None
 
 
 def test_rejects_version_names_that_are_paths(versions, tmp_path):

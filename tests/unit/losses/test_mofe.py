@@ -14,7 +14,7 @@ from brats_mm.losses.mofe import (
     released_loss,
     released_ranking,
 )
-from brats_mm.losses.segmentation import TaskTerms, task_terms
+from brats_mm.losses.segmentation import TaskTerms, compute_task_terms
 
 
 def _terms(dice: list[list[float]], bce: list[list[float]]) -> TaskTerms:
@@ -81,7 +81,7 @@ def test_modules_take_stacked_views_with_larger_subsets_first(module: type[torch
     more, fewer = torch.randn(2, 2, 3, 4, 4, 4, generator=generator)
     target = (torch.rand(2, 3, 4, 4, 4, generator=generator) > 0.5).float()
 
-    expected = form(task_terms(more, target), task_terms(fewer, target), 0.3)  # type: ignore[operator]
+    expected = form(compute_task_terms(more, target), compute_task_terms(fewer, target), 0.3)  # type: ignore[operator]
     given_by_module = module(0.3)(torch.cat([more, fewer]), torch.cat([target, target]))
 
     assert given_by_module.item() == pytest.approx(expected.item(), rel=1e-5)

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.metrics import CalibrationErrorMetric
 
-from brats_mm.metrics.calibration import BINS, no_reliability, reliability
+from brats_mm.metrics.calibration import BINS, build_reliability, create_empty_reliability
 
 
 def table(probability, reference):
-    return reliability(np.array(probability, np.float32), np.array(reference, np.bool_))
+    return build_reliability(np.array(probability, np.float32), np.array(reference, np.bool_))
 
 
 def direct_ece(p: np.ndarray, reference: np.ndarray) -> float:
@@ -61,7 +61,7 @@ def test_reliability_curve_has_mean_probability_and_foreground_fraction():
 
 
 def test_empty_table_has_no_error():
-    assert np.isnan(no_reliability().ece)
+    assert np.isnan(create_empty_reliability().ece)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -69,8 +69,8 @@ def test_ece_matches_direct_computation_and_tables_add(seed):
     rng = np.random.default_rng(seed)
     p, reference = rng.random(400).astype(np.float32), rng.random(400) < 0.4
     whole, parts = (
-        reliability(p, reference),
-        reliability(p[:100], reference[:100]) + reliability(p[100:], reference[100:]),
+        build_reliability(p, reference),
+        build_reliability(p[:100], reference[:100]) + build_reliability(p[100:], reference[100:]),
     )
     assert direct_ece(p.astype(np.float64), reference) == pytest.approx(whole.ece, abs=1e-5)
     assert whole.ece == pytest.approx(parts.ece)

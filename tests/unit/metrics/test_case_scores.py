@@ -8,7 +8,7 @@ import pytest
 
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.evaluation.summary import RunningMean
-from brats_mm.metrics.case_scores import Rule, reference_of, score_regions
+from brats_mm.metrics.case_scores import Rule, prepare_reference, score_regions
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
 
 
@@ -23,7 +23,7 @@ def nested(enhancing: int) -> dict[Region, np.ndarray]:
 
 
 def test_small_enhancing_tumour_rule_changes_only_enhancing_tumour():
-    scores = score_regions(nested(7), reference_of(nested(8), (1.0, 1.0, 1.0)), EmptyPolicy.BRATS)
+    scores = score_regions(nested(7), prepare_reference(nested(8), (1.0, 1.0, 1.0)), EmptyPolicy.BRATS)
     raw, ruled = scores[Rule.RAW], scores[Rule.ET500]
     assert raw[Region.ET].dice == pytest.approx(2 * 343 / (343 + 512))
     assert (ruled[Region.ET].dice, ruled[Region.ET].hd95_mm, ruled[Region.ET].predicted_voxels) == (0, PENALTY_MM, 0)
@@ -31,7 +31,7 @@ def test_small_enhancing_tumour_rule_changes_only_enhancing_tumour():
 
 
 def test_large_enhancing_tumour_scores_equally_under_both_rules():
-    scores = score_regions(nested(8), reference_of(nested(8), (1.0, 1.0, 1.0)), EmptyPolicy.BRATS)
+    scores = score_regions(nested(8), prepare_reference(nested(8), (1.0, 1.0, 1.0)), EmptyPolicy.BRATS)
     assert scores[Rule.RAW] == scores[Rule.ET500]
     assert {scores[Rule.RAW][region].dice for region in REGIONS} == {1}
 
@@ -39,7 +39,7 @@ def test_large_enhancing_tumour_scores_equally_under_both_rules():
 def test_distances_scale_with_spacing():
     shifted = np.roll(cube(8), 2, axis=2)
     masks = dict.fromkeys(REGIONS, shifted)
-    reference = reference_of({region: cube(8) for region in REGIONS}, (1.0, 1.0, 3.0))
+    reference = prepare_reference({region: cube(8) for region in REGIONS}, (1.0, 1.0, 3.0))
     assert score_regions(masks, reference, EmptyPolicy.BRATS)[Rule.RAW][Region.WT].hd95_mm == 6
 
 

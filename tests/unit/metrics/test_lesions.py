@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.metrics.lesions import LesionScore, lesion_score, reference_lesions
+from brats_mm.metrics.lesions import LesionScore, find_reference_lesions, score_lesions
 
 UNIT = (1.0, 1.0, 1.0)
 
@@ -19,7 +19,7 @@ def cubes(*corners: tuple[int, int, int], side: int = 4) -> np.ndarray:
 
 
 def score(predicted: np.ndarray, reference: np.ndarray, policy: EmptyPolicy = EmptyPolicy.BRATS) -> LesionScore:
-    return lesion_score(predicted, reference_lesions(reference, UNIT), UNIT, policy)
+    return score_lesions(predicted, find_reference_lesions(reference, UNIT), UNIT, policy)
 
 
 def test_two_separate_lesions_found_completely():
@@ -39,8 +39,8 @@ def test_half_found_lesion_scores_its_dice():
 
 
 def test_components_that_touch_after_dilation_are_one_lesion():
-    near = reference_lesions(cubes((2, 2, 2), (11, 2, 2)), UNIT)  # a gap of 5 voxels, two dilations of 3
-    far = reference_lesions(cubes((2, 2, 2), (20, 2, 2)), UNIT)
+    near = find_reference_lesions(cubes((2, 2, 2), (11, 2, 2)), UNIT)  # a gap of 5 voxels, two dilations of 3
+    far = find_reference_lesions(cubes((2, 2, 2), (20, 2, 2)), UNIT)
     assert (len(near), len(far)) == (1, 2)
 
 
@@ -52,7 +52,7 @@ def test_component_next_to_lesion_is_matched_and_lowers_its_dice():
 def test_ignores_lesions_up_to_50_mm3_and_components_on_them():
     small = cubes((2, 2, 2), side=3)
     assert LesionScore(1.0, 0.0, 0, 0, 0) == score(small, small)
-    assert reference_lesions(small, (1.0, 1.0, 2.0))[0].scored
+    assert find_reference_lesions(small, (1.0, 1.0, 2.0))[0].scored
 
 
 def test_empty_reference_follows_policy():
@@ -129,7 +129,7 @@ def test_lesion_of_exactly_50_mm3_is_ignored(voxels, scored):
     mask = cubes()
     mask[5:10, 5:10, 5:7] = True  # 50 voxels
     mask[5, 5, 7] = voxels == 51
-    assert scored is reference_lesions(mask, UNIT)[0].scored
+    assert scored is find_reference_lesions(mask, UNIT)[0].scored
 
 
 def test_missed_small_lesion_costs_nothing_and_prediction_on_it_is_not_false():

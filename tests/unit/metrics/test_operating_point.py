@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brats_mm.metrics.operating_point import LOGIT_EDGES, best_offset, count_logits, dice_by_threshold
+from brats_mm.metrics.operating_point import LOGIT_EDGES, compute_dice_by_threshold, count_logits, find_best_offset
 
 
 def _sigmoid(logit: object) -> np.ndarray:
@@ -13,7 +13,7 @@ def _sigmoid(logit: object) -> np.ndarray:
 def test_dice_at_each_threshold_matches_thresholded_probabilities():
     rng = np.random.default_rng(0)
     logits, truth = rng.normal(0, 3, (6, 7, 8)), rng.random((6, 7, 8)) > 0.6
-    curve = dice_by_threshold(count_logits(_sigmoid(logits), truth))
+    curve = compute_dice_by_threshold(count_logits(_sigmoid(logits), truth))
 
     for index in (0, 60, 120, 200, 240):
         mask = logits >= LOGIT_EDGES[index]
@@ -22,18 +22,18 @@ def test_dice_at_each_threshold_matches_thresholded_probabilities():
 
 def test_best_threshold_separates_tumour_from_false_tumour():
     probability, truth = _sigmoid([3.0, 3.0, 1.0, 1.0, -4.0]), np.array([True, True, False, False, False])
-    offset, gain = best_offset(dice_by_threshold(count_logits(probability, truth))[None])
+    offset, gain = find_best_offset(compute_dice_by_threshold(count_logits(probability, truth))[None])
 
     assert 1 < offset < 3
     assert gain == pytest.approx(1 - 4 / 6)
 
 
 def test_empty_region_without_prediction_scores_one():
-    curve = dice_by_threshold(count_logits(_sigmoid([1.0, -3.0]), np.array([False, False])))
+    curve = compute_dice_by_threshold(count_logits(_sigmoid([1.0, -3.0]), np.array([False, False])))
 
     assert curve[LOGIT_EDGES > 1.01].tolist() == [1.0] * int((LOGIT_EDGES > 1.01).sum())
     assert curve[LOGIT_EDGES < 0.99].tolist() == [0.0] * int((LOGIT_EDGES < 0.99).sum())
 
 
 def test_keeps_threshold_without_gain():
-    assert best_offset(np.ones((3, len(LOGIT_EDGES)))) == (pytest.approx(0.0, abs=1e-12), 0.0)
+    assert find_best_offset(np.ones((3, len(LOGIT_EDGES)))) == (pytest.approx(0.0, abs=1e-12), 0.0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.regions import Region
-from brats_mm.metrics.empty import EmptyPolicy, small_enhancing_becomes_necrosis
-from brats_mm.metrics.overlap import Counts, count, overlap
+from brats_mm.metrics.empty import EmptyPolicy, relabel_small_enhancing
+from brats_mm.metrics.overlap import Counts, compute_overlap, count
 
 
 def line(*voxels: int) -> np.ndarray:
@@ -19,25 +19,25 @@ def test_counts_true_and_false_voxels():
 
 
 def test_ratios_follow_from_counts():
-    scores = overlap(Counts(2, 1, 3), EmptyPolicy.BRATS)
+    scores = compute_overlap(Counts(2, 1, 3), EmptyPolicy.BRATS)
     assert (scores.dice, scores.sensitivity, pytest.approx(scores.precision)) == (0.5, 0.4, 2 / 3)
 
 
 def test_both_empty_scores_one_under_brats_and_is_skipped_under_skip():
-    assert overlap(Counts(0, 0, 0), EmptyPolicy.BRATS).dice == 1
-    assert math.isnan(overlap(Counts(0, 0, 0), EmptyPolicy.SKIP).dice)
+    assert compute_overlap(Counts(0, 0, 0), EmptyPolicy.BRATS).dice == 1
+    assert math.isnan(compute_overlap(Counts(0, 0, 0), EmptyPolicy.SKIP).dice)
 
 
 def test_false_region_scores_zero_under_brats_and_is_skipped_under_skip():
-    scores = overlap(Counts(0, 5, 0), EmptyPolicy.BRATS)
+    scores = compute_overlap(Counts(0, 5, 0), EmptyPolicy.BRATS)
     assert (scores.dice, scores.precision) == (0, 0)
     assert math.isnan(scores.sensitivity)
-    assert math.isnan(overlap(Counts(0, 5, 0), EmptyPolicy.SKIP).dice)
+    assert math.isnan(compute_overlap(Counts(0, 5, 0), EmptyPolicy.SKIP).dice)
 
 
 @pytest.mark.parametrize("policy", EmptyPolicy)
 def test_missed_region_scores_zero_under_every_policy(policy):
-    scores = overlap(Counts(0, 0, 5), policy)
+    scores = compute_overlap(Counts(0, 0, 5), policy)
     assert (scores.dice, scores.sensitivity) == (0, 0)
     assert math.isnan(scores.precision)
 
@@ -48,6 +48,6 @@ def test_enhancing_tumour_below_500_voxels_becomes_necrosis(voxels, kept):
     core.reshape(-1)[:600] = True
     enhancing = np.zeros_like(core)
     enhancing.reshape(-1)[:voxels] = True
-    after = small_enhancing_becomes_necrosis({Region.WT: core, Region.TC: core, Region.ET: enhancing})
+    after = relabel_small_enhancing({Region.WT: core, Region.TC: core, Region.ET: enhancing})
     assert (kept, 600, 600) == tuple(after[region].sum() for region in (Region.ET, Region.TC, Region.WT))
     assert enhancing.sum() == voxels, "the input is left as it was"

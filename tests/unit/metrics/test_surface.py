@@ -8,13 +8,15 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
-from brats_mm.metrics.surface import hd95_of_surfaces, surface_points
+from brats_mm.metrics.surface import find_surface_points, hd95_of_surfaces
 
 UNIT = (1.0, 1.0, 1.0)
 
 
 def hd95_mm(predicted: np.ndarray, reference: np.ndarray, spacing_mm: tuple, policy: EmptyPolicy) -> float:
-    return hd95_of_surfaces(surface_points(predicted, spacing_mm), surface_points(reference, spacing_mm), policy)
+    return hd95_of_surfaces(
+        find_surface_points(predicted, spacing_mm), find_surface_points(reference, spacing_mm), policy
+    )
 
 
 def block(start: int, stop: int, side: int = 16) -> np.ndarray:
@@ -24,11 +26,11 @@ def block(start: int, stop: int, side: int = 16) -> np.ndarray:
 
 
 def test_surface_of_cube_excludes_its_interior():
-    assert len(surface_points(block(2, 5), UNIT)) == 27 - 1
+    assert len(find_surface_points(block(2, 5), UNIT)) == 27 - 1
 
 
 def test_volume_border_counts_as_outside():
-    assert len(surface_points(np.ones((3, 3, 3), np.bool_), UNIT)) == 26
+    assert len(find_surface_points(np.ones((3, 3, 3), np.bool_), UNIT)) == 26
 
 
 def test_equal_masks_have_distance_zero():

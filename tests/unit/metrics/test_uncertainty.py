@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brats_mm.metrics.uncertainty import entropy_table
+from brats_mm.metrics.uncertainty import build_entropy_table
 
 LN2 = math.log(2)
 
 
 def table(share, predicted, reference):
-    return entropy_table(
+    return build_entropy_table(
         np.array(share, np.float32) * np.float32(LN2), np.array(predicted, np.bool_), np.array(reference, np.bool_)
     )
 

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from brats_mm.domain.availability import SUBSETS, flags
-from brats_mm.networks.case_gate import CaseGate, thumbnail
+from brats_mm.domain.availability import SUBSETS, to_flags
+from brats_mm.networks.case_gate import CaseGate, make_thumbnail
 from brats_mm.networks.cross_mixture import (
     FLAIR_ALONE_SHIFT,
     CrossSequenceMixture,
-    expert_availability,
+    extend_availability,
     shift_flair_alone,
 )
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
@@ -77,10 +77,10 @@ def test_weights_sum_to_one_and_cross_expert_is_always_used():
     network, given = small_mixture(), image()
     torch.nn.init.normal_(network.gate.linear.weight)
     for subset in SUBSETS:
-        weights = network.gate_weights(given, torch.tensor([flags(subset)]))[0]
+        weights = network.compute_gate_weights(given, torch.tensor([to_flags(subset)]))[0]
         assert torch.allclose(weights.sum(dim=0), torch.ones(3))
         assert bool((weights[-1] > 0).all())
-        assert not weights[:4][~torch.tensor(flags(subset))].any()
+        assert not weights[:4][~torch.tensor(to_flags(subset))].any()
 
 
 def test_only_flair_alone_lowers_gate_value_of_cross_expert():
@@ -92,7 +92,7 @@ def test_only_flair_alone_lowers_gate_value_of_cross_expert():
 
 def test_expert_availability_follows_sequences():
     available = torch.tensor([[True, False, False, False], [True, False, False, True], [False, False, False, True]])
-    assert expert_availability(available).tolist() == [[1, 0, 0, 0, 1], [1, 0, 0, 1, 1], [0, 0, 0, 1, 1]]
+    assert extend_availability(available).tolist() == [[1, 0, 0, 0, 1], [1, 0, 0, 1, 1], [0, 0, 0, 1, 1]]
 
 
 @torch.no_grad()
@@ -108,7 +108,7 @@ def test_mixture_is_weighted_sum_of_experts():
     network, given = small_mixture(), image()
     torch.nn.init.normal_(network.gate.linear.weight)
     available = only("t1", "t1ce")
-    weights = network.gate_weights(given, available)[0][:, :, None, None, None]
+    weights = network.compute_gate_weights(given, available)[0][:, :, None, None, None]
     expected = (
         weights[0] * network.experts["t1"](given[:, 0:1])
         + weights[1] * network.experts["t1ce"](given[:, 1:2])
@@ -127,7 +127,7 @@ def test_availability_conditions_the_cross_expert():
 
 def test_thumbnail_averages_whole_box():
     given = torch.arange(2.0).repeat_interleave(16).reshape(1, 1, 32, 1, 1).expand(1, 1, 32, 16, 16)
-    small = thumbnail(given)
+    small = make_thumbnail(given)
     assert small.shape == (1, 1, 16, 16, 16)
     assert small[0, 0, :, 0, 0].tolist() == [0.0] * 8 + [1.0] * 8
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.availability import SUBSETS, to_flags
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
@@ -25,20 +25,20 @@ def network():
 
 @pytest.mark.parametrize("subset", SUBSETS)
 def test_weights_sum_to_one_per_voxel_and_are_zero_for_missing_sequences(network, image, subset):
-    available = torch.tensor([flags(subset)] * 2)
-    weights = network.gate_weights(image, available)
+    available = torch.tensor([to_flags(subset)] * 2)
+    weights = network.compute_gate_weights(image, available)
     assert weights.shape == (2, 4, 3, 32, 16, 16)
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(2, 3, 32, 16, 16))
     assert (weights[~available] == 0).all()
 
 
 def test_weights_vary_over_voxels(network, image):
-    assert network.gate_weights(image, torch.ones(2, 4, dtype=torch.bool)).std(dim=(3, 4, 5)).min() > 0
+    assert network.compute_gate_weights(image, torch.ones(2, 4, dtype=torch.bool)).std(dim=(3, 4, 5)).min() > 0
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_single_modality_equals_its_expert(network, image, modality):
-    available = torch.tensor([flags(frozenset({modality}))] * 2)
+    available = torch.tensor([to_flags(frozenset({modality}))] * 2)
     expected = network.experts[modality.value](image[:, modality.channel : modality.channel + 1])
     assert torch.equal(network(image, available), expected)
 

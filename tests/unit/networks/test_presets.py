@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, flags
+from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, to_flags
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import OptionError
 from brats_mm.networks.dmome import DMoME
@@ -85,7 +85,7 @@ def test_deep_supervision_levels_halve_and_start_with_forward_logits():
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_single_modality_equals_its_expert(small, image, modality):
     """The weight of a single modality is exactly 1."""
-    available = torch.tensor([flags(frozenset({modality}))] * 2)
+    available = torch.tensor([to_flags(frozenset({modality}))] * 2)
     expected = small.experts[modality.value](image[:, modality.channel : modality.channel + 1])
     assert torch.equal(small(image, available), expected)
 
@@ -93,7 +93,7 @@ def test_single_modality_equals_its_expert(small, image, modality):
 @pytest.mark.parametrize("subset", SUBSETS)
 def test_missing_channel_content_has_no_effect(small, image, subset):
     """Not even NaN."""
-    available = torch.tensor([flags(subset)] * 2)
+    available = torch.tensor([to_flags(subset)] * 2)
     corrupted = image.clone()
     corrupted[~available] = float("nan")
     assert torch.equal(
@@ -104,7 +104,7 @@ def test_missing_channel_content_has_no_effect(small, image, subset):
 @pytest.mark.parametrize("subset", SUBSETS)
 def test_all_zero_window_is_finite_for_every_subset(small, subset):
     """Logits are finite and weights sum to 1."""
-    available = torch.tensor([flags(subset)])
+    available = torch.tensor([to_flags(subset)])
     logits, weights = small.forward_with_weights(torch.zeros(1, 4, 64, 8, 8), available)
     assert logits.isfinite().all()
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(1, 3))
@@ -134,7 +134,7 @@ def test_batch_may_mix_available_sequences(small, image):
 
 def test_all_subsets_at_once_match_separate_passes(small, image):
     """Running each expert once for all 15 subsets gives the result of 15 passes."""
-    sets = torch.tensor([flags(subset) for subset in SUBSETS])
+    sets = torch.tensor([to_flags(subset) for subset in SUBSETS])
     together = small.forward_with_weights(image, sets.repeat_interleave(2, dim=0))
     logits, weights = (part.unflatten(0, (15, 2)) for part in together)
     for index, available in enumerate(sets):
@@ -208,4 +208,4 @@ def test_unknown_preset_option_lists_choices():
 
 
 def test_all_available_sets_every_flag():
-    assert flags(ALL_AVAILABLE) == (True, True, True, True)
+    assert to_flags(ALL_AVAILABLE) == (True, True, True, True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.availability import SUBSETS, to_flags
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.errors import OptionError
 from brats_mm.experiments.early_fusion import EarlyFusionNetwork
@@ -62,7 +62,7 @@ def without_gradients():
 
 def test_views_match_separate_passes_and_ignore_missing_voxels(network):
     image = torch.randn(2, 4, 16, 8, 8)
-    every = torch.tensor([flags(subset) for subset in SUBSETS])
+    every = torch.tensor([to_flags(subset) for subset in SUBSETS])
     together = network(image, every.repeat_interleave(2, dim=0)).unflatten(0, (15, 2))
     for logit, subset in zip(together, every, strict=True):
         hidden = torch.where(subset[None, :, None, None, None], image, 7.0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.availability import SUBSETS, to_flags
 from brats_mm.networks.case_gate import CaseGate
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
@@ -34,7 +34,7 @@ def images(count):
 )
 def test_expert_of_the_subset_predicts(pair, view, name):
     available = torch.tensor([view])
-    assert pair.expert_name(available) == name
+    assert pair.choose_expert_name(available) == name
     assert torch.equal(pair(images(1), available), pair.get_submodule(name)(images(1), available))
 
 
@@ -55,7 +55,7 @@ def test_mixed_batch_trains_both_experts(pair):
 
 def test_mixed_batch_has_no_single_expert(pair):
     with pytest.raises(ValueError, match="Some samples combine T1ce"):
-        pair.expert_name(torch.tensor([T1_AND_T2, T1CE_AND_T2]))
+        pair.choose_expert_name(torch.tensor([T1_AND_T2, T1CE_AND_T2]))
 
 
 @torch.no_grad()
@@ -75,7 +75,7 @@ def test_state_tells_whether_the_expert_is_split():
 def test_offsets_shift_every_subset(pair):
     experts = {name: SubvoxelExpert(SMALL) for name in ("t1", "t1ce", "t2", "flair")}
     mixture = CrossSequenceMixture(experts, pair, CaseGate()).eval()
-    available = torch.tensor([flags(subset) for subset in SUBSETS])
+    available = torch.tensor([to_flags(subset) for subset in SUBSETS])
     before = mixture(images(1), available)
     subtract_from_logits(mixture, (0.5, 1.0, -2.0))
     shift = (before - mixture(images(1), available)).mean(dim=(2, 3, 4))

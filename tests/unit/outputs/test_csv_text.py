@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from brats_mm.evaluation.tables import CaseRow, RowWriter, columns_of, read_rows
+from brats_mm.evaluation.tables import CaseRow, RowWriter, list_columns, read_rows
 from brats_mm.experiments.comparison.tables import SetRow, write_table
 from brats_mm.outputs.csv_text import escape_formula, unescape_formula
 
@@ -25,8 +25,8 @@ def test_other_values_are_unchanged(value):
 
 
 def test_evaluation_tables_escape_names_and_read_them_back(tmp_path):
-    names = {field: -1.5 if kind in (float, "float") else 1 for field, kind in columns_of(CaseRow).items()}
-    texts = {field for field, kind in columns_of(CaseRow).items() if kind in (str, "str")}
+    names = {field: -1.5 if kind in (float, "float") else 1 for field, kind in list_columns(CaseRow).items()}
+    texts = {field for field, kind in list_columns(CaseRow).items() if kind in (str, "str")}
     row = CaseRow(**{name: "=cmd()" if name in texts else value for name, value in names.items()})
     with RowWriter(tmp_path / "cases.csv", CaseRow) as table:
         table.write([row])

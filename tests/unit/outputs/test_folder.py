@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from brats_mm.errors import OutputError
-from brats_mm.outputs.folder import OutputFolder, output_error
+from brats_mm.outputs.folder import OutputFolder, make_output_error
 
 
 def names(folder):
@@ -119,7 +119,7 @@ def test_os_errors_become_output_errors(tmp_path, code, why):
 
 def test_os_error_without_errno_keeps_its_message(tmp_path):
     """Some libraries raise bare OSErrors."""
-    assert "something odd" in str(output_error(tmp_path, OSError("something odd")))
+    assert "something odd" in str(make_output_error(tmp_path, OSError("something odd")))
 
 
 def test_staging_outside_the_block_raises(tmp_path):

@@ -14,7 +14,7 @@ from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Ru
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OptionError
-from brats_mm.outputs.notebook_view import label_colours, layers, start_position
+from brats_mm.outputs.notebook_view import build_label_colours, build_layers, start_position
 from brats_mm.outputs.prediction_tools import TOOLS
 
 
@@ -42,7 +42,7 @@ def stored(layer):
 
 
 def test_image_labels_and_entropy_share_a_grid(prediction):
-    image, labels, entropy = (stored(layer) for layer in layers(prediction))
+    image, labels, entropy = (stored(layer) for layer in build_layers(prediction))
     for one in (image, labels, entropy):
         np.testing.assert_allclose(one.affine, prediction.case.grid.affine)
     assert np.array_equal(np.asarray(labels.dataobj), prediction.labels())
@@ -50,20 +50,20 @@ def test_image_labels_and_entropy_share_a_grid(prediction):
 
 
 def test_image_with_negative_values_keeps_contrast(prediction):
-    layer = layers(prediction)[0]
+    layer = build_layers(prediction)[0]
     inside = stored(layer).get_fdata()[2:10, 2:10, 2:10].ravel()
     assert (np.diff(inside) >= 0).all()
     assert layer["cal_max"] == pytest.approx(inside.max(), rel=0.02)
 
 
 def test_entropy_covers_only_uncertain_voxels(prediction):
-    layer = layers(prediction)[2]
+    layer = build_layers(prediction)[2]
     shown = stored(layer).get_fdata() >= layer["cal_min"]
     assert shown.sum() == 4 * 4 * 2
 
 
 def test_labels_have_colours_and_names_of_other_outputs():
-    colours = label_colours()
+    colours = build_label_colours()
     assert colours["I"] == [0, 1, 2, 3]
     assert colours["A"][0] == 0
     assert [colours[key][3] for key in "RGB"] == [242, 190, 44]
@@ -96,7 +96,7 @@ def test_prediction_without_viewer_reports_it(prediction):
 
 def test_empty_prediction_can_be_viewed(prediction):
     nothing = {region: np.full((12, 12, 12), 0.001, np.float32) for region in Region}
-    assert len(layers(replace(prediction, probabilities=nothing))) == 3
+    assert len(build_layers(replace(prediction, probabilities=nothing))) == 3
 
 
 def test_view_starts_in_tumour(prediction):

@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 
-from brats_mm.domain.availability import SUBSETS, describe, subset_name
+from brats_mm.domain.availability import SUBSETS, describe, format_subset
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Region
 from brats_mm.errors import BundleError, OptionError
-from brats_mm.io.bundle import Bundle, checked_hash, default_bundle
-from brats_mm.packaging.card import BEGIN, END, update_card, with_figures
-from brats_mm.trust.expected_performance import EXPECTED_DICE, expected_dice_document, read_expected_dice
+from brats_mm.io.bundle import Bundle, default_bundle, verify_hash
+from brats_mm.packaging.card import BEGIN, END, replace_figures, update_card
+from brats_mm.trust.expected_performance import EXPECTED_DICE, build_expected_dice_document, read_expected_dice
 
 SCORES = {"hd95_mm": {"mean": 10.0, "std": 1.0, "cases": 3}}
 
@@ -44,7 +44,7 @@ def evaluation_of(digest: str) -> dict:
         "model": {"weights_sha256": digest},
         "cases": 3,
         "empty_policy": {"name": "brats"},
-        "sets": {subset_name(s): {rule: by_rule(s) for rule in ("raw", "et500")} for s in SUBSETS},
+        "sets": {format_subset(s): {rule: by_rule(s) for rule in ("raw", "et500")} for s in SUBSETS},
         "means": {rule: dict.fromkeys(keys, means) for rule in ("raw", "et500")},
         "counterintuitive": {"raw": {r: {"rate": 0.25} for r in ("wt", "tc", "et")}},
     }
@@ -59,13 +59,13 @@ def bundle(tiny_bundle, tmp_path):
 def evaluation(bundle, tmp_path):
     folder = tmp_path / "evaluation"
     folder.mkdir()
-    (folder / "summary.json").write_text(json.dumps(evaluation_of(checked_hash(bundle))))
+    (folder / "summary.json").write_text(json.dumps(evaluation_of(verify_hash(bundle))))
     return folder
 
 
 def test_shipped_card_and_json_agree_and_match_shipped_weights():
     bundle = Bundle(default_bundle())
-    expected = read_expected_dice(bundle, checked_hash(bundle))
+    expected = read_expected_dice(bundle, verify_hash(bundle))
     assert expected is not None, "figures of other weights: run `brats-mm evaluate` and `brats-mm bundle card`"
     card = (bundle.root / "docs" / "README.md").read_text(encoding="utf-8")
     for subset in SUBSETS:
@@ -80,7 +80,7 @@ def test_command_writes_tables_and_json_rows(bundle, evaluation):
     actual = update_card(evaluation, bundle)
     assert (actual.cases, actual.subsets) == (3, 15)
     assert "| T1ce, FLAIR | 18.0 | 18.0 | 19.0 | 20.0 | 10.0 |" in actual.card.read_text()
-    expected = read_expected_dice(bundle, checked_hash(bundle))
+    expected = read_expected_dice(bundle, verify_hash(bundle))
     row = expected.dice[frozenset({Modality.T1CE, Modality.FLAIR})]
     assert (row[Region.WT].mean, row[Region.ET].mean, row[Region.ET].std) == (0.2, 0.18, 0.02)
 
@@ -96,7 +96,7 @@ def test_second_write_keeps_text_and_replaces_tables(bundle, evaluation):
 
 
 def test_card_without_marks_gets_section():
-    assert with_figures("# Mine\n", "T") == f"# Mine\n\n## Figures\n\n{BEGIN}\nT\n{END}\n"
+    assert replace_figures("# Mine\n", "T") == f"# Mine\n\n## Figures\n\n{BEGIN}\nT\n{END}\n"
 
 
 def test_rejects_evaluation_of_other_weights(bundle, evaluation):
@@ -125,4 +125,4 @@ def test_damaged_figures_raise_error_with_remedy(bundle):
 def test_subset_without_scores_is_omitted():
     evaluation = evaluation_of("f")
     del evaluation["sets"]["t1"]
-    assert "t1" not in expected_dice_document(evaluation)["dice"]
+    assert "t1" not in build_expected_dice_document(evaluation)["dice"]

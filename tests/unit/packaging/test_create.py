@@ -16,7 +16,7 @@ from brats_mm.errors import BundleError, OptionError, OutputError
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import default_bundle, open_bundle
 from brats_mm.io.case import read_case
-from brats_mm.io.labelled_cases import LabelledCase, labelled_cases
+from brats_mm.io.labelled_cases import LabelledCase, list_labelled_cases
 from brats_mm.networks.presets import simmlm
 from brats_mm.packaging.create import create_bundle
 from brats_mm.pipeline.network import load_network
@@ -43,7 +43,7 @@ def cases(tmp_path: Path) -> tuple[LabelledCase, ...]:
         labels[10:20, 10:20, 10:20] = 3
         for kind, array in (("flair", voxels), ("seg", labels)):
             nib.save(nib.Nifti1Image(array, np.diag([2.0, 2.0, 2.0, 1.0])), folder / f"{name}-{kind}.nii.gz")
-    return labelled_cases(tmp_path / "cases")
+    return list_labelled_cases(tmp_path / "cases")
 
 
 def test_bundle_predicts_as_checkpoint_within_half_precision(checkpoint: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from brats_mm.cli.main import main
 from brats_mm.errors import BundleError, OptionError, OutputError
-from brats_mm.io.bundle import open_bundle, sha256_of
+from brats_mm.io.bundle import compute_sha256, open_bundle
 from brats_mm.packaging.ensemble import create_ensemble
 from brats_mm.pipeline.network import load_network
 
@@ -23,7 +23,7 @@ def members(tiny_bundle: Path, tmp_path: Path) -> list[Path]:
         state = torch.load(folder / "models" / "model.pt", weights_only=True)
         scaled = {name: factor * value if name.startswith("experts") else value for name, value in state.items()}
         torch.save(scaled, folder / "models" / "model.pt")
-        digest = sha256_of(folder / "models" / "model.pt")
+        digest = compute_sha256(folder / "models" / "model.pt")
         (folder / "models" / "SHA256SUMS").write_text(f"{digest}  model.pt\n")
     return folders
 
@@ -39,7 +39,7 @@ def test_ensemble_is_trusted_network_and_averages_logits(members: list[Path], tm
     assert identity.parameters == 2 * sum(value.numel() for value in first.parameters()) + 3
     metadata = json.loads((created.folder / "configs" / "metadata.json").read_text())
     assert [one["weights_sha256"] for one in metadata["members"]] == [
-        sha256_of(path / "models" / "model.pt") for path in members
+        compute_sha256(path / "models" / "model.pt") for path in members
     ]
 
 

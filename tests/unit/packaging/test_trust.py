@@ -8,8 +8,8 @@ from dataclasses import asdict
 import pytest
 
 from brats_mm.errors import OptionError
-from brats_mm.io.bundle import Bundle, checked_hash
-from brats_mm.packaging.trust import update_trust, with_blocks
+from brats_mm.io.bundle import Bundle, verify_hash
+from brats_mm.packaging.trust import replace_blocks, update_trust
 from brats_mm.trust.profile_file import read_trust_profile
 from tests.fakes.trust_records import made_records
 
@@ -35,7 +35,7 @@ def evaluation(bundle, tmp_path):
         for modality, weight in (("t1", 0.1), ("t1ce", 0.6), ("t2", 0.1), ("flair", 0.2))
     ]
     (folder / "gate_weights.csv").write_text("\n".join(["case,subset,region,modality,weight", *weights]) + "\n")
-    model = {"name": "tiny", "version": "1", "weights_sha256": checked_hash(bundle), "calibration": {}}
+    model = {"name": "tiny", "version": "1", "weights_sha256": verify_hash(bundle), "calibration": {}}
     (folder / "summary.json").write_text(json.dumps({"model": model}))
     return folder
 
@@ -97,9 +97,9 @@ def test_rejects_evaluation_without_table(evaluation, bundle):
 
 def test_marks_name_the_writing_command():
     page = "<!-- trust a: `x.py` writes this table -->\nold\n<!-- end of trust -->"
-    assert with_blocks(page, {"a": "new"}) == page
-    assert with_blocks(page, {"a": "new"}, "x.py") == page.replace("old", "new")
+    assert replace_blocks(page, {"a": "new"}) == page
+    assert replace_blocks(page, {"a": "new"}, "x.py") == page.replace("old", "new")
 
 
 def test_text_without_marks_is_unchanged():
-    assert with_blocks("plain", {"order": "table"}) == "plain"
+    assert replace_blocks("plain", {"order": "table"}) == "plain"

@@ -7,10 +7,10 @@ import pytest
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import OptionError
-from brats_mm.io.bundle import Bundle, checked_hash
+from brats_mm.io.bundle import Bundle, verify_hash
 from brats_mm.pipeline.advise import advise_result, advise_subset, parse_subset
 from brats_mm.trust.fit import fit_profile
-from brats_mm.trust.profile_file import TRUST_PROFILE, profile_document
+from brats_mm.trust.profile_file import TRUST_PROFILE, build_profile_document
 from tests.fakes.trust_records import made_records
 
 GAINS = {"t2": {"wt": {"from": 0.5, "to": 0.6}}}
@@ -19,8 +19,8 @@ GAINS = {"t2": {"wt": {"from": 0.5, "to": 0.6}}}
 @pytest.fixture
 def bundle(tiny_bundle, tmp_path):
     result = Bundle(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
-    model = {"weights_sha256": checked_hash(result), "calibration": {}}
-    (result.root / TRUST_PROFILE).write_text(json.dumps(profile_document(fit_profile(made_records()), model)))
+    model = {"weights_sha256": verify_hash(result), "calibration": {}}
+    (result.root / TRUST_PROFILE).write_text(json.dumps(build_profile_document(fit_profile(made_records()), model)))
     return result
 
 

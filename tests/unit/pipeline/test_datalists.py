@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from brats_mm.cli.main import main
-from brats_mm.data.datalist import inference_items, training_items
+from brats_mm.data.datalist import load_inference_items, load_training_items
 from brats_mm.errors import CaseError, OptionError, OutputError
 from brats_mm.pipeline.datalists import Division, write_datalists, write_fold_list, write_fold_lists
 
@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _names(root: Path, path: Path, section: str) -> list[str]:
-    return [item["name"] for item in training_items(root, path, section)]
+    return [item["name"] for item in load_training_items(root, path, section)]
 
 
 def test_one_fifth_is_for_validation_and_unlabelled_cases_for_testing(root: Path) -> None:
@@ -38,7 +38,7 @@ def test_one_fifth_is_for_validation_and_unlabelled_cases_for_testing(root: Path
     assert written.counts == {"training": 4, "validation": 1, "testing": 1}
     training, validation = (_names(root, written.path, section) for section in ("training", "validation"))
     assert sorted(training + validation) == NAMES
-    assert [item["name"] for item in inference_items(root, written.path)] == ["unlabelled"]
+    assert [item["name"] for item in load_inference_items(root, written.path)] == ["unlabelled"]
 
 
 def test_named_cases_are_for_validation(root: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import CaseError, InputError, OptionError
 from brats_mm.io.dicom.choice import choose
-from brats_mm.io.dicom.scan import one_study, scan
+from brats_mm.io.dicom.scan import scan, select_study
 from brats_mm.io.zip import ZipError
-from brats_mm.pipeline.dicom_study import SeriesOverrides, choose_series, grids_agree, read_chosen
+from brats_mm.pipeline.dicom_study import SeriesOverrides, choose_series, has_one_grid, read_chosen
 from brats_mm.pipeline.inspect import inspect_input
 from brats_mm.pipeline.load import is_dicom_folder, open_input
 from tests.fakes.dicom_series import TYPICAL, SeriesFacts, make_slices, with_number, write_series
@@ -42,7 +42,7 @@ def test_finds_and_reads_all_four_sequences(tmp_path: Path) -> None:
     assert list(scans.volumes) == list(MODALITIES)
     for seed, name in enumerate(TYPICAL):
         assert np.array_equal(scans.volumes[Modality(name)].data, grey(seed))
-    assert grids_agree(chosen.choice)
+    assert has_one_grid(chosen.choice)
     assert scans.warnings == ()
     assert any("localiser" in reason for reason in chosen.files.ignored.values())
 
@@ -54,7 +54,7 @@ def test_tie_is_an_error_that_a_uid_suffix_resolves(tmp_path: Path) -> None:
 
     with pytest.raises(CaseError, match=r"T2 could be series 3 .* or series 8 .*--t2 ") as reported:
         choose_series(tmp_path)
-    label = next(one.label for one in one_study(scan(tmp_path)).series if one.identity.series_number == 8)
+    label = next(one.label for one in select_study(scan(tmp_path)).series if one.identity.series_number == 8)
     assert label in str(reported.value)
     for word in (label, again.series_uid, f"…{label}"):
         chosen = choose_series(tmp_path, SeriesOverrides({Modality.T2: word}))
@@ -69,7 +69,7 @@ def test_prefers_thin_3d_series_to_thick_series(tmp_path: Path) -> None:
     write_series(tmp_path / "thick", grey(0, (8, 8, 20)), AFFINE, TYPICAL["flair"])
     thin = replace(TYPICAL["flair"], description="Sag 3D FLAIR", number=7)
     write_series(tmp_path / "thin", grey(1, (8, 8, 100)), np.diag([-1.0, -1.0, 1.0, 1.0]), thin)
-    choice = choose(one_study(scan(tmp_path)))
+    choice = choose(select_study(scan(tmp_path)))
 
     assert choice.chosen[Modality.FLAIR].identity.series_number == 7
     assert "its voxels are thin (3D)" in choice.reasons[Modality.FLAIR]
@@ -78,7 +78,7 @@ def test_prefers_thin_3d_series_to_thick_series(tmp_path: Path) -> None:
 def test_prefers_complete_series_to_series_with_gap(tmp_path: Path) -> None:
     write_series(tmp_path / "a", grey(), AFFINE, TYPICAL["t2"])[5].unlink()
     write_series(tmp_path / "b", grey(1), AFFINE, with_number(TYPICAL["t2"], 8))
-    choice = choose(one_study(scan(tmp_path)))
+    choice = choose(select_study(scan(tmp_path)))
 
     assert choice.chosen[Modality.T2].identity.series_number == 8
     assert "it is complete" in choice.reasons[Modality.T2]
@@ -93,7 +93,7 @@ def test_gap_in_only_series_is_a_warning(tmp_path: Path) -> None:
 def test_unmarked_t1_acquired_after_contrast_is_not_used_as_t1(tmp_path: Path) -> None:
     write_series(tmp_path / "post", grey(), AFFINE, TYPICAL["t1ce"])
     write_series(tmp_path / "late", grey(1), AFFINE, with_number(TYPICAL["t1"], 9))
-    choice = choose(one_study(scan(tmp_path)))
+    choice = choose(select_study(scan(tmp_path)))
 
     assert set(choice.chosen) == {Modality.T1CE}
     assert "was not used as T1" in choice.notes[0]
@@ -105,7 +105,7 @@ def test_reformat_is_not_chosen_but_listed(tmp_path: Path) -> None:
 
     with pytest.raises(CaseError, match="No series of the study was recognised"):
         choose_series(tmp_path)
-    choice = choose(one_study(scan(tmp_path)))
+    choice = choose(select_study(scan(tmp_path)))
     assert "Select it with --t1ce" in choice.notes[0]
     named = choose_series(tmp_path, SeriesOverrides({Modality.T1CE: facts.series_uid}))
     assert set(named.choice.chosen) == {Modality.T1CE}

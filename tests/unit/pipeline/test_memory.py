@@ -13,7 +13,7 @@ from brats_mm import Segmenter
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError, VolumeError
 from brats_mm.inference.engine import WindowSettings
-from brats_mm.io.memory import ArrayImage, volume_of
+from brats_mm.io.memory import ArrayImage, to_volume
 from brats_mm.io.volume import read_volume
 from brats_mm.pipeline.request import make_request
 from brats_mm.pipeline.segment import segment
@@ -111,7 +111,7 @@ def test_lps_becomes_ras():
     image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(10, 9, 8)))
     image.SetOrigin((1.0, 2.0, 3.0))
     image.SetSpacing((0.5, 1.0, 2.0))
-    result = volume_of(image, "t1")
+    result = to_volume(image, "t1")
     assert result.grid.shape == (8, 9, 10)
     expected = [[-0.5, 0, 0, -1], [0, -1, 0, -2], [0, 0, 2, 3], [0, 0, 0, 1]]
     np.testing.assert_array_equal(result.grid.affine, expected)
@@ -152,7 +152,7 @@ def test_nibabel_image_without_affine_has_that_of_its_file(segmenter, files, tmp
     image = nib.Nifti1Image(data, None)
     nib.save(image, tmp_path / "t1ce.nii.gz")
     expected = read_volume(tmp_path / "t1ce.nii.gz").grid
-    result = volume_of(image, "t1ce").grid
+    result = to_volume(image, "t1ce").grid
     np.testing.assert_array_equal(result.affine, expected.affine)
     assert (result.sform_code, result.qform_code) == (0, 0)
 

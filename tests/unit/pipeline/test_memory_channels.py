@@ -7,7 +7,7 @@ from monai.data import MetaTensor
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError
-from brats_mm.io.memory import is_channel_image, sequences_of_channels
+from brats_mm.io.memory import is_channel_image, split_channels
 from brats_mm.pipeline.segment import load_case
 
 AFFINE = np.diag([1.0, 2.0, 3.0, 1.0])
@@ -30,7 +30,7 @@ def test_empty_channels_are_missing_sequences() -> None:
 @pytest.mark.parametrize(("levels", "message"), [((1, 1, 1), r"shape \(3, 10, 10, 10\)"), ((0, 0, 0, 0), "are empty")])
 def test_image_needs_four_channels_with_a_sequence(levels: tuple[float, ...], message: str) -> None:
     with pytest.raises(CaseError, match=message):
-        sequences_of_channels(image(*levels))
+        split_channels(image(*levels))
 
 
 def test_paths_mappings_and_volumes_are_no_channel_images() -> None:

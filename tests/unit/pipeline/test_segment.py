@@ -231,7 +231,7 @@ def test_input_check_warnings_are_in_report(head_folder, tmp_path, segmenter, mo
     """Every host uses `preprocess`, so the warning reaches report, terminal, page and HTTP."""
     from brats_mm.trust.input_checks import check
 
-    monkeypatch.setattr(check, "input_warnings", lambda volumes: (f"{len(volumes)} images are turned.",))
+    monkeypatch.setattr(check, "find_input_warnings", lambda volumes: (f"{len(volumes)} images are turned.",))
     done = segment(make_request(two(head_folder), tmp_path / "out", preview=False), segmenter)
     assert "2 images are turned." in done.prediction.case.warnings
     assert "2 images are turned." in json.loads((tmp_path / "out/report.json").read_text())["warnings"]

@@ -7,9 +7,9 @@ from benchmarks.skull import Margin, Tissue, add_skull
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid
-from brats_mm.preprocessing.brain import _level, brain_warnings, extract_brain
+from brats_mm.preprocessing.brain import _find_level, extract_brain, find_brain_warnings
 from brats_mm.preprocessing.brain_network import WEIGHTS, BrainNetwork
-from brats_mm.preprocessing.head import head_mask
+from brats_mm.preprocessing.head import compute_head_mask
 
 pytestmark = pytest.mark.slow
 
@@ -45,17 +45,17 @@ def test_orientation_does_not_matter(head):
 
 def test_finds_head_outline(head):
     for volume in head.images.values():
-        assert dice(head_mask(volume.data), head.tissues != Tissue.AIR) > 0.9
+        assert dice(compute_head_mask(volume.data), head.tissues != Tissue.AIR) > 0.9
 
 
 def test_warns_of_impossible_brain_size_or_low_agreement():
     grid = Grid((10, 10, 10), np.diag([10.0, 10.0, 10.0, 1.0]))
     mask = np.zeros(grid.shape, bool)
     mask[:, :, :5] = True
-    assert "it has 500 mL" in brain_warnings(mask, grid, 0.95)[0]
+    assert "it has 500 mL" in find_brain_warnings(mask, grid, 0.95)[0]
     mask[:] = True
-    assert brain_warnings(mask, grid, 0.95) == ()
-    assert "agree only with a Dice of 0.50" in brain_warnings(mask, grid, 0.5)[0]
+    assert find_brain_warnings(mask, grid, 0.95) == ()
+    assert "agree only with a Dice of 0.50" in find_brain_warnings(mask, grid, 0.5)[0]
 
 
 @pytest.mark.parametrize("radius", [10, 14, 18])
@@ -63,12 +63,12 @@ def test_brain_border_follows_image_edge_not_low_logits(radius):
     """Logits fall by half per voxel from a radius of 10, and the border of the bright ball is farther out."""
     apart = np.linalg.norm(np.indices((48, 48, 48)) - 23.5, axis=0).astype(np.float32)
     image = np.where(apart < radius, 1.0, 0.15).astype(np.float32)
-    level = _level((10 - apart) / 2, {Modality.T1: image, Modality.FLAIR: image + 0.05})
+    level = _find_level((10 - apart) / 2, {Modality.T1: image, Modality.FLAIR: image + 0.05})
     assert level == pytest.approx((10 - radius) / 2, abs=0.5)
 
 
 def test_threshold_without_image_edge_is_zero():
-    assert _level(np.full((8, 8, 8), -1.0, np.float32), {Modality.T1: np.ones((8, 8, 8), np.float32)}) == 0.0
+    assert _find_level(np.full((8, 8, 8), -1.0, np.float32), {Modality.T1: np.ones((8, 8, 8), np.float32)}) == 0.0
 
 
 def test_weights_in_package_are_small():

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.preprocessing.itk_volume import data_of, matrix_of, orthogonal_volume, resample_onto, to_itk, transform_of
+from brats_mm.preprocessing.itk_volume import (
+    extract_data,
+    extract_matrix,
+    make_orthogonal_volume,
+    resample_onto,
+    to_itk,
+    transform_of,
+)
 
 OBLIQUE = np.array([[-0.9, 0.1, 0.3, 12.0], [0.09, 0.89, -1.5, -30.0], [0.06, 0.24, 5.2, 7.0], [0, 0, 0, 1.0]])
 
@@ -17,7 +24,7 @@ def ramp(shape=(6, 7, 8)):
 
 def test_volume_round_trips():
     volume = Volume(ramp(), Grid((6, 7, 8), np.diag([1.0, 2.0, 3.0, 1.0])))
-    np.testing.assert_array_equal(data_of(to_itk(volume.data, volume.grid)), volume.data)
+    np.testing.assert_array_equal(extract_data(to_itk(volume.data, volume.grid)), volume.data)
 
 
 def test_itk_voxel_positions_follow_affine():
@@ -33,7 +40,7 @@ def test_transform_has_its_matrix():
     matrix = np.eye(4)
     matrix[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
     matrix[:3, 3] = 4, 5, 6
-    np.testing.assert_allclose(matrix_of(transform_of(matrix)), matrix, atol=1e-12)
+    np.testing.assert_allclose(extract_matrix(transform_of(matrix)), matrix, atol=1e-12)
 
 
 def test_resampling_applies_matrix_and_fills_zero_outside():
@@ -85,7 +92,7 @@ def test_resampling_to_and_from_sheared_grid_keeps_patient_positions(name):
 @pytest.mark.parametrize("name", GRIDS)
 def test_removing_shear_keeps_patient_positions(name):
     volume = ball(around_ball(GRIDS[name], (60, 64, 20)))
-    result = orthogonal_volume(volume)
+    result = make_orthogonal_volume(volume)
     assert volume.grid.shear_deg > 1
     assert result.grid.shear_deg < 1e-6
     np.testing.assert_allclose(centre_mm(result), BALL_MM, atol=0.1)
@@ -100,4 +107,4 @@ def test_oblique_orthogonal_axes_are_unchanged():
     affine[:3, :3] = turn * [0.9, 0.9, 5.5]
     volume = Volume(ramp(), Grid((6, 7, 8), affine))
     assert volume.grid.shear_deg < 1e-6
-    assert orthogonal_volume(volume) is volume
+    assert make_orthogonal_volume(volume) is volume

@@ -7,9 +7,9 @@ from benchmarks.skull import Margin, add_skull
 from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.preprocessing.alignment_measures import measure, prepare_side, registration_warnings
+from brats_mm.preprocessing.alignment_measures import find_registration_warnings, measure, prepare_side
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
-from brats_mm.preprocessing.registration import STILL_MM, register
+from brats_mm.preprocessing.registration import MAX_UNMOVED_MM, register
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def test_wrong_header_position_is_corrected_by_head_centres_with_warning(head):
 
 
 def test_aligned_images_on_one_grid_are_not_moved(head):
-    registered = register(head[Modality.T1CE], head[Modality.T2], still_mm=STILL_MM)
+    registered = register(head[Modality.T1CE], head[Modality.T2], still_mm=MAX_UNMOVED_MM)
     np.testing.assert_array_equal(registered.matrix, np.eye(4))
     assert registered.doubts == ()
 
@@ -77,12 +77,12 @@ def test_reports_failed_registration_of_noise(head):
 @pytest.mark.parametrize(("degrees", "mm"), [(0, (20, 0, 0)), (0, (0, 0, -20)), (25, (0, 0, 0)), (12, (8, 8, 8))])
 def test_wrong_registration_gives_warning(head, degrees, mm):
     fixed, moving = prepare_side(head[Modality.T1CE]), prepare_side(head[Modality.T2])
-    assert registration_warnings(measure(fixed, moving, np.eye(4), start="given")) == ()
-    assert registration_warnings(measure(fixed, moving, movement(degrees, mm), start="given"))
+    assert find_registration_warnings(measure(fixed, moving, np.eye(4), start="given")) == ()
+    assert find_registration_warnings(measure(fixed, moving, movement(degrees, mm), start="given"))
 
 
 def test_empty_overlap_is_measured(head):
     fixed = prepare_side(head[Modality.T1CE])
     alignment = measure(fixed, fixed, movement(0, (900, 0, 0)), start="given")
     assert (alignment.covered, alignment.information_nats, alignment.edge_agreement) == (0.0, 0.0, 0.0)
-    assert "covers only 0% of the head" in registration_warnings(alignment)[0]
+    assert "covers only 0% of the head" in find_registration_warnings(alignment)[0]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brats_mm.domain.volume import Grid
-from brats_mm.preprocessing.regridding import on_grid
+from brats_mm.preprocessing.regridding import move_to_grid
 
 OLD = Grid((4, 5, 6), np.array([[0, 0, 1.5, 3], [-1, 0, 0, 7], [0, 2, 0, -4], [0, 0, 0, 1.0]]))
 
@@ -33,14 +33,14 @@ def test_equal_voxels_in_other_order_are_unchanged(order, flips):
     expected = data.transpose(order)
     for axis, flip in enumerate(flips):
         expected = np.flip(expected, axis) if flip else expected
-    assert np.array_equal(on_grid(data, OLD, new), expected)
+    assert np.array_equal(move_to_grid(data, OLD, new), expected)
 
 
 def test_shift_of_a_tenth_of_a_voxel_is_interpolated():
     affine = OLD.affine.copy()
     affine[0, 3] += 0.15  # along the third axis, of 1.5 mm
     data = np.broadcast_to(np.arange(6, dtype=np.float32), OLD.shape)
-    assert 0.1 <= on_grid(data, OLD, Grid(OLD.shape, affine))[0, 0, 0] < 0.2
+    assert 0.1 <= move_to_grid(data, OLD, Grid(OLD.shape, affine))[0, 0, 0] < 0.2
 
 
 def test_thick_slice_is_average_of_covered_slices():
@@ -49,7 +49,7 @@ def test_thick_slice_is_average_of_covered_slices():
     old = Grid((3, 3, 6), np.eye(4))
     affine = np.diag([1.0, 1.0, 3.0, 1.0])
     affine[2, 3] = 1.0
-    values = on_grid(data, old, Grid((3, 3, 2), affine))
+    values = move_to_grid(data, old, Grid((3, 3, 2), affine))
     assert values[1, 1].tolist() == pytest.approx([1 / 3, 0.0])
 
 
@@ -60,8 +60,8 @@ def test_oblique_grid_interpolates_and_is_zero_outside():
     affine[:3, :3] = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0.0, 1]])
     affine[:3, 3] = [4, 1, 0]
     new = Grid((5, 5, 8), affine)
-    values = on_grid((x + 2 * y + 0.0).astype(np.float32), old, new)
+    values = move_to_grid((x + 2 * y + 0.0).astype(np.float32), old, new)
     place = affine @ [2, 2, 3, 1]
     assert values[2, 2, 3] == pytest.approx(place[0] + 2 * place[1], rel=1e-5)
     beyond = Grid((2, 2, 2), np.array([[1, 0, 0, 100], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
-    assert not on_grid(np.ones((8, 8, 8), np.float32), old, beyond).any()
+    assert not move_to_grid(np.ones((8, 8, 8), np.float32), old, beyond).any()

@@ -11,7 +11,7 @@ from brats_mm.domain.options import PreprocessingOptions
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OptionError
 from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
-from brats_mm.preprocessing.regridding import on_grid as regridded
+from brats_mm.preprocessing.regridding import move_to_grid as regridded
 from brats_mm.preprocessing.scans import prepare_scans
 
 pytestmark = pytest.mark.slow

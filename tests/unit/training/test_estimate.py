@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from brats_mm.training.estimate import Amount, Measurement, hours_of
-from brats_mm.training.peak_memory import peak_bytes, reset_peak
+from brats_mm.training.estimate import Amount, Measurement, compute_hours
+from brats_mm.training.peak_memory import measure_peak_bytes, reset_peak
 
 MIB = 2**20
 
@@ -20,7 +20,7 @@ def test_epoch_includes_incomplete_last_batch() -> None:
 def test_steps_per_epoch_may_be_set() -> None:
     amount = Amount(9, 1, batch_size=4, epochs=10, val_interval=20, num_workers=0, steps=7)
     assert amount.steps_per_epoch == 7
-    assert hours_of(amount, _measured()) == pytest.approx(10 * 7 * 2.0 / 3600)
+    assert compute_hours(amount, _measured()) == pytest.approx(10 * 7 * 2.0 / 3600)
 
 
 @pytest.mark.parametrize(
@@ -36,16 +36,16 @@ def test_steps_per_epoch_may_be_set() -> None:
 )
 def test_total_hours_are_sum_of_parts(measured: Measurement, workers: int, seconds: float) -> None:
     amount = Amount(9, 4, batch_size=4, epochs=10, val_interval=5, num_workers=workers)
-    assert hours_of(amount, measured) == pytest.approx(seconds / 3600)
+    assert compute_hours(amount, measured) == pytest.approx(seconds / 3600)
 
 
 def test_peak_memory_counts_from_reset() -> None:
     """Freed memory of 80 MiB still raises the peak, and a reset clears it."""
     reset_peak("cpu")
-    before = peak_bytes("cpu")
+    before = measure_peak_bytes("cpu")
     held = torch.ones(20 * MIB)
     del held
-    peak = peak_bytes("cpu")
+    peak = measure_peak_bytes("cpu")
     if before is None or peak is None:
         pytest.skip("this system does not report the memory of a process")
     assert peak - before > 60 * MIB

@@ -18,7 +18,7 @@ from brats_mm.training.iteration import (
     MixtureBatch,
     PairBatch,
     TrainingStep,
-    images_in,
+    count_images,
 )
 from brats_mm.training.precision import Precision, mixed_precision
 
@@ -115,7 +115,7 @@ def test_independent_crops_form_plain_batch() -> None:
     assert torch.equal(image, torch.cat([batch["image"], batch["image"] + 1]))
     assert torch.equal(label[2:], 1 - label[:2])
     assert torch.equal(available, torch.cat([batch["more"][:, 0], batch["fewer"][:, 0]]))
-    assert (images_in(batch), images_in({**batch, **fewer})) == (2, 4)
+    assert (count_images(batch), count_images({**batch, **fewer})) == (2, 4)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])

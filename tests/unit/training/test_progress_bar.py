@@ -6,7 +6,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from brats_mm.training.progress_bar import EpochBar, bar_shown
+from brats_mm.training.progress_bar import EpochBar, is_bar_shown
 
 
 class Terminal(io.StringIO):
@@ -29,12 +29,12 @@ def test_bar_is_shown_on_terminals_or_on_request(
     requested: bool | str, stream: io.StringIO, shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    assert bar_shown(requested, stream=stream) is shown
+    assert is_bar_shown(requested, stream=stream) is shown
 
 
 def test_only_first_process_shows_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
-    assert not bar_shown("true", stream=Terminal())
+    assert not is_bar_shown("true", stream=Terminal())
 
 
 def _train(*, shown: bool) -> str:

@@ -12,7 +12,7 @@ from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import Encoder, UNetExpert
 from brats_mm.networks.gating import UniformGate
 from brats_mm.networks.presets import expert, simmlm
-from brats_mm.training.warm_start import on_device, warm_start, with_experts, with_weights
+from brats_mm.training.warm_start import load_experts, load_weights, move_to_device, warm_start
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_each_expert_starts_from_its_checkpoint(folder: Path) -> None:
-    mixture = with_experts(_mixture(), folder)
+    mixture = load_experts(_mixture(), folder)
 
     for name in MODALITIES:
         saved = torch.load(folder / f"expert_{name}.pt", weights_only=True)
@@ -43,8 +43,8 @@ def test_weights_are_unchanged_without_folder(folder: Path) -> None:
     mixture = _mixture()
     before = {key: value.clone() for key, value in mixture.state_dict().items()}
 
-    assert with_experts(mixture, None) is mixture
-    assert with_experts(mixture, "none") is mixture, "the word that MONAI's command line does not drop"
+    assert load_experts(mixture, None) is mixture
+    assert load_experts(mixture, "none") is mixture, "the word that MONAI's command line does not drop"
     assert all(torch.equal(value, before[key]) for key, value in mixture.state_dict().items())
 
 
@@ -52,7 +52,7 @@ def test_error_names_missing_experts_and_training_command(folder: Path) -> None:
     (folder / "expert_t1.pt").unlink()
     (folder / "expert_t2.pt").unlink()
     with pytest.raises(BundleError, match=r"lacks expert_t1\.pt, expert_t2\.pt\. .*--stage experts --modality t1"):
-        with_experts(_mixture(), folder)
+        load_experts(_mixture(), folder)
 
 
 def test_rejects_expert_of_other_size_with_remedy(folder: Path) -> None:
@@ -60,17 +60,17 @@ def test_rejects_expert_of_other_size_with_remedy(folder: Path) -> None:
     with pytest.raises(
         BundleError, match=r"expert_flair\.pt does not hold weights of this bundle's FLAIR expert .*--modality flair"
     ):
-        with_experts(_mixture(), folder)
+        load_experts(_mixture(), folder)
 
 
 def test_rejects_damaged_file(folder: Path) -> None:
     (folder / "expert_t1ce.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(BundleError, match="T1ce expert"):
-        with_experts(_mixture(), folder)
+        load_experts(_mixture(), folder)
 
 
 def test_kernels_are_channels_last() -> None:
-    network = on_device(nn.Conv3d(4, 4, kernel_size=3), "cpu")
+    network = move_to_device(nn.Conv3d(4, 4, kernel_size=3), "cpu")
 
     assert next(network.parameters()).is_contiguous(memory_format=torch.channels_last_3d)
 
@@ -91,7 +91,7 @@ def test_error_names_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
     torch.save({"other": torch.zeros(1)}, tmp_path / "model.pt")
 
     with pytest.raises(BundleError, match=r"model\.pt does not hold weights .* omit --initial_weights"):
-        with_weights(_mixture(), tmp_path / "model.pt")
+        load_weights(_mixture(), tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("level", ["probability", "feature"])
@@ -113,7 +113,7 @@ def test_experts_can_come_from_whole_mixture(tmp_path: Path) -> None:
     torch.save({name: value.half() for name, value in given.state_dict().items()}, tmp_path / "model.pt")
     torch.manual_seed(1)
 
-    mixture = with_experts(_mixture(), tmp_path / "model.pt")
+    mixture = load_experts(_mixture(), tmp_path / "model.pt")
 
     requested = given.experts.state_dict()
     for name, value in mixture.experts.state_dict().items():
@@ -125,7 +125,7 @@ def test_encoders_start_from_expert_encoders(folder: Path) -> None:
         {name: Encoder([2, 2]) for name in MODALITIES}, [], Decoder([8, 8], [4, 4], out_channels=3)
     )
 
-    with_experts(network, folder)
+    load_experts(network, folder)
 
     for name in MODALITIES:
         saved = torch.load(folder / f"expert_{name}.pt", weights_only=True)
@@ -137,7 +137,7 @@ def test_error_names_mixture_without_matching_experts(tmp_path: Path) -> None:
     torch.save({"gate.weight": torch.zeros(1)}, tmp_path / "model.pt")
 
     with pytest.raises(BundleError, match=r"model\.pt does not hold weights of this bundle's T1 expert"):
-        with_experts(_mixture(), tmp_path / "model.pt")
+        load_experts(_mixture(), tmp_path / "model.pt")
 
 
 def test_expert_continues_from_mixture_or_own_checkpoint(folder: Path) -> None:
@@ -149,7 +149,7 @@ def test_expert_continues_from_mixture_or_own_checkpoint(folder: Path) -> None:
         ("model.pt", given.get_submodule("experts.t1ce").state_dict()),
         ("expert_t1ce.pt", torch.load(folder / "expert_t1ce.pt", weights_only=True)),
     ):
-        started = with_weights(UNetExpert([2, 2]), folder / path, "t1ce").state_dict()
+        started = load_weights(UNetExpert([2, 2]), folder / path, "t1ce").state_dict()
         assert all(torch.equal(value, requested[name]) for name, value in started.items())
 
 
@@ -157,7 +157,7 @@ def test_rejects_mixture_without_expert(tmp_path: Path) -> None:
     torch.save({"experts.image.weight": torch.zeros(1)}, tmp_path / "model.pt")
 
     with pytest.raises(BundleError, match=r"model\.pt does not hold .* T1ce expert .* omit --initial_weights"):
-        with_weights(UNetExpert([2, 2]), tmp_path / "model.pt", "t1ce")
+        load_weights(UNetExpert([2, 2]), tmp_path / "model.pt", "t1ce")
 
 
 def test_new_experts_replace_those_of_mixture_and_others_stay(folder: Path) -> None:

@@ -12,7 +12,7 @@ from brats_mm.domain.prediction import NO_IMPORTANCE, ModelIdentity, Prediction,
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.trust.assess import advice, assess, coverage_statement
+from brats_mm.trust.assess import assess, describe_coverage, format_advice
 from brats_mm.trust.case_dice import Grade
 from brats_mm.trust.fit import fit_profile
 from brats_mm.trust.no_tumour import NO_TUMOUR
@@ -80,7 +80,7 @@ def test_empty_region_has_no_grade():
 def test_most_helpful_sequence_is_first_and_in_advice():
     gains = assess(prediction_of(0.6)).gains
     assert [gain.sequence for gain in gains] == [Modality.T1CE, Modality.T2]
-    sentence = advice(gains)
+    sentence = format_advice(gains)
     assert sentence.startswith("Adding T1ce would raise the expected Dice of the ")
     assert all(region.label in sentence for region in REGIONS)
 
@@ -92,18 +92,18 @@ def test_without_profile_advice_uses_model_card():
     }
     gains = assess(prediction_of(0.6, profile=None, expected=ExpectedDice(10, dice))).gains
     assert gains[0].after[Region.TC] == pytest.approx(0.7)
-    assert advice(gains[1:]) == "No missing sequence is expected to raise the Dice by 2 points or more."
+    assert format_advice(gains[1:]) == "No missing sequence is expected to raise the Dice by 2 points or more."
 
 
 def test_no_advice_without_absent_sequences_or_figures():
-    assert advice(assess(prediction_of(0.6, available=ALL_AVAILABLE)).gains) is None
+    assert format_advice(assess(prediction_of(0.6, available=ALL_AVAILABLE)).gains) is None
     assert assess(prediction_of(0.6, profile=None)).gains == ()
 
 
 def test_advice_states_small_number_of_cases():
-    assert "only 12 labelled cases" in coverage_statement(PROFILE)
-    assert assess(prediction_of(0.6)).statement == coverage_statement(PROFILE)
+    assert "only 12 labelled cases" in describe_coverage(PROFILE)
+    assert assess(prediction_of(0.6)).statement == describe_coverage(PROFILE)
     assert "no trust profile" in assess(prediction_of(0.6, profile=None)).statement
-    assert "too few" in coverage_statement(fit_profile(made_records(5)))
-    many = coverage_statement(replace(PROFILE, cases=200, coverage_floor=0.87))
+    assert "too few" in describe_coverage(fit_profile(made_records(5)))
+    many = describe_coverage(replace(PROFILE, cases=200, coverage_floor=0.87))
     assert "only" not in many

@@ -9,7 +9,11 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.subset_calibration import IDENTITY, Correction, SubsetCalibration
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle
-from brats_mm.trust.calibration_file import SUBSET_CALIBRATION, read_subset_calibration, subset_calibration_document
+from brats_mm.trust.calibration_file import (
+    SUBSET_CALIBRATION,
+    build_subset_calibration_document,
+    read_subset_calibration,
+)
 
 FITTED = SubsetCalibration(7, {SUBSETS[2]: {region: Correction(0.5 * region.channel, 1.25, 2.5) for region in REGIONS}})
 
@@ -25,7 +29,7 @@ def write(bundle, document):
 
 
 def test_calibration_round_trips(bundle):
-    write(bundle, subset_calibration_document(FITTED, "abc"))
+    write(bundle, build_subset_calibration_document(FITTED, "abc"))
     assert read_subset_calibration(bundle, "abc") == FITTED
 
 
@@ -35,7 +39,7 @@ def test_subset_without_fit_is_unchanged():
 
 
 def test_missing_foreground_temperatures_are_one(bundle):
-    document = subset_calibration_document(FITTED, "abc")
+    document = build_subset_calibration_document(FITTED, "abc")
     for row in document["subsets"].values():
         for numbers in row.values():
             del numbers["foreground_temperature"]
@@ -48,14 +52,14 @@ def test_bundle_without_file_has_no_calibration(bundle):
 
 
 def test_rejects_calibration_of_other_weights(bundle):
-    write(bundle, subset_calibration_document(FITTED, "abc"))
+    write(bundle, build_subset_calibration_document(FITTED, "abc"))
     with pytest.raises(BundleError, match="fitted to other weights"):
         read_subset_calibration(bundle, "def")
 
 
 @pytest.mark.parametrize("damage", ["subsets", "temperature", "foreground_temperature"])
 def test_rejects_damaged_calibration(bundle, damage):
-    document = subset_calibration_document(FITTED, "abc")
+    document = build_subset_calibration_document(FITTED, "abc")
     if damage == "subsets":
         del document["subsets"]
     else:

@@ -5,7 +5,7 @@ import pytest
 
 from brats_mm.domain.regions import Region
 from brats_mm.domain.trust_profile import LightRecord
-from brats_mm.trust.case_dice import Grade, estimate_dice, grade_of, outline_advice, reliability_warnings
+from brats_mm.trust.case_dice import Grade, advise_on_outline, choose_grade, estimate_dice, find_reliability_warnings
 
 
 def test_certain_probabilities_give_dice_one():
@@ -41,11 +41,11 @@ def test_empty_segmentation_has_no_estimate():
     [(0.9, Grade.RELIABLE), (0.75, Grade.RELIABLE), (0.7, Grade.REVIEW), (0.5, Grade.REVIEW), (0.49, Grade.UNRELIABLE)],
 )
 def test_grades_follow_expected_dice(estimate, grade):
-    assert grade_of(estimate) is grade
+    assert choose_grade(estimate) is grade
 
 
 def test_warns_only_of_unreliable_regions():
-    message = reliability_warnings({Region.WT: 0.9, Region.TC: 0.3, Region.ET: None})
+    message = find_reliability_warnings({Region.WT: 0.9, Region.TC: 0.3, Region.ET: None})
     assert len(message) == 1
     assert "tumour core" in message[0]
     assert "its expected Dice is 30 %. Do not use it without correction." in message[0]
@@ -62,9 +62,9 @@ def test_warns_only_of_unreliable_regions():
     ],
 )
 def test_outline_advice_follows_grade_and_lower_interval_limit(grade, interval, advice):
-    assert outline_advice(grade, interval) == advice
+    assert advise_on_outline(grade, interval) == advice
 
 
 def test_outline_advice_states_how_often_the_grade_was_wrong():
-    advice = outline_advice(Grade.REVIEW, (0.37, 1.0), LightRecord(outlines=130, poor=45))
+    advice = advise_on_outline(Grade.REVIEW, (0.37, 1.0), LightRecord(outlines=130, poor=45))
     assert advice == "compare it with the images before use. Of 130 such outlines, 45 had a Dice below 50 %"

@@ -7,7 +7,7 @@ import pytest
 from brats_mm.errors import BundleError
 from brats_mm.io.bundle import Bundle
 from brats_mm.trust.fit import fit_profile
-from brats_mm.trust.profile_file import TRUST_PROFILE, profile_document, profile_from, read_trust_profile
+from brats_mm.trust.profile_file import TRUST_PROFILE, build_profile_document, parse_profile, read_trust_profile
 from tests.fakes.trust_records import made_records
 
 MODEL = {"weights_sha256": "a" * 64, "calibration": {"t1": {"wt": {"inside": 2.0}}}}
@@ -17,14 +17,14 @@ MODEL = {"weights_sha256": "a" * 64, "calibration": {"t1": {"wt": {"inside": 2.0
 def bundle(tmp_path):
     path = tmp_path / TRUST_PROFILE
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(profile_document(fit_profile(made_records()), MODEL)))
+    path.write_text(json.dumps(build_profile_document(fit_profile(made_records()), MODEL)))
     return Bundle(tmp_path)
 
 
 def test_profile_round_trips(bundle):
-    document = profile_document(fit_profile(made_records()), MODEL)
-    assert read_trust_profile(bundle, MODEL) == profile_from(document)
-    assert profile_document(profile_from(document), MODEL) == document
+    document = build_profile_document(fit_profile(made_records()), MODEL)
+    assert read_trust_profile(bundle, MODEL) == parse_profile(document)
+    assert build_profile_document(parse_profile(document), MODEL) == document
 
 
 def test_ignores_profile_of_other_weights_or_temperatures(bundle):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.subset_calibration import IDENTITY, Correction
-from brats_mm.trust.record import probability_scores, without_correction
+from brats_mm.trust.record import compute_probability_scores, undo_correction
 
 
 def corrected(logits: np.ndarray, correction: Correction) -> np.ndarray:
@@ -19,28 +19,28 @@ def corrected(logits: np.ndarray, correction: Correction) -> np.ndarray:
 def test_recovers_probabilities_before_calibration(correction):
     logits = np.linspace(-4, 4, 33)
     raw = 1 / (1 + np.exp(-logits))
-    assert without_correction(corrected(logits, correction), correction) == pytest.approx(raw, abs=1e-4)
+    assert undo_correction(corrected(logits, correction), correction) == pytest.approx(raw, abs=1e-4)
 
 
 def test_identity_calibration_changes_nothing():
     probability = np.array([2e-9, 0.2, 0.7], np.float32)
-    assert without_correction(probability, IDENTITY) is probability
-    assert without_correction(probability, Correction(1.0, 2.0))[0] == np.float32(2e-9)
+    assert undo_correction(probability, IDENTITY) is probability
+    assert undo_correction(probability, Correction(1.0, 2.0))[0] == np.float32(2e-9)
 
 
 def test_certain_voxel_stays_certain():
-    assert without_correction(np.ones(1, np.float32), Correction(foreground_temperature=5.0)) == 1
+    assert undo_correction(np.ones(1, np.float32), Correction(foreground_temperature=5.0)) == 1
 
 
 def test_records_volumes_and_estimate():
     probability = np.array([0.8, 0.6, 0.4, 0.2, 0.0], np.float32)
-    scores = probability_scores(probability, probability >= 0.5, 0.5)
+    scores = compute_probability_scores(probability, probability >= 0.5, 0.5)
     assert scores["predicted_ml"] == 1.0
     assert scores["expected_ml"] == pytest.approx(1.0)
     assert scores["estimated_dice"] == pytest.approx(0.7)
 
 
 def test_empty_segmentation_has_expected_volume_but_no_estimate():
-    scores = probability_scores(np.full(5, 0.1, np.float32), np.zeros(5, bool), 1.0)
+    scores = compute_probability_scores(np.full(5, 0.1, np.float32), np.zeros(5, bool), 1.0)
     assert np.isnan(scores["estimated_dice"])
     assert (scores["predicted_ml"], scores["expected_ml"]) == (0, pytest.approx(0.5))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Grid
-from brats_mm.trust.uncertain_regions import uncertain_regions
+from brats_mm.trust.uncertain_regions import find_uncertain_regions
 
 SIDE = 48
 SURE_NOT = np.full((SIDE, SIDE, SIDE), 0.01, np.float32)
@@ -23,7 +23,7 @@ def distance(centre):
 
 def areas_of(wt=SURE_NOT, tc=SURE_NOT, et=SURE_NOT, affine=None):
     grid = Grid((SIDE, SIDE, SIDE), np.eye(4) if affine is None else affine)
-    return uncertain_regions({Region.WT: wt, Region.TC: tc, Region.ET: et}, grid)
+    return find_uncertain_regions({Region.WT: wt, Region.TC: tc, Region.ET: et}, grid)
 
 
 def with_ball(centre, radius, probability=0.5, onto=SURE_NOT):

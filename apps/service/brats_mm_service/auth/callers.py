@@ -45,7 +45,7 @@ class Authenticator:
     def require_scope(self, scope: str) -> Callable[[Request], Awaitable[Caller]]:
         """Return a FastAPI dependency that returns the caller and requires a scope."""
 
-        async def caller(request: Request, _: Annotated[object, Depends(BEARER)] = None) -> Caller:
+        async def authenticate_caller(request: Request, _: Annotated[object, Depends(BEARER)] = None) -> Caller:
             # Only fetching an issuer's keys may block. Everything else is faster than a thread switch.
             if self._issuer is None:
                 authenticated = self.authenticate(request)
@@ -56,7 +56,7 @@ class Authenticator:
                 raise Problem("forbidden", f"Your token lacks the scope {scope}. Request a token with this scope.")
             return authenticated
 
-        return caller
+        return authenticate_caller
 
     def authenticate(self, request: Request) -> Caller:
         """Return the caller.
@@ -73,7 +73,7 @@ class Authenticator:
         token = self._tokens.check(text.strip())
         if token is not None:
             return Caller(token.caller, token.scopes)
-        name = self._issuer.caller_of(text.strip()) if self._issuer is not None else None
+        name = self._issuer.find_caller(text.strip()) if self._issuer is not None else None
         if name is None:
             message = "The token is unknown, expired or revoked. Ask the operator of the service for a new one."
             raise Problem("unauthorised", message, _CHALLENGE)

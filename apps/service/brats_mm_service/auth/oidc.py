@@ -15,8 +15,8 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 
 _TIMEOUT_S = 5
 _FRESH_S = 600.0
-_AGAIN_S = 10.0
-_LARGEST = 1 << 20
+_RETRY_S = 10.0
+_MAX_BYTES = 1 << 20
 
 
 class OidcIssuer:
@@ -29,13 +29,13 @@ class OidcIssuer:
         self._fetched = float("-inf")
         self._lock = threading.Lock()
 
-    def caller_of(self, text: str) -> str | None:
+    def find_caller(self, text: str) -> str | None:
         """Return the caller named by a token, or None if the token is invalid."""
         import jwt
 
         try:
             header = jwt.get_unverified_header(text)
-            key = self._key(str(header.get("kid", "")))
+            key = self._find_key(str(header.get("kid", "")))
             if key is None or header.get("alg") not in ALGORITHMS:
                 return None
             claims = jwt.decode(
@@ -52,14 +52,14 @@ class OidcIssuer:
         name = claims[self._settings.caller_claim]
         return name if isinstance(name, str) and 0 < len(name) <= 200 else None
 
-    def _key(self, kid: str) -> Any:
+    def _find_key(self, kid: str) -> Any:
         """Return the issuer's key with that ID. Fetches the keys again for an unknown ID, but not on every call.
 
         Only one thread fetches. The others continue with the known keys, so unknown IDs do not delay them.
         """
         with self._lock:
             age_s = time.monotonic() - self._fetched
-            is_due = age_s > _FRESH_S or (kid not in self._keys and age_s > _AGAIN_S)
+            is_due = age_s > _FRESH_S or (kid not in self._keys and age_s > _RETRY_S)
             if is_due:
                 self._fetched = time.monotonic()
                 if not self._keys:
@@ -78,9 +78,9 @@ class OidcIssuer:
     def _fetch(self) -> dict[str, Any]:
         import jwt
 
-        where = self._settings.jwks or _document(f"{self.name}/.well-known/openid-configuration")["jwks_uri"]
+        where = self._settings.jwks or _fetch_document(f"{self.name}/.well-known/openid-configuration")["jwks_uri"]
         keys = {}
-        for key in _document(where)["keys"]:
+        for key in _fetch_document(where)["keys"]:
             try:
                 keys[str(key.get("kid", ""))] = jwt.PyJWK(key).key
             except jwt.PyJWTError:  # noqa: PERF203 (a key of an unknown type)
@@ -88,9 +88,9 @@ class OidcIssuer:
         return keys
 
 
-def _document(url: str) -> Any:
+def _fetch_document(url: str) -> Any:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         raise ValueError(f"{url} is not an https address")
     with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
-        return json.loads(response.read(_LARGEST))
+        return json.loads(response.read(_MAX_BYTES))

@@ -80,16 +80,16 @@ class Tokens:
         with self._database.writing() as connection:
             connection.execute(
                 "INSERT INTO tokens (id, caller, digest, scopes, created, expires) VALUES (?, ?, ?, ?, ?, ?)",
-                (token.id, caller, _digest(secret), " ".join(scopes), token.created, token.expires),
+                (token.id, caller, _compute_digest(secret), " ".join(scopes), token.created, token.expires),
             )
         return token, f"{_PREFIX}_{token.id}_{secret}"
 
     def all(self) -> list[Token]:
         """Return all tokens, oldest first."""
         rows = self._database.read("SELECT * FROM tokens ORDER BY created")
-        return [_token(row) for row in rows]
+        return [_to_token(row) for row in rows]
 
-    def any_valid(self) -> bool:
+    def has_valid_token(self) -> bool:
         """Return whether any token is valid."""
         return any(self._is_valid(token) for token in self.all())
 
@@ -113,9 +113,9 @@ class Tokens:
         prefix, _, key = text.partition("_")
         token_id, _, secret = key.partition("_")
         row = self._database.connection().execute("SELECT * FROM tokens WHERE id = ?", (token_id,)).fetchone()
-        expected = row["digest"] if row is not None else _digest("")
-        is_valid = hmac.compare_digest(expected, _digest(secret)) and prefix == _PREFIX
-        token = _token(row) if row is not None and is_valid and secret else None
+        expected = row["digest"] if row is not None else _compute_digest("")
+        is_valid = hmac.compare_digest(expected, _compute_digest(secret)) and prefix == _PREFIX
+        token = _to_token(row) if row is not None and is_valid and secret else None
         return token if token is not None and self._is_valid(token) else None
 
     def _is_valid(self, token: Token) -> bool:
@@ -136,7 +136,7 @@ def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool
     Raises:
         OptionError: the file cannot be written.
     """
-    if tokens.any_valid():
+    if tokens.has_valid_token():
         return False
     try:
         path.unlink(missing_ok=True)
@@ -150,9 +150,9 @@ def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool
     return True
 
 
-def _digest(secret: str) -> str:
+def _compute_digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _token(row: sqlite3.Row) -> Token:
+def _to_token(row: sqlite3.Row) -> Token:
     return Token(row["id"], row["caller"], tuple(row["scopes"].split()), row["created"], row["expires"], row["revoked"])

@@ -54,7 +54,7 @@ class DicomwebClient:
                 fields=["NumberOfStudyRelatedInstances"],
                 limit=limit,
             )
-        return [(_value(dataset, "0020000D"), int(_value(dataset, "00201208") or 0)) for dataset in datasets]
+        return [(_read_value(dataset, "0020000D"), int(_read_value(dataset, "00201208") or 0)) for dataset in datasets]
 
     def fetch(self, study_uid: str, folder: Path, most_bytes: int) -> int:
         """Fetch the MR series of a study unchanged, one file per instance, and return their number.
@@ -70,7 +70,9 @@ class DicomwebClient:
         """
         with _translate_errors():
             series = self._client.search_for_series(study_uid, search_filters={"Modality": "MR"})
-            uids = [_value(dataset, "0020000E") for dataset in series if _value(dataset, "00080060") in ("MR", "")]
+            uids = [
+                _read_value(dataset, "0020000E") for dataset in series if _read_value(dataset, "00080060") in ("MR", "")
+            ]
             if not uids:
                 raise DicomwebRefused("The archive has no MR series of this study. Check the Study Instance UID.")
             count = excess = 0
@@ -92,7 +94,7 @@ class DicomwebClient:
             datasets = self._client.search_for_instances(
                 study_uid, series_uid, search_filters={"SOPInstanceUID": instance_uid}
             )
-        return any(_value(dataset, "00080018") == instance_uid for dataset in datasets)
+        return any(_read_value(dataset, "00080018") == instance_uid for dataset in datasets)
 
     def store(self, study_uid: str, objects: Sequence[Any]) -> None:
         """Store objects in a study.
@@ -140,6 +142,6 @@ def _translate_errors() -> Iterator[None]:
         raise DicomwebUnreachable(f"it did not respond ({type(error).__name__})") from error
 
 
-def _value(dataset: dict[str, Any], tag: str) -> str:
+def _read_value(dataset: dict[str, Any], tag: str) -> str:
     values = dataset.get(tag, {}).get("Value") or [""]
     return str(values[0])

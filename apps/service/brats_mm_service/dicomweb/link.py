@@ -22,13 +22,13 @@ from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.logs import log
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import DicomwebSettings
-from brats_mm_service.uploads.intake import SortedUpload, new_job
+from brats_mm_service.uploads.intake import SortedUpload, make_new_job
 from brats_mm_service.workers.checker import UploadChecker
 
 POLLER = "dicomweb"
 """Owner of the jobs of studies that were found by polling."""
 _TICK_S = 0.2
-_LONGEST_WAIT_S = 300.0
+_MAX_WAIT_S = 300.0
 
 
 class DicomwebLink:
@@ -83,7 +83,7 @@ class DicomwebLink:
         except (DicomwebRefused, DicomwebUnreachable):
             log("dicomweb_poll_failed", level="warning")
             return
-        for study in self._transfers.new_stable([entry for entry in studies if is_uid(entry[0])]):
+        for study in self._transfers.take_stable_studies([entry for entry in studies if is_uid(entry[0])]):
             self._transfers.begin(study, POLLER)
 
     def _advance(self, transfer: Transfer) -> None:
@@ -114,7 +114,7 @@ class DicomwebLink:
             )
             self._fail(transfer, message)
             return
-        wait_s = min(_LONGEST_WAIT_S, self._settings.retry_s * 2.0**transfer.attempts)
+        wait_s = min(_MAX_WAIT_S, self._settings.retry_s * 2.0**transfer.attempts)
         self._transfers.again(transfer, f"The archive could not be reached: {why}. The service will try again.", wait_s)
         log("dicomweb_retry", transfer=transfer.id, attempt=transfer.attempts + 1, seconds=wait_s)
 
@@ -124,7 +124,7 @@ class DicomwebLink:
 
     def _fetch(self, transfer: Transfer) -> None:
         key = f"archive-{transfer.id}"
-        earlier = self._queue.records.by_key(transfer.owner, key)
+        earlier = self._queue.records.find_by_key(transfer.owner, key)
         if earlier is not None:  # the job was submitted just before the service ended
             self._transfers.move(transfer, TransferState.COMPUTING, job=earlier.id, detail="")
             return
@@ -135,7 +135,7 @@ class DicomwebLink:
             study = self._checker.store_study(fetched, folder, SeriesOverrides(study=transfer.study))
             upload = SortedUpload(study.sequences, study.ignored, (*study.notes, "Fetched from the archive."))
             job, _ = self._queue.submit(
-                new_job(transfer.owner, from_json({"dicom": True}, DEFAULT_REQUEST), upload, key=key), folder
+                make_new_job(transfer.owner, from_json({"dicom": True}, DEFAULT_REQUEST), upload, key=key), folder
             )
         finally:
             files.discard(fetched)
@@ -173,7 +173,11 @@ class DicomwebLink:
             if unlisted:
                 raise DicomwebUnreachable(f"{unlisted} objects were stored, but the archive does not list them")
         self._transfers.move(
-            transfer, TransferState.DONE, detail="", stored=_instance_uids(new), present=_instance_uids(present)
+            transfer,
+            TransferState.DONE,
+            detail="",
+            stored=_format_instance_uids(new),
+            present=_format_instance_uids(present),
         )
         log("dicomweb_stored", transfer=transfer.id, job=transfer.job, stored=len(new), present=len(present))
 
@@ -182,6 +186,6 @@ class DicomwebLink:
         return self._client.holds(uids[0], uids[1], uids[2])
 
 
-def _instance_uids(objects: Iterable[Any]) -> str:
+def _format_instance_uids(objects: Iterable[Any]) -> str:
     """Return the SOP Instance UIDs of DICOM objects as a JSON list for the records."""
     return json.dumps([str(dataset.SOPInstanceUID) for dataset in objects])

@@ -69,7 +69,7 @@ class Transfers:
                 (study, owner, *(state.value for state in ENDED)),
             ).fetchone()
             if row is not None:
-                return _transfer(row), False
+                return _to_transfer(row), False
             transfer_id, now = secrets.token_urlsafe(18), self._now()
             connection.execute(
                 "INSERT INTO transfers (id, study, owner, state, created, next) VALUES (?, ?, ?, ?, ?, ?)",
@@ -82,18 +82,18 @@ class Transfers:
     def get(self, transfer_id: str) -> Transfer | None:
         """Return a transfer by its ID, or None."""
         rows = self._database.read("SELECT * FROM transfers WHERE id = ?", transfer_id)
-        return _transfer(rows[0]) if rows else None
+        return _to_transfer(rows[0]) if rows else None
 
-    def of_study(self, study: str, owner: str) -> list[Transfer]:
+    def list_for_study(self, study: str, owner: str) -> list[Transfer]:
         """Return a caller's transfers of a study, newest first."""
         query = "SELECT * FROM transfers WHERE study = ? AND owner = ? ORDER BY created DESC LIMIT 50"
-        return [_transfer(row) for row in self._database.read(query, study, owner)]
+        return [_to_transfer(row) for row in self._database.read(query, study, owner)]
 
     def due(self) -> list[Transfer]:
         """Return open transfers that are due, oldest first."""
         query = "SELECT * FROM transfers WHERE state NOT IN (?, ?) AND next <= ? ORDER BY created"
         ended = (state.value for state in ENDED)
-        return [_transfer(row) for row in self._database.read(query, *ended, self._now())]
+        return [_to_transfer(row) for row in self._database.read(query, *ended, self._now())]
 
     def move(self, transfer: Transfer, state: TransferState, **values: Any) -> None:
         """Move a transfer to a state and reset its attempts."""
@@ -126,7 +126,7 @@ class Transfers:
                 (*(state.value for state in ENDED), self._now() - older_than_s),
             )
 
-    def new_stable(self, studies: list[tuple[str, int]]) -> list[str]:
+    def take_stable_studies(self, studies: list[tuple[str, int]]) -> list[str]:
         """Return studies that are new since polling began and unchanged since the last poll. Each study is returned
         once.
 
@@ -154,7 +154,7 @@ class Transfers:
             connection.execute(f"UPDATE transfers SET {columns} WHERE id = ?", (*values.values(), transfer_id))
 
 
-def _transfer(row: Any) -> Transfer:
+def _to_transfer(row: Any) -> Transfer:
     names = ("id", "study", "owner", "created", "next", "attempts", "job", "detail")
     return Transfer(
         **{name: row[name] for name in names},

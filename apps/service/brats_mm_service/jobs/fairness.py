@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 
-def fair_order(waiting: Iterable[tuple[str, str]], last_served: Mapping[str, float]) -> list[str]:
+def compute_fair_order(waiting: Iterable[tuple[str, str]], last_served: Mapping[str, float]) -> list[str]:
     """Return the order in which waiting jobs will run if no other job arrives.
 
     A caller with a hundred jobs delays another caller's first job by one job, not by a hundred.

@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from brats_mm.io.bundle import sha256_of
+from brats_mm.io.bundle import compute_sha256
 from brats_mm.io.durable import sync
 from brats_mm_service.jobs.model import ResultFile
 
-_AT_ONCE = 4
+_MAX_PARALLEL = 4
 """Number of files to hash and sync concurrently. Both release the GIL."""
 _VERIFIED_S, _MOST_VERIFIED = 60.0, 10_000
 _ORPHANED_S = 3600.0
@@ -53,11 +53,11 @@ class JobFiles:
         """Return the folder of the finished result."""
         return self.root / "jobs" / job_id / "result"
 
-    def all_results(self, job_id: str) -> Path:
+    def locate_all_results(self, job_id: str) -> Path:
         """Return the zip of all results, created on first request."""
         return self.root / "jobs" / job_id / "all.zip"
 
-    def kept_study(self, job_id: str) -> Path:
+    def locate_kept_study(self, job_id: str) -> Path:
         """Return the zip of the kept DICOM series, created on first request."""
         return self.root / "jobs" / job_id / "study.zip"
 
@@ -65,7 +65,7 @@ class JobFiles:
         """Move a received upload to the folder of its job, durably."""
         folder = self.root / "jobs" / job_id
         folder.mkdir(mode=0o700)
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sync") as pool:
+        with ThreadPoolExecutor(_MAX_PARALLEL, thread_name_prefix="sync") as pool:
             list(pool.map(sync, [incoming, *incoming.rglob("*")]))
         incoming.rename(folder / "upload")
         sync(folder)
@@ -80,10 +80,10 @@ class JobFiles:
         """
         attempt, result = self.attempt(job_id, number), self.result(job_id)
         if result.is_dir() and not attempt.is_dir():
-            return manifest(result)  # published earlier, but its record could not be written
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="publish") as pool:
+            return build_manifest(result)  # published earlier, but its record could not be written
+        with ThreadPoolExecutor(_MAX_PARALLEL, thread_name_prefix="publish") as pool:
             synced = [pool.submit(sync, path) for path in attempt.iterdir()]
-            files = manifest(attempt)
+            files = build_manifest(attempt)
             for target in synced:
                 target.result()
         sync(attempt)
@@ -135,9 +135,9 @@ class JobFiles:
             if folder.name not in job_ids and folder.stat().st_mtime < oldest:
                 self._move_to_trash(folder, folder.name)
 
-    def used_bytes(self, job_id: str) -> int:
+    def count_used_bytes(self, job_id: str) -> int:
         """Return the disk space of a job's files in bytes."""
-        return folder_bytes(self.root / "jobs" / job_id)
+        return count_folder_bytes(self.root / "jobs" / job_id)
 
     def matches(self, path: Path, file: ResultFile) -> bool:
         """Return whether a file has the recorded size and hash. Cached for a minute while the file is unchanged.
@@ -151,7 +151,7 @@ class JobFiles:
             state = (str(path), file.sha256, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if self._verified.get(state, 0.0) > time.monotonic():
                 return True
-            if status.st_size != file.size or sha256_of(path) != file.sha256:
+            if status.st_size != file.size or compute_sha256(path) != file.sha256:
                 return False
         except OSError:
             return False
@@ -172,14 +172,14 @@ class JobFiles:
             shutil.rmtree(gone, ignore_errors=True)
 
 
-def manifest(folder: Path) -> tuple[ResultFile, ...]:
+def build_manifest(folder: Path) -> tuple[ResultFile, ...]:
     """Return name, size and hash of each file of a result."""
     paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hash") as pool:
-        return tuple(pool.map(lambda path: ResultFile(path.name, path.stat().st_size, sha256_of(path)), paths))
+    with ThreadPoolExecutor(_MAX_PARALLEL, thread_name_prefix="hash") as pool:
+        return tuple(pool.map(lambda path: ResultFile(path.name, path.stat().st_size, compute_sha256(path)), paths))
 
 
-def folder_bytes(folder: Path) -> int:
+def count_folder_bytes(folder: Path) -> int:
     """Return the total size of all files below a folder."""
     total = 0
     for parent, _, names in os.walk(folder):  # unlike rglob, skips files that are deleted meanwhile

@@ -12,7 +12,7 @@ DEFAULT_REQUEST = make_request(report=True, scene=True, dicom_folder="")
 """Default results of a job, all in one folder."""
 
 
-def in_callers_names(sentence: str, stored: Mapping[str, str], names: Mapping[str, str]) -> str:
+def replace_stored_names(sentence: str, stored: Mapping[str, str], names: Mapping[str, str]) -> str:
     """Replace the names of stored files in a message with the caller's names.
 
     Args:
@@ -113,9 +113,9 @@ class Job(JobInput):
     results: tuple[ResultFile, ...]
     seconds: Mapping[str, float]
 
-    def in_callers_names(self, sentence: str) -> str:
+    def use_callers_names(self, sentence: str) -> str:
         """Return a message of the worker with the caller's file names."""
-        return in_callers_names(sentence, self.sequences, self.names)
+        return replace_stored_names(sentence, self.sequences, self.names)
 
     @property
     def has_series(self) -> bool:

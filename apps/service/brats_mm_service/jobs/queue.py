@@ -13,15 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_mm.execution.tasks import may_retry
-from brats_mm_service.jobs.files import JobFiles, manifest
+from brats_mm.execution.tasks import can_retry
+from brats_mm_service.jobs.files import JobFiles, build_manifest
 from brats_mm_service.jobs.model import Job, NewJob, Progress, ResultFile
 from brats_mm_service.jobs.notifications import JobNotifications
 from brats_mm_service.jobs.records import JobRecords
 from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.logs import log
 from brats_mm_service.metrics import Metrics
-from brats_mm_service.problems import Problem, not_found, problem_body
+from brats_mm_service.problems import Problem, make_not_found_error, make_problem_body
 from brats_mm_service.settings import QueueLimits, Retention
 
 _CANCEL_WAIT_S = 1.8
@@ -202,7 +202,7 @@ class JobQueue:
                 return False
         for stage, value in seconds.items():
             self.metrics.stages.labels(stage).observe(value)
-        self._ended(job, JobState.DONE)
+        self._report_end(job, JobState.DONE)
         return True
 
     def fail(self, job: Job, kind: str, detail: str) -> None:
@@ -213,11 +213,11 @@ class JobQueue:
             kind: kind of the problem, as in `problems`.
             detail: description for the caller.
         """
-        if self.records.fail(job.id, problem_body(kind, detail)):
+        if self.records.fail(job.id, make_problem_body(kind, detail)):
             self.metrics.failures.labels(kind).inc()
-            self._ended(job, JobState.FAILED, kind=kind)
+            self._report_end(job, JobState.FAILED, kind=kind)
 
-    def _ended(self, job: Job, state: JobState, **values: str) -> None:
+    def _report_end(self, job: Job, state: JobState, **values: str) -> None:
         self.notifications.notify(job.id)
         self.metrics.jobs.labels(state.value).inc()
         took_s = time.time() - (job.started or time.time())
@@ -247,9 +247,9 @@ class JobQueue:
         if file is not None and self.files.matches(path, file):
             return path
         if self.records.get(job.id) is None:
-            raise not_found()
+            raise make_not_found_error()
         detail = "A result of this job is damaged or missing on the service's disk. Submit the case again."
-        if self.records.mark_damaged(job.id, problem_body("damaged", detail)):
+        if self.records.mark_damaged(job.id, make_problem_body("damaged", detail)):
             self.metrics.failures.labels("damaged").inc()
             log("result_damaged", level="error", job=job.id)
             self.notifications.notify(job.id)
@@ -264,9 +264,9 @@ class JobQueue:
         for file in job.results:
             self.verified(job, file.name)
 
-    def used_bytes(self, owner: str) -> int:
+    def count_used_bytes(self, owner: str) -> int:
         """Return the disk space of a caller's jobs in bytes."""
-        return sum(self.files.used_bytes(job_id) for job_id in self.records.ids(owner))
+        return sum(self.files.count_used_bytes(job_id) for job_id in self.records.ids(owner))
 
     def release(self, job: Job) -> None:
         """Record that the files of an attempt are no longer used. Called by the supervisor."""
@@ -297,7 +297,7 @@ class JobQueue:
             kind: kind of the problem if no attempt is left.
             detail: description of the problem for the caller.
         """
-        if not may_retry(job.attempts, self.limits.attempts):
+        if not can_retry(job.attempts, self.limits.attempts):
             self.fail(job, kind, detail)
             return
         self.files.clear_attempts(job.id)
@@ -309,14 +309,14 @@ class JobQueue:
     def recover(self) -> None:
         """Settle jobs that were open when the service ended, and remove orphaned files."""
         self.files.clean(self.records.ids())
-        for job in self.records.in_states(list(JobState)):
+        for job in self.records.list_in_states(list(JobState)):
             self._recover(job)
 
     def _recover(self, job: Job) -> None:
         if job.state is JobState.RUNNING:
             if self.files.result(job.id).is_dir():
                 self._finish(
-                    job, manifest(self.files.result(job.id)), {}
+                    job, build_manifest(self.files.result(job.id)), {}
                 )  # the result was published before the service ended
             else:
                 often = f"The service was interrupted {job.attempts} times while the job ran."
@@ -331,12 +331,12 @@ class JobQueue:
         self._finish_removals()
         with self._idle:
             at_work = dict(self._at_work)
-            lost = [job for job in self.records.in_states([JobState.RUNNING]) if job.id not in at_work]
+            lost = [job for job in self.records.list_in_states([JobState.RUNNING]) if job.id not in at_work]
         for job in lost:
             log("job_lost", level="error", job=job.id)
             self._recover(job)
         self.files.clean_orphans(self.records.ids())
-        for job in self.records.in_states([state for state in JobState if state not in OPEN]):
+        for job in self.records.list_in_states([state for state in JobState if state not in OPEN]):
             age_s = now() - (job.finished or job.created)
             if job.state in (JobState.DONE, JobState.FAILED) and age_s > self._retention.result_s:
                 self.records.expire(job.id)

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from brats_mm.pipeline.request import from_json, to_json
-from brats_mm_service.database import Database, key_digest
-from brats_mm_service.jobs.fairness import fair_order
+from brats_mm_service.database import Database, hash_key
+from brats_mm_service.jobs.fairness import compute_fair_order
 from brats_mm_service.jobs.model import Job, NewJob, ResultFile
-from brats_mm_service.jobs.states import OPEN, JobState, sources_of
+from brats_mm_service.jobs.states import OPEN, JobState, list_source_states
 from brats_mm_service.settings import QueueLimits
 
 _WITHOUT_NAMES: dict[str, Any] = {"ignored": "{}", "notes": "[]", "names": "{}"}
@@ -47,7 +47,7 @@ class JobRecords:
             QueueFull: too many jobs are waiting.
         """
         with self._database.writing() as connection:
-            if new.key is not None and (earlier := self._by_key(connection, new.owner, new.key)) is not None:
+            if new.key is not None and (earlier := self._find_by_key(connection, new.owner, new.key)) is not None:
                 return earlier, False
             _check_room(connection, new.owner, limits)
             values = {
@@ -57,7 +57,7 @@ class JobRecords:
                 "state": JobState.QUEUED.value,
                 "created": self._now(),
                 "options": json.dumps({**to_json(new.request), "keep_upload": new.keep_upload}),
-                "key": None if new.key is None else key_digest(new.owner, new.key),
+                "key": None if new.key is None else hash_key(new.owner, new.key),
                 "fingerprint": new.fingerprint,
                 "training": None if new.training is None else json.dumps(new.training),
             }
@@ -65,7 +65,7 @@ class JobRecords:
             connection.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", tuple(values.values()))
             # Read before the commit, because a failure afterwards would report an accepted job as rejected.
             row = connection.execute("SELECT * FROM jobs WHERE id = ?", (new.id,)).fetchone()
-        return _job(row), True
+        return _to_job(row), True
 
     def check_room(self, owner: str, limits: QueueLimits) -> None:
         """Raise QueueFull if a job of a caller would not be accepted now.
@@ -79,17 +79,17 @@ class JobRecords:
     def get(self, job_id: str) -> Job | None:
         """Return the record of a job."""
         rows = self._database.read("SELECT * FROM jobs WHERE id = ?", job_id)
-        return _job(rows[0]) if rows else None
+        return _to_job(rows[0]) if rows else None
 
-    def by_key(self, owner: str, key: str) -> Job | None:
+    def find_by_key(self, owner: str, key: str) -> Job | None:
         """Return the job of a caller's Idempotency-Key."""
-        return self._by_key(self._database.connection(), owner, key)
+        return self._find_by_key(self._database.connection(), owner, key)
 
     @staticmethod
-    def _by_key(connection: sqlite3.Connection, owner: str, key: str) -> Job | None:
-        digest = key_digest(owner, key)
+    def _find_by_key(connection: sqlite3.Connection, owner: str, key: str) -> Job | None:
+        digest = hash_key(owner, key)
         row = connection.execute("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, digest)).fetchone()
-        return None if row is None else _job(row)
+        return None if row is None else _to_job(row)
 
     def page(self, owner: str, *, before: int | None, size: int) -> tuple[list[Job], int | None]:
         """Return a page of a caller's jobs, newest first, and the start of the next page.
@@ -102,13 +102,13 @@ class JobRecords:
         query = "SELECT * FROM jobs WHERE owner = ? AND serial < ? ORDER BY serial DESC LIMIT ?"
         rows = self._database.read(query, owner, 2**62 if before is None else before, size + 1)
         more = rows[size - 1]["serial"] if len(rows) > size else None
-        return [_job(row) for row in rows[:size]], more
+        return [_to_job(row) for row in rows[:size]], more
 
-    def in_states(self, states: Collection[JobState]) -> list[Job]:
+    def list_in_states(self, states: Collection[JobState]) -> list[Job]:
         """Return all jobs in these states, oldest first."""
         marks = ", ".join("?" * len(states))
         query = f"SELECT * FROM jobs WHERE state IN ({marks}) ORDER BY serial"
-        return [_job(row) for row in self._database.read(query, *(state.value for state in states))]
+        return [_to_job(row) for row in self._database.read(query, *(state.value for state in states))]
 
     def ids(self, owner: str | None = None) -> set[str]:
         """Return the IDs of all jobs, or of one caller's jobs."""
@@ -121,11 +121,11 @@ class JobRecords:
 
     def waiting(self) -> list[str]:
         """Return the IDs of waiting segmentations in the order in which they will run."""
-        return _waiting(self._database.connection())
+        return _list_waiting(self._database.connection())
 
     def trainings(self, states: Collection[JobState] = tuple(JobState)) -> list[Job]:
         """Return the training jobs in these states, oldest first."""
-        return [job for job in self.in_states(states) if job.training is not None]
+        return [job for job in self.list_in_states(states) if job.training is not None]
 
     def has_segmentations(self) -> bool:
         """Return whether a segmentation waits or runs."""
@@ -137,7 +137,7 @@ class JobRecords:
     def start_next(self, *, training: bool = False) -> Job | None:
         """Move the next segmentation or training to running, and return it, or None if no such job waits."""
         with self._database.writing() as connection:
-            order = _waiting(connection, training=training)
+            order = _list_waiting(connection, training=training)
             if not order:
                 return None
             now = self._now()
@@ -151,7 +151,7 @@ class JobRecords:
                 (now, order[0]),
             )
             row = connection.execute("SELECT * FROM jobs WHERE id = ?", (order[0],)).fetchone()
-        return _job(row)
+        return _to_job(row)
 
     def finish(self, job_id: str, results: Sequence[ResultFile], seconds: Mapping[str, float]) -> bool:
         """Move a job to done. Return False if it is no longer running.
@@ -210,7 +210,7 @@ class JobRecords:
         self._database.erase_log()
 
     def _move(self, job_id: str, target: JobState, from_states: Collection[JobState] = (), **values: object) -> bool:
-        sources = tuple(from_states or sources_of(target))
+        sources = tuple(from_states or list_source_states(target))
         columns = "".join(f", {name} = ?" for name in values)
         marks = ", ".join("?" * len(sources))
         with self._database.writing() as connection:
@@ -228,13 +228,13 @@ def _forget_image(connection: sqlite3.Connection, job_id: str) -> None:
     connection.execute("DELETE FROM predictions WHERE job = ?", (job_id,))
 
 
-def _waiting(connection: sqlite3.Connection, *, training: bool = False) -> list[str]:
+def _list_waiting(connection: sqlite3.Connection, *, training: bool = False) -> list[str]:
     rows = connection.execute(
         "SELECT id, owner FROM jobs WHERE state = ? AND (training IS NOT NULL) = ? ORDER BY serial",
         (JobState.QUEUED.value, training),
     ).fetchall()
     served = {row["owner"]: row["at"] for row in connection.execute("SELECT owner, at FROM served")} if rows else {}
-    return fair_order([(row["id"], row["owner"]) for row in rows], served)
+    return compute_fair_order([(row["id"], row["owner"]) for row in rows], served)
 
 
 def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits) -> None:
@@ -248,7 +248,7 @@ def _check_room(connection: sqlite3.Connection, owner: str, limits: QueueLimits)
         raise QueueFull(f"The queue is full: {row['every']} jobs are waiting.")
 
 
-def _job(row: sqlite3.Row) -> Job:
+def _to_job(row: sqlite3.Row) -> Job:
     values = {name: row[name] for name in _PLAIN}
     parsed: dict[str, Any] = {name: None if row[name] is None else json.loads(row[name]) for name in _JSON}
     options = json.loads(row["options"])

@@ -30,6 +30,6 @@ OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
 """States in which a job has not ended."""
 
 
-def sources_of(target: JobState) -> tuple[JobState, ...]:
+def list_source_states(target: JobState) -> tuple[JobState, ...]:
     """Return the states from which a job can reach `target`."""
     return tuple(state for state in JobState if target in TRANSITIONS[state])

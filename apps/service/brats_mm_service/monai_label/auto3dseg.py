@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from brats_mm import __version__
-from brats_mm.domain.availability import SUBSETS, Availability, describe, ordered
+from brats_mm.domain.availability import SUBSETS, Availability, describe, sort_modalities
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, LabelConvention
@@ -19,13 +19,13 @@ from brats_mm_service.auth.callers import Caller
 from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, receive_viewer_form
 from brats_mm_service.monai_label.jobs import ViewerJobs
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import form_body, problems, shown
-from brats_mm_service.routes.receiving import incoming
+from brats_mm_service.routes.documented import document_form, document_problems, document_response
+from brats_mm_service.routes.receiving import open_incoming_folder
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile
-from brats_mm_service.viewer.intake import plain_name
-from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, label_answer
+from brats_mm_service.viewer.intake import extract_plain_name
+from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, build_label_answer
 
 FILES = ("image_file", "image_file_2", "image_file_3", "image_file_4")
 _PATTERNS = {
@@ -46,16 +46,16 @@ _PARTS = ("CodingSchemeDesignator", "CodeValue", "CodeMeaning")
 _OCTETS = {"application/octet-stream": {"example": "(the bytes of a file)"}}
 
 
-def model_id(subset: Availability) -> str:
+def make_model_id(subset: Availability) -> str:
     """Return the model ID of a subset, such as `brats-mm-t1ce-flair`. It needs no quoting in a query."""
-    return "-".join(["brats-mm", *(modality.value for modality in ordered(subset))])
+    return "-".join(["brats-mm", *(modality.value for modality in sort_modalities(subset))])
 
 
 # All four come first, because the module offers the first model by default.
-MODELS: dict[str, Availability] = {model_id(subset): subset for subset in reversed(SUBSETS)}
+MODELS: dict[str, Availability] = {make_model_id(subset): subset for subset in reversed(SUBSETS)}
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the routes /models, /modelinfo, /monaiinfo, /labelDescriptions and /infer."""
     routes = APIRouter(tags=["MONAIAuto3DSeg"])
     reader = Depends(service.auth.require_scope("jobs:read"))
@@ -67,22 +67,22 @@ def router(service: Service) -> APIRouter:
         "/infer",
         summary="MONAIAuto3DSeg: segment the volumes of a subset and wait for the label map",
         responses=VIEWER_PROBLEMS | {200: {"description": "A label map as NRRD", "content": _OCTETS}},
-        openapi_extra=form_body(*FILES),
+        openapi_extra=document_form(*FILES),
         response_class=Response,
     )
     async def infer(
         request: Request, caller: Annotated[Caller, writer], model_name: Annotated[str, Query(max_length=100)]
     ) -> Response:
         """Return the volumes in the order of the model's inputs."""
-        subset = _subset(model_name)
-        async with incoming(service) as folder:
+        subset = _find_subset(model_name)
+        async with open_incoming_folder(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=FILES, texts=())
             received = _assign_sequences(form, subset)
             upload: SortedUpload = await run_in_threadpool(service.checker.sort_upload, received, folder)
             job = await jobs.run(request, caller, upload, folder)
         result = service.queue.files.result(job.id)
         await run_in_threadpool(service.queue.verify, job)
-        label = await run_in_threadpool(label_answer, result, ViewerModel.SEGMENTATION, LabelForm(".nrrd"))
+        label = await run_in_threadpool(build_label_answer, result, ViewerModel.SEGMENTATION, LabelForm(".nrrd"))
         headers = {"Content-Disposition": 'attachment; filename="segmentation.nrrd"'}
         return Response(label.data, media_type="application/octet-stream", headers=headers)
 
@@ -93,44 +93,45 @@ def _add_lists(routes: APIRouter, reader: Any) -> None:
     @routes.get(
         "/models",
         summary="MONAIAuto3DSeg: one model for each of the 15 subsets",
-        responses=problems(401, 403) | shown([_model(next(iter(MODELS)))], "The models"),
+        responses=document_problems(401, 403) | document_response([_describe_model(next(iter(MODELS)))], "The models"),
     )
-    def models(caller: Annotated[Caller, reader]) -> list[dict[str, Any]]:
+    def list_models(caller: Annotated[Caller, reader]) -> list[dict[str, Any]]:
         """List the models, with all four sequences first."""
-        return [_model(name) for name in MODELS]
+        return [_describe_model(name) for name in MODELS]
 
     @routes.get(
         "/modelinfo",
         summary="MONAIAuto3DSeg: one model",
-        responses=problems(401, 403, 404, 422) | shown(_model(next(iter(MODELS))), "The model"),
+        responses=document_problems(401, 403, 404, 422)
+        | document_response(_describe_model(next(iter(MODELS))), "The model"),
     )
-    def one(caller: Annotated[Caller, reader], id: Annotated[str, Query(max_length=100)]) -> dict[str, Any]:
+    def read_model(caller: Annotated[Caller, reader], id: Annotated[str, Query(max_length=100)]) -> dict[str, Any]:
         """Return one model in the format of the list."""
-        return _model(model_id(_subset(id)))
+        return _describe_model(make_model_id(_find_subset(id)))
 
     @routes.get(
         "/monaiinfo",
         summary="MONAIAuto3DSeg: name and version of the software",
-        responses=problems(401, 403) | shown(f"BraTS-MM {__version__}", "Name and version"),
+        responses=document_problems(401, 403) | document_response(f"BraTS-MM {__version__}", "Name and version"),
     )
-    def software(caller: Annotated[Caller, reader]) -> str:
+    def describe_software(caller: Annotated[Caller, reader]) -> str:
         """Return the text that the module shows."""
         return f"BraTS-MM {__version__}"
 
     @routes.get(
         "/labelDescriptions",
         summary="MONAIAuto3DSeg: names and codes of the labels, as CSV",
-        responses=problems(401, 403, 404, 422) | {200: {"description": "A CSV file", "content": _OCTETS}},
+        responses=document_problems(401, 403, 404, 422) | {200: {"description": "A CSV file", "content": _OCTETS}},
         response_class=Response,
     )
-    def labels(caller: Annotated[Caller, reader], id: Annotated[str, Query(max_length=100)]) -> Response:
+    def read_labels(caller: Annotated[Caller, reader], id: Annotated[str, Query(max_length=100)]) -> Response:
         """Return the labels, which all models share."""
-        _subset(id)
+        _find_subset(id)
         headers = {"Content-Disposition": 'attachment; filename="labels.csv"'}
-        return Response(label_descriptions(), media_type="application/octet-stream", headers=headers)
+        return Response(render_label_table(), media_type="application/octet-stream", headers=headers)
 
 
-def label_descriptions() -> bytes:
+def render_label_table() -> bytes:
     """Return the labels with the codes that 3D Slicer uses for colours and names of segments."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -138,15 +139,15 @@ def label_descriptions() -> bytes:
     for compartment, style in SEGMENT_STYLES.items():
         codes = (style.category, style.type, None, BRAIN, None)
         value = LabelConvention.BRATS2023.value_of(compartment)
-        table.writerow([value, style.name, *(part for code in codes for part in _code(code))])
+        table.writerow([value, style.name, *(part for code in codes for part in _split_code(code))])
     return text.getvalue().encode("utf-8")
 
 
-def _code(code: Code | None) -> tuple[str, str, str]:
+def _split_code(code: Code | None) -> tuple[str, str, str]:
     return ("", "", "") if code is None else (code.scheme, code.value, code.meaning)
 
 
-def _model(name: str) -> dict[str, Any]:
+def _describe_model(name: str) -> dict[str, Any]:
     subset = MODELS[name]
     names = [style.name for style in SEGMENT_STYLES.values()]
     title = f"Brain tumour (BraTS-MM), {describe(subset)}"
@@ -156,7 +157,9 @@ def _model(name: str) -> dict[str, Any]:
         "id": name,
         "title": title,
         "version": __version__,
-        "inputs": [{"title": modality.label, "namePattern": _PATTERNS[modality]} for modality in ordered(subset)],
+        "inputs": [
+            {"title": modality.label, "namePattern": _PATTERNS[modality]} for modality in sort_modalities(subset)
+        ],
         "imagingModality": "MR",
         "description": f"{about} Volumes skull-stripped and on one grid. {NOT_FOR_DIAGNOSIS}",
         "sampleData": None,
@@ -168,7 +171,7 @@ def _model(name: str) -> dict[str, Any]:
     }
 
 
-def _subset(name: str) -> Availability:
+def _find_subset(name: str) -> Availability:
     if name not in MODELS:
         raise Problem("not-found", f"There is no model {name[:60]!r}. /models lists all {len(MODELS)} models.")
     return MODELS[name]
@@ -176,12 +179,12 @@ def _subset(name: str) -> Availability:
 
 def _assign_sequences(form: Form, subset: Availability) -> tuple[ReceivedFile, ...]:
     """Return the volumes by the sequences of the model's inputs, regardless of their file names."""
-    modalities = ordered(subset)
+    modalities = sort_modalities(subset)
     files = {file.field: file for file in form.files}
     if len(form.files) != len(files) or set(files) != set(FILES[: len(modalities)]):
         message = f"This model needs {len(modalities)} volumes: {describe(subset)}. Send each volume once, as "
         raise Problem("bad-case", f"{message}{', '.join(FILES[: len(modalities)])}.")
     return tuple(
-        ReceivedFile(modality.value, plain_name(file.filename), file.path, file.size, file.sha256)
+        ReceivedFile(modality.value, extract_plain_name(file.filename), file.path, file.size, file.sha256)
         for modality, file in zip(modalities, (files[field] for field in FILES[: len(modalities)]), strict=True)
     )

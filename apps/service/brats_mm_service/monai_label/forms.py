@@ -8,18 +8,18 @@ from typing import Any
 from starlette.requests import Request
 
 from brats_mm_service.auth.callers import Caller
-from brats_mm_service.bodies import small_form
-from brats_mm_service.routes.documented import Answers, problems, shown
+from brats_mm_service.bodies import read_small_form
+from brats_mm_service.routes.documented import Answers, document_problems, document_response
 from brats_mm_service.routes.jobs import check_room
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.multipart import Form, receive_form
 
-VIEWER_PROBLEMS: Answers = problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507)
+VIEWER_PROBLEMS: Answers = document_problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507)
 
 
-def viewer_shown(example: Any) -> Answers:
+def document_viewer_response(example: Any) -> Answers:
     """Return the documentation of a route's 200 response in the format of MONAI Label."""
-    return shown(example, "Response as in MONAI Label")
+    return document_response(example, "Response as in MONAI Label")
 
 
 async def receive_viewer_form(
@@ -41,7 +41,9 @@ async def receive_viewer_form(
     """
     await asyncio.to_thread(check_room, service, caller.name)
     if not request.headers.get("content-type", "").startswith("multipart/"):
-        fields = await small_form(request, service.settings.uploads.text_bytes, service.settings.connections.body_s)
+        fields = await read_small_form(
+            request, service.settings.uploads.text_bytes, service.settings.connections.body_s
+        )
         return Form((), {name: text for name, text in fields.items() if name in texts})
     with service.uploads.held(caller.name):
         return await receive_form(request, folder, service.settings.uploads, files=files, texts=texts)

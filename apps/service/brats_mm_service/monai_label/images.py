@@ -7,19 +7,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.io.bundle import sha256_of
-from brats_mm.learning.corrections import FINAL, Correction, latest
+from brats_mm.io.bundle import compute_sha256
+from brats_mm.learning.corrections import FINAL, Correction, select_latest
 from brats_mm_service.auth.callers import Caller
-from brats_mm_service.monai_label.job_images import finished_job, job_images, reference_file
+from brats_mm_service.monai_label.job_images import find_finished_job, find_job_images, locate_reference_file
 from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile
 from brats_mm_service.viewer.cases import ServerCase, ServerCases
 from brats_mm_service.viewer.expected_dice import ExpectedDiceFile
-from brats_mm_service.viewer.intake import link_sequences, modality_of
+from brats_mm_service.viewer.intake import link_sequences, parse_modality
 from brats_mm_service.viewer.store import Item, Kind
 
 STRATEGIES = {
@@ -30,12 +30,12 @@ STRATEGIES = {
 """Description by name of each strategy to choose the next case."""
 
 
-def no_image(image: str) -> Problem:
+def make_missing_image_error(image: str) -> Problem:
     """Return the problem for an image that does not exist or belongs to another caller."""
     return Problem("not-found", f"There is no image {image[:80]!r}. It may have expired. Upload it again.")
 
 
-def no_session() -> Problem:
+def make_missing_session_error() -> Problem:
     """Return the problem for a session that does not exist or belongs to another caller."""
     return Problem("not-found", "There is no such session. It may have expired. Create a new one.")
 
@@ -82,9 +82,9 @@ class ViewerImages:
             Problem: there are no sequences, or the sequence of the only volume is unknown.
         """
         try:
-            return self._gather(caller, form, folder, image, session_id, modality_of(modality))
+            return self._gather(caller, form, folder, image, session_id, parse_modality(modality))
         except FileNotFoundError as error:  # deleted meanwhile
-            raise no_session() if session_id else no_image(image) from error
+            raise make_missing_session_error() if session_id else make_missing_image_error(image) from error
 
     def _gather(
         self, caller: Caller, form: Form, folder: Path, image: str, session_id: str, modality_named: Modality | None
@@ -94,7 +94,7 @@ class ViewerImages:
         if session_id:
             item = self.store.get(caller.name, Kind.SESSION, session_id)
             if item is None:
-                raise no_session()
+                raise make_missing_session_error()
             return self._sort_stored(caller, Kind.SESSION, item, modality_named, folder)
         if upload is not None:
             return self._sort_sent(upload, modality_named, folder, image)
@@ -106,7 +106,7 @@ class ViewerImages:
     def stats(self, caller: Caller) -> dict[str, Any]:
         """Return the number of images, and of the caller's labels."""
         tags: dict[str, int] = {}
-        for label in latest(self.corrections.all(caller.name)):
+        for label in select_latest(self.corrections.all(caller.name)):
             tags[label.tag] = tags.get(label.tag, 0) + 1
         total = len(self.cases.ids()) + len(self.store.all(caller.name, Kind.IMAGE))
         return {"total": total, "completed": tags.get(FINAL, 0), "label_tags": tags}
@@ -115,21 +115,25 @@ class ViewerImages:
         """Return all images with their labels, for `/datastore/?output=all`."""
         entries: dict[str, Any] = {}
         for case in self.cases.all():
-            entries[case.id] = _entry(case.main_file.name, [m.value for m in case.sequences], dict(case.notes))
+            entries[case.id] = _make_entry(case.main_file.name, [m.value for m in case.sequences], dict(case.notes))
         for item in self.store.all(caller.name, Kind.IMAGE):
-            entries[item.id] = _entry(item.main_file, list(item.sequences), dict(item.info) | {"ts": int(item.created)})
-        for label in latest(self.corrections.all(caller.name)):
+            entries[item.id] = _make_entry(
+                item.main_file, list(item.sequences), dict(item.info) | {"ts": int(item.created)}
+            )
+        for label in select_latest(self.corrections.all(caller.name)):
             # An upload expires, but not its labels.
-            expired = finished_job(self.service, caller, label.image) is None
-            entry = entries.setdefault(label.image, _entry("", list(label.sequences), {"expired": expired}))
-            entry["labels"][label.tag] = {"ext": _extension(label.sent), "info": about_label(label)}
+            expired = find_finished_job(self.service, caller, label.image) is None
+            entry = entries.setdefault(label.image, _make_entry("", list(label.sequences), {"expired": expired}))
+            entry["labels"][label.tag] = {"ext": _extract_extension(label.sent), "info": describe_label(label)}
         return entries
 
-    def training_list(self, caller: Caller) -> list[dict[str, Any]]:
+    def list_training_labels(self, caller: Caller) -> list[dict[str, Any]]:
         """Return the caller's final labels with their images, without paths on the server."""
-        labels = latest(self.corrections.all(caller.name))
+        labels = select_latest(self.corrections.all(caller.name))
         return [
-            {"image": label.image, "label": label.image, **about_label(label)} for label in labels if label.is_trainable
+            {"image": label.image, "label": label.image, **describe_label(label)}
+            for label in labels
+            if label.is_trainable
         ]
 
     def files(self, caller: Caller, image: str) -> ImageFiles:
@@ -143,15 +147,17 @@ class ViewerImages:
         item = self.store.get(caller.name, Kind.IMAGE, image)
         if item is not None:
             folder = self.store.folder(caller.name, Kind.IMAGE, image)
-            return ImageFiles(_paths(item, folder), None if item.unsorted is None else folder / item.unsorted)
+            return ImageFiles(
+                _locate_sequences(item, folder), None if item.unsorted is None else folder / item.unsorted
+            )
         case = self.cases.get(image)
         if case is not None:
             return ImageFiles(case.sequences, case.unsorted)
-        job = finished_job(self.service, caller, image)
+        job = find_finished_job(self.service, caller, image)
         if job is None:
-            raise no_image(image)
-        images = job_images(self.service, job)
-        return ImageFiles(images, grid=None if images else reference_file(self.service, job))
+            raise make_missing_image_error(image)
+        images = find_job_images(self.service, job)
+        return ImageFiles(images, grid=None if images else locate_reference_file(self.service, job))
 
     def keep_prediction(self, caller: Caller, form: Form, *, image: str, session_id: str, job: str) -> None:
         """Record the job that segmented an image.
@@ -188,7 +194,7 @@ class ViewerImages:
         file = case.main_file
         # Viewers cache downloads by name, so the name must be that of the case. The checksum shows changes.
         name = f"{case.id}_{file.name}" if case.id not in file.name else file.name
-        return {"id": case.id, "name": name, "checksum": f"SHA256:{sha256_of(file)}", "strategy": strategy}
+        return {"id": case.id, "name": name, "checksum": f"SHA256:{compute_sha256(file)}", "strategy": strategy}
 
     def _pick(self, waiting: Sequence[ServerCase], strategy: str) -> ServerCase:
         if strategy == "random":
@@ -198,7 +204,7 @@ class ViewerImages:
             return min(waiting, key=lambda case: expected.get(case.id, math.inf))  # the first if several are equal
         return waiting[0]
 
-    def server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:
+    def find_server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:
         """Return the ID of the server case that a request segments, or None for uploaded files.
 
         Args:
@@ -212,7 +218,7 @@ class ViewerImages:
             return None
         return image
 
-    def file_of(self, caller: Caller, image: str, modality: object = None) -> Path:
+    def find_file(self, caller: Caller, image: str, modality: object = None) -> Path:
         """Return the file of an image. For a case, this is the requested or the first sequence.
 
         Args:
@@ -223,22 +229,22 @@ class ViewerImages:
         Raises:
             Problem: the file does not exist.
         """
-        named = modality_of(modality)
+        named = parse_modality(modality)
         item = self.store.get(caller.name, Kind.IMAGE, image)
         if item is not None:
             folder = self.store.folder(caller.name, Kind.IMAGE, image)
-            return _chosen(_paths(item, folder), named, folder / item.main_file, image)
+            return _choose_file(_locate_sequences(item, folder), named, folder / item.main_file, image)
         case = self.cases.get(image)
         if case is None:
-            raise no_image(image)
-        return _chosen(case.sequences, named, case.main_file, image)
+            raise make_missing_image_error(image)
+        return _choose_file(case.sequences, named, case.main_file, image)
 
     def _sort_sent(self, file: ReceivedFile, modality: Modality | None, folder: Path, image: str) -> SortedUpload:
         hint = modality.value if modality is not None else image
         renamed = file if modality is None else replace(file, filename="", field=modality.value)
         sorted_file = self.service.checker.sort_viewer_files((renamed,), folder, hint=hint)
         if sorted_file.unsorted is not None:
-            raise _unknown_sequence()
+            raise _make_unknown_sequence_error()
         return sorted_file.upload
 
     def _sort_stored(
@@ -246,7 +252,9 @@ class ViewerImages:
     ) -> SortedUpload:
         stored_folder = self.store.folder(caller.name, kind, item.id)
         sources = _select(
-            _paths(item, stored_folder), None if item.unsorted is None else stored_folder / item.unsorted, modality
+            _locate_sequences(item, stored_folder),
+            None if item.unsorted is None else stored_folder / item.unsorted,
+            modality,
         )
         upload = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         self.store.change(caller.name, kind, item)
@@ -259,7 +267,7 @@ class ViewerImages:
             raise Problem("bad-request", message)
         case = self.cases.get(image)
         if case is None:
-            raise no_image(image)
+            raise make_missing_image_error(image)
         sources = _select(case.sequences, case.unsorted, modality)
         upload = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         ignored: Any = case.notes.get("ignored", {})
@@ -267,9 +275,9 @@ class ViewerImages:
         return replace(upload, ignored=dict(ignored), notes=tuple(notes))
 
 
-def _paths(item: Item, folder: Path) -> dict[Modality, Path]:
+def _locate_sequences(item: Item, folder: Path) -> dict[Modality, Path]:
     stored = {Modality(sequence): folder / name for sequence, name in item.sequences.items()}
-    return {modality: stored[modality] for modality in ordered(stored)}
+    return {modality: stored[modality] for modality in sort_modalities(stored)}
 
 
 def _select(
@@ -280,7 +288,7 @@ def _select(
         only = next(iter(sequences.values()), unsorted)
         return {} if only is None else {requested: only}
     if not sequences:
-        raise _unknown_sequence()
+        raise _make_unknown_sequence_error()
     if requested is None:
         return sequences
     if requested not in sequences:
@@ -289,11 +297,11 @@ def _select(
     return {requested: sequences[requested]}
 
 
-def _chosen(sequences: Mapping[Modality, Path], modality: Modality | None, main: Path, image: str) -> Path:
+def _choose_file(sequences: Mapping[Modality, Path], modality: Modality | None, main: Path, image: str) -> Path:
     if modality is None:
         return main
     if modality not in sequences:
-        raise no_image(f"{image} ({modality.value})")
+        raise make_missing_image_error(f"{image} ({modality.value})")
     return sequences[modality]
 
 
@@ -304,7 +312,7 @@ def _drop(form: Form, *, keep: ReceivedFile | None) -> None:
             file.path.unlink(missing_ok=True)
 
 
-def _unknown_sequence() -> Problem:
+def _make_unknown_sequence_error() -> Problem:
     names = ", ".join(modality.value for modality in MODALITIES)
     return Problem(
         "bad-case",
@@ -313,7 +321,7 @@ def _unknown_sequence() -> Problem:
     )
 
 
-def about_label(correction: Correction) -> dict[str, Any]:
+def describe_label(correction: Correction) -> dict[str, Any]:
     """Return the information about a label for its owner."""
     predicted = correction.prediction
     return {
@@ -331,9 +339,9 @@ def about_label(correction: Correction) -> dict[str, Any]:
     }
 
 
-def _entry(file: str, sequences: list[str], info: dict[str, Any]) -> dict[str, Any]:
-    return {"image": {"ext": _extension(file), "info": {**info, "sequences": sequences}}, "labels": {}}
+def _make_entry(file: str, sequences: list[str], info: dict[str, Any]) -> dict[str, Any]:
+    return {"image": {"ext": _extract_extension(file), "info": {**info, "sequences": sequences}}, "labels": {}}
 
 
-def _extension(file: str) -> str:
+def _extract_extension(file: str) -> str:
     return "".join(Path(file).suffixes[-2:]) if file.endswith((".nii.gz", ".seg.nrrd")) else Path(file).suffix

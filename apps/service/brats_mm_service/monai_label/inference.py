@@ -20,21 +20,21 @@ from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.modality import MODALITIES
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.auth.tokens import MODELS
-from brats_mm_service.bodies import json_object, small_form
+from brats_mm_service.bodies import parse_json_object, read_small_form
 from brats_mm_service.jobs.model import Job
-from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, receive_viewer_form, viewer_shown
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, document_viewer_response, receive_viewer_form
 from brats_mm_service.monai_label.images import STRATEGIES, ViewerImages
-from brats_mm_service.monai_label.jobs import ViewerJobs, result_json
+from brats_mm_service.monai_label.jobs import ViewerJobs, read_result_json
 from brats_mm_service.monai_label.scoring import SCORING
 from brats_mm_service.monai_label.training import TRAINABLE
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import form_body, problems
-from brats_mm_service.routes.receiving import incoming
-from brats_mm_service.schemas import path_of
+from brats_mm_service.routes.documented import document_form, document_problems
+from brats_mm_service.routes.receiving import open_incoming_folder
+from brats_mm_service.schemas import make_job_path
 from brats_mm_service.service import Service
-from brats_mm_service.viewer.expected_dice import expected_dice_of
+from brats_mm_service.viewer.expected_dice import read_expected_dice
 from brats_mm_service.viewer.intake import AUTO
-from brats_mm_service.viewer.label_files import LabelAnswer, LabelForm, ViewerModel, check_form, label_answer
+from brats_mm_service.viewer.label_files import LabelAnswer, LabelForm, ViewerModel, build_label_answer, check_form
 
 _BACKGROUND = "background"
 _ABOUT = {
@@ -63,7 +63,7 @@ class Output(str, Enum):
     DICOM_SEG = "dicom_seg"
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the routes /info/, /auth/, /infer/ and /activelearning/."""
     routes = APIRouter(tags=["MONAI Label"])
     reader = Depends(service.auth.require_scope("jobs:read"))
@@ -73,17 +73,17 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/info/",
         summary="MONAI Label: models and labels",
-        responses=problems(401, 403) | viewer_shown({"name": "BraTS-MM"}),
+        responses=document_problems(401, 403) | document_viewer_response({"name": "BraTS-MM"}),
     )
-    def info(caller: Annotated[Caller, reader]) -> dict[str, Any]:
+    def read_info(caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """Return the information from which viewers build their panels."""
-        return _info(images, caller)
+        return _build_info(images, caller)
 
     @routes.post(
         "/infer/{model}",
         summary="MONAI Label: segment an image and wait for the result",
         responses=VIEWER_PROBLEMS | _INFERRED,
-        openapi_extra=form_body("file", "label", texts=("params",)),
+        openapi_extra=document_form("file", "label", texts=("params",)),
         response_class=Response,
     )
     async def infer(
@@ -96,18 +96,18 @@ def router(service: Service) -> APIRouter:
     ) -> Response:
         """Run an ordinary job while the caller waits. If the caller disconnects, the job is cancelled."""
         start = time.monotonic()
-        view = _model(model)
+        view = _find_model(model)
         if output is Output.DICOM_SEG:
             message = "The service responds with images, not with DICOM. Use output=image, or omit it."
             raise Problem("bad-option", message)
-        async with incoming(service) as folder:
+        async with open_incoming_folder(service) as folder:
             form = await receive_viewer_form(
                 service, request, caller, folder, files=("file", "label"), texts=("params",)
             )
-            params = json_object(form.texts.get("params"), "params")
-            label_form = _label_form(params)
+            params = parse_json_object(form.texts.get("params"), "params")
+            label_form = _parse_label_form(params)
             check_form(label_form)
-            case = images.server_case(caller, form, image=image, session_id=session_id)
+            case = images.find_server_case(caller, form, image=image, session_id=session_id)
             upload = await run_in_threadpool(
                 images.gather, caller, form, folder, image=image, session_id=session_id, modality=params.get("modality")
             )
@@ -116,19 +116,23 @@ def router(service: Service) -> APIRouter:
         await run_in_threadpool(service.queue.verify, job)
         await run_in_threadpool(images.keep_prediction, caller, form, image=image, session_id=session_id, job=job.id)
         if case is not None:
-            report = result_json(result, "report.json")
-            await run_in_threadpool(images.expected_dice.set, case, expected_dice_of(report))
-        label = await run_in_threadpool(label_answer, result, view, label_form)
+            report = read_result_json(result, "report.json")
+            await run_in_threadpool(images.expected_dice.set, case, read_expected_dice(report))
+        label = await run_in_threadpool(build_label_answer, result, view, label_form)
         return _respond(
-            output, _params_of(job, view, label, result, time.monotonic() - start), label, _filename(view, label_form)
+            output,
+            _build_params(job, view, label, result, time.monotonic() - start),
+            label,
+            _make_filename(view, label_form),
         )
 
     @routes.post(
         "/activelearning/{strategy}",
         summary="MONAI Label: the next case on the server that the caller has not corrected",
-        responses=VIEWER_PROBLEMS | viewer_shown({"id": "case-7", "name": "case-7_t1ce.nii.gz", "strategy": "first"}),
+        responses=VIEWER_PROBLEMS
+        | document_viewer_response({"id": "case-7", "name": "case-7_t1ce.nii.gz", "strategy": "first"}),
     )
-    def following(strategy: str, caller: Annotated[Caller, reader]) -> dict[str, Any]:
+    def choose_next_image(strategy: str, caller: Annotated[Caller, reader]) -> dict[str, Any]:
         """Return the next image, or an empty object if none is left. /info/ lists the strategies."""
         return images.following(caller, strategy)
 
@@ -143,9 +147,10 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
     @routes.get(
         "/auth/",
         summary="MONAI Label: whether a token is required (404 if not)",
-        responses=problems(404) | viewer_shown({"enabled": True, "client_id": "brats-mm", "realm": "brats-mm"}),
+        responses=document_problems(404)
+        | document_viewer_response({"enabled": True, "client_id": "brats-mm", "realm": "brats-mm"}),
     )
-    async def auth() -> dict[str, Any]:
+    async def read_auth() -> dict[str, Any]:
         """Return whether a token is required. 3D Slicer calls this first."""
         if not enabled:
             raise Problem("not-found", "No token is needed here.")
@@ -154,11 +159,12 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
     @routes.post(
         "/auth/token",
         summary="MONAI Label: log in with a token as the password",
-        responses=problems(401, 404, 413) | viewer_shown({"access_token": "bmm_...", "token_type": "Bearer"}),
+        responses=document_problems(401, 404, 413)
+        | document_viewer_response({"access_token": "bmm_...", "token_type": "Bearer"}),
     )
-    async def token(request: Request) -> dict[str, str]:
+    async def log_in(request: Request) -> dict[str, str]:
         """Return the token in the password if it is valid. The name is ignored."""
-        fields = await small_form(request, 8192, service.settings.connections.body_s)
+        fields = await read_small_form(request, 8192, service.settings.connections.body_s)
         if not enabled:
             raise Problem("not-found", "No token is needed here.")
         text = fields.get("password", "").strip()
@@ -169,15 +175,15 @@ def _add_auth(routes: APIRouter, service: Service) -> None:
     @routes.get(
         "/auth/token/valid",
         summary="MONAI Label: whether the token sent is valid",
-        responses=problems(401) | viewer_shown({"valid": True}),
+        responses=document_problems(401) | document_viewer_response({"valid": True}),
     )
-    def valid(request: Request) -> dict[str, bool]:
+    def check_token(request: Request) -> dict[str, bool]:
         """Respond with 401 to an invalid token."""
         service.auth.authenticate(request)
         return {"valid": True}
 
 
-def _info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
+def _build_info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
     has_cases = bool(images.cases.ids())
     return {
         "name": "BraTS-MM",
@@ -185,16 +191,16 @@ def _info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
         "version": __version__,
         # OHIF drops the first of these as the background.
         "labels": [_BACKGROUND, *ViewerModel.SEGMENTATION.labels],
-        "models": {model.value: _model_entry(model) for model in ViewerModel},
-        "trainers": _trainers(images.service) if MODELS in caller.scopes else {},
-        "strategies": _strategies() if has_cases else {},
+        "models": {model.value: _describe_model(model) for model in ViewerModel},
+        "trainers": _describe_trainers(images.service) if MODELS in caller.scopes else {},
+        "strategies": _describe_strategies() if has_cases else {},
         "scoring": {SCORING: {"description": "Dice, HD95 and volume of predictions against your final labels"}},
         "train_stats": _train_stats(images.service),
         "datastore": images.stats(caller),
     }
 
 
-def _trainers(service: Service) -> dict[str, Any]:
+def _describe_trainers(service: Service) -> dict[str, Any]:
     """Return the trainer with its options, which viewers show as a table."""
     limits = service.settings.learning
     about = "Fine-tune the active version on the submitted labels. The new version must be activated before use."
@@ -211,11 +217,11 @@ def _train_stats(service: Service) -> dict[str, Any]:
     return {TRAINABLE: {"version": names[-1], "best_metric": dice["version"], "parent_metric": dice["parent"]}}
 
 
-def _strategies() -> dict[str, Any]:
+def _describe_strategies() -> dict[str, Any]:
     return {name: {"description": description} for name, description in STRATEGIES.items()}
 
 
-def _model_entry(model: ViewerModel) -> dict[str, Any]:
+def _describe_model(model: ViewerModel) -> dict[str, Any]:
     return {
         "type": "segmentation",
         "labels": model.labels,
@@ -227,7 +233,7 @@ def _model_entry(model: ViewerModel) -> dict[str, Any]:
     }
 
 
-def _model(name: str) -> ViewerModel:
+def _find_model(name: str) -> ViewerModel:
     try:
         return ViewerModel(name)
     except ValueError as error:
@@ -235,7 +241,7 @@ def _model(name: str) -> ViewerModel:
         raise Problem("not-found", f"There is no such model. Choose one of {choices}.") from error
 
 
-def _label_form(params: Mapping[str, Any]) -> LabelForm:
+def _parse_label_form(params: Mapping[str, Any]) -> LabelForm:
     default = LabelForm()
     return LabelForm(
         extension=str(params.get("result_extension") or default.extension),
@@ -244,7 +250,7 @@ def _label_form(params: Mapping[str, Any]) -> LabelForm:
     )
 
 
-def _params_of(job: Job, model: ViewerModel, label: LabelAnswer, result: Path, seconds: float) -> dict[str, Any]:
+def _build_params(job: Job, model: ViewerModel, label: LabelAnswer, result: Path, seconds: float) -> dict[str, Any]:
     """Return the part `params`: information for viewers and readers of the result."""
     sequences = list(job.sequences)
     return {
@@ -255,15 +261,15 @@ def _params_of(job: Job, model: ViewerModel, label: LabelAnswer, result: Path, s
         "sequences_missing": [modality.value for modality in MODALITIES if modality.value not in sequences],
         "ignored": dict(job.ignored),
         "notes": list(job.notes),
-        "importance": result_json(result, "importance.json"),
-        "model": result_json(result, "report.json").get("model", {}),
-        "job": path_of(job.id),
-        "results": {file.name: f"{path_of(job.id)}/results/{file.name}" for file in job.results},
+        "importance": read_result_json(result, "importance.json"),
+        "model": read_result_json(result, "report.json").get("model", {}),
+        "job": make_job_path(job.id),
+        "results": {file.name: f"{make_job_path(job.id)}/results/{file.name}" for file in job.results},
         "disclaimer": NOT_FOR_DIAGNOSIS,
     }
 
 
-def _filename(model: ViewerModel, form: LabelForm) -> str:
+def _make_filename(model: ViewerModel, form: LabelForm) -> str:
     """Return a unique file name, because clients store files by name."""
     return f"{model.value}-{secrets.token_hex(6)}{form.extension}"
 

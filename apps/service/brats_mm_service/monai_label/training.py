@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from brats_mm.errors import BratsMMError, OptionError
-from brats_mm.io.suffixes import image_suffix
+from brats_mm.io.suffixes import find_image_suffix
 from brats_mm.learning.corrections import Correction
 from brats_mm.learning.plan import (
-    MOST_REPLAYED,
+    MAX_REPLAYED,
     REPLAY,
     FineTuning,
     PlannedCase,
@@ -22,17 +22,17 @@ from brats_mm.learning.plan import (
     choose_cases,
     write_plan,
 )
-from brats_mm.learning.replay import ReplayCase, replay_cases
+from brats_mm.learning.replay import ReplayCase, find_replay_cases
 from brats_mm.learning.store import LABELS
-from brats_mm.learning.versions import BASE, next_version
+from brats_mm.learning.versions import BASE, make_next_version
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.auth.tokens import MODELS
-from brats_mm_service.bodies import small_json
+from brats_mm_service.bodies import read_small_json
 from brats_mm_service.jobs.model import DEFAULT_REQUEST, Job, NewJob
 from brats_mm_service.jobs.states import OPEN, JobState
-from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, viewer_shown
-from brats_mm_service.problems import Problem, kind_of
-from brats_mm_service.routes.about import base_version
+from brats_mm_service.monai_label.forms import VIEWER_PROBLEMS, document_viewer_response
+from brats_mm_service.problems import Problem, find_error_kind
+from brats_mm_service.routes.about import read_base_version
 from brats_mm_service.routes.jobs import check_room
 from brats_mm_service.service import Service
 from brats_mm_service.viewer.intake import link_or_copy
@@ -57,7 +57,7 @@ _PARAMS: dict[str, Any] = {
 }
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the routes under /train/."""
     routes = APIRouter(prefix="/train", tags=["MONAI Label"], responses=VIEWER_PROBLEMS)
     reader = Depends(service.auth.require_scope("jobs:read"))
@@ -65,9 +65,11 @@ def router(service: Service) -> APIRouter:
     starting = threading.Lock()
 
     @routes.get(
-        "/", summary="MONAI Label: state of the training (404 if there is none)", responses=viewer_shown(_EXAMPLE)
+        "/",
+        summary="MONAI Label: state of the training (404 if there is none)",
+        responses=document_viewer_response(_EXAMPLE),
     )
-    def status(
+    def read_status(
         caller: Annotated[Caller, reader],
         *,
         all: Annotated[bool, Query(description="all training runs, as a list")] = False,
@@ -89,7 +91,7 @@ def router(service: Service) -> APIRouter:
         "/{model}",
         summary="MONAI Label: train on the submitted labels",
         openapi_extra=_PARAMS,
-        responses=viewer_shown(_EXAMPLE),
+        responses=document_viewer_response(_EXAMPLE),
     )
     async def start(request: Request, caller: Annotated[Caller, trainer], model: str = TRAINABLE) -> dict[str, Any]:
         """Fine-tune the active version on the final labels of all callers.
@@ -98,7 +100,7 @@ def router(service: Service) -> APIRouter:
         """
         if model != TRAINABLE:
             raise Problem("not-found", f"The model {model[:40]!r} cannot be trained. Train {TRAINABLE}.")
-        params = await small_json(request, service.settings)
+        params = await read_small_json(request, service.settings)
 
         def start_alone() -> Job:
             with starting:
@@ -106,7 +108,7 @@ def router(service: Service) -> APIRouter:
 
         return _describe_job(service, await run_in_threadpool(start_alone))
 
-    @routes.delete("/", summary="MONAI Label: stop the training", responses=viewer_shown(_EXAMPLE))
+    @routes.delete("/", summary="MONAI Label: stop the training", responses=document_viewer_response(_EXAMPLE))
     def stop(caller: Annotated[Caller, trainer]) -> dict[str, Any]:
         """Cancel the training run that is waiting or running. The active version does not change."""
         jobs = service.queue.records.trainings(tuple(OPEN))
@@ -122,16 +124,16 @@ def _start(service: Service, caller: Caller, params: Mapping[str, Any]) -> Job:
     if service.queue.records.trainings(tuple(OPEN)):
         raise Problem("too-many", "A training run is already waiting or running. Wait until it ends, or stop it.")
     check_room(service, caller.name)
-    settings = _settings(service, params)
+    settings = _parse_settings(service, params)
     parent = service.models.active().version
     planned = [str((job.training or {})["version"]) for job in service.queue.records.trainings()]
     names = [*service.models.names(), *planned]
-    version = next_version(base_version(service) if parent == BASE else parent, names)
+    version = make_next_version(read_base_version(service) if parent == BASE else parent, names)
     folder = service.queue.files.incoming()
     try:
         plan = _gather(service, folder, version, parent, settings)
         write_plan(plan, folder)
-        counts = {use: len(plan.of_use(use)) for use in ("training", REPLAY, "held_out")}
+        counts = {use: len(plan.select_by_use(use)) for use in ("training", REPLAY, "held_out")}
         training = {"version": version, "parent": parent, "minutes": settings.minutes, "cases": counts}
         new = NewJob(secrets.token_urlsafe(18), caller.name, DEFAULT_REQUEST, {}, training=training)
         return service.queue.submit(new, folder)[0]
@@ -139,7 +141,7 @@ def _start(service: Service, caller: Caller, params: Mapping[str, Any]) -> Job:
         service.queue.files.discard(folder)
 
 
-def _settings(service: Service, params: Mapping[str, Any]) -> FineTuning:
+def _parse_settings(service: Service, params: Mapping[str, Any]) -> FineTuning:
     """Return the settings of a request: at the top level, or under the name of the model."""
     nested = params.get(TRAINABLE)
     values = {**params, **(nested if isinstance(nested, Mapping) else {})}
@@ -166,18 +168,18 @@ def _gather(service: Service, folder: Path, version: str, parent: str, settings:
     try:
         corrections = choose_cases(service.corrections.all())
         replay = service.settings.learning.replay
-        replayed = [] if replay is None else replay_cases(replay, MOST_REPLAYED)
+        replayed = [] if replay is None else find_replay_cases(replay, MAX_REPLAYED)
     except BratsMMError as error:
-        raise Problem(kind_of(error), str(error)) from error
+        raise Problem(find_error_kind(error), str(error)) from error
     try:
-        cases = [_linked(service, correction, folder) for correction in corrections]
+        cases = [_link_case(service, correction, folder) for correction in corrections]
     except FileNotFoundError as error:
         raise Problem("not-ready", "A label was deleted during the request. Start the training again.") from error
-    cases += [_linked_replay(correction, folder, number) for number, correction in enumerate(replayed)]
+    cases += [_link_replay(correction, folder, number) for number, correction in enumerate(replayed)]
     return TrainingPlan(version, parent, settings, tuple(cases))
 
 
-def _linked(service: Service, correction: Correction, folder: Path) -> PlannedCase:
+def _link_case(service: Service, correction: Correction, folder: Path) -> PlannedCase:
     source = service.corrections.folder(correction)
     (folder / correction.id).mkdir()
     for name in (*correction.sequences.values(), LABELS):
@@ -186,16 +188,18 @@ def _linked(service: Service, correction: Correction, folder: Path) -> PlannedCa
     return PlannedCase(correction.id, correction.role.value, sequences, f"{correction.id}/{LABELS}")
 
 
-def _linked_replay(case: ReplayCase, folder: Path, number: int) -> PlannedCase:
+def _link_replay(case: ReplayCase, folder: Path, number: int) -> PlannedCase:
     target = folder / f"{REPLAY}-{number}"
     target.mkdir()
     sequences = {}
     for modality, source in (*case.sequences.items(), (None, case.label)):
-        name = f"{'labels' if modality is None else modality.value}{image_suffix(source.name) or ''}"
+        name = f"{'labels' if modality is None else modality.value}{find_image_suffix(source.name) or ''}"
         link_or_copy(source, target / name)
         if modality is not None:
             sequences[modality.value] = f"{target.name}/{name}"
-    return PlannedCase(target.name, REPLAY, sequences, f"{target.name}/labels{image_suffix(case.label.name) or ''}")
+    return PlannedCase(
+        target.name, REPLAY, sequences, f"{target.name}/labels{find_image_suffix(case.label.name) or ''}"
+    )
 
 
 def _describe_job(service: Service, job: Job) -> dict[str, Any]:

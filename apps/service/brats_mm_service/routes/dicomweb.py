@@ -10,9 +10,9 @@ from brats_mm_service.auth.callers import Caller
 from brats_mm_service.dicomweb.client import is_uid
 from brats_mm_service.dicomweb.transfers import Transfer
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import problems, shown
+from brats_mm_service.routes.documented import document_problems, document_response
 from brats_mm_service.routes.jobs import check_room
-from brats_mm_service.schemas import path_of
+from brats_mm_service.schemas import make_job_path
 from brats_mm_service.service import Service
 
 _EXAMPLE = {
@@ -51,25 +51,25 @@ class TransferBody(BaseModel):
             detail=transfer.detail,
             attempts=transfer.attempts,
             created=datetime.fromtimestamp(transfer.created, tz=timezone.utc),
-            job=None if transfer.job is None else path_of(transfer.job),
+            job=None if transfer.job is None else make_job_path(transfer.job),
             stored=list(transfer.stored),
             already_there=list(transfer.present),
         )
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the routes under /v1/dicomweb."""
     routes = APIRouter(prefix="/v1/dicomweb", tags=["DICOMweb"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
     study = Path(description="Study Instance UID", max_length=64)
-    example_response = shown(_EXAMPLE, "State of the transfer")[200]
+    example_response = document_response(_EXAMPLE, "State of the transfer")[200]
 
     @routes.post(
         "/studies/{uid}",
         status_code=202,
         summary="Fetch a study from the archive, segment it, and store the results there",
-        responses=problems(401, 403, 404, 422, 429, 503, 507)
+        responses=document_problems(401, 403, 404, 422, 429, 503, 507)
         | {202: example_response, 200: {**example_response, "description": "The transfer is already in progress"}},
     )
     def begin(uid: Annotated[str, study], response: Response, caller: Annotated[Caller, writer]) -> TransferBody:
@@ -84,12 +84,12 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "/studies/{uid}",
         summary="State of your transfers of a study, newest first",
-        responses=problems(401, 403, 404, 422) | shown([_EXAMPLE], "State of each transfer"),
+        responses=document_problems(401, 403, 404, 422) | document_response([_EXAMPLE], "State of each transfer"),
     )
     def look(uid: Annotated[str, study], caller: Annotated[Caller, reader]) -> list[TransferBody]:
         """Return the caller's transfers of a study."""
         _check(service, uid)
-        return [TransferBody.of(transfer) for transfer in service.transfers.of_study(uid, caller.name)]
+        return [TransferBody.of(transfer) for transfer in service.transfers.list_for_study(uid, caller.name)]
 
     return routes
 

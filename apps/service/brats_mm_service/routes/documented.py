@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
-from brats_mm_service.problems import MEDIA_TYPE, TITLES, problem_body
-from brats_mm_service.schemas import OptionsBody, ProblemBody, example_job
+from brats_mm_service.problems import MEDIA_TYPE, TITLES, make_problem_body
+from brats_mm_service.schemas import OptionsBody, ProblemBody, make_example_job
 from brats_mm_service.uploads.intake import CASE, FILE_FIELDS
 
 _SENTENCES = {
@@ -25,7 +25,7 @@ _SENTENCES = {
 }
 
 
-def problems(*statuses: int) -> "Answers":
+def document_problems(*statuses: int) -> "Answers":
     """Return the `responses` of a route for these statuses, each with an example."""
     kinds = {status: kind for kind, (status, _) in reversed(TITLES.items())}
     return {
@@ -34,7 +34,7 @@ def problems(*statuses: int) -> "Answers":
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": f"#/components/schemas/{ProblemBody.__name__}"},
-                    "example": problem_body(kinds[status], _SENTENCES[status]),
+                    "example": make_problem_body(kinds[status], _SENTENCES[status]),
                 }
             },
         }
@@ -46,7 +46,7 @@ Answers = dict[int | str, dict[str, Any]]
 """The `responses` of a route: status -> description, example, schema."""
 
 
-def shown(example: Any, description: str) -> Answers:
+def document_response(example: Any, description: str) -> Answers:
     """Return the documentation of a route's 200 response, with an example in JSON.
 
     Args:
@@ -56,14 +56,14 @@ def shown(example: Any, description: str) -> Answers:
     return {200: {"description": description, "content": {"application/json": {"example": example}}}}
 
 
-JOB_EXAMPLE: dict[str, Any] = shown(example_job(), "The job")[200]
+JOB_EXAMPLE: dict[str, Any] = document_response(make_example_job(), "The job")[200]
 
 _VOLUME = {"type": "string", "format": "binary", "description": "a volume: .nii.gz, .nii, .nrrd or .mha"}
 _ZIP = {"type": "string", "format": "binary", "description": "a zip of one case's folder"}
 _TEXT = {"type": "string", "contentMediaType": "application/json", "description": "options, as a JSON object"}
 
 
-def form_body(
+def document_form(
     *files: str, texts: Collection[str] = (), many: bool = False, required: Collection[str] = ()
 ) -> dict[str, Any]:
     """Return the `requestBody` of a route that takes a form.
@@ -82,7 +82,7 @@ def form_body(
     return {"requestBody": {"required": bool(required), "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-SUBMISSION: dict[str, Any] = form_body(*FILE_FIELDS, texts=("options",))
+SUBMISSION: dict[str, Any] = document_form(*FILE_FIELDS, texts=("options",))
 SUBMISSION["requestBody"]["required"] = True
 _FORM = SUBMISSION["requestBody"]["content"]["multipart/form-data"]
 _FORM["schema"]["properties"]["options"] = {**_TEXT, "contentSchema": OptionsBody.model_json_schema()}

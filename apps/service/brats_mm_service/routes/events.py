@@ -13,7 +13,7 @@ from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.queue import JobView
 from brats_mm_service.jobs.states import OPEN
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import problems
+from brats_mm_service.routes.documented import document_problems
 from brats_mm_service.routes.jobs import own_view
 from brats_mm_service.schemas import JobBody
 from brats_mm_service.service import Service
@@ -36,7 +36,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the route /v1/jobs/{id}/events."""
     routes = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     reader = Depends(service.auth.require_scope("jobs:read"))
@@ -45,9 +45,9 @@ def router(service: Service) -> APIRouter:
         "/{job_id}/events",
         summary="Follow a job",
         response_class=StreamingResponse,
-        responses=_STREAM | problems(401, 403, 404, 429),
+        responses=_STREAM | document_problems(401, 403, 404, 429),
     )
-    async def events(job_id: str, request: Request, caller: Annotated[Caller, reader]) -> StreamingResponse:
+    async def stream_events(job_id: str, request: Request, caller: Annotated[Caller, reader]) -> StreamingResponse:
         """Stream one event at once, then one at each change, until the job has ended."""
         await asyncio.to_thread(own_view, service, job_id, caller)
         try:

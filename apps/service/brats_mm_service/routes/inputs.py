@@ -11,11 +11,11 @@ from pydantic import BaseModel, Field
 
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job
-from brats_mm_service.problems import Problem, not_found
-from brats_mm_service.routes.documented import problems, shown
+from brats_mm_service.problems import Problem, make_not_found_error
+from brats_mm_service.routes.documented import document_problems, document_response
 from brats_mm_service.routes.jobs import own_view
 from brats_mm_service.routes.stored_file import StoredFile
-from brats_mm_service.schemas import STUDY, path_of
+from brats_mm_service.schemas import STUDY, make_job_path
 from brats_mm_service.service import Service
 
 _EXAMPLE = {
@@ -36,7 +36,7 @@ class KeptBody(BaseModel):
     href: str
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the routes under /v1/jobs/{id}/inputs."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}/inputs", tags=["jobs"])
     reader = Depends(service.auth.require_scope("jobs:read"))
@@ -44,9 +44,9 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "",
         summary="The images of a job that was sent with keep_upload",
-        responses=problems(401, 403, 404) | shown([_EXAMPLE], "One per sequence"),
+        responses=document_problems(401, 403, 404) | document_response([_EXAMPLE], "One per sequence"),
     )
-    def listed(job_id: str, caller: Annotated[Caller, reader]) -> list[KeptBody]:
+    def list_inputs(job_id: str, caller: Annotated[Caller, reader]) -> list[KeptBody]:
         """Return the kept inputs, if any."""
         job = own_view(service, job_id, caller).job
         folder = service.queue.files.upload(job.id)
@@ -56,21 +56,21 @@ def router(service: Service) -> APIRouter:
                     sequence=sequence,
                     name=name,
                     size=(folder / name).stat().st_size,
-                    href=f"{path_of(job.id)}/inputs/{sequence}",
+                    href=f"{make_job_path(job.id)}/inputs/{sequence}",
                 )
                 for sequence, name in job.sequences.items()
                 if _has_kept_upload(service, job, name)
             ]
         except FileNotFoundError as error:  # deleted meanwhile
-            raise not_found() from error
+            raise make_not_found_error() from error
 
     @routes.get(
         f"/{STUDY}",
         summary="The DICOM series of a job that was sent with keep_upload, as one zip",
         response_class=StoredFile,
-        responses=problems(401, 403, 404) | {200: _FILE},
+        responses=document_problems(401, 403, 404) | {200: _FILE},
     )
-    def study(job_id: str, caller: Annotated[Caller, reader]) -> Response:
+    def read_study(job_id: str, caller: Annotated[Caller, reader]) -> Response:
         """Serve the series that the job used. The zip can be submitted again, for example without one of the series."""
         job = own_view(service, job_id, caller).job
         upload = service.queue.files.upload(job.id)
@@ -78,21 +78,21 @@ def router(service: Service) -> APIRouter:
         if not job.keep_upload or not folders:
             message = "There is no such study. Studies are kept only for DICOM jobs with keep_upload."
             raise Problem("not-found", message)
-        path = service.queue.files.kept_study(job.id)
+        path = service.queue.files.locate_kept_study(job.id)
         try:
             if not path.is_file():
                 _zip(folders, path)
         except FileNotFoundError as error:  # deleted meanwhile
-            raise not_found() from error
+            raise make_not_found_error() from error
         return StoredFile(path, media_type="application/zip", filename=STUDY)
 
     @routes.get(
         "/{sequence}",
         summary="One image of a job that was sent with keep_upload",
         response_class=StoredFile,
-        responses=problems(401, 403, 404) | {200: _FILE},
+        responses=document_problems(401, 403, 404) | {200: _FILE},
     )
-    def one(job_id: str, sequence: str, caller: Annotated[Caller, reader]) -> Response:
+    def read_input(job_id: str, sequence: str, caller: Annotated[Caller, reader]) -> Response:
         """Serve an image as it was uploaded."""
         job = own_view(service, job_id, caller).job
         name = job.sequences.get(sequence)

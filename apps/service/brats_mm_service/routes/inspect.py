@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.problems import Problem
-from brats_mm_service.routes.documented import form_body, problems, shown
+from brats_mm_service.routes.documented import document_form, document_problems, document_response
 from brats_mm_service.routes.jobs import check_room, parse_options
-from brats_mm_service.routes.receiving import incoming
+from brats_mm_service.routes.receiving import open_incoming_folder
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.intake import CASE
 from brats_mm_service.uploads.multipart import Form, receive_form
@@ -20,7 +20,7 @@ from brats_mm_service.workers.checker import UploadChecker
 _TABLE: dict[str, Any] = {"kind": "DICOM", "patients": 1, "studies": [], "problems": []}
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the route /v1/inspect."""
     routes = APIRouter(prefix="/v1", tags=["jobs"])
     writer = Depends(service.auth.require_scope("jobs:write"))
@@ -28,15 +28,15 @@ def router(service: Service) -> APIRouter:
     @routes.post(
         "/inspect",
         summary="Inspect a zip of a case: its series or files, and those that a job would use",
-        responses=shown(_TABLE, "The output of `brats-mm inspect --json`")
-        | problems(400, 401, 403, 408, 413, 415, 422, 429, 503, 507),
-        openapi_extra=form_body(CASE, texts=("options",), required=(CASE,)),
+        responses=document_response(_TABLE, "The output of `brats-mm inspect --json`")
+        | document_problems(400, 401, 403, 408, 413, 415, 422, 429, 503, 507),
+        openapi_extra=document_form(CASE, texts=("options",), required=(CASE,)),
     )
     async def inspect(request: Request, caller: Annotated[Caller, writer]) -> dict[str, Any]:
         """Read names and headers of the zip. Nothing is computed or kept."""
         await asyncio.to_thread(check_room, service, caller.name)
         with service.uploads.held(caller.name):
-            async with incoming(service) as folder:
+            async with open_incoming_folder(service) as folder:
                 form = await receive_form(request, folder, service.settings.uploads, files=(CASE,), texts=("options",))
                 return await asyncio.to_thread(inspect_upload, form, folder, service.checker)
 

@@ -14,37 +14,37 @@ from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job
 from brats_mm_service.jobs.queue import JobView
-from brats_mm_service.problems import Problem, not_found
-from brats_mm_service.routes.documented import JOB_EXAMPLE, SUBMISSION, problems
-from brats_mm_service.routes.receiving import incoming
-from brats_mm_service.schemas import JobBody, JobsBody, OptionsBody, path_of
+from brats_mm_service.problems import Problem, make_not_found_error
+from brats_mm_service.routes.documented import JOB_EXAMPLE, SUBMISSION, document_problems
+from brats_mm_service.routes.receiving import open_incoming_folder
+from brats_mm_service.schemas import JobBody, JobsBody, OptionsBody, make_job_path
 from brats_mm_service.service import Service
 from brats_mm_service.settings import GIB
-from brats_mm_service.uploads.intake import FILE_FIELDS, new_job
+from brats_mm_service.uploads.intake import FILE_FIELDS, make_new_job
 from brats_mm_service.uploads.multipart import Form, receive_form
 
-_LONGEST_KEY = 128
+_MAX_KEY_LENGTH = 128
 _STILL_SHOWN = (
     "Only DICOM headers are de-identified. Preview, report and scene show the image, including burned-in "
     "annotations and the face."
 )
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the routes under /v1/jobs."""
     routes = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     writer = Depends(service.auth.require_scope("jobs:write"))
     keep_s = service.settings.retention.result_s
 
-    def shown(view: JobView) -> JobBody:
+    def build_job_body(view: JobView) -> JobBody:
         return JobBody.of(view, keep_s)
 
     @routes.post(
         "",
         status_code=202,
         summary="Submit a case with the sequences it has",
-        responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503, 507)
+        responses=document_problems(400, 401, 403, 408, 413, 415, 422, 429, 503, 507)
         | {202: JOB_EXAMPLE, 200: {**JOB_EXAMPLE, "description": "The job of an earlier request with that key"}},
         openapi_extra=SUBMISSION,
     )
@@ -58,46 +58,46 @@ def router(service: Service) -> APIRouter:
         ] = None,
     ) -> JobBody:
         """Stream the files to disk, check them, and return the job with its recognised and missing sequences."""
-        if key is not None and not 0 < len(key) <= _LONGEST_KEY:
-            raise Problem("bad-request", f"The Idempotency-Key must have 1 to {_LONGEST_KEY} characters.")
+        if key is not None and not 0 < len(key) <= _MAX_KEY_LENGTH:
+            raise Problem("bad-request", f"The Idempotency-Key must have 1 to {_MAX_KEY_LENGTH} characters.")
         job, is_new = await accept(service, request, caller, key)
         request.state.job = job.id
         response.status_code = 202 if is_new else 200
-        response.headers["Location"] = path_of(job.id)
+        response.headers["Location"] = make_job_path(job.id)
         view = await asyncio.to_thread(service.queue.view, job.id)
         if view is None:
-            raise not_found()
-        return shown(view)
+            raise make_not_found_error()
+        return build_job_body(view)
 
-    @routes.get("", summary="List your jobs, newest first", responses=problems(400, 401, 403, 422))
-    async def listed(
+    @routes.get("", summary="List your jobs, newest first", responses=document_problems(400, 401, 403, 422))
+    async def list_jobs(
         caller: Annotated[Caller, reader],
         limit: Annotated[int, Query(ge=1, le=100, description="jobs per page")] = 20,
         cursor: Annotated[str | None, Query(max_length=64, description="from `next` of the previous page")] = None,
     ) -> JobsBody:
         """List the caller's jobs."""
-        jobs, more = service.queue.records.page(caller.name, before=_serial(cursor), size=limit)
-        following = None if more is None else f"/v1/jobs?limit={limit}&cursor={_cursor(more)}"
+        jobs, more = service.queue.records.page(caller.name, before=_decode_cursor(cursor), size=limit)
+        following = None if more is None else f"/v1/jobs?limit={limit}&cursor={_encode_cursor(more)}"
         waiting = service.queue.records.waiting()
         positions = {job_id: position for position, job_id in enumerate(waiting)}
         views = [JobView(job, service.queue.progress(job), positions.get(job.id)) for job in jobs]
-        return JobsBody(jobs=[shown(view) for view in views], next=following)
+        return JobsBody(jobs=[build_job_body(view) for view in views], next=following)
 
     @routes.get(
         "/{job_id}",
         summary="State, progress, position in the queue, error, results",
-        responses=problems(401, 403, 404) | {200: JOB_EXAMPLE},
+        responses=document_problems(401, 403, 404) | {200: JOB_EXAMPLE},
     )
-    async def one(job_id: str, caller: Annotated[Caller, reader]) -> JobBody:
+    async def read_job(job_id: str, caller: Annotated[Caller, reader]) -> JobBody:
         """Return a job. Responds at once, even while the model computes."""
         # Reading a record takes a fraction of a millisecond and never waits for a writer, so it needs no thread.
-        return shown(own_view(service, job_id, caller))
+        return build_job_body(own_view(service, job_id, caller))
 
     @routes.delete(
         "/{job_id}",
         status_code=204,
         summary="Cancel an open job, or delete an ended one",
-        responses=problems(401, 403, 404),
+        responses=document_problems(401, 403, 404),
     )
     def delete(job_id: str, caller: Annotated[Caller, writer]) -> None:
         """Delete all files of a job before the response. The record of a cancelled job is kept for a while."""
@@ -114,7 +114,7 @@ def own_view(service: Service, job_id: str, caller: Caller) -> JobView:
     """
     view = service.queue.view(job_id)
     if view is None or view.job.owner != caller.name:
-        raise not_found()
+        raise make_not_found_error()
     return view
 
 
@@ -133,7 +133,7 @@ async def accept(service: Service, request: Request, caller: Caller, key: str | 
     start = time.monotonic()
     await asyncio.to_thread(check_room, service, caller.name, key)
     with service.uploads.held(caller.name):
-        async with incoming(service) as folder:
+        async with open_incoming_folder(service) as folder:
             form = await receive_form(request, folder, service.settings.uploads, files=FILE_FIELDS, texts=("options",))
             job, is_new = await asyncio.to_thread(_submit, service, form, folder, caller, key)
     service.metrics.stages.labels("upload").observe(time.monotonic() - start)
@@ -147,7 +147,7 @@ def _submit(service: Service, form: Form, folder: Path, caller: Caller, key: str
     upload = service.checker.sort_upload(form.files, folder, dicom=overrides)
     if request.outputs.deidentify:
         upload = replace(upload, notes=(*upload.notes, _STILL_SHOWN))
-    new = new_job(caller.name, request, upload, keep_upload=options.keep_upload, files=form.files, key=key)
+    new = make_new_job(caller.name, request, upload, keep_upload=options.keep_upload, files=form.files, key=key)
     job, is_new = service.queue.submit(new, folder)
     if not is_new and job.fingerprint != new.fingerprint:
         message = "This Idempotency-Key was used with other files or options. Use a new key for a new request."
@@ -185,7 +185,7 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
         Problem: too many jobs are waiting, the disk or the caller's share of it is full, or the model cannot be loaded.
     """
     queue = service.queue
-    if key is None or queue.records.by_key(owner, key) is None:
+    if key is None or queue.records.find_by_key(owner, key) is None:
         queue.records.check_room(owner, queue.limits)
     if service.workers.is_hopeless:
         raise Problem("unavailable", service.workers.readiness.reason)
@@ -193,19 +193,19 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
         message = "The service's disk is nearly full. Delete jobs that you no longer need, or contact the operator."
         raise Problem("disk-full", message)
     most = queue.limits.kept_bytes_per_caller
-    used = queue.used_bytes(owner) + service.viewer_store.used_bytes(owner)
-    used += service.corrections.used_bytes(owner)
+    used = queue.count_used_bytes(owner) + service.viewer_store.count_used_bytes(owner)
+    used += service.corrections.count_used_bytes(owner)
     if used >= most:
         allowed = f"of {most / GIB:.1f} GiB allowed"
         message = f"Your jobs, images and labels use {used / GIB:.1f} GiB {allowed}. Delete some of them."
         raise Problem("quota", message)
 
 
-def _cursor(serial: int) -> str:
+def _encode_cursor(serial: int) -> str:
     return base64.urlsafe_b64encode(str(serial).encode()).decode().rstrip("=")
 
 
-def _serial(cursor: str | None) -> int | None:
+def _decode_cursor(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     try:

@@ -27,7 +27,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_FOR_EVER = "public, max-age=31536000, immutable"
+_CACHE_FOREVER = "public, max-age=31536000, immutable"
 
 _CHECKOUT = _PACKAGE.parents[1] / "viewer"
 _IN_A_CHECKOUT = """<p>Build it with Node.js 20.19 or newer, then load this address again:</p>
@@ -42,7 +42,7 @@ pip install --force-reinstall --no-deps dist/brats_mm-*.whl</pre>
 """
 
 
-def absent_page(checkout: Path = _CHECKOUT) -> str:
+def render_absent_page(checkout: Path = _CHECKOUT) -> str:
     """Return instructions to get the page, for a checkout and for an installed package."""
     how = _IN_A_CHECKOUT if (checkout / "package.json").is_file() else _INSTALLED
     return f"""<!doctype html>
@@ -57,38 +57,38 @@ def absent_page(checkout: Path = _CHECKOUT) -> str:
 """
 
 
-def built_page(candidates: tuple[Path, ...] = PLACES) -> Path | None:
+def find_built_page(candidates: tuple[Path, ...] = PLACES) -> Path | None:
     """Return the folder of the built page, or None."""
     return next((candidate for candidate in candidates if (candidate / "index.html").is_file()), None)
 
 
-def router(_: Service) -> APIRouter:
+def build_router(_: Service) -> APIRouter:
     """Return the routes of the page, which the OpenAPI document omits."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")
     @routes.get("/viewer")
-    async def home() -> Response:
+    async def redirect_to_page() -> Response:
         """Redirect to the page."""
         return RedirectResponse(HOME)
 
     @routes.get("/docs")
-    async def api_docs() -> Response:
+    async def redirect_to_docs() -> Response:
         """Redirect to the page about the API."""
         return RedirectResponse(API_DOCS)
 
     @routes.get("/viewer/{name:path}")
-    def file(name: str) -> Response:
+    def read_page_file(name: str) -> Response:
         """Serve a file of the page, even if the page was built after the service started."""
-        root = built_page()
+        root = find_built_page()
         if root is None:
-            return HTMLResponse(absent_page(), status_code=404)
-        return page_file(root.resolve(), name or "index.html")
+            return HTMLResponse(render_absent_page(), status_code=404)
+        return make_file_response(root.resolve(), name or "index.html")
 
     return routes
 
 
-def page_file(root: Path, name: str) -> Response:
+def make_file_response(root: Path, name: str) -> Response:
     """Return a file below `root`. Names of assets change with their content, so browsers may cache them.
 
     Args:
@@ -101,6 +101,6 @@ def page_file(root: Path, name: str) -> Response:
     path = root if "\0" in name else (root / name).resolve()
     if not path.is_relative_to(root) or path.suffix not in _TYPES or not path.is_file():
         raise Problem("not-found", "The page has no such file. Reload the page, which may have been rebuilt.")
-    keep = _FOR_EVER if path.parent.name == "assets" else "no-cache"
+    keep = _CACHE_FOREVER if path.parent.name == "assets" else "no-cache"
     headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": keep}
     return FileResponse(path, headers=headers, media_type=_TYPES[path.suffix])

@@ -9,7 +9,7 @@ from brats_mm_service.service import Service
 
 
 @asynccontextmanager
-async def incoming(service: Service) -> AsyncIterator[Path]:
+async def open_incoming_folder(service: Service) -> AsyncIterator[Path]:
     """Yield a folder for received files. Its remaining content is deleted at the end."""
     folder = await asyncio.to_thread(service.queue.files.incoming)
     try:

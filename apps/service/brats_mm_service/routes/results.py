@@ -11,15 +11,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 
-from brats_mm.io.bundle import sha256_of
+from brats_mm.io.bundle import compute_sha256
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job, ResultFile
 from brats_mm_service.jobs.states import JobState
-from brats_mm_service.problems import Problem, not_found
-from brats_mm_service.routes.documented import problems
+from brats_mm_service.problems import Problem, make_not_found_error
+from brats_mm_service.routes.documented import document_problems
 from brats_mm_service.routes.jobs import own_view
 from brats_mm_service.routes.stored_file import StoredFile
-from brats_mm_service.schemas import ALL_RESULTS, CONTENT_TYPES, ResultBody, content_type
+from brats_mm_service.schemas import ALL_RESULTS, CONTENT_TYPES, ResultBody, find_content_type
 from brats_mm_service.service import Service
 
 PAGE_HEADERS = {
@@ -41,7 +41,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the routes under /v1/jobs/{id}/results."""
     routes = APIRouter(prefix="/v1/jobs/{job_id}/results", tags=["results"])
     reader = Depends(service.auth.require_scope("jobs:read"))
@@ -49,11 +49,11 @@ def router(service: Service) -> APIRouter:
     @routes.get(
         "",
         summary="Names, sizes and hashes of a job's results",
-        responses=problems(401, 403, 404, 409, 410),
+        responses=document_problems(401, 403, 404, 409, 410),
     )
-    def listed(job_id: str, caller: Annotated[Caller, reader]) -> list[ResultBody]:
+    def list_results(job_id: str, caller: Annotated[Caller, reader]) -> list[ResultBody]:
         """List the results of a finished job."""
-        job = _finished(service, job_id, caller)
+        job = _require_finished_job(service, job_id, caller)
         return [ResultBody.of(job.id, file) for file in job.results]
 
     @routes.head("/{name}", include_in_schema=False, response_class=StoredFile)
@@ -61,9 +61,9 @@ def router(service: Service) -> APIRouter:
         "/{name}",
         summary=f"One result by its name, or {ALL_RESULTS} for all of them",
         response_class=StoredFile,
-        responses=_FILE | problems(400, 401, 403, 404, 409, 410, 416),
+        responses=_FILE | document_problems(400, 401, 403, 404, 409, 410, 416),
     )
-    def one(
+    def read_result(
         job_id: str,
         name: str,
         request: Request,
@@ -72,24 +72,30 @@ def router(service: Service) -> APIRouter:
         range_: Annotated[str | None, Header(alias="Range", description="such as bytes=0-1023")] = None,
     ) -> Response:
         """Serve a result. Supports `Range`, `If-Range` and `If-None-Match`. The entity tag is the verified SHA-256."""
-        job = _finished(service, job_id, caller)
+        job = _require_finished_job(service, job_id, caller)
         try:
             file = _zip(service, job) if name == ALL_RESULTS else job.result(name)
         except FileNotFoundError as error:  # deleted meanwhile
-            raise not_found() from error
+            raise make_not_found_error() from error
         if file is None:
             choices = ", ".join([*(file.name for file in job.results), ALL_RESULTS])
             raise Problem("not-found", f"This job has no such result. It has {choices}.")
         headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache"}
         if if_none_match is not None and _matches(if_none_match, file.sha256):
             return Response(status_code=304, headers=headers)
-        path = service.queue.files.all_results(job.id) if name == ALL_RESULTS else service.queue.verified(job, name)
+        path = (
+            service.queue.files.locate_all_results(job.id) if name == ALL_RESULTS else service.queue.verified(job, name)
+        )
         check_range(range_, file.size)
         if name.endswith(".html"):
             headers |= PAGE_HEADERS
         disposition = "inline" if name.endswith(".html") else "attachment"
         return StoredFile(
-            path, headers=headers, media_type=content_type(name), filename=name, content_disposition_type=disposition
+            path,
+            headers=headers,
+            media_type=find_content_type(name),
+            filename=name,
+            content_disposition_type=disposition,
         )
 
     return routes
@@ -119,7 +125,7 @@ def _matches(header: str, tag: str) -> bool:
     return any(etag.strip().removeprefix("W/").strip('"') in (tag, "*") for etag in header.split(","))
 
 
-def _finished(service: Service, job_id: str, caller: Caller) -> Job:
+def _require_finished_job(service: Service, job_id: str, caller: Caller) -> Job:
     job = own_view(service, job_id, caller).job
     if job.state is JobState.DONE:
         return job
@@ -142,7 +148,7 @@ def _zip(service: Service, job: Job) -> ResultFile:
         Problem: a result is missing or damaged.
     """
     files = service.queue.files
-    path = files.all_results(job.id)
+    path = files.locate_all_results(job.id)
     record = path.with_suffix(".json")
     with suppress(OSError, ValueError, TypeError):
         result = ResultFile(**json.loads(record.read_text(encoding="utf-8")))
@@ -160,7 +166,7 @@ def _zip(service: Service, job: Job) -> ResultFile:
                     packed.open(entry, "w", force_zip64=True) as target,
                 ):
                     shutil.copyfileobj(source, target, 1 << 20)
-        result = ResultFile(ALL_RESULTS, partial.stat().st_size, sha256_of(partial))
+        result = ResultFile(ALL_RESULTS, partial.stat().st_size, compute_sha256(partial))
         partial.replace(path)
         record.write_text(json.dumps(asdict(result)), encoding="utf-8")
     finally:

@@ -10,11 +10,11 @@ from brats_mm.errors import BratsMMError, OptionError
 from brats_mm.learning.versions import BASE
 from brats_mm_service.auth.callers import Caller
 from brats_mm_service.auth.tokens import MODELS
-from brats_mm_service.bodies import small_json
+from brats_mm_service.bodies import read_small_json
 from brats_mm_service.logs import log
-from brats_mm_service.problems import Problem, kind_of
-from brats_mm_service.routes.about import base_version
-from brats_mm_service.routes.documented import problems
+from brats_mm_service.problems import Problem, find_error_kind
+from brats_mm_service.routes.about import read_base_version
+from brats_mm_service.routes.documented import document_problems
 from brats_mm_service.service import Service
 
 
@@ -52,26 +52,28 @@ class VersionsBody(BaseModel):
     versions: list[VersionBody]
 
 
-def router(service: Service) -> APIRouter:
+def build_router(service: Service) -> APIRouter:
     """Return the routes under /v1/models/."""
     routes = APIRouter(prefix="/v1/models", tags=["models"])
     reader = Depends(service.auth.require_scope("jobs:read"))
     chooser = Depends(service.auth.require_scope(MODELS))
 
-    @routes.get("/versions", summary="Versions of the model, with their held-out scores", responses=problems(401, 403))
-    def versions(caller: Annotated[Caller, reader]) -> VersionsBody:
+    @routes.get(
+        "/versions", summary="Versions of the model, with their held-out scores", responses=document_problems(401, 403)
+    )
+    def list_versions(caller: Annotated[Caller, reader]) -> VersionsBody:
         """List the model that the service was started with, and the versions that were trained here."""
-        return _versions(service)
+        return _build_versions_body(service)
 
     @routes.put(
         "/active",
         summary="Segment with another version from now on",
         openapi_extra=_ACTIVE,
-        responses=problems(400, 401, 403, 404, 408, 413, 422),
+        responses=document_problems(400, 401, 403, 404, 408, 413, 422),
     )
-    async def activate(request: Request, caller: Annotated[Caller, chooser]) -> VersionsBody:
+    async def activate_version(request: Request, caller: Annotated[Caller, chooser]) -> VersionsBody:
         """Check the version's weights and load it after the current job. It applies to all callers."""
-        document = await small_json(request, service.settings)
+        document = await read_small_json(request, service.settings)
         try:
             body = ActiveBody.model_validate(document)
         except ValidationError as error:
@@ -79,7 +81,9 @@ def router(service: Service) -> APIRouter:
         return await run_in_threadpool(_change, service, body.version)
 
     @routes.post(
-        "/rollback", summary="Segment with the version that was active before", responses=problems(401, 403, 404, 409)
+        "/rollback",
+        summary="Segment with the version that was active before",
+        responses=document_problems(401, 403, 404, 409),
     )
     async def roll_back(caller: Annotated[Caller, chooser]) -> VersionsBody:
         """Load the version that was active before this one."""
@@ -94,15 +98,15 @@ def _change(service: Service, version: str | None) -> VersionsBody:
     except OptionError as error:
         raise Problem("not-ready" if version is None else "not-found", str(error)) from error
     except BratsMMError as error:
-        raise Problem(kind_of(error), str(error)) from error
+        raise Problem(find_error_kind(error), str(error)) from error
     log("version_activated", version=state.version)
     service.workers.restart()
-    return _versions(service)
+    return _build_versions_body(service)
 
 
-def _versions(service: Service) -> VersionsBody:
+def _build_versions_body(service: Service) -> VersionsBody:
     active = service.models.active().version
-    versions = [VersionBody(version=BASE, number=base_version(service), active=active == BASE)]
+    versions = [VersionBody(version=BASE, number=read_base_version(service), active=active == BASE)]
     for name in service.models.names():
         report = service.models.report(name)
         versions.append(

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from brats_mm.io import volume
-from brats_mm.io.suffixes import PAIR_SUFFIXES, image_suffix
+from brats_mm.io.suffixes import PAIR_SUFFIXES, find_image_suffix
 from brats_mm_service.problems import Problem
 
 _HEAD = 1024
@@ -50,7 +50,7 @@ VOLUMES = (
 )
 
 
-def content_of(path: Path) -> Content:  # noqa: PLR0911 (one return per signature)
+def detect_content(path: Path) -> Content:  # noqa: PLR0911 (one return per signature)
     """Recognise a file by its first bytes."""
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
@@ -61,7 +61,7 @@ def content_of(path: Path) -> Content:  # noqa: PLR0911 (one return per signatur
     if head.startswith(b"NRRD"):
         return Content.NRRD
     if head.startswith(b"\x1f\x8b"):
-        inner = _inflated(head)
+        inner = _inflate(head)
         return Content.NIFTI_GZIP if _is_nifti(inner) else Content.MGZ if _is_mgh(inner) else Content.OTHER
     if _is_nifti(head):
         return Content.NIFTI
@@ -88,14 +88,14 @@ def _is_mgh(head: bytes) -> bool:
     )
 
 
-def _inflated(head: bytes) -> bytes:
+def _inflate(head: bytes) -> bytes:
     try:
         return zlib.decompressobj(31).decompress(head, _HEAD)
     except zlib.error:
         return b""
 
 
-def checked_content(path: Path, field: str, filename: str) -> Content:
+def check_content(path: Path, field: str, filename: str) -> Content:
     """Recognise the kind of an uploaded volume.
 
     Args:
@@ -106,7 +106,7 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
     Raises:
         Problem: the file is not a volume, or its content does not match its suffix.
     """
-    content = content_of(path)
+    content = detect_content(path)
     if content is Content.DICOM:
         message = f"{field} is one DICOM file. Send the whole study as a zip in the form field 'case'."
         raise Problem("unsupported-content", message)
@@ -116,7 +116,7 @@ def checked_content(path: Path, field: str, filename: str) -> Content:
     if content not in VOLUMES:
         message = f"{field} is not a volume file by its content. Send one of .nii.gz, .nii, .nrrd, .mha."
         raise Problem("unsupported-content", message)
-    suffix = image_suffix(filename)
+    suffix = find_image_suffix(filename)
     if suffix in (*PAIR_SUFFIXES, *PAIR_SUFFIXES.values()):
         message = f"{field} is half of a two-file image ({suffix}). Convert the pair to one file, for example .nii.gz."
         raise Problem("unsupported-content", message)

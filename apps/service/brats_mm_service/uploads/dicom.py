@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import InputError
 from brats_mm.io.dicom.series import Series
 from brats_mm.pipeline.dicom_study import SeriesOverrides, choose_series
-from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.problems import Problem, find_error_kind
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> Sto
     try:
         study = choose_series(unpacked, overrides)
     except InputError as error:
-        raise Problem(kind_of(error), with_request_terms(str(error), unpacked)) from error
+        raise Problem(find_error_kind(error), use_request_terms(str(error), unpacked)) from error
     stored: dict[str, str] = {}
     moved: dict[Path, Path] = {}
-    for modality in ordered(study.choice.chosen):
+    for modality in sort_modalities(study.choice.chosen):
         series = study.choice.chosen[modality]
         stored[modality.value] = _move(series, modality, folder, moved)
     return StoredStudy(
-        stored, study.files.ignored, tuple(with_request_terms(note, unpacked) for note in study.files.notes)
+        stored, study.files.ignored, tuple(use_request_terms(note, unpacked) for note in study.files.notes)
     )
 
 
@@ -69,7 +69,7 @@ def _move(series: Series, modality: Modality, folder: Path, moved: dict[Path, Pa
     return name
 
 
-def with_request_terms(sentence: str, folder: Path) -> str:
+def use_request_terms(sentence: str, folder: Path) -> str:
     """Replace the command-line options in a message with those of a request.
 
     Args:

@@ -6,10 +6,10 @@ from typing import Any
 from brats_mm.errors import InputError
 from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm.pipeline.inspect import inspect_input
-from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.problems import Problem, find_error_kind
 from brats_mm_service.settings import UploadLimits
-from brats_mm_service.uploads.dicom import with_request_terms
-from brats_mm_service.uploads.intake import with_zip_terms
+from brats_mm_service.uploads.dicom import use_request_terms
+from brats_mm_service.uploads.intake import use_zip_terms
 from brats_mm_service.uploads.zips import unpack
 
 
@@ -29,5 +29,5 @@ def inspect_zip(path: Path, folder: Path, limits: UploadLimits, overrides: Serie
     try:
         table = inspect_input(unpacked.folder, overrides)
     except InputError as error:
-        raise Problem(kind_of(error), with_zip_terms(str(error), unpacked.folder)) from error
-    return {**table, "problems": [with_request_terms(problem, unpacked.folder) for problem in table["problems"]]}
+        raise Problem(find_error_kind(error), use_zip_terms(str(error), unpacked.folder)) from error
+    return {**table, "problems": [use_request_terms(problem, unpacked.folder) for problem in table["problems"]]}

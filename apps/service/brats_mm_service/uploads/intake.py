@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import BratsMMError, InputError
 from brats_mm.io.dicom.choice import LEAVE_OUT
@@ -17,10 +17,10 @@ from brats_mm.io.recognise import recognise
 from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm.pipeline.load import is_dicom_folder, reject_bids
 from brats_mm.pipeline.request import SegmentRequest, to_json
-from brats_mm_service.jobs.model import NewJob, in_callers_names
-from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.jobs.model import NewJob, replace_stored_names
+from brats_mm_service.problems import Problem, find_error_kind
 from brats_mm_service.settings import UploadLimits
-from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of
+from brats_mm_service.uploads.content import Content, check_content, check_volume, detect_content
 from brats_mm_service.uploads.dicom import store_study
 from brats_mm_service.uploads.multipart import ReceivedFile
 from brats_mm_service.uploads.zips import unpack
@@ -94,7 +94,7 @@ def limit_notes(upload: SortedUpload) -> SortedUpload:
     return replace(upload, ignored=ignored, notes=notes)
 
 
-def new_job(
+def make_new_job(
     owner: str,
     request: SegmentRequest,
     upload: SortedUpload,
@@ -146,18 +146,18 @@ def _sort_files(files: tuple[ReceivedFile, ...], folder: Path) -> SortedUpload:
     stored = {}
     for file in files:
         shown_name = file.filename or file.field
-        name = file.field + checked_content(file.path, shown_name, file.filename).value
+        name = file.field + check_content(file.path, shown_name, file.filename).value
         file.path.rename(folder / name)
         stored[Modality(file.field)] = name
     names = {file.field: file.filename or file.field for file in files}
-    in_order = [modality.value for modality in ordered(stored)]
+    in_order = [modality.value for modality in sort_modalities(stored)]
     return SortedUpload(
         {name: stored[Modality(name)] for name in in_order}, {}, names={name: names[name] for name in in_order}
     )
 
 
 def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: SeriesOverrides | None) -> SortedUpload:
-    if content_of(file.path) is not Content.ZIP:
+    if detect_content(file.path) is not Content.ZIP:
         raise Problem(
             "unsupported-content", "The form field 'case' is not a zip file. Send the folder of a case as .zip."
         )
@@ -175,23 +175,25 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
     try:
         case = recognise(unpacked.folder, selection=dicom.bids if dicom else None)
     except InputError as error:
-        raise Problem(kind_of(error), with_zip_terms(str(error), unpacked.folder)) from error
+        raise Problem(find_error_kind(error), use_zip_terms(str(error), unpacked.folder)) from error
     stored, names = {}, {}
     left_out = {m for m, label in (dicom.series if dicom else {}).items() if label == LEAVE_OUT} & set(case.paths)
     if left_out == set(case.paths):
         raise Problem("bad-case", "The option series omits all sequences of the zip file. Keep at least one.")
-    for modality in ordered(set(case.paths) - left_out):
+    for modality in sort_modalities(set(case.paths) - left_out):
         path = Path(case.paths[modality])
         names[modality.value] = path.name
-        name = modality.value + checked_content(path, path.name, path.name).value
+        name = modality.value + check_content(path, path.name, path.name).value
         path.rename(folder / name)
         stored[modality.value] = name
-    ignored = {Path(case.paths[modality]).name: "omitted by the option series" for modality in ordered(left_out)}
+    ignored = {
+        Path(case.paths[modality]).name: "omitted by the option series" for modality in sort_modalities(left_out)
+    }
     shutil.rmtree(unpacked.folder)
     return SortedUpload(stored, {**unpacked.passed_over, **case.ignored, **ignored}, case.notes, names)
 
 
-def with_zip_terms(sentence: str, folder: Path) -> str:
+def use_zip_terms(sentence: str, folder: Path) -> str:
     """Replace the command-line options in a message with parts of a request.
 
     Args:
@@ -215,5 +217,5 @@ def _check_volumes(upload: SortedUpload, folder: Path) -> None:
             faults.append(fault)
     if faults:
         message = " ".join(str(fault) for fault in faults)
-        message = in_callers_names(message.replace(f"{folder}/", ""), upload.sequences, upload.names)
-        raise Problem(kind_of(faults[0]), message)
+        message = replace_stored_names(message.replace(f"{folder}/", ""), upload.sequences, upload.names)
+        raise Problem(find_error_kind(faults[0]), message)

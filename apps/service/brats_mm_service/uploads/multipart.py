@@ -19,11 +19,11 @@ from brats_mm_service.problems import Problem
 from brats_mm_service.settings import MIB, UploadLimits
 
 _FLUSH_BYTES = MIB
-_LONGEST_NAME = 255
-_LARGEST_HEADERS = 64 * 1024
+_MAX_NAME_LENGTH = 255
+_MAX_HEADER_BYTES = 64 * 1024
 """Maximum total size in bytes of the headers of all parts, which are held in memory."""
 _DISK_CHECK_BYTES = 16 * MIB
-_BEHIND = 4
+_MAX_QUEUED = 4
 """Number of chunks that may wait to be hashed and written."""
 
 
@@ -77,7 +77,7 @@ class _Part:
         assert self.stream is not None
         assert self.path is not None
         self.stream.close()
-        name = (self.filename or "")[:_LONGEST_NAME]
+        name = (self.filename or "")[:_MAX_NAME_LENGTH]
         return ReceivedFile(self.name, name, self.path, self.size, self.digest.hexdigest())
 
 
@@ -102,13 +102,13 @@ class _Receiver:
         """Return the callbacks that the parser expects."""
         return {
             "on_part_begin": self._begin,
-            "on_header_field": lambda data, start, end: self._header_piece(0, data[start:end]),
-            "on_header_value": lambda data, start, end: self._header_piece(1, data[start:end]),
-            "on_header_end": self._header_done,
-            "on_headers_finished": self._headers_done,
-            "on_part_data": self._data,
-            "on_part_end": self._part_done,
-            "on_end": self._all_done,
+            "on_header_field": lambda data, start, end: self._add_header_piece(0, data[start:end]),
+            "on_header_value": lambda data, start, end: self._add_header_piece(1, data[start:end]),
+            "on_header_end": self._finish_header,
+            "on_headers_finished": self._finish_headers,
+            "on_part_data": self._add_data,
+            "on_part_end": self._finish_part,
+            "on_end": self._finish,
         }
 
     def _begin(self) -> None:
@@ -119,20 +119,20 @@ class _Receiver:
             )
         self.part = _Part()
 
-    def _header_piece(self, which: int, data: bytes) -> None:
+    def _add_header_piece(self, which: int, data: bytes) -> None:
         self._header_bytes += len(data)
-        if self._header_bytes > _LARGEST_HEADERS:
-            message = f"The parts have more than {_LARGEST_HEADERS:,} bytes of headers, the maximum of this service."
+        if self._header_bytes > _MAX_HEADER_BYTES:
+            message = f"The parts have more than {_MAX_HEADER_BYTES:,} bytes of headers, the maximum of this service."
             raise Problem("too-large", message)
         self._header[which].extend(data)
 
-    def _header_done(self) -> None:
+    def _finish_header(self) -> None:
         assert self.part is not None
         name, value = self._header
         self.part.headers[name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
         self._header = (bytearray(), bytearray())
 
-    def _headers_done(self) -> None:
+    def _finish_headers(self) -> None:
         part = self.part
         assert part is not None
         _, options = parse_options_header(
@@ -143,13 +143,13 @@ class _Receiver:
             part.filename = options[b"filename"].decode("utf-8", "replace")
         allowed_fields = self._file_fields if part.filename is not None else self._text_fields
         if part.name not in allowed_fields:
-            raise _unknown_part(part, self._file_fields, self._text_fields)
+            raise _make_unknown_part_error(part, self._file_fields, self._text_fields)
         if part.filename is not None:
             part.path = self._folder / f"part-{self._parts}"
             part.stream = part.path.open("xb")
             self._open.append(part.stream)
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
         part = self.part
         assert part is not None
         part.size += end - start
@@ -159,7 +159,7 @@ class _Receiver:
             raise Problem("too-large", message)
         part.buffer += data[start:end]
 
-    def _part_done(self) -> None:
+    def _finish_part(self) -> None:
         part = self.part
         assert part is not None
         if part.path is None:
@@ -171,7 +171,7 @@ class _Receiver:
             self.files.append(self._writer.submit(part.stored))
         self.part = None
 
-    def _all_done(self) -> None:
+    def _finish(self) -> None:
         self.ended = True
 
     def _hand_over(self, part: _Part) -> None:
@@ -182,7 +182,7 @@ class _Receiver:
         """Write the buffered bytes. Waits if writing is slower than receiving."""
         if self.part is not None and self.part.path is not None and len(self.part.buffer) >= _FLUSH_BYTES:
             self._hand_over(self.part)
-        while len(self._behind) > _BEHIND:
+        while len(self._behind) > _MAX_QUEUED:
             await asyncio.wrap_future(self._behind.popleft())
 
     async def received(self) -> tuple[ReceivedFile, ...]:
@@ -221,11 +221,11 @@ async def receive_form(
         )
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.total_bytes:
-        raise _body_too_large(limits)
+        raise _make_too_large_error(limits)
     receiver = _Receiver(folder, limits, files, texts)
     try:
         parser = MultipartParser(options[b"boundary"], receiver.callbacks())
-        async for chunk in _chunks(request, folder, limits):
+        async for chunk in _iterate_chunks(request, folder, limits):
             parser.write(chunk)
             await receiver.keep_up()
         parser.finalize()
@@ -239,7 +239,7 @@ async def receive_form(
     return Form(received, receiver.texts)
 
 
-async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> AsyncIterator[bytes]:
+async def _iterate_chunks(request: Request, folder: Path, limits: UploadLimits) -> AsyncIterator[bytes]:
     """Yield the body's chunks if they arrive fast enough and within the limit."""
     total, checked, end = 0, 0, time.monotonic() + limits.total_s
     stream = request.stream()
@@ -259,7 +259,7 @@ async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> Async
             raise Problem("bad-request", "The sender disconnected during the upload.") from error
         total += len(chunk)
         if total > limits.total_bytes:
-            raise _body_too_large(limits)
+            raise _make_too_large_error(limits)
         if total - checked > _DISK_CHECK_BYTES:  # other uploads also use the disk
             checked = total
             if shutil.disk_usage(folder).free < limits.free_bytes:
@@ -267,7 +267,7 @@ async def _chunks(request: Request, folder: Path, limits: UploadLimits) -> Async
         yield chunk
 
 
-def _unknown_part(part: _Part, files: Collection[str], texts: Collection[str]) -> Problem:
+def _make_unknown_part_error(part: _Part, files: Collection[str], texts: Collection[str]) -> Problem:
     if part.filename is None and part.name in files:
         return Problem(
             "bad-request",
@@ -283,7 +283,7 @@ def _unknown_part(part: _Part, files: Collection[str], texts: Collection[str]) -
     return Problem("bad-request", f"Unknown form field {part.name[:80]!r}. Use {fields_text}.")
 
 
-def _body_too_large(limits: UploadLimits) -> Problem:
+def _make_too_large_error(limits: UploadLimits) -> Problem:
     return Problem(
         "too-large", f"The request is larger than {_format_size(limits.total_bytes)}, the maximum of this service."
     )

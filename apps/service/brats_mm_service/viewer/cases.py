@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brats_mm.domain.availability import ordered
+from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import Modality
-from brats_mm.domain.sequence_names import is_label_name, modalities_in_name
+from brats_mm.domain.sequence_names import find_modalities, is_label_name
 from brats_mm.errors import InputError
 from brats_mm.io.recognise import recognise
-from brats_mm.io.suffixes import image_stem, image_suffix
+from brats_mm.io.suffixes import find_image_suffix, strip_image_suffix
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class ServerCases:
 
     def ids(self) -> list[str]:
         """Return the sorted IDs of all cases."""
-        return sorted(self._paths())
+        return sorted(self._find_paths())
 
     def get(self, case_id: str) -> ServerCase | None:
         """Return a case by its ID. IDs are names in the folder, so no ID refers to a path outside."""
-        path = self._paths().get(case_id)
+        path = self._find_paths().get(case_id)
         if path is None:
             return None
         return _from_folder(case_id, path) if path.is_dir() else _from_file(case_id, path)
@@ -60,7 +60,7 @@ class ServerCases:
         """Return the cases that can be segmented."""
         return [case for case in map(self.get, self.ids()) if case is not None]
 
-    def _paths(self) -> dict[str, Path]:
+    def _find_paths(self) -> dict[str, Path]:
         if self._folder is None or not self._folder.is_dir():
             return {}
         cases: dict[str, Path] = {}
@@ -69,8 +69,8 @@ class ServerCases:
                 continue
             if path.is_dir():
                 cases[path.name] = path
-            elif image_suffix(path.name) and not is_label_name(image_stem(path.name)):
-                cases.setdefault(image_stem(path.name), path)
+            elif find_image_suffix(path.name) and not is_label_name(strip_image_suffix(path.name)):
+                cases.setdefault(strip_image_suffix(path.name), path)
         return cases
 
 
@@ -79,10 +79,10 @@ def _from_folder(case_id: str, folder: Path) -> ServerCase | None:
         case = recognise(folder)
     except InputError:
         return None
-    sequences = {modality: Path(case.paths[modality]) for modality in ordered(case.paths)}
+    sequences = {modality: Path(case.paths[modality]) for modality in sort_modalities(case.paths)}
     return ServerCase(case_id, sequences, notes={"ignored": dict(case.ignored), "notes": list(case.notes)})
 
 
 def _from_file(case_id: str, file: Path) -> ServerCase:
-    modalities = modalities_in_name(case_id)
+    modalities = find_modalities(case_id)
     return ServerCase(case_id, {modalities.pop(): file}) if len(modalities) == 1 else ServerCase(case_id, {}, file)

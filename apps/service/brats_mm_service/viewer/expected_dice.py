@@ -14,7 +14,7 @@ from brats_mm.io.durable import write_json
 FILE = "expected_dice.json"
 
 
-def expected_dice_of(report: Mapping[str, Any]) -> float:
+def read_expected_dice(report: Mapping[str, Any]) -> float:
     """Return the expected Dice of the whole tumour in a `report.json`, 0 to 1. It is 0 if there is no tumour."""
     expected = report.get("regions", {}).get("wt", {}).get("expected_dice")
     return 0.0 if expected is None else float(expected)

@@ -14,22 +14,22 @@ from pathlib import Path
 import numpy as np
 
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.sequence_names import modalities_in_name
+from brats_mm.domain.sequence_names import find_modalities
 from brats_mm.errors import InputError
 from brats_mm.io.recognise import recognise
-from brats_mm.io.suffixes import image_stem
+from brats_mm.io.suffixes import strip_image_suffix
 from brats_mm.io.volume import read_grid, read_stored
-from brats_mm.learning.label_map import compartment_volumes_ml, read_correction
+from brats_mm.learning.label_map import measure_compartment_volumes_ml, read_correction
 from brats_mm.learning.store import LABELS, PREDICTION
 from brats_mm.outputs.nifti import write_labels
-from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.problems import Problem, find_error_kind
 from brats_mm_service.settings import UploadLimits
-from brats_mm_service.uploads.content import Content, check_volume, checked_content, content_of
+from brats_mm_service.uploads.content import Content, check_content, check_volume, detect_content
 from brats_mm_service.uploads.intake import CASE, SortedUpload, is_plain, limit_notes, sort_upload
 from brats_mm_service.uploads.multipart import ReceivedFile
 
 AUTO = "auto"
-_LONGEST_NAME = 120
+_MAX_NAME_LENGTH = 120
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class SortedViewerFiles:
     unsorted: str | None = None
 
 
-def plain_name(name: str) -> str:
+def extract_plain_name(name: str) -> str:
     """Return the last part of a path with slashes or backslashes. Viewers send complete local paths."""
     last = re.split(r"[/\\]", name)[-1]
-    return "".join(letter for letter in last if is_plain(letter))[-_LONGEST_NAME:]
+    return "".join(letter for letter in last if is_plain(letter))[-_MAX_NAME_LENGTH:]
 
 
-def modality_of(text: object) -> Modality | None:
+def parse_modality(text: object) -> Modality | None:
     """Parse a request's `modality`, or return None for `auto` or a missing value.
 
     Raises:
@@ -59,7 +59,7 @@ def modality_of(text: object) -> Modality | None:
     """
     if text in (None, "", AUTO):
         return None
-    modalities = modalities_in_name(str(text)[:80])
+    modalities = find_modalities(str(text)[:80])
     if len(modalities) != 1:
         choices = ", ".join([AUTO, *(modality.value for modality in MODALITIES)])
         raise Problem("bad-option", f"Unknown modality {str(text)[:40]!r}. Choose one of {choices}.")
@@ -83,8 +83,8 @@ def sort_viewer_files(
     """
     if not files:
         raise Problem("bad-request", "No file was sent. Send at least one volume, or a zip of a case's folder.")
-    files_named = tuple(replace(file, filename=plain_name(file.filename)) for file in files)
-    if len(files_named) == 1 and files_named[0].size and content_of(files_named[0].path) is Content.ZIP:
+    files_named = tuple(replace(file, filename=extract_plain_name(file.filename)) for file in files)
+    if len(files_named) == 1 and files_named[0].size and detect_content(files_named[0].path) is Content.ZIP:
         return SortedViewerFiles(sort_upload((replace(files_named[0], field=CASE),), folder, limits))
     if len(files_named) == 1:
         return _sort_single(files_named[0], folder, limits, hint)
@@ -93,12 +93,12 @@ def sort_viewer_files(
 
 def _sort_single(file: ReceivedFile, folder: Path, limits: UploadLimits, hint: str) -> SortedViewerFiles:
     for name in (file.filename, hint):
-        modalities = modalities_in_name(image_stem(name))
+        modalities = find_modalities(strip_image_suffix(name))
         if len(modalities) == 1:
             return SortedViewerFiles(sort_upload((replace(file, field=modalities.pop().value),), folder, limits))
     if not file.size:
         raise Problem("bad-volume", "The file is empty (0 bytes). Send the volume again.")
-    stored = "volume" + checked_content(file.path, "The file", file.filename).value
+    stored = "volume" + check_content(file.path, "The file", file.filename).value
     file.path.rename(folder / stored)
     _check(folder / stored)
     return SortedViewerFiles(SortedUpload({}, {}), stored)
@@ -108,7 +108,7 @@ def _check(path: Path) -> None:
     try:
         check_volume(path)
     except InputError as fault:
-        raise Problem(kind_of(fault), str(fault).replace(f"{path.parent}/", "")) from fault
+        raise Problem(find_error_kind(fault), str(fault).replace(f"{path.parent}/", "")) from fault
 
 
 def _sort_several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadLimits) -> SortedViewerFiles:
@@ -125,7 +125,7 @@ def _sort_several(files: tuple[ReceivedFile, ...], folder: Path, limits: UploadL
     try:
         case = recognise(together)
     except InputError as error:
-        raise Problem(kind_of(error), str(error).replace(str(together), "the session")) from error
+        raise Problem(find_error_kind(error), str(error).replace(str(together), "the session")) from error
     received = tuple(replace(by_name[Path(path).name], field=modality.value) for modality, path in case.paths.items())
     upload = sort_upload(received, folder, limits)
     shutil.rmtree(together)
@@ -160,16 +160,16 @@ def store_label(file: ReceivedFile, folder: Path, image: str, value_names: dict[
     """
     if not file.size:
         raise Problem("bad-volume", "The label map is empty (0 bytes). Submit it again.")
-    stored = "label" + checked_content(file.path, "The label map", plain_name(file.filename)).value
+    stored = "label" + check_content(file.path, "The label map", extract_plain_name(file.filename)).value
     file.path.rename(folder / stored)
     _check(folder / stored)
     try:
         grid = read_grid(folder / image)
         labels = read_correction(folder / stored, grid, value_names)
     except InputError as fault:
-        raise Problem(kind_of(fault), str(fault).replace(f"{folder}/", "")) from fault
+        raise Problem(find_error_kind(fault), str(fault).replace(f"{folder}/", "")) from fault
     write_labels(folder / LABELS, labels, grid)
-    return StoredLabel(stored, compartment_volumes_ml(labels, grid.voxel_ml))
+    return StoredLabel(stored, measure_compartment_volumes_ml(labels, grid.voxel_ml))
 
 
 def score_label(folder: Path) -> dict[str, dict[str, float | None]]:
@@ -196,7 +196,9 @@ def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[Rece
     for number, (modality, source) in enumerate(sources.items()):
         target = folder / f"source-{number}"
         link_or_copy(source, target)
-        received.append(ReceivedFile(modality.value, plain_name(source.name), target, target.stat().st_size, ""))
+        received.append(
+            ReceivedFile(modality.value, extract_plain_name(source.name), target, target.stat().st_size, "")
+        )
     return tuple(received)
 
 

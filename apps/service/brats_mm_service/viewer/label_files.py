@@ -16,9 +16,9 @@ from brats_mm.domain.entropy import binary_entropy
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.regions import Compartment, LabelConvention
 from brats_mm.domain.volume import Array, Grid
-from brats_mm.outputs.gzip_stream import first_axis_fastest, write_gzip
+from brats_mm.outputs.gzip_stream import to_fortran_bytes, write_gzip
 from brats_mm.outputs.nifti import write_labels
-from brats_mm.outputs.seg_nrrd import nrrd_geometry
+from brats_mm.outputs.seg_nrrd import format_nrrd_geometry
 from brats_mm_service.problems import Problem
 
 BAND_SHARES = (0.95, 0.85, 0.70)
@@ -96,7 +96,7 @@ def check_form(form: LabelForm) -> None:
         raise Problem("bad-option", f"{message}{', '.join(_NRRD_TYPES)}.")
 
 
-def label_answer(result: Path, model: ViewerModel, form: LabelForm) -> LabelAnswer:
+def build_label_answer(result: Path, model: ViewerModel, form: LabelForm) -> LabelAnswer:
     """Convert a job's result to the label file that a viewer requested, on the grid of the input.
 
     Args:
@@ -106,16 +106,16 @@ def label_answer(result: Path, model: ViewerModel, form: LabelForm) -> LabelAnsw
     """
     if model is ViewerModel.ENTROPY:
         image = nib.load(result / "entropy.nii.gz")
-        labels = entropy_bands(image.get_fdata(dtype=np.float32))
+        labels = compute_entropy_bands(image.get_fdata(dtype=np.float32))
     else:
         image = nib.load(result / "segmentation.nii.gz")
         labels = np.asarray(image.dataobj, np.uint8)
     header = image.header
     grid = Grid(labels.shape, image.affine, sform_code=int(header["sform_code"]), qform_code=int(header["qform_code"]))
-    return LabelAnswer(_file(result, labels, grid, model, form), _centroids(labels, model))
+    return LabelAnswer(_encode_file(result, labels, grid, model, form), _compute_centroids(labels, model))
 
 
-def entropy_bands(entropy: Array) -> Labels:
+def compute_entropy_bands(entropy: Array) -> Labels:
     """Quantise entropy: 0 below the first of `BAND_NATS`, then 1, 2 and 3.
 
     Args:
@@ -125,11 +125,11 @@ def entropy_bands(entropy: Array) -> Labels:
     return np.digitize(entropy, np.array(BAND_NATS) - 1e-5).astype(np.uint8)
 
 
-def _file(result: Path, labels: Labels, grid: Grid, model: ViewerModel, form: LabelForm) -> bytes:
+def _encode_file(result: Path, labels: Labels, grid: Grid, model: ViewerModel, form: LabelForm) -> bytes:
     if form.extension == ".seg.nrrd" and model is ViewerModel.SEGMENTATION:
         return (result / "segmentation.seg.nrrd").read_bytes()
     if form.extension.endswith(".nrrd"):
-        return nrrd_bytes(labels, grid, form)
+        return encode_nrrd(labels, grid, form)
     if form.extension == ".nii.gz" and model is ViewerModel.SEGMENTATION:
         return (result / "segmentation.nii.gz").read_bytes()
     with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +138,7 @@ def _file(result: Path, labels: Labels, grid: Grid, model: ViewerModel, form: La
         return path.read_bytes()
 
 
-def nrrd_bytes(labels: Labels, grid: Grid, form: LabelForm) -> bytes:
+def encode_nrrd(labels: Labels, grid: Grid, form: LabelForm) -> bytes:
     """Return a label map as an NRRD file, with voxels in the order of the grid, little-endian.
 
     Args:
@@ -146,9 +146,9 @@ def nrrd_bytes(labels: Labels, grid: Grid, form: LabelForm) -> bytes:
         grid: grid of the result.
         form: voxel type and compression of the file.
     """
-    voxels = first_axis_fastest(labels.astype(np.dtype(form.dtype).newbyteorder("<")))
+    voxels = to_fortran_bytes(labels.astype(np.dtype(form.dtype).newbyteorder("<")))
     encoding = "gzip" if form.compressed else "raw"
-    header = [*nrrd_geometry(grid, _NRRD_TYPES[form.dtype], encoding=encoding), "endian: little"]
+    header = [*format_nrrd_geometry(grid, _NRRD_TYPES[form.dtype], encoding=encoding), "endian: little"]
     stream = BytesIO(("\n".join(header) + "\n\n").encode("ascii"))
     stream.seek(0, SEEK_END)
     if form.compressed:
@@ -158,7 +158,7 @@ def nrrd_bytes(labels: Labels, grid: Grid, form: LabelForm) -> bytes:
     return stream.getvalue()
 
 
-def _centroids(labels: Labels, model: ViewerModel) -> dict[str, list[float]]:
+def _compute_centroids(labels: Labels, model: ViewerModel) -> dict[str, list[float]]:
     centroids = {}
     for name, value in model.labels.items():
         index = np.nonzero(labels == value)

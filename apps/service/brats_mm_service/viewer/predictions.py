@@ -28,7 +28,7 @@ class Predictions:
                 (owner, image, time.time(), job),
             )
 
-    def job_of(self, owner: str, image: str) -> str | None:
+    def find_job(self, owner: str, image: str) -> str | None:
         """Return the newest job of an image, or None."""
         rows = self._database.read("SELECT job FROM predictions WHERE owner = ? AND image = ?", owner, image)
         return str(rows[0]["job"]) if rows else None

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.io.durable import write_json
-from brats_mm_service.jobs.files import JobFiles, folder_bytes
+from brats_mm_service.jobs.files import JobFiles, count_folder_bytes
 from brats_mm_service.problems import Problem
 
 _ITEM = "item.json"
-MOST_OF_A_KIND = 64
+MAX_ITEMS_PER_KIND = 64
 
 
 class Kind(str, Enum):
@@ -85,8 +85,10 @@ class ViewerStore:
         stored = replace(item, created=now, used=now)
         target = self.folder(owner, kind, item.id)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not target.exists() and sum(1 for _ in target.parent.iterdir()) >= MOST_OF_A_KIND:
-            message = f"You already have {MOST_OF_A_KIND} {kind.value}, the maximum of this service. Delete some first."
+        if not target.exists() and sum(1 for _ in target.parent.iterdir()) >= MAX_ITEMS_PER_KIND:
+            message = (
+                f"You already have {MAX_ITEMS_PER_KIND} {kind.value}, the maximum of this service. Delete some first."
+            )
             raise Problem("too-many", message, {"Retry-After": "600"})
         _write(incoming, stored)
         with self._lock:
@@ -117,7 +119,7 @@ class ViewerStore:
 
     def all(self, owner: str, kind: Kind) -> list[Item]:
         """Return the caller's items of a kind, oldest first."""
-        items = [_read(folder) for folder in self._folders(owner, kind)]
+        items = [_read(folder) for folder in self._iterate_folders(owner, kind)]
         return sorted((item for item in items if item and not self._is_expired(item)), key=lambda item: item.created)
 
     def remove(self, owner: str, kind: Kind, item_id: str) -> None:
@@ -129,9 +131,9 @@ class ViewerStore:
         """Return the folder of an item's files."""
         return self._root / _hash(owner) / kind.value / _hash(item_id)
 
-    def used_bytes(self, owner: str) -> int:
+    def count_used_bytes(self, owner: str) -> int:
         """Return the disk space of a caller's items in bytes."""
-        return folder_bytes(self._root / _hash(owner))
+        return count_folder_bytes(self._root / _hash(owner))
 
     def sweep(self) -> None:
         """Delete expired and damaged items."""
@@ -143,7 +145,7 @@ class ViewerStore:
     def _is_expired(self, item: Item) -> bool:
         return self._now() > item.used + item.keep_s
 
-    def _folders(self, owner: str, kind: Kind) -> Iterator[Path]:
+    def _iterate_folders(self, owner: str, kind: Kind) -> Iterator[Path]:
         folder = self._root / _hash(owner) / kind.value
         return folder.iterdir() if folder.is_dir() else iter(())
 

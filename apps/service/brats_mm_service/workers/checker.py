@@ -22,10 +22,10 @@ from brats_mm_service.uploads.dicom import StoredStudy
 from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import ReceivedFile
 from brats_mm_service.viewer.intake import SortedViewerFiles, StoredLabel
-from brats_mm_service.workers.process import worker_environment
+from brats_mm_service.workers.process import build_worker_environment
 
 _COMMAND = (sys.executable, "-m", "brats_mm_service.workers.checker_process")
-_LARGEST_ANSWER = 64 * MIB
+_MAX_ANSWER_BYTES = 64 * MIB
 
 R = TypeVar("R")
 
@@ -131,7 +131,7 @@ class UploadChecker:
                 our_end.sendall(request)
                 while chunk := our_end.recv(1 << 16):
                     received += chunk
-                    if len(received) > _LARGEST_ANSWER:
+                    if len(received) > _MAX_ANSWER_BYTES:
                         return b""
             return bytes(received)
 
@@ -150,7 +150,7 @@ class UploadChecker:
         self._drop()
         our_end, worker_end = socket.socketpair()
         with worker_end:
-            environment = {**worker_environment(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            environment = {**build_worker_environment(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(
                 _COMMAND,
                 stdin=worker_end.fileno(),

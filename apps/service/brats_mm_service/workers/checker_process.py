@@ -17,8 +17,8 @@ from pydantic import validate_call
 from pydantic_core import to_jsonable_python
 
 from brats_mm.errors import BratsMMError
-from brats_mm_service.confinement import DEVICES, confine, library_paths
-from brats_mm_service.problems import Problem, kind_of
+from brats_mm_service.confinement import DEVICES, confine, list_library_paths
+from brats_mm_service.problems import Problem, find_error_kind
 from brats_mm_service.uploads.dicom import store_study
 from brats_mm_service.uploads.inspection import inspect_zip
 from brats_mm_service.uploads.intake import sort_upload
@@ -64,7 +64,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except Problem as problem:
         return {"problem": [problem.kind, problem.detail]}
     except BratsMMError as error:
-        return {"problem": [kind_of(error), str(error)]}
+        return {"problem": [find_error_kind(error), str(error)]}
     except MemoryError:
         return {}
     except OSError as error:
@@ -75,13 +75,13 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def _confine(request: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = _data_bytes() + request["memory_bytes"]
+    most = _read_data_bytes() + request["memory_bytes"]
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     signal.alarm(request["seconds"])
-    confine([*library_paths(), *DEVICES], request["folders"])
+    confine([*list_library_paths(), *DEVICES], request["folders"])
 
 
-def _data_bytes() -> int:
+def _read_data_bytes() -> int:
     """Return the memory that already counts towards RLIMIT_DATA, in bytes."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from brats_mm.errors import BratsMMError, Cancelled, is_out_of_memory
-from brats_mm_service.confinement import DEVICES, confine, landlock_version, library_paths
-from brats_mm_service.workers.process_memory import resident_bytes
+from brats_mm_service.confinement import DEVICES, confine, list_library_paths, read_landlock_version
+from brats_mm_service.workers.process_memory import read_resident_bytes
 
 if TYPE_CHECKING:
     from brats_mm.domain.progress import SegmentProgress
@@ -134,7 +134,7 @@ def begin() -> tuple[dict[str, Any], Commands, Channel, list[Path]]:
     _confine_process(start)  # before any thread starts, so that every thread is confined
     commands = Commands()
     threading.Thread(target=commands.listen, args=(source,), daemon=True).start()
-    return start, commands, channel, _model_files(start)
+    return start, commands, channel, _list_model_files(start)
 
 
 def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
@@ -149,7 +149,7 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
     try:
         segmenter = _load(start)
     except BratsMMError as error:
-        channel.emit("unable", kind=_kind(error), detail=str(error))
+        channel.emit("unable", kind=_find_error_kind(error), detail=str(error))
         return
     for module in segmenter.predictor.network.modules():
         module.register_forward_pre_hook(commands.check)  # check between layers, because a window can take ten seconds
@@ -157,10 +157,10 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
     channel.emit(
         "ready",
         device=str(segmenter.predictor.device),
-        confined=landlock_version() > 0,
+        confined=read_landlock_version() > 0,
         model={"name": identity.name, "version": identity.version, "weights_sha256": identity.weights_sha256},
     )
-    model_files = _model_files(start)
+    model_files = _list_model_files(start)
     while True:
         job = commands.next()
         perform(job, partial(_segment, job, segmenter, commands, channel), channel, model_files)
@@ -192,10 +192,10 @@ def set_up_process(start: dict[str, Any], channel: Outlet) -> None:
 
 
 def _load(start: dict[str, Any]) -> "Segmenter":
-    from brats_mm.pipeline.request import ModelOptions, options_from_json
+    from brats_mm.pipeline.request import ModelOptions, deserialise_options
     from brats_mm.pipeline.segmenter import Segmenter
 
-    return Segmenter.from_options(options_from_json(ModelOptions, start))
+    return Segmenter.from_options(deserialise_options(ModelOptions, start))
 
 
 def _perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, model_files: list[Path]) -> None:
@@ -204,7 +204,7 @@ def _perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outl
         _confine_job(job, model_files)
         seconds, _volumes = compute()
     except BratsMMError as error:
-        channel.emit("failed", job=name, kind=_kind(error), detail=_without_paths(str(error), job))
+        channel.emit("failed", job=name, kind=_find_error_kind(error), detail=_remove_paths(str(error), job))
     except Exception as error:  # noqa: BLE001 (outermost handler: the job fails, and the worker continues)
         if is_out_of_memory(error):
             channel.emit("failed", job=name, kind="memory", detail="The machine's memory is too small for this case.")
@@ -219,13 +219,13 @@ def _perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outl
 
 def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, channel: Outlet) -> "Computed":
     from brats_mm.domain.modality import Modality
-    from brats_mm.io.case import explicit_case
+    from brats_mm.io.case import build_explicit_case
     from brats_mm.pipeline.request import BidsFilter, from_json
     from brats_mm.pipeline.segment import segment
 
     name, upload = job["job"], Path(job["upload"])
 
-    def on_progress(progress: "SegmentProgress") -> None:
+    def report_progress(progress: "SegmentProgress") -> None:
         """Send the progress, and stop a cancelled job."""
         commands.check()
         channel.emit(
@@ -238,23 +238,23 @@ def _segment(job: dict[str, Any], segmenter: "Segmenter", commands: Commands, ch
             step=progress.step,
         )
 
-    files = explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
+    files = build_explicit_case({Modality(key): upload / file for key, file in job["sequences"].items()}, name="upload")
     # Series and images were chosen when the case was received.
     request = replace(
         from_json(job["request"]), input=files, output=Path(job["output"]), series={}, study=None, bids=BidsFilter()
     )
-    result = segment(request, segmenter, on_progress=on_progress)
+    result = segment(request, segmenter, on_progress=report_progress)
     commands.check()
     return result.report["run"]["seconds"], result
 
 
-def _kind(error: BratsMMError) -> str:
-    from brats_mm_service.problems import kind_of
+def _find_error_kind(error: BratsMMError) -> str:
+    from brats_mm_service.problems import find_error_kind
 
-    return kind_of(error)
+    return find_error_kind(error)
 
 
-def _without_paths(sentence: str, job: dict[str, Any]) -> str:
+def _remove_paths(sentence: str, job: dict[str, Any]) -> str:
     """Remove paths from a sentence. Callers may see file names, but no locations on the server."""
     for folder in (job["upload"], job["output"]):
         sentence = sentence.replace(f"{folder}/", "").replace(folder, "the service's folder")
@@ -263,7 +263,7 @@ def _without_paths(sentence: str, job: dict[str, Any]) -> str:
 
 def _send_heartbeats(channel: Outlet) -> None:
     while True:
-        channel.emit("alive", resident=resident_bytes(os.getpid()))
+        channel.emit("alive", resident=read_resident_bytes(os.getpid()))
         time.sleep(ALIVE_S)
 
 
@@ -279,7 +279,10 @@ def _confine_process(start: dict[str, Any]) -> None:
         home.mkdir(parents=True, exist_ok=True)
     # With CI set, OpenVINO sends no telemetry, for which it would fork.
     os.environ.update(BRATS_MM_CACHE=str(cache), HOME=str(home), CI="true")
-    confine([*library_paths(), *_model_files(start), "/proc", "/sys"], [start["jobs"], cache, *_devices(), "/dev/shm"])
+    confine(
+        [*list_library_paths(), *_list_model_files(start), "/proc", "/sys"],
+        [start["jobs"], cache, *_list_devices(), "/dev/shm"],
+    )
 
 
 def _confine_job(job: dict[str, Any], model_files: list[Path]) -> None:
@@ -288,10 +291,10 @@ def _confine_job(job: dict[str, Any], model_files: list[Path]) -> None:
     scratch = folder / f"{Path(job['output']).name}-scratch"
     scratch.mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = str(scratch)
-    confine([*library_paths(), *model_files], [folder, *_devices()])
+    confine([*list_library_paths(), *model_files], [folder, *_list_devices()])
 
 
-def _model_files(start: dict[str, Any]) -> list[Path]:
+def _list_model_files(start: dict[str, Any]) -> list[Path]:
     """Return the bundle's folder and the targets of links in it, or nothing if there is no bundle, which is reported
     when it is loaded.
     """
@@ -305,7 +308,7 @@ def _model_files(start: dict[str, Any]) -> list[Path]:
 
 
 @cache  # the confined process cannot list them later
-def _devices() -> tuple[Path | str, ...]:
+def _list_devices() -> tuple[Path | str, ...]:
     graphics = [*Path("/dev").glob("nvidia*"), Path("/dev/dri"), Path("/dev/kfd")]
     return (*DEVICES, *graphics)
 

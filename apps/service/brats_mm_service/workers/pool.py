@@ -59,5 +59,5 @@ class WorkerPool:
 
     def _give_up(self, kind: str, detail: str) -> None:
         if self.is_hopeless:
-            for job in self._queue.records.in_states([JobState.QUEUED]):
+            for job in self._queue.records.list_in_states([JobState.QUEUED]):
                 self._queue.fail(job, kind, detail)

@@ -16,10 +16,10 @@ from typing import Any
 from brats_mm.execution.tasks import describe_exit
 from brats_mm_service.logs import log
 from brats_mm_service.settings import WorkerSettings
-from brats_mm_service.workers.process_memory import resident_bytes
+from brats_mm_service.workers.process_memory import read_resident_bytes
 
-_LONGEST_MESSAGE = 1 << 20
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_MAX_MESSAGE_BYTES = 1 << 20
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _PREFIXES = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_")
 
 COMMAND = (sys.executable, "-m", "brats_mm_service.workers.inference")
@@ -37,7 +37,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=worker_environment(),
+            env=build_worker_environment(),
             start_new_session=True,  # the service handles Ctrl-C in the terminal
         )
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -103,9 +103,9 @@ class WorkerProcess:
                 except OSError:
                     log("worker_pipe", pid=self.pid)
 
-    def resident_bytes(self) -> int:
+    def measure_resident_bytes(self) -> int:
         """Return the resident memory in bytes, or 0 if unknown."""
-        return resident_bytes(self.pid)
+        return read_resident_bytes(self.pid)
 
     def death(self) -> str:
         """Describe how the process ended."""
@@ -115,7 +115,7 @@ class WorkerProcess:
     def _read_messages(self) -> None:
         assert self._process.stdout is not None
         try:
-            while line := self._process.stdout.readline(_LONGEST_MESSAGE):
+            while line := self._process.stdout.readline(_MAX_MESSAGE_BYTES):
                 self._messages.put(json.loads(line))
         except (ValueError, OSError):  # (an incomplete line of a stopped process, or a closed pipe)
             pass
@@ -132,9 +132,9 @@ class WorkerProcess:
             pass
 
 
-def worker_environment() -> dict[str, str]:
+def build_worker_environment() -> dict[str, str]:
     """Return the environment of a worker: module paths and threads, without the service's secrets."""
-    variables = {key: os.environ[key] for key in os.environ if key in _PASSED_ON or key.startswith(_PREFIXES)}
+    variables = {key: os.environ[key] for key in os.environ if key in _INHERITED or key.startswith(_PREFIXES)}
     python = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
     # PyTorch's compiler reads the user name, but a confined worker cannot access /etc/passwd.
     return {"USER": "brats-mm", **variables, **python}

@@ -41,7 +41,7 @@ class Worker(Protocol):
     def kill(self) -> None:
         """Stop the worker at once."""
 
-    def resident_bytes(self) -> int:
+    def measure_resident_bytes(self) -> int:
         """Return the resident memory in bytes, or 0 if unknown."""
 
     def death(self) -> str:

@@ -35,7 +35,7 @@ class WorkerActor:
         self._messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.emit("started", pid=os.getpid())
         if not Path(start["data"]).is_dir():
-            self.emit("unable", kind="model", detail=_unshared_folder(start["data"]))
+            self.emit("unable", kind="model", detail=_describe_unshared_folder(start["data"]))
             return
         start_or_exit(task, start, self._commands, self)
 
@@ -105,7 +105,7 @@ class RayWorker:
         except Exception as error:  # noqa: BLE001 (the cluster itself may be gone)
             log("worker_not_killed", level="warning", error=type(error).__name__)
 
-    def resident_bytes(self) -> int:
+    def measure_resident_bytes(self) -> int:
         """Return the last reported resident memory in bytes."""
         return self._resident
 
@@ -141,7 +141,7 @@ class RayWorker:
         return False
 
 
-def _unshared_folder(folder: str) -> str:
+def _describe_unshared_folder(folder: str) -> str:
     return (
         f"The service's data folder {folder} is not on {socket.gethostname()}, a machine of the cluster. Mount it "
         "under this path on each machine."

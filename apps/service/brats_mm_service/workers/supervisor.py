@@ -49,7 +49,7 @@ class Readiness:
     confined: bool = False
 
 
-def progress_in(message: Mapping[str, Any]) -> Progress:
+def parse_progress(message: Mapping[str, Any]) -> Progress:
     """Return the progress in a worker's message. Trainings have no fraction and no steps."""
     fraction, step = message.get("fraction"), message.get("step", "")
     return Progress(message["stage"], message["done"], message["total"], fraction, step)
@@ -114,7 +114,7 @@ class Supervisor:
     def memory_bytes(self) -> int:
         """Return the worker's resident memory, or None."""
         worker = self._worker
-        return 0 if worker is None else worker.resident_bytes()
+        return 0 if worker is None else worker.measure_resident_bytes()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -128,7 +128,7 @@ class Supervisor:
         if self._restart.is_set():
             self._restart.clear()
             self._drop("Another version of the model is being loaded.")
-        worker = self._ready_worker()
+        worker = self._ensure_ready_worker()
         if worker is None:
             return
         job = self._queue.take()
@@ -159,7 +159,7 @@ class Supervisor:
             self._queue.files.clear_attempts(job.id)  # left by a disconnected worker
             return self._compute(worker, job)
         except OSError as error:
-            return self._storage_problem(job, error)
+            return self._prepare_storage_failure(job, error)
         except Exception:
             self._drop()  # it may still compute the job, and its events must not reach the next one
             raise
@@ -174,13 +174,13 @@ class Supervisor:
             except sqlite3.Error as error:
                 log("records_error", level="error", job=job.id, error=type(error).__name__)
             except OSError as error:
-                settle = self._storage_problem(job, error)
+                settle = self._prepare_storage_failure(job, error)
                 continue
             if self._stopping.wait(wait_s):
                 return  # the next start settles it
             wait_s = min(2 * wait_s, _LONGEST_RETRY_S)
 
-    def _storage_problem(self, job: Job, error: OSError) -> Callable[[], object]:
+    def _prepare_storage_failure(self, job: Job, error: OSError) -> Callable[[], object]:
         log("supervisor_error", level="error", job=job.id, error=type(error).__name__, code=error.errno)
         detail = f"The result cannot be stored: {error.strerror}. Free some disk space."
         return partial(self._queue.fail, job, "disk-full", detail)
@@ -203,7 +203,7 @@ class Supervisor:
             self._tick(worker)
             if message is not None and message.get("job") == job.id:
                 if message["event"] == "progress":
-                    queue.note(job.id, progress_in(message))
+                    queue.note(job.id, parse_progress(message))
                 else:
                     return self._settle_for(job, message)
             if self._stopping.is_set():
@@ -218,7 +218,7 @@ class Supervisor:
             if (how := self._describe_loss(worker)) is not None:
                 self._drop()
                 return self._settle_lost(worker, job, how)
-            if (fault := self._exceeded_limit(worker, time.monotonic() - start)) is not None:
+            if (fault := self._find_exceeded_limit(worker, time.monotonic() - start)) is not None:
                 self._drop()
                 return partial(queue.fail, job, *fault)
 
@@ -248,7 +248,7 @@ class Supervisor:
             return publish
         if message["kind"] == "internal":
             log("job_error", level="error", job=job.id, error=message.get("error"), trace=message.get("trace"))
-        return lambda: self._queue.fail(job, message["kind"], job.in_callers_names(message["detail"]))
+        return lambda: self._queue.fail(job, message["kind"], job.use_callers_names(message["detail"]))
 
     def _describe_loss(self, worker: Worker) -> str | None:
         """Describe how the worker was lost, or return None."""
@@ -264,19 +264,19 @@ class Supervisor:
             return lambda: self._queue.retry(job, "worker-crash", often)
         return lambda: self._queue.fail(job, "worker-crash", _CRASHED.format(how=how))
 
-    def _exceeded_limit(self, worker: Worker, elapsed_s: float) -> tuple[str, str] | None:
+    def _find_exceeded_limit(self, worker: Worker, elapsed_s: float) -> tuple[str, str] | None:
         """Return the kind and description of a problem if the worker must stop this job, or None."""
         limits = self._settings
         if elapsed_s > limits.job_s:
             return "time-limit", f"The job was stopped after {limits.job_s:g} s, the time limit of this service."
-        if worker.resident_bytes() > limits.memory_bytes:
+        if worker.measure_resident_bytes() > limits.memory_bytes:
             return "memory", (
                 f"The job needed more than {limits.memory_bytes / 2**30:.1f} GiB of memory, the limit of this service. "
                 "Resample the volumes to larger voxels, or ask for a higher limit."
             )
         return None
 
-    def _ready_worker(self) -> Worker | None:
+    def _ensure_ready_worker(self) -> Worker | None:
         """Return the worker with the model loaded, or None if loading failed or the service is stopping."""
         if self._worker is not None:
             return self._worker

@@ -13,7 +13,7 @@ from brats_mm_service.jobs.model import Job
 from brats_mm_service.jobs.queue import JobQueue
 from brats_mm_service.jobs.states import JobState
 from brats_mm_service.logs import log
-from brats_mm_service.problems import kind_in
+from brats_mm_service.problems import extract_kind
 from brats_mm_service.settings import WorkerSettings
 from brats_mm_service.workers.protocol import Worker
 from brats_mm_service.workers.supervisor import Supervisor
@@ -70,7 +70,7 @@ class TrainingSupervisor(Supervisor):
         except OptionError as error:
             self._queue.fail(waiting[0], "model", str(error))
             return
-        worker = self._ready_worker()
+        worker = self._ensure_ready_worker()
         if worker is None:
             return
         self._paused = False
@@ -89,7 +89,7 @@ class TrainingSupervisor(Supervisor):
                 worker.send({"command": "pause" if busy else "resume"})
 
     def _finish(self, job: Job, seconds: Mapping[str, float]) -> bool:
-        bundle, version = self._queue.files.attempt(job.id, job.attempts) / BUNDLE, _version_of(job)
+        bundle, version = self._queue.files.attempt(job.id, job.attempts) / BUNDLE, _read_version(job)
         try:
             if bundle.is_dir():  # absent on a retry
                 self._models.adopt(bundle, version)
@@ -108,11 +108,11 @@ class TrainingSupervisor(Supervisor):
         """Remove versions left behind by training jobs that failed, were cancelled, or will run again."""
         ended = self._queue.records.trainings([JobState.QUEUED, JobState.CANCELLED, JobState.FAILED])
         for job in ended:
-            if job.error is not None and kind_in(job.error) == "damaged":
+            if job.error is not None and extract_kind(job.error) == "damaged":
                 continue  # it was done, but its report has changed since
-            if _version_of(job) in self._models.names():
-                self._models.discard(_version_of(job))
-                log("version_discarded", job=job.id, version=_version_of(job))
+            if _read_version(job) in self._models.names():
+                self._models.discard(_read_version(job))
+                log("version_discarded", job=job.id, version=_read_version(job))
 
     def _is_busy(self) -> bool:
         return not self._beside and self._queue.records.has_segmentations()
@@ -122,5 +122,5 @@ class TrainingSupervisor(Supervisor):
             self._queue.fail(job, kind, detail)
 
 
-def _version_of(job: Job) -> str:
+def _read_version(job: Job) -> str:
     return str((job.training or {})["version"])

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from BratsMMLib.background import foreground_of
+from BratsMMLib.background import find_foreground
 from BratsMMLib.display import GREY_PERCENTILES
 from BratsMMLib.sequences import Sequence
 
 
 def grey_window(voxels: Any, sequence: Sequence) -> tuple[float, float]:
     """Return percentiles of the foreground. Every second voxel along each axis counts."""
-    foreground = foreground_of(voxels)
+    foreground = find_foreground(voxels)
     axes = (0, 1, 2)
     filled = [np.flatnonzero(foreground.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
     box = tuple(slice(places[0], places[-1] + 1) if places.size else slice(None) for places in filled)

@@ -17,7 +17,7 @@ VOCABULARY: Mapping[str, Any] = json.loads(Path(__file__).with_name("sequence_wo
 """The stored vocabulary. Lists are separated by spaces."""
 
 
-def word_list(*keys: str) -> tuple[str, ...]:
+def list_words(*keys: str) -> tuple[str, ...]:
     """Return a word list of the vocabulary, given its path, for example `("weighting", "t1")`."""
     entry: Any = VOCABULARY
     for key in keys:
@@ -25,35 +25,37 @@ def word_list(*keys: str) -> tuple[str, ...]:
     return tuple(entry.split())
 
 
-def word_set(*keys: str) -> frozenset[str]:
+def make_word_set(*keys: str) -> frozenset[str]:
     """Return a word list of the vocabulary as a set."""
-    return frozenset(word_list(*keys))
+    return frozenset(list_words(*keys))
 
 
-ORDER = word_list("order")
+ORDER = list_words("order")
 """Sequence names in channel order: t1, t1ce, t2, flair."""
-WEIGHTING = {word: name for name in ORDER for word in word_list("weighting", name)}
+WEIGHTING = {word: name for name in ORDER for word in list_words("weighting", name)}
 """Word -> sequence, for words that name a sequence by themselves."""
-DECATHLON = word_list("decathlon")
+DECATHLON = list_words("decathlon")
 """Sequence of each channel number in the brain tumour task of the Medical Segmentation Decathlon."""
 CHANNEL_NUMBERS = tuple(f"{number:04d}" for number in range(len(DECATHLON)))
 """Channel numbers as spelled in file names."""
-LABELS, FAT_SATURATED, ANNOTATED = word_set("labels"), word_set("fat_saturated"), word_set("annotated")
-CONTRAST, NATIVE = word_set("contrast"), word_set("native")
+LABELS, FAT_SATURATED, ANNOTATED = make_word_set("labels"), make_word_set("fat_saturated"), make_word_set("annotated")
+CONTRAST, NATIVE = make_word_set("contrast"), make_word_set("native")
 
-AFTER, BEFORE, NEGATION = word_set("after"), word_set("before"), word_set("negation")
-_NOT_A_TIME = word_set("not_a_time")
-_TIME_WORDS, _TIME_UNITS = word_set("time_words"), word_set("time_units")
-_TIME_PREFIXES = AFTER | BEFORE | word_set("time_before")
-_SIGN_WORDS = word_set("sign_words")
-_PLUS_WORDS = _SIGN_WORDS | word_set("plus_words")
+AFTER, BEFORE, NEGATION = make_word_set("after"), make_word_set("before"), make_word_set("negation")
+_NOT_A_TIME = make_word_set("not_a_time")
+_TIME_WORDS, _TIME_UNITS = make_word_set("time_words"), make_word_set("time_units")
+_TIME_PREFIXES = AFTER | BEFORE | make_word_set("time_before")
+_SIGN_WORDS = make_word_set("sign_words")
+_PLUS_WORDS = _SIGN_WORDS | make_word_set("plus_words")
 ALONE: Mapping[str, str] = VOCABULARY["alone"]
 """Sequence by word, for words that count only if nothing else names one."""
 _REWRITES = tuple((re.compile(pattern), text) for pattern, text in VOCABULARY["rewrites"])
-_PIECES = frozenset(WEIGHTING) | CONTRAST | NATIVE | AFTER | BEFORE | _TIME_WORDS | word_set("neutral") | set(ALONE)
-_BIDS_DROPPED, _BIDS_NO_CONTRAST = word_set("bids", "dropped"), word_set("bids", "no_contrast")
-_BIDS_MARKER = re.compile(rf"(?:^|_)(?:{'|'.join(word_list('bids', 'marker'))})-[a-z0-9]+(?:_|$)")
-_BIDS_CONTRAST = word_list("bids", "contrast")
+_PIECES = (
+    frozenset(WEIGHTING) | CONTRAST | NATIVE | AFTER | BEFORE | _TIME_WORDS | make_word_set("neutral") | set(ALONE)
+)
+_BIDS_DROPPED, _BIDS_NO_CONTRAST = make_word_set("bids", "dropped"), make_word_set("bids", "no_contrast")
+_BIDS_MARKER = re.compile(rf"(?:^|_)(?:{'|'.join(list_words('bids', 'marker'))})-[a-z0-9]+(?:_|$)")
+_BIDS_CONTRAST = list_words("bids", "contrast")
 _TOKEN = re.compile(r"[a-z0-9]+")
 
 
@@ -77,7 +79,7 @@ class Kind:
     as_prefix: bool
 
 
-def _kinds(key: str) -> tuple[Kind, ...]:
+def _list_kinds(key: str) -> tuple[Kind, ...]:
     return tuple(
         Kind(
             entry["name"],
@@ -91,17 +93,17 @@ def _kinds(key: str) -> tuple[Kind, ...]:
     )
 
 
-KINDS = _kinds("kinds")
-DOUBTS = _kinds("doubts")
+KINDS = _list_kinds("kinds")
+DOUBTS = _list_kinds("doubts")
 """Kinds of image that a file name may mean, such as `T1_real`."""
 _KNOWN = (
     _PIECES
     | LABELS
     | NEGATION
-    | word_set("copies")
+    | make_word_set("copies")
     | FAT_SATURATED
     | frozenset(word for kind in (*KINDS, *DOUBTS) for word in kind.words)
-    | word_set("time_before")
+    | make_word_set("time_before")
 )
 
 
@@ -120,7 +122,7 @@ class Word:
     dashed: bool = False
 
 
-def plain(text: str) -> str:
+def simplify(text: str) -> str:
     """Return text in lower case, without accents."""
     folded = unicodedata.normalize("NFKD", text.casefold())
     unaccented = "".join(letter for letter in folded if not unicodedata.combining(letter)).replace("ı", "i")
@@ -129,18 +131,18 @@ def plain(text: str) -> str:
 
 def name_tokens(text: str) -> list[str]:
     """Return the runs of letters and digits of a name, in lower case and without accents."""
-    return _TOKEN.findall(plain(text))
+    return _TOKEN.findall(simplify(text))
 
 
-def words_of(text: str) -> list[Word]:
+def split_words(text: str) -> list[Word]:
     """Split a name into words. Rewrites abbreviations such as `w/o` and CJK, and keeps signs that denote contrast."""
-    folded = plain(text)
+    folded = simplify(text)
     for pattern, instead in _REWRITES:
         folded = pattern.sub(instead, folded)
-    return [_word(folded, *match.span()) for match in _TOKEN.finditer(folded)]
+    return [_make_word(folded, *match.span()) for match in _TOKEN.finditer(folded)]
 
 
-def _word(text: str, start: int, end: int) -> Word:
+def _make_word(text: str, start: int, end: int) -> Word:
     word, before, after = text[start:end], text[:start], text[end:]
     sign = ""
     if (word in _SIGN_WORDS and before.rstrip(" ").endswith("+")) or (
@@ -155,7 +157,7 @@ def _word(text: str, start: int, end: int) -> Word:
     return Word(word, sign, before[-1:] == "-")
 
 
-def without_entities(stem: str) -> str:
+def remove_entities(stem: str) -> str:
     """Remove the entities from a BIDS name. Values of `acq-`, `rec-` and `desc-` are kept, and `ce-` becomes a word.
 
     Names without `sub-` or `ses-` are returned unchanged.
@@ -173,11 +175,11 @@ def without_entities(stem: str) -> str:
     return "_".join(remaining)
 
 
-def expanded(tokens: Iterable[Word]) -> list[Word]:
+def expand_words(tokens: Iterable[Word]) -> list[Word]:
     """Split unknown words that consist of known words and name a sequence, such as `axt1postgd` and `t2flair`."""
     result: list[Word] = []
     for token in tokens:
-        pieces = [] if token.text in _KNOWN else _pieces(token.text)
+        pieces = [] if token.text in _KNOWN else _split_into_known(token.text)
         if any(piece in WEIGHTING for piece in pieces):
             result += [Word(piece) for piece in pieces[:-1]] + [Word(pieces[-1], token.sign)]
         else:
@@ -185,25 +187,25 @@ def expanded(tokens: Iterable[Word]) -> list[Word]:
     return result
 
 
-def _pieces(text: str) -> list[str]:
+def _split_into_known(text: str) -> list[str]:
     """Split a text into known words, longest first. Empty if that is impossible."""
     if not text:
         return []
     for length in range(len(text), 1, -1):
         if text[:length] in _PIECES:
-            remaining = _pieces(text[length:])
+            remaining = _split_into_known(text[length:])
             if remaining or length == len(text):
                 return [text[:length], *remaining]
     return []
 
 
-def without_time_points(tokens: Sequence[Word]) -> list[Word]:
+def remove_time_points(tokens: Sequence[Word]) -> list[Word]:
     """Remove time points: `post-op`, `preop`, `post RT`, `post 3 months`."""
     remaining: list[Word] = []
     index = 0
     while index < len(tokens):
         text = tokens[index].text
-        length = _time_point(text, [token.text for token in tokens[index + 1 : index + 3]])
+        length = _count_time_point_words(text, [token.text for token in tokens[index + 1 : index + 3]])
         if length == 0:
             remaining.append(tokens[index])
         index += max(length, 1)
@@ -221,7 +223,7 @@ def may_be_time_point(tokens: Sequence[Word], index: int) -> bool:
     return is_unknown or (before is not None and before.group(1) in _TIME_UNITS - {"d"})
 
 
-def _time_point(text: str, following: Sequence[str]) -> int:
+def _count_time_point_words(text: str, following: Sequence[str]) -> int:
     """Return the number of words of a time point that starts here, or 0 if there is none."""
     for prefix in _TIME_PREFIXES:
         if text.startswith(prefix) and text[len(prefix) :] in _TIME_WORDS:

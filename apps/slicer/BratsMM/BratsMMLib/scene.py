@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from BratsMMLib.display import entropy_colours
+from BratsMMLib.display import make_entropy_colours
 from BratsMMLib.failures import Refused
 from BratsMMLib.grey_window import grey_window
 from BratsMMLib.layout import Look, OverlayLook, PlacesLook, SegmentationLook, background_of
@@ -160,7 +160,7 @@ class SceneBuilder:
         if existing is not None:
             return existing
         node = self._add("vtkMRMLColorTableNode", _COLOURS)
-        table = entropy_colours() / 255
+        table = make_entropy_colours() / 255
         node.SetType(_USER)
         node.SetNumberOfColors(len(table))
         for index, (red, green, blue) in enumerate(table):

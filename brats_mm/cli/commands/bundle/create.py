@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import Commands, add_command
-from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, selected_bundle
+from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, open_selected_bundle
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 
@@ -66,7 +66,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm bundle create` and return its exit code."""
-    from brats_mm.io.labelled_cases import labelled_cases
+    from brats_mm.io.labelled_cases import list_labelled_cases
     from brats_mm.training.two_stages import find_config
 
     datalist = options.calibrate
@@ -74,9 +74,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise OptionError(
             "--per-subset and --calibrate-confidence need labelled cases. Provide their list with --calibrate."
         )
-    template = selected_bundle(options)
+    template = open_selected_bundle(options)
     configs = [find_config(name, template.root / "configs") for name in options.config]
-    cases = labelled_cases(datalist, dataset_dir=options.dataset_dir, section=options.section) if datalist else ()
+    cases = list_labelled_cases(datalist, dataset_dir=options.dataset_dir, section=options.section) if datalist else ()
     from brats_mm.packaging.create import create_bundle
     from brats_mm.trust.calibration import calibrate_confidence, calibrate_subsets
     from brats_mm.trust.calibration_choice import calibrate

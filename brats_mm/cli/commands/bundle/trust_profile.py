@@ -31,12 +31,12 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm bundle trust-profile` and return its exit code."""
-    from brats_mm.evaluation.trust_markdown import trust_blocks
+    from brats_mm.evaluation.trust_markdown import render_trust_blocks
     from brats_mm.io.bundle import open_bundle
     from brats_mm.packaging.trust import update_trust
 
     update = update_trust(options.evaluation, open_bundle(options.bundle), options.page)
-    console.say(trust_blocks(update.figures, update.profile)["summary"])
+    console.say(render_trust_blocks(update.figures, update.profile)["summary"])
     for path in update.files:
         console.say(f"Wrote {path}.")
     console.document({"files": [str(path) for path in update.files], "figures": dict(update.figures)})

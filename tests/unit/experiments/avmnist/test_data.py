@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from brats_mm.errors import CaseError, InputError, OptionError
-from brats_mm.experiments.avmnist.data import LoadDigitsd, avmnist_items
-from brats_mm.experiments.avmnist.spoken_digits import mel_bands, mfcc, read_mfcc
+from brats_mm.experiments.avmnist.data import LoadDigitsd, list_avmnist_items
+from brats_mm.experiments.avmnist.spoken_digits import build_mel_bands, mfcc, read_mfcc
 from tests.fakes.classification_data import write_avmnist_arrays, write_avmnist_files
 
 
@@ -22,7 +22,7 @@ def files(tmp_path_factory):
 
 def test_reads_multibench_arrays(arrays):
     """Every twelfth training sample is for validation. Spectrograms of 112x112 are reduced to 20x20."""
-    parts = {section: avmnist_items(arrays, section) for section in ("training", "validation", "testing")}
+    parts = {section: list_avmnist_items(arrays, section) for section in ("training", "validation", "testing")}
     assert {section: len(result) for section, result in parts.items()} == {
         "training": 22,
         "validation": 2,
@@ -43,7 +43,7 @@ def test_reads_multibench_arrays(arrays):
 
 def test_smil_files_pair_images_and_sounds_of_a_digit(files):
     """Two images and three sounds of a digit give two pairs."""
-    items = avmnist_items(files, "testing")
+    items = list_avmnist_items(files, "testing")
     assert len(items) == 20
     assert all(item["image"].parent.name == item["audio"].parent.name == str(item["label"]) for item in items)
     sample = LoadDigitsd()(items[-1])
@@ -54,35 +54,35 @@ def test_smil_files_pair_images_and_sounds_of_a_digit(files):
 
 def test_rejects_folder_of_other_layout(tmp_path):
     with pytest.raises(CaseError, match=r"neither image/train_data\.npy .* nor mnist/train"):
-        avmnist_items(tmp_path, "training")
+        list_avmnist_items(tmp_path, "training")
 
 
 def test_reports_missing_and_unequal_arrays(tmp_path):
     write_avmnist_arrays(tmp_path, train=10, test=10, side=20)
     (tmp_path / "test_labels.npy").unlink()
     with pytest.raises(CaseError, match=r"lacks .*test_labels\.npy"):
-        avmnist_items(tmp_path, "testing")
+        list_avmnist_items(tmp_path, "testing")
     np.save(tmp_path / "train_labels.npy", np.arange(9))
     with pytest.raises(CaseError, match="10 images, 10 sounds and 9 labels"):
-        avmnist_items(tmp_path, "training")
+        list_avmnist_items(tmp_path, "training")
 
 
 def test_reports_images_without_sounds(tmp_path):
     (tmp_path / "mnist" / "train").mkdir(parents=True)
     with pytest.raises(CaseError, match="lacks the sounds: sound_450/train"):
-        avmnist_items(tmp_path, "training")
+        list_avmnist_items(tmp_path, "training")
     (tmp_path / "sound" / "train").mkdir(parents=True)
     with pytest.raises(CaseError, match="no digit with both"):
-        avmnist_items(tmp_path, "training")
+        list_avmnist_items(tmp_path, "training")
 
 
 def test_unknown_section_error_lists_choices(arrays):
     with pytest.raises(OptionError, match=r"'test'\. Choose one of training, validation, testing"):
-        avmnist_items(arrays, "test")
+        list_avmnist_items(arrays, "test")
 
 
 def test_mel_bands_peak_at_one_and_cover_spectrum():
-    bands = mel_bands(8000)
+    bands = build_mel_bands(8000)
     assert bands.shape == (40, 257)
     assert bands.max() <= 1
     assert (np.diff(bands.argmax(axis=1)) >= 0).all()

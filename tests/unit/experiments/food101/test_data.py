@@ -10,7 +10,7 @@ from PIL import Image
 
 from brats_mm.errors import BundleError, CaseError, OptionError, VolumeError
 from brats_mm.experiments.food101.bert_tokens import BertTokens
-from brats_mm.experiments.food101.data import LoadFoodd, RandMirrord, food101_items, read_picture
+from brats_mm.experiments.food101.data import LoadFoodd, RandMirrord, list_food101_items, read_picture
 from tests.fakes.classification_data import FOODS, LetterTokens, write_food101
 
 
@@ -21,8 +21,8 @@ def food(tmp_path):
 
 def test_lists_give_classes_titles_and_missing_modalities(food):
     """Every twentieth sample is for validation. The fifth has no image, the sixth no title."""
-    training = food101_items(food, "training")
-    assert (len(training), len(food101_items(food, "validation"))) == (38, 2)
+    training = list_food101_items(food, "training")
+    assert (len(training), len(list_food101_items(food, "validation"))) == (38, 2)
     assert training[0]["text"] == 'The best apple pie, "ever"', "a title with a comma and quotes"
     assert [item["label"] for item in training[:4]] == [0, 1, 2, 0]
     assert [training[at]["available"] for at in (3, 4, 5)] == [(True, True), (False, True), (True, False)]
@@ -35,11 +35,11 @@ def test_images_may_be_in_one_folder_for_both_parts(food):
             target.mkdir(exist_ok=True)
             for picture in folder.iterdir():
                 picture.rename(target / picture.name)
-    assert food101_items(food, "testing")[0]["image"].parent == food / "images" / FOODS[0]
+    assert list_food101_items(food, "testing")[0]["image"].parent == food / "images" / FOODS[0]
 
 
 def test_samples_become_tensors_with_zeros_for_missing_modalities(food):
-    training = food101_items(food, "training")
+    training = list_food101_items(food, "training")
     load = LoadFoodd(LetterTokens(length=12), side=32)
     whole, without_picture, without_title = (load(training[at]) for at in (0, 4, 5))
     assert (whole["image"].shape, whole["text"].shape, whole["text"].dtype) == ((3, 32, 32), (2, 12), torch.int64)
@@ -69,20 +69,20 @@ def test_flip_is_left_to_right(food):
 
 def test_reports_missing_lists_and_images(food, tmp_path):
     with pytest.raises(CaseError, match=r"train_titles\.csv cannot be read .* Set --dataset_dir"):
-        food101_items(tmp_path, "training")
+        list_food101_items(tmp_path, "training")
     (food / "images").rename(tmp_path / "elsewhere")
     with pytest.raises(CaseError, match="None of the images"):
-        food101_items(food, "testing")
+        list_food101_items(food, "testing")
 
 
 def test_reports_short_rows_and_unknown_classes(food):
     listed = food / "texts" / "test_titles.csv"
     listed.write_text("a.jpg,A title,waffles\n")
     with pytest.raises(CaseError, match="class 'waffles', which is missing in train_titles"):
-        food101_items(food, "testing")
+        list_food101_items(food, "testing")
     listed.write_text("a.jpg,apple_pie\n")
     with pytest.raises(CaseError, match=r"Row 1 of .* needs a name, a title and a class"):
-        food101_items(food, "testing")
+        list_food101_items(food, "testing")
 
 
 def test_error_names_broken_image(tmp_path):
@@ -93,7 +93,7 @@ def test_error_names_broken_image(tmp_path):
 
 def test_unknown_section_error_lists_choices(food):
     with pytest.raises(OptionError, match="Choose one of training, validation, testing"):
-        food101_items(food, "train")
+        list_food101_items(food, "train")
 
 
 def test_missing_transformers_error_names_package(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from brats_mm.errors import BundleError, OptionError
 from brats_mm.experiments.avmnist import presets as avmnist
 from brats_mm.experiments.food101 import presets as food101
-from brats_mm.experiments.food101.pretrained import TextExpert, bert_expert, inception_expert
+from brats_mm.experiments.food101.pretrained import TextExpert, build_bert_expert, build_inception_expert
 from tests.fakes.classification_data import LetterEncoder
 
 
@@ -54,23 +54,23 @@ def test_bert_is_read_only_from_local_folder(tmp_path):
         "vocab_size": 30,
     }
     transformers.BertModel(transformers.BertConfig(**shape)).save_pretrained(tmp_path / "bert")
-    expert = bert_expert(tmp_path / "bert", classes=3).eval()
+    expert = build_bert_expert(tmp_path / "bert", classes=3).eval()
     assert expert(torch.ones(2, 2, 5, dtype=torch.long)).shape == (2, 3)
     with pytest.raises(BundleError, match=r"contains no BERT model .* local folder"):
-        bert_expert(tmp_path / "absent", classes=3)
+        build_bert_expert(tmp_path / "absent", classes=3)
 
 
 def test_inception_loads_trained_weights_except_heads(tmp_path):
     torchvision = torchvision_or_skip()
     trained = torchvision.models.Inception3(num_classes=7, aux_logits=True, init_weights=False)
     torch.save(trained.state_dict(), tmp_path / "inception.pth")
-    expert = inception_expert(tmp_path / "inception.pth", classes=3).eval()
+    expert = build_inception_expert(tmp_path / "inception.pth", classes=3).eval()
     first = "Conv2d_1a_3x3.conv.weight"
     assert torch.equal(expert.state_dict()[first], trained.state_dict()[first])
     assert expert(torch.zeros(1, 3, 299, 299)).shape == (1, 3)
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(BundleError, match=r"lacks .* weights of Inception V3"):
-        inception_expert(tmp_path / "other.pth", classes=3)
+        build_inception_expert(tmp_path / "other.pth", classes=3)
 
 
 def test_avmnist_presets():

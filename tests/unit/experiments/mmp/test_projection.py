@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from brats_mm.experiments.mmp.projection import CrossAttention, Projection, aggregate, attend, mean_of_available
+from brats_mm.experiments.mmp.projection import CrossAttention, Projection, aggregate, attend, average_available
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_aggregated_tokens_are_attention_means():
 
 def test_mean_is_over_available_modalities():
     tokens = torch.tensor([[[[2.0]], [[4.0]], [[90.0]]]])
-    assert float(mean_of_available(tokens, torch.tensor([[True, True, False]]))) == 3.0
+    assert float(average_available(tokens, torch.tensor([[True, True, False]]))) == 3.0
 
 
 def by_hand() -> Projection:

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from brats_mm.errors import OptionError
-from brats_mm.experiments.mwam.frequency_ratio import RatioSettings, dct_matrix, frequency_ratio, patch_ratios
+from brats_mm.experiments.mwam.frequency_ratio import (
+    RatioSettings,
+    build_dct_matrix,
+    compute_frequency_ratio,
+    patch_ratios,
+)
 
 PAIRS = RatioSettings(patch=2, corner=1, sigma=0.0)
 """Patches of 2x2: one low and one high coefficient each."""
@@ -19,18 +24,18 @@ def picture(*rows):
 def test_transform_of_two_is_sum_and_difference():
     """Rows (1, 1) / sqrt 2 and (1, -1) / sqrt 2."""
     root = math.sqrt(0.5)
-    torch.testing.assert_close(dct_matrix(2), torch.tensor([[root, root], [root, -root]]))
+    torch.testing.assert_close(build_dct_matrix(2), torch.tensor([[root, root], [root, -root]]))
 
 
 @pytest.mark.parametrize("side", [2, 4, 8])
 def test_transform_is_orthonormal(side):
-    torch.testing.assert_close(dct_matrix(side) @ dct_matrix(side).T, torch.eye(side))
+    torch.testing.assert_close(build_dct_matrix(side) @ build_dct_matrix(side).T, torch.eye(side))
 
 
 def test_frequency_one_of_four_matches_formula():
     """sqrt(1/2) cos(pi (2 i + 1) / 8)."""
     expected = [math.sqrt(0.5) * math.cos(math.pi * (2 * i + 1) / 8) for i in range(4)]
-    torch.testing.assert_close(dct_matrix(4)[1], torch.tensor(expected))
+    torch.testing.assert_close(build_dct_matrix(4)[1], torch.tensor(expected))
 
 
 def test_two_by_two_patch_by_hand():
@@ -65,7 +70,7 @@ def test_ratio_pairs_lowest_with_highest_coefficients():
     coefficients = torch.zeros(4, 4)
     coefficients[:2, :2] = torch.tensor([[8.0, 4.0], [2.0, 6.0]])
     coefficients[2:, 2:] = torch.tensor([[1.0, 2.0], [4.0, 8.0]])
-    matrix = dct_matrix(4)
+    matrix = build_dct_matrix(4)
     patch = (matrix.T @ coefficients @ matrix)[None, None]
     settings = RatioSettings(patch=4, corner=2, sigma=0.0)
     torch.testing.assert_close(patch_ratios(patch, settings), torch.tensor([[[9.0]]]), rtol=1e-4, atol=0.0)
@@ -104,7 +109,7 @@ def test_only_available_modalities_and_complete_patches_count():
     inside = torch.ones(2, 2, 4, dtype=torch.bool)
     inside[0, 0, 3] = False
     available = torch.tensor([[True, True], [True, False]])
-    sums, patches = frequency_ratio(image, available, inside=inside, settings=PAIRS)
+    sums, patches = compute_frequency_ratio(image, available, inside=inside, settings=PAIRS)
     assert patches.tolist() == [3.0, 1.0]
     torch.testing.assert_close(sums, torch.tensor([6.0, 8 / 3]))
 

@@ -30,7 +30,7 @@ from pydicom.uid import (
 from brats_mm.domain.volume import Volume
 from brats_mm.errors import CaseError, VolumeError
 from brats_mm.io.dicom.one_series import read_series, read_series_folder
-from brats_mm.io.dicom.scan import holds_dicom, one_study, scan
+from brats_mm.io.dicom.scan import holds_dicom, scan, select_study
 from tests.fakes.dicom_series import SeriesFacts, make_enhanced, make_slices, with_number, write_enhanced, write_series
 
 SHAPE = (18, 14, 10)
@@ -219,7 +219,7 @@ def test_lossy_jpeg_is_read_and_reported(tmp_path: Path, enhanced: bool) -> None
         one["PixelData"].is_undefined_length = True
         one.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
         one.save_as(tmp_path / f"{index}.dcm", enforce_file_format=True)
-    series = one_study(scan(tmp_path)).series[0]
+    series = select_study(scan(tmp_path)).series[0]
 
     assert series.remarks == ("its voxels had lossy compression",)
     assert np.abs(read_series(series).data - data).max() <= 3
@@ -244,7 +244,7 @@ def test_slices_are_sorted_by_position(tmp_path: Path) -> None:
 def test_one_missing_slice_is_interpolated_and_reported(tmp_path: Path) -> None:
     data = grey()
     write_series(tmp_path, data, AXIAL)[4].unlink()
-    series = one_study(scan(tmp_path)).series[0]
+    series = select_study(scan(tmp_path)).series[0]
     result = read_series(series)
 
     assert series.remarks == ("slice 5 of 10 is missing",)
@@ -274,7 +274,7 @@ def test_duplicate_files_count_once(tmp_path: Path) -> None:
     data = grey()
     for path in write_series(tmp_path, data, AXIAL)[:3]:
         (tmp_path / f"copy_{path.name}").write_bytes(path.read_bytes())
-    series = one_study(scan(tmp_path)).series[0]
+    series = select_study(scan(tmp_path)).series[0]
 
     assert series.remarks == ("3 of its files were duplicates and were ignored",)
     assert np.array_equal(read_series(series).data, data)
@@ -287,7 +287,7 @@ def test_reports_two_images_at_one_position(tmp_path: Path) -> None:
     again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     again.InstanceNumber = 99
     again.save_as(tmp_path / "again.dcm")
-    series = one_study(scan(tmp_path)).series[0]
+    series = select_study(scan(tmp_path)).series[0]
 
     assert series.remarks == (
         "1 of its slices have the same position as another one, and only the first of each was used",
@@ -302,7 +302,7 @@ def test_series_with_two_echoes_is_two_volumes(tmp_path: Path) -> None:
     for index, one in enumerate(make_slices(second, AXIAL, replace(facts, echo_ms=98.0))):
         one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         one.save_as(tmp_path / f"second{index}.dcm", enforce_file_format=True)
-    series = one_study(scan(tmp_path)).series
+    series = select_study(scan(tmp_path)).series
 
     assert [one.label[-2:] for one in series] == ["#1", "#2"]
     assert [one.verdict.kind for one in series] == ["proton density", "T2"]
@@ -315,7 +315,7 @@ def test_localiser_with_three_orientations_is_three_volumes(tmp_path: Path) -> N
         for number, one in enumerate(make_slices(grey((18, 14, 3)), oblique(angles, (2, 2, 10)), facts)):
             one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
             one.save_as(tmp_path / f"{index}{number}.dcm", enforce_file_format=True)
-    series = one_study(scan(tmp_path)).series
+    series = select_study(scan(tmp_path)).series
 
     assert sorted(one.facts.orientation for one in series) == ["axial", "coronal", "sagittal"]
     assert {one.verdict.kind for one in series} == {"localiser"}
@@ -328,7 +328,7 @@ def test_time_points_form_one_time_series(tmp_path: Path) -> None:
             one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
             one.TemporalPositionIdentifier = time + 1
             one.save_as(tmp_path / f"{time}{index}.dcm", enforce_file_format=True)
-    (series,) = one_study(scan(tmp_path)).series
+    (series,) = select_study(scan(tmp_path)).series
 
     assert (series.facts.repeats, series.verdict.modality) == (6, None)
 
@@ -336,7 +336,7 @@ def test_time_points_form_one_time_series(tmp_path: Path) -> None:
 def test_enhanced_headers_identify_the_sequence(tmp_path: Path) -> None:
     facts = SeriesFacts("WIP brain", repetition_ms=9000.0, echo_ms=90.0, inversion_ms=2500.0)
     write_enhanced(tmp_path / "image.dcm", grey(), AXIAL, facts)
-    (series,) = one_study(scan(tmp_path)).series
+    (series,) = select_study(scan(tmp_path)).series
 
     assert (series.facts.sop_class, series.verdict.kind) == ("enhanced MR", "FLAIR")
     assert series.facts.inversion_ms == 2500
@@ -400,11 +400,11 @@ def test_several_studies_need_a_choice(tmp_path: Path) -> None:
     scanned = scan(tmp_path)
 
     with pytest.raises(CaseError, match=r"2 studies of one patient.*--study"):
-        one_study(scanned)
+        select_study(scanned)
     label = scanned.studies[1].label
-    assert one_study(scanned, label) is scanned.studies[1]
+    assert select_study(scanned, label) is scanned.studies[1]
     with pytest.raises(CaseError, match="No study has a UID"):
-        one_study(scanned, "nonsense")
+        select_study(scanned, "nonsense")
 
 
 def test_several_patients_are_reported_without_names(tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_several_patients_are_reported_without_names(tmp_path: Path) -> None:
     write_series(tmp_path / "b", grey(), AXIAL, SeriesFacts(study="two", patient="Beta"))
 
     with pytest.raises(CaseError, match="2 studies of 2 patients") as reported:
-        one_study(scan(tmp_path))
+        select_study(scan(tmp_path))
     assert "Alpha" not in str(reported.value)
 
 
@@ -421,7 +421,7 @@ def test_rejects_two_patients_in_one_study(tmp_path: Path) -> None:
     write_series(tmp_path, grey(), AXIAL, SeriesFacts("other", number=2, patient="Beta"))
 
     with pytest.raises(CaseError, match="belong to 2 patients"):
-        one_study(scan(tmp_path))
+        select_study(scan(tmp_path))
 
 
 def test_reports_folder_without_dicom(tmp_path: Path) -> None:
@@ -438,8 +438,8 @@ def test_folders_with_one_series_each_are_read_in_parallel(tmp_path: Path) -> No
         write_series(tmp_path / name, grey(seed=seed), AXIAL, SeriesFacts(number=seed + 1))
     code = (
         "import sys; from pathlib import Path; from brats_mm.domain.modality import Modality as M\n"
-        "from brats_mm.io.case import explicit_case, read_scans\n"
-        "found = read_scans(explicit_case({m: Path(sys.argv[1], m.value) for m in (M.T1, M.T2, M.FLAIR)}))\n"
+        "from brats_mm.io.case import build_explicit_case, read_scans\n"
+        "found = read_scans(build_explicit_case({m: Path(sys.argv[1], m.value) for m in (M.T1, M.T2, M.FLAIR)}))\n"
         "print(len(found.volumes))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)

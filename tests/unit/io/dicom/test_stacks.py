@@ -6,7 +6,7 @@ import pytest
 
 from brats_mm.io.dicom.layout import order_slices
 from brats_mm.io.dicom.slices import Slice, Stored
-from brats_mm.io.dicom.stacks import stacks_of
+from brats_mm.io.dicom.stacks import build_stacks
 
 M = ("ORIGINAL", "PRIMARY", "M")
 
@@ -22,18 +22,18 @@ def one(z: float, number: int = 0, *, echo: float = 10.0, kind: tuple[str, ...] 
 
 
 def sizes(slices: list[Slice]) -> list[int]:
-    return [len(stack.slices) for stack in stacks_of(slices)]
+    return [len(stack.slices) for stack in build_stacks(slices)]
 
 
 def test_slices_with_slightly_different_echo_times_are_one_volume():
-    (stack,) = stacks_of([one(6.0 * z, z, echo=10 + 0.2 * (z % 3)) for z in range(22)])
+    (stack,) = build_stacks([one(6.0 * z, z, echo=10 + 0.2 * (z % 3)) for z in range(22)])
 
     assert len(stack.slices) == 22
     assert stack.notes == ("its 22 slices differ in echo time (10 to 10.4 ms) and are used as one volume",)
 
 
 def test_slices_with_different_image_types_are_one_volume():
-    (stack,) = stacks_of([one(6.0 * z, z, kind=(*M, "NORM") if z < 5 else M) for z in range(22)])
+    (stack,) = build_stacks([one(6.0 * z, z, kind=(*M, "NORM") if z < 5 else M) for z in range(22)])
 
     assert len(stack.slices) == 22
     assert stack.notes == ("its 22 slices differ in image type and are used as one volume",)
@@ -44,7 +44,7 @@ def test_incomplete_interleaved_echo_is_no_thick_slice_volume():
     slices = [one(6.0 * z, z, echo=10 + 0.2 * (z % 2)) for z in range(22) if z % 2 == 0 or z < 15]
 
     assert sizes(slices) == [18]
-    assert "3 of its 21 slices are missing" in order_slices(stacks_of(slices)[0].slices).fault
+    assert "3 of its 21 slices are missing" in order_slices(build_stacks(slices)[0].slices).fault
 
 
 def test_stray_slice_is_separate_from_complete_volume():
@@ -105,7 +105,7 @@ def test_interleaved_acquisitions_are_one_volume():
 
 
 def test_long_time_series_notes_use_of_first_volume():
-    (stack,) = stacks_of([one(5.0 * z, z, temporal=time) for time in range(6) for z in range(10)])
+    (stack,) = build_stacks([one(5.0 * z, z, temporal=time) for time in range(6) for z in range(10)])
 
     assert (len(stack.slices), stack.repeats) == (10, 6)
     assert stack.notes == ("the first of 6 volumes at one position",)

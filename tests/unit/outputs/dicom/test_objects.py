@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, Region
-from brats_mm.outputs.dicom.findings import findings_on
-from brats_mm.outputs.dicom.objects import Provenance, content_description, series_description
+from brats_mm.outputs.dicom.findings import compute_findings
+from brats_mm.outputs.dicom.objects import Provenance, describe_content, describe_series
 from brats_mm.outputs.dicom.parametric_map import make_entropy_map
 from brats_mm.outputs.dicom.segmentation_object import make_segmentation
 from brats_mm.outputs.dicom.structured_report import make_report
@@ -37,7 +37,7 @@ def made(request, tmp_path_factory):
     """Write the three objects and return them with their source."""
     folder = tmp_path_factory.mktemp("objects")
     source = made_source(folder / "series", AXIAL, enhanced=request.param == "enhanced")
-    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    findings = compute_findings(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     provenance = Provenance("key")
     segmentation = make_segmentation(findings, source, provenance)
     objects = {
@@ -152,7 +152,7 @@ def test_report_has_grade_expected_dice_and_intervals_per_region(tmp_path):
     source = made_source(tmp_path / "series", AXIAL, (12, 10, 6))
     prediction = prediction_on(source.grid, np.ones(source.grid.shape))
     trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
-    findings = findings_on(trusted, source.grid)
+    findings = compute_findings(trusted, source.grid)
     segmentation = make_segmentation(findings, source, Provenance("k"))
     make_report(findings, source, segmentation, Provenance("k")).save_as(tmp_path / "report.dcm")
     content = hd.sr.srread(tmp_path / "report.dcm").content
@@ -176,7 +176,7 @@ def test_every_object_has_warnings_and_reliability_per_region(tmp_path):
     source = made_source(tmp_path / "series", AXIAL, (12, 10, 6))
     prediction = replace(prediction_on(source.grid, np.ones(source.grid.shape)), warnings=("T1 looks like a mask.",))
     prediction.probabilities[Region.ET][:] = np.where(prediction.mask(Region.ET), 0.51, 0.48)
-    findings = findings_on(prediction, source.grid)
+    findings = compute_findings(prediction, source.grid)
     assert findings.warnings[0] == "T1 looks like a mask."
     assert any("enhancing tumour is unreliable" in one for one in findings.warnings)
     segmentation = make_segmentation(findings, source, Provenance("k"))
@@ -208,7 +208,7 @@ def test_dciodvfy_reports_no_error(made, name):
 )
 def test_every_orientation_round_trips(tmp_path, axes, flips, angles):
     source = made_source(tmp_path / "series", turned(axes, flips, angles=angles), (9, 8, 5))
-    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    findings = compute_findings(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     make_segmentation(findings, source, Provenance("k")).save_as(tmp_path / "seg.dcm")
     array, affine = volume_of(tmp_path / "seg.dcm")
     check_same_voxels(array, affine, findings.labels, source.grid)
@@ -225,7 +225,7 @@ def test_random_orientations_round_trip(axes, flips, angles):
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         source = made_source(folder / "series", turned(axes, flips, angles=angles), (8, 7, 4))
-        findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+        findings = compute_findings(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
         make_segmentation(findings, source, Provenance("k")).save_as(folder / "seg.dcm")
         array, affine = volume_of(folder / "seg.dcm")
         check_same_voxels(array, affine, findings.labels, source.grid)
@@ -236,7 +236,7 @@ def test_case_without_tumour_has_three_empty_segments(tmp_path):
     prediction = prediction_on(source.grid, np.ones(source.grid.shape))
     for probability in prediction.probabilities.values():
         probability[:] = 0.1
-    findings = findings_on(prediction, source.grid)
+    findings = compute_findings(prediction, source.grid)
     segmentation = make_segmentation(findings, source, Provenance("k"))
     report = make_report(findings, source, segmentation, Provenance("k"))
     assert segmentation.number_of_segments == 3
@@ -252,8 +252,8 @@ def test_descriptions_fit_dicom_attributes_for_every_subset():
 
     for used in SUBSETS:
         for what in ("SEG", "entropy", "report"):
-            assert len(series_description(what, used)) <= 64
-        assert len(content_description(used, ALL_AVAILABLE - used)) <= 64
+            assert len(describe_series(what, used)) <= 64
+        assert len(describe_content(used, ALL_AVAILABLE - used)) <= 64
 
 
 def test_uids_are_derived_from_key():
@@ -265,8 +265,8 @@ def test_uids_are_derived_from_key():
 
 def test_frames_of_one_echo_in_two_echo_file_keep_positions(tmp_path):
     """Frames of the other echo are not part of the results."""
-    from brats_mm.io.dicom.scan import one_study, scan
-    from brats_mm.outputs.dicom.source import source_of
+    from brats_mm.io.dicom.scan import scan, select_study
+    from brats_mm.outputs.dicom.source import read_source
     from tests.fakes.dicom_series import make_enhanced
 
     data = np.random.default_rng(1).integers(1, 99, (8, 7, 8))
@@ -280,11 +280,11 @@ def test_frames_of_one_echo_in_two_echo_file_keep_positions(tmp_path):
         )
     (tmp_path / "series").mkdir()
     image.save_as(tmp_path / "series" / "two.dcm", enforce_file_format=True)
-    series = one_study(scan(tmp_path / "series")).series
+    series = select_study(scan(tmp_path / "series")).series
     assert len(series) == 2
-    source = source_of(series[1])
+    source = read_source(series[1])
     assert not source.is_whole
-    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    findings = compute_findings(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     make_segmentation(findings, source, Provenance("k")).save_as(tmp_path / "seg.dcm")
     make_entropy_map(findings, source, Provenance("k"))
     array, affine = volume_of(tmp_path / "seg.dcm")
@@ -295,7 +295,7 @@ def test_mean_entropy_of_compartment_is_over_its_voxels():
     from brats_mm.domain.volume import Grid
 
     grid = Grid((12, 10, 6), np.diag([2.0, 1.0, 1.0, 1.0]))
-    findings = findings_on(prediction_on(grid, np.ones(grid.shape), (Modality.T1,)), grid)
+    findings = compute_findings(prediction_on(grid, np.ones(grid.shape), (Modality.T1,)), grid)
     oedema = findings.compartments[Compartment.OEDEMA]
     message = -(0.1 * math.log(0.1) + 0.9 * math.log(0.9))
     assert oedema.mean_entropy_nats == pytest.approx(message, rel=1e-5)

@@ -12,7 +12,7 @@ from brats_mm.domain.regions import REGIONS
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import GridError, OptionError
-from brats_mm.outputs.dicom.results import DicomOutput, NamedReference, named_reference, write_dicom
+from brats_mm.outputs.dicom.results import DicomOutput, NamedReference, read_named_reference, write_dicom
 from brats_mm.outputs.folder import OutputFolder
 from tests.fakes.dicom_results import made_source, prediction_on, turned
 from tests.fakes.dicom_series import TYPICAL, with_number, write_series
@@ -98,7 +98,7 @@ def test_warnings_do_not_quote_unusual_names(source, tmp_path, recwarn, caplog):
 
 def series_folder(folder, values, affine=AXIAL):
     write_series(folder, values, affine, TYPICAL["t1ce"])
-    return named_reference(folder)
+    return read_named_reference(folder)
 
 
 def test_accepts_reference_series_with_reoriented_voxels(tmp_path):
@@ -151,4 +151,4 @@ def test_rejects_reference_with_two_series(tmp_path):
     write_series(tmp_path, data, AXIAL, TYPICAL["t1"])
     write_series(tmp_path, data, AXIAL, with_number(TYPICAL["t2"], 9))
     with pytest.raises(OptionError, match="holds 2 series"):
-        named_reference(tmp_path)
+        read_named_reference(tmp_path)

@@ -11,8 +11,8 @@ from matplotlib.path import Path as Polygon
 from brats_mm.domain.display import format_percent, format_percents
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.regions import Region
-from brats_mm.outputs.dicom.contours import outlines
-from brats_mm.outputs.dicom.findings import findings_on
+from brats_mm.outputs.dicom.contours import trace_outlines
+from brats_mm.outputs.dicom.findings import compute_findings
 from brats_mm.outputs.dicom.objects import Provenance
 from brats_mm.outputs.dicom.results import DicomOutput, write_dicom
 from brats_mm.outputs.dicom.structure_set import make_structure_set
@@ -53,7 +53,7 @@ def rasterised(structures, number, grid):
 @pytest.mark.parametrize("name", AFFINES)
 def test_contours_hold_exactly_voxels_of_each_region(name, enhanced, tmp_path):
     source = made_source(tmp_path, AFFINES[name], enhanced=enhanced)
-    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    findings = compute_findings(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     result = make_structure_set(findings, source, Provenance("k"))
     result.save_as(tmp_path / "structures.dcm", enforce_file_format=True)
     read = pydicom.dcmread(tmp_path / "structures.dcm")
@@ -67,7 +67,7 @@ def test_contours_hold_exactly_voxels_of_each_region(name, enhanced, tmp_path):
 
 def test_each_contour_references_image_of_its_slice(tmp_path):
     source = made_source(tmp_path, AFFINES["axial"])
-    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    findings = compute_findings(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     result = make_structure_set(findings, source, Provenance("k"))
     heights = {image.SOPInstanceUID: float(image.ImagePositionPatient[2]) for image in source.images}
     for contour in result.ROIContourSequence[0].ContourSequence:
@@ -83,7 +83,7 @@ def test_each_contour_references_image_of_its_slice(tmp_path):
 
 def test_empty_region_has_name_and_no_contours(tmp_path):
     source = made_source(tmp_path, AFFINES["axial"])
-    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    findings = compute_findings(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     empty = replace(findings, labels=np.zeros_like(findings.labels))
     result = make_structure_set(empty, source, Provenance("k"))
     assert len(result.StructureSetROISequence) == 3
@@ -101,7 +101,7 @@ def doubtful(tmp_path):
 
 def test_descriptions_have_reliability_and_warnings(doubtful, tmp_path):
     source, prediction = doubtful
-    findings = findings_on(prediction, source.grid)
+    findings = compute_findings(prediction, source.grid)
     make_structure_set(findings, source, Provenance("k")).save_as(tmp_path / "rt.dcm", enforce_file_format=True)
     read = pydicom.dcmread(tmp_path / "rt.dcm")
     assert read.ApprovalStatus == "UNAPPROVED"
@@ -119,7 +119,7 @@ def test_descriptions_have_reliability_and_warnings(doubtful, tmp_path):
 def test_calibrated_expected_dice_has_interval(doubtful):
     source, prediction = doubtful
     trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
-    findings = findings_on(trusted, source.grid)
+    findings = compute_findings(trusted, source.grid)
     trust = findings.trust.regions[Region.WT]
     expected, interval = format_percent(trust.expected_dice), format_percents(trust.dice_interval)
     result = make_structure_set(findings, source, Provenance("k")).StructureSetROISequence[0]
@@ -130,7 +130,7 @@ def test_warnings_beyond_attribute_limit_are_counted(doubtful):
     """A short text holds 1,024 characters. Two of three warnings of 400 characters do not fit."""
     source, prediction = doubtful
     long = tuple(letter * 400 for letter in "abc")
-    findings = replace(findings_on(prediction, source.grid), warnings=long)
+    findings = replace(compute_findings(prediction, source.grid), warnings=long)
     description = make_structure_set(findings, source, Provenance("k")).StructureSetDescription
     assert len(description) <= 1024
     assert "a" * 400 in description
@@ -141,7 +141,7 @@ def test_warnings_beyond_attribute_limit_are_counted(doubtful):
 def test_empty_region_has_no_expected_dice(doubtful):
     source, prediction = doubtful
     prediction.probabilities[Region.ET][:] = 0.0
-    findings = findings_on(prediction, source.grid)
+    findings = compute_findings(prediction, source.grid)
     result = make_structure_set(findings, source, Provenance("k")).StructureSetROISequence[2]
     assert result.ROIDescription.endswith("Reliability in this case: nothing segmented.")
 
@@ -162,7 +162,7 @@ def test_structure_set_is_written_only_on_request(tmp_path):
 def test_single_voxel_is_diamond_around_its_centre():
     mask = np.zeros((5, 6), bool)
     mask[2, 4] = True
-    (points,) = outlines(mask)
+    (points,) = trace_outlines(mask)
     assert sorted(map(tuple, points)) == [(3.5, 2.0), (4.0, 1.5), (4.0, 2.5), (4.5, 2.0)]
 
 
@@ -171,7 +171,7 @@ def test_area_with_holes_is_one_contour_and_islands_are_separate():
     mask[1:9, 1:11] = True
     mask[3:5, 3:5] = mask[3:7, 7:9] = False
     mask[10, 12] = True
-    result = list(outlines(mask))
+    result = list(trace_outlines(mask))
     assert len(result) == 2
     np.testing.assert_array_equal(np.logical_xor.reduce([drawn(one, mask.shape) for one in result]), mask)
 
@@ -179,7 +179,7 @@ def test_area_with_holes_is_one_contour_and_islands_are_separate():
 def test_straight_side_has_no_intermediate_points():
     mask = np.zeros((10, 12), bool)
     mask[2:8, 3:9] = True
-    (points,) = outlines(mask)
+    (points,) = trace_outlines(mask)
     assert len(points) == 8
 
 
@@ -187,7 +187,7 @@ def test_random_masks_round_trip_exactly():
     """The masks include diagonal neighbours, holes in holes, and areas at the border."""
     for seed in range(20):
         mask = np.random.default_rng(seed).random((17, 13)) < 0.55
-        result = [drawn(one, mask.shape) for one in outlines(mask)]
+        result = [drawn(one, mask.shape) for one in trace_outlines(mask)]
         np.testing.assert_array_equal(np.logical_xor.reduce(result), mask)
 
 
@@ -195,7 +195,7 @@ def test_area_with_hundreds_of_holes_takes_seconds():
     """Time that grows with the square of holes and with points would be minutes a slice."""
     mask = np.random.default_rng(0).random((128, 128)) > 0.05
     start = time.process_time()
-    result = list(outlines(mask))
+    result = list(trace_outlines(mask))
     took_s = time.process_time() - start
     np.testing.assert_array_equal(np.logical_xor.reduce([drawn(one, mask.shape) for one in result]), mask)
     assert took_s < 15
@@ -204,7 +204,7 @@ def test_area_with_hundreds_of_holes_takes_seconds():
 def test_contour_of_more_than_64_kib_keeps_its_type(tmp_path):
     """Explicit VR gives the length of decimal strings in 16 bits."""
     source = made_source(tmp_path, AFFINES["axial"])
-    findings = findings_on(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
+    findings = compute_findings(prediction_on(source.grid, np.ones(source.grid.shape)), source.grid)
     result = make_structure_set(findings, source, Provenance("k"))
     contour = result.ROIContourSequence[0].ContourSequence[0]
     contour.ContourData = ["-123.456"] * 9000

@@ -9,7 +9,7 @@ import pytest
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import VolumeError
-from brats_mm.outputs.dicom.results import DicomOutput, headers_in, write_dicom
+from brats_mm.outputs.dicom.results import DicomOutput, read_folder_headers, write_dicom
 from brats_mm.outputs.dicom.trial import check_headers
 from brats_mm.outputs.folder import OutputFolder
 from tests.fakes.dicom_results import made_source, prediction_on, turned
@@ -30,7 +30,7 @@ def test_missing_slice_thickness_is_set_to_slice_distance(tmp_path, value, enhan
         if value is not None:
             holder.SliceThickness = value
         image.save_as(path)
-    source = headers_in(tmp_path / "series")
+    source = read_folder_headers(tmp_path / "series")
     prediction = prediction_on(source.grid, np.ones(source.grid.shape))
 
     with OutputFolder(tmp_path / "out") as out:
@@ -51,7 +51,7 @@ def test_geometry_repeated_for_each_frame_is_used(tmp_path, shared):
     if shared == "absent":
         del image.SharedFunctionalGroupsSequence
     image.save_as(path)
-    source = headers_in(tmp_path / "series")
+    source = read_folder_headers(tmp_path / "series")
     prediction = prediction_on(source.grid, np.ones(source.grid.shape))
 
     with OutputFolder(tmp_path / "out") as out:
@@ -76,7 +76,7 @@ def test_geometry_repeated_for_each_frame_is_used(tmp_path, shared):
 def test_names_in_any_character_set_are_kept(tmp_path, characters, name):
     facts = replace(TYPICAL["t1ce"], extra={"SpecificCharacterSet": characters, "PatientName": name})
     made_source(tmp_path / "series", AXIAL, facts=facts)
-    source = headers_in(tmp_path / "series")
+    source = read_folder_headers(tmp_path / "series")
     prediction = prediction_on(source.grid, np.ones(source.grid.shape))
 
     with OutputFolder(tmp_path / "out") as out:

@@ -14,7 +14,7 @@ from scipy import ndimage
 from brats_mm.data.phantom.head import Phantom, make_phantom
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability
 from brats_mm.domain.case import Case
-from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.label_map import extract_regions
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
@@ -58,7 +58,7 @@ def fake_prediction(phantom: Phantom, *, available: Availability = ALL_AVAILABLE
     def turned(data: np.ndarray) -> np.ndarray:
         return from_ras(phantom.grid.to_ras(data), codes)
 
-    regions = regions_from_labels(stored, LabelConvention.BRATS2023)
+    regions = extract_regions(stored, LabelConvention.BRATS2023)
     probabilities = {r: ndimage.gaussian_filter(mask.astype(np.float32), 1.0) for r, mask in regions.items()}
     volumes = {m: Volume(turned(v.data), grid) for m, v in phantom.images.items() if m in available}
     share = {m: (0.1 + m.channel) for m in available}

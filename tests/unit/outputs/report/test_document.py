@@ -13,7 +13,7 @@ from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Ru
 from brats_mm.domain.regions import REGIONS, LabelConvention, Region
 from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.outputs.report.document import report_of
+from brats_mm.outputs.report.document import build_report
 from brats_mm.trust.fit import fit_profile
 from tests.fakes.trust_records import made_records
 
@@ -51,7 +51,7 @@ def prediction_of(expected=EXPECTED, available=PAIR):
 
 @pytest.fixture(scope="module")
 def report():
-    return report_of(prediction_of(), LabelConvention.BRATS2023, seconds={})
+    return build_report(prediction_of(), LabelConvention.BRATS2023, seconds={})
 
 
 def test_volume_range_follows_uncertainty(report):
@@ -81,9 +81,9 @@ def test_quotes_model_card_row_of_available_sequences(report):
 
 def test_no_expected_performance_without_bundle_figures():
     prediction = prediction_of(expected=None)
-    assert report_of(prediction, LabelConvention.BRATS2023, seconds={})["expected_performance"] is None
+    assert build_report(prediction, LabelConvention.BRATS2023, seconds={})["expected_performance"] is None
     other = prediction_of(available=frozenset({Modality.T1}))
-    assert report_of(other, LabelConvention.BRATS2023, seconds={})["expected_performance"] is None
+    assert build_report(other, LabelConvention.BRATS2023, seconds={})["expected_performance"] is None
 
 
 def test_report_is_valid_json(report):
@@ -98,7 +98,7 @@ def test_model_identity_depends_on_weights_only():
 def test_trust_profile_gives_expected_dice_intervals_grade_and_advice():
     prediction = prediction_of()
     trusted = replace(prediction, model=replace(prediction.model, trust=fit_profile(made_records())))
-    report = report_of(trusted, LabelConvention.BRATS2023, seconds={})
+    report = build_report(trusted, LabelConvention.BRATS2023, seconds={})
     whole, enhancing = report["regions"]["wt"], report["regions"]["et"]
     assert whole["expected_dice"] == pytest.approx(
         trusted.model.trust.curves[Region.WT].expected(whole["estimated_dice"]), abs=1e-3

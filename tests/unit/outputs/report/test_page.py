@@ -19,12 +19,12 @@ from brats_mm.domain.regions import REGION_COLOURS, REGIONS, LabelConvention, Re
 from brats_mm.domain.subset_calibration import Correction, SubsetCalibration
 from brats_mm.domain.trust_profile import DiceOverCases, ExpectedDice
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.outputs.preview.canvas import with_region
-from brats_mm.outputs.preview.planes import Plane, place_on_slice, slice_through
-from brats_mm.outputs.report.document import importance_of, report_of
+from brats_mm.outputs.preview.canvas import draw_region
+from brats_mm.outputs.preview.planes import Plane, locate_on_slice, slice_through
+from brats_mm.outputs.report.document import build_importance, build_report
 from brats_mm.outputs.report.page import format_position, render_page
-from brats_mm.outputs.report.source import source_of
-from brats_mm.trust.case_dice import Grade, outline_advice
+from brats_mm.outputs.report.source import build_source
+from brats_mm.trust.case_dice import Grade, advise_on_outline
 from brats_mm.trust.fit import fit_profile
 from tests.fakes.trust_records import made_records
 
@@ -54,8 +54,8 @@ def prediction_of(**changes):
 
 
 def page_of(prediction, **options):
-    report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
-    return render_page(source_of(prediction, report, importance_of(prediction)), **options)
+    report = build_report(prediction, LabelConvention.BRATS2023, seconds={})
+    return render_page(build_source(prediction, report, build_importance(prediction)), **options)
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +67,12 @@ def test_page_describes_fitted_correction(page):
     fitted = SubsetCalibration(7, {PAIR: dict.fromkeys(REGIONS, Correction(foreground_temperature=2.5))})
     corrected = prediction_of(model=replace(prediction_of().model, calibration=fitted))
 
-    result = report_of(corrected, LabelConvention.BRATS2023, seconds={})["model"]["correction"]
+    result = build_report(corrected, LabelConvention.BRATS2023, seconds={})["model"]["correction"]
     assert result["labelled_cases"] == 7
     assert result["regions"]["et"] == {"offset": 0.0, "temperature": 1.0, "foreground_temperature": 2.5}
     assert "fitted for these sequences on 7 labelled cases" in page_of(corrected)
     assert "labelled cases" not in page.split("About this result")[1]
-    assert report_of(prediction_of(), LabelConvention.BRATS2023, seconds={})["model"]["correction"] is None
+    assert build_report(prediction_of(), LabelConvention.BRATS2023, seconds={})["model"]["correction"] is None
 
 
 class Elements(HTMLParser):
@@ -125,7 +125,7 @@ def test_volumes_have_ranges(page):
 
 def test_uncertain_regions_have_millimetres_and_slices_counted_from_1(page):
     prediction = prediction_of()
-    (area,) = report_of(prediction, LabelConvention.BRATS2023, seconds={})["uncertain_regions"]
+    (area,) = build_report(prediction, LabelConvention.BRATS2023, seconds={})["uncertain_regions"]
     i, j, k = area["voxel"]
     message = words_of(page)
     assert f"axial {k + 1} of 20, coronal {j + 1} of 28, sagittal {i + 1} of 24" in message
@@ -178,8 +178,8 @@ def test_every_value_is_escaped():
 
 def test_without_images_outlines_are_on_plain_background_with_note():
     prediction = prediction_of()
-    report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
-    source = replace(source_of(prediction, report, importance_of(prediction)), images={})
+    report = build_report(prediction, LabelConvention.BRATS2023, seconds={})
+    source = replace(build_source(prediction, report, build_importance(prediction)), images={})
     page = render_page(source)
     assert "images were not available" in words_of(page)
     assert page.count("<img") == 8  # two rows of three slices, and two pictures of the uncertain region
@@ -212,7 +212,7 @@ def test_outlines_are_visible_on_white_and_on_their_own_colour():
     mask[5:15, 5:15] = True
     colour = REGION_COLOURS[Region.ET]
     for ground in ((255, 255, 255), colour):
-        picture = with_region(np.full((200, 200, 3), ground, np.float32), mask, colour, opacity=0.0)
+        picture = draw_region(np.full((200, 200, 3), ground, np.float32), mask, colour, opacity=0.0)
         across = picture[100, 30:70].mean(axis=1)
         assert across.min() < np.mean(ground) / 2
 
@@ -243,7 +243,7 @@ def test_voxel_is_on_its_slice_in_every_orientation(codes, plane):
     voxel = (1, 4, 2)
     mark[voxel] = 1
     cut = slice_through(grid, voxel, plane)
-    assert tuple(np.argwhere(cut.of(grid.to_ras(mark)))[0]) == place_on_slice(grid, voxel, plane)
+    assert tuple(np.argwhere(cut.of(grid.to_ras(mark)))[0]) == locate_on_slice(grid, voxel, plane)
     assert voxel[cut.input_axis] == cut.input_index
 
 
@@ -282,7 +282,7 @@ def test_reliability_has_traffic_light_interval_and_advice():
     assert set(lights) <= {"light reliable", "light review", "light unreliable"}
     message = words_of(page)
     for grade in {light.split()[1] for light in lights}:
-        advice = outline_advice(Grade(grade))
+        advice = advise_on_outline(Grade(grade))
         assert f"{grade} {advice[0].upper()}{advice[1:]}" in message
     assert re.search(r"Of \d+ such outlines, \d+ had a Dice below 50\xa0?\s?%", message)
     assert "Reliability in this case" in message
@@ -294,12 +294,12 @@ def test_reliability_has_traffic_light_interval_and_advice():
 @pytest.mark.parametrize(("high", "is_known"), [(100.0, True), (101.0, False)])
 def test_volume_with_limits_a_hundredfold_apart_is_unknown(high, is_known):
     prediction = prediction_of()
-    report = report_of(prediction, LabelConvention.BRATS2023, seconds={})
+    report = build_report(prediction, LabelConvention.BRATS2023, seconds={})
     report["regions"]["wt"]["volume_interval_ml"] = (1.0, high)
     for region in ("tc", "et"):
         report["regions"][region]["volume_interval_ml"] = (1.0, 2.0)
     report["trust"] |= {"nominal_coverage": 0.9}
-    page = render_page(source_of(prediction, report, importance_of(prediction)))
+    page = render_page(build_source(prediction, report, build_importance(prediction)))
     assert ("volume not known" in words_of(page)) is not is_known
 
 

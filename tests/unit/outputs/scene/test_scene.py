@@ -11,13 +11,13 @@ import pytest
 from scipy import ndimage
 
 from brats_mm.domain.case import Case
-from brats_mm.domain.label_map import regions_from_labels
+from brats_mm.domain.label_map import extract_regions
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Run
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OutputError
-from brats_mm.outputs.scene.data import colour_table
+from brats_mm.outputs.scene.data import build_colour_table
 from brats_mm.outputs.scene.write import FOLDER, write_scene
 
 SHAPE = (20, 24, 18)
@@ -42,7 +42,7 @@ def prediction_of(affine, available=(Modality.T1CE, Modality.FLAIR)):
     centre = np.array([12, 8, 9]).reshape(3, 1, 1, 1)
     away = np.linalg.norm(np.indices(SHAPE) - centre, axis=0)
     labels = np.select([away < 2, away < 4, away < 6], [1, 3, 2], 0).astype(np.uint8)
-    regions = regions_from_labels(labels, LabelConvention.BRATS2023)
+    regions = extract_regions(labels, LabelConvention.BRATS2023)
     grid = Grid(SHAPE, affine)
     head = (np.indices(SHAPE).sum(axis=0) % 50 + 100).astype(np.float32)
     head[:2] = 0
@@ -117,7 +117,7 @@ def test_every_node_reference_resolves(tmp_path):
 
 def test_colour_table_holds_entropy_colours():
     """256 rows, from nearly black to pale cyan."""
-    rows = [line.split() for line in colour_table().decode().splitlines() if not line.startswith("#")]
+    rows = [line.split() for line in build_colour_table().decode().splitlines() if not line.startswith("#")]
     assert len(rows) == 256
     assert rows[0][2:] == ["6", "5", "12", "255"]
     assert rows[255][2:] == ["134", "242", "254", "255"]

@@ -9,12 +9,12 @@ import torch
 from brats_mm.training.timed.crops import (
     INTENSITY_CHANGES,
     CropSettings,
+    cut_plain_crop,
     draw_centre,
     draw_crop,
-    plain_crop,
     scale_slices,
 )
-from brats_mm.training.timed.loop import LoopSettings, draw_subset, learning_rate_at, side_at
+from brats_mm.training.timed.loop import LoopSettings, choose_side, compute_learning_rate, draw_subset
 from brats_mm.training.timed.packing import PackedCase
 
 PLAIN = CropSettings(
@@ -58,7 +58,7 @@ def test_crop_centred_on_enhancing_tumour_contains_it():
 
 
 def test_crop_larger_than_case_is_padded_with_background():
-    levels, labels = plain_crop(case((12, 20, 22)), (6, 10, 10), 16)
+    levels, labels = cut_plain_crop(case((12, 20, 22)), (6, 10, 10), 16)
     assert levels.shape == (4, 16, 16, 16)
     assert not levels[:, :2].any()
     assert int((labels > 0).sum()) > 0
@@ -106,10 +106,10 @@ def test_subset_never_has_sequences_missing_from_case():
 
 def test_learning_rate_rises_then_falls_to_zero_and_crops_grow():
     settings = LoopSettings(1.0)
-    assert learning_rate_at(0.005, settings) == pytest.approx(0.001)
-    assert learning_rate_at(0.5, settings) == pytest.approx(0.001)
-    assert learning_rate_at(1.0, settings) == pytest.approx(0.0, abs=1e-12)
-    assert [side_at(share, ((0.0, 80), (0.5, 96))) for share in (0.0, 0.49, 0.5, 1.0)] == [80, 80, 96, 96]
+    assert compute_learning_rate(0.005, settings) == pytest.approx(0.001)
+    assert compute_learning_rate(0.5, settings) == pytest.approx(0.001)
+    assert compute_learning_rate(1.0, settings) == pytest.approx(0.0, abs=1e-12)
+    assert [choose_side(share, ((0.0, 80), (0.5, 96))) for share in (0.0, 0.49, 0.5, 1.0)] == [80, 80, 96, 96]
 
 
 def test_intensity_changes_are_scaled_and_shape_changes_are_not():

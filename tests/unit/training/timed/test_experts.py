@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from brats_mm.training.timed.experts import ExpertEnsemble, draw_nested_views, expert_step
+from brats_mm.training.timed.experts import ExpertEnsemble, draw_nested_views, run_expert_step
 
 
 class Constant(nn.Module):
@@ -29,7 +29,7 @@ def ensemble() -> ExpertEnsemble:
 def test_equal_gate_values_give_the_mean_of_the_available_experts():
     network, image = ensemble(), torch.ones(1, 4, 2, 2, 2)
     available = torch.tensor([[True, False, False, True]])
-    logits = network.expert_logits(image, available)
+    logits = network.compute_expert_logits(image, available)
     assert [one is None for one in logits] == [False, True, True, False]
     assert network.mix(logits, available).unique().tolist() == [2.5]
 
@@ -39,7 +39,7 @@ def test_gate_value_of_log_three_triples_weight():
     with torch.no_grad():
         network.gate[0] = float(np.log(3))
     available = torch.tensor([[True, True, False, False]])
-    mixed = network.mix(network.expert_logits(image, available), available)
+    mixed = network.mix(network.compute_expert_logits(image, available), available)
     assert mixed.flatten()[0].item() == pytest.approx(0.75 * 1 + 0.25 * 2)
 
 
@@ -63,7 +63,7 @@ def test_single_sequence_has_one_view():
 
 def test_step_gives_gradients_only_to_available_experts():
     network, image = ensemble(), torch.ones(1, 4, 4, 4, 4)
-    loss = expert_step(network, image, torch.ones(1, 3, 4, 4, 4), torch.tensor([[True, True, True, False]]))
+    loss = run_expert_step(network, image, torch.ones(1, 3, 4, 4, 4), torch.tensor([[True, True, True, False]]))
     loss.backward()
     assert float(loss.detach()) > 0
     gradients = [expert.value.grad for expert in network.experts.values()]

@@ -8,15 +8,20 @@ from torch import nn
 
 from brats_mm.losses.tumour import bce_inside_tumour, level_loss
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
-from brats_mm.training.timed.loop import cross_sequence_step
-from brats_mm.training.timed.pretraining import Reconstruction, expert_state, hidden_blocks, reconstruction_step
+from brats_mm.training.timed.loop import make_cross_sequence_step
+from brats_mm.training.timed.pretraining import (
+    Reconstruction,
+    choose_hidden_blocks,
+    extract_expert_state,
+    run_reconstruction_step,
+)
 
 WIDTHS = (4, 4, 4)
 
 
 def test_hides_cubes_below_share_and_crops_last_cubes():
     draws = torch.tensor([0.4, 0.6, 0.1]).reshape(1, 1, 3, 1, 1)
-    hidden = hidden_blocks(draws, (5, 2, 2), block=2, share=0.5)
+    hidden = choose_hidden_blocks(draws, (5, 2, 2), block=2, share=0.5)
     assert hidden.shape == (1, 1, 5, 2, 2)
     assert hidden[0, 0, :, 0, 0].tolist() == [True, True, False, False, True]
 
@@ -33,7 +38,7 @@ def test_sequences_outside_subset_are_hidden_and_predicted():
     torch.manual_seed(0)
     image = torch.cat([torch.full((1, 1, 32, 32, 32), 1.0), torch.full((1, 1, 32, 32, 32), 3.0)], dim=1)
     network = Zeros()
-    loss = reconstruction_step(network, image, torch.zeros(1), torch.tensor([[True, False]]))
+    loss = run_reconstruction_step(network, image, torch.zeros(1), torch.tensor([[True, False]]))
     assert not network.shown[:, 1].any()
     hidden = int((network.shown[:, 0] == 0).sum())  # 8 cubes of side 16, each completely hidden or completely visible
     assert 0 < hidden < 32**3
@@ -51,13 +56,13 @@ def test_reconstruction_loss_falls_and_expert_can_be_extracted():
     optimizer = torch.optim.AdamW(network.parameters(), 5e-2)
     losses = []
     for _ in range(40):
-        loss = reconstruction_step(network, image, torch.zeros(1), available)
+        loss = run_reconstruction_step(network, image, torch.zeros(1), available)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
-    CrossSequenceExpert(WIDTHS).load_state_dict(expert_state(network.state_dict()))
+    CrossSequenceExpert(WIDTHS).load_state_dict(extract_expert_state(network.state_dict()))
 
 
 class LogitOfCount(nn.Module):
@@ -74,9 +79,9 @@ def test_distillation_adds_divergence_from_view_with_all_sequences():
     image, target = torch.ones(1, 4, 2, 2, 2), torch.ones(1, 3, 2, 2, 2)
     image[:, 3] = 0  # the case has three sequences
     seen = torch.tensor([[True, False, False, False]])
-    plain = cross_sequence_step()(LogitOfCount(), image, target, seen)
+    plain = make_cross_sequence_step()(LogitOfCount(), image, target, seen)
     assert plain == level_loss([torch.ones(1, 3, 2, 2, 2)], target)
-    taught = cross_sequence_step(distillation=0.5)(LogitOfCount(), image, target, seen)
+    taught = make_cross_sequence_step(distillation=0.5)(LogitOfCount(), image, target, seen)
     p, q = 1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))
     divergence = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
     assert (taught - plain).item() == pytest.approx(0.5 * divergence, rel=1e-5)
@@ -85,8 +90,8 @@ def test_distillation_adds_divergence_from_view_with_all_sequences():
 def test_view_with_all_sequences_is_not_distilled():
     image, target = torch.ones(1, 4, 2, 2, 2), torch.ones(1, 3, 2, 2, 2)
     everything = torch.ones(1, 4, dtype=torch.bool)
-    step = cross_sequence_step(distillation=0.5)
-    assert step(LogitOfCount(), image, target, everything) == cross_sequence_step()(
+    step = make_cross_sequence_step(distillation=0.5)
+    assert step(LogitOfCount(), image, target, everything) == make_cross_sequence_step()(
         LogitOfCount(), image, target, everything
     )
 
@@ -96,7 +101,7 @@ def test_loss_inside_tumour_counts_with_t1ce_only(seen, weight):
     image, target = torch.ones(1, 4, 2, 2, 2), torch.zeros(1, 3, 2, 2, 2)
     target[:, 0] = 1
     available = torch.tensor([seen])
-    plain = cross_sequence_step()(LogitOfCount(), image, target, available)
-    extended = cross_sequence_step(inside_weight=2.0)(LogitOfCount(), image, target, available)
+    plain = make_cross_sequence_step()(LogitOfCount(), image, target, available)
+    extended = make_cross_sequence_step(inside_weight=2.0)(LogitOfCount(), image, target, available)
     logits = LogitOfCount()(image, available)
     assert (extended - plain).item() == pytest.approx(weight * bce_inside_tumour(logits, target).item())

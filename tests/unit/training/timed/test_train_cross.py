@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from brats_mm.cli.main import main
-from brats_mm.domain.availability import SUBSETS, flags
+from brats_mm.domain.availability import SUBSETS, to_flags
 from brats_mm.networks.case_gate import CaseGate
-from brats_mm.networks.cross_mixture import expert_availability
-from brats_mm.networks.mixing import modality_weights
+from brats_mm.networks.cross_mixture import extend_availability
+from brats_mm.networks.mixing import compute_modality_weights
 from brats_mm.networks.presets import cross_sequence, simmlm
 from brats_mm.training.timed.assembly import fit_case_gate
 
@@ -18,21 +18,23 @@ pytestmark = pytest.mark.slow
 
 def test_case_gate_copies_values_linear_in_availability():
     gate = CaseGate()
-    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    views = torch.tensor([to_flags(subset) for subset in SUBSETS])
     values = torch.linspace(-1, 1, 12).reshape(1, 4, 3) + 0.3 * views.float()[:, :, None]
     fit_case_gate(gate, values, torch.tensor([0.5, 0.6, 0.4]))
     with torch.no_grad():
         result = gate(torch.randn(15, 4, 16, 16, 16), views)
-    assert torch.allclose(modality_weights(result[:, :4], views), modality_weights(values, views), atol=1e-4)
+    assert torch.allclose(
+        compute_modality_weights(result[:, :4], views), compute_modality_weights(values, views), atol=1e-4
+    )
 
 
 def test_joint_share_holds_in_every_subset():
     gate = CaseGate()
-    views = torch.tensor([flags(subset) for subset in SUBSETS])
+    views = torch.tensor([to_flags(subset) for subset in SUBSETS])
     fit_case_gate(gate, torch.zeros(15, 4, 3), torch.tensor([0.5, 0.6, 0.4]))
-    available = expert_availability(views)
+    available = extend_availability(views)
     with torch.no_grad():
-        weights = modality_weights(gate(torch.zeros(len(views), 4, 16, 16, 16), views), available)
+        weights = compute_modality_weights(gate(torch.zeros(len(views), 4, 16, 16, 16), views), available)
     assert torch.allclose(weights[:, -1], torch.tensor([0.5, 0.6, 0.4]).expand(len(views), 3), atol=0.05)
 
 
@@ -69,9 +71,9 @@ def test_earlier_result_is_continued_and_experts_are_fine_tuned(made_cases, tmp_
     name = "experts.t1.unet.stem.conv1.weight"
     assert torch.equal(network.state_dict()[name], tuned[name])
     assert not torch.equal(network.state_dict()[name], before.state_dict()[name])
-    views = torch.tensor([flags(subset) for subset in SUBSETS])
-    weights = network.weights_of(torch.zeros(15, 4, 16, 16, 16), views)
-    expected = modality_weights(tuned["gate"].expand(15, -1, -1), views)
+    views = torch.tensor([to_flags(subset) for subset in SUBSETS])
+    weights = network.compute_thumbnail_weights(torch.zeros(15, 4, 16, 16, 16), views)
+    expected = compute_modality_weights(tuned["gate"].expand(15, -1, -1), views)
     assert torch.allclose(weights[:, :4] / weights[:, :4].sum(dim=1, keepdim=True), expected, atol=1e-4)
 
 

@@ -8,10 +8,10 @@ import pytest
 from brats_mm.domain.lattice import unify_grids
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.trust.input_checks.check import Check, check_inputs, flat_share, input_warnings
+from brats_mm.trust.input_checks.check import Check, check_inputs, find_input_warnings, measure_flat_share
 from brats_mm.trust.input_checks.coarse import CoarseImage
 from brats_mm.trust.input_checks.contrast import ContrastModel
-from brats_mm.trust.input_checks.reference import default_reference, save_reference
+from brats_mm.trust.input_checks.reference import load_default_reference, save_reference
 
 T1, T1CE, T2, FLAIR = Modality
 
@@ -19,7 +19,7 @@ T1, T1CE, T2, FLAIR = Modality
 @pytest.fixture(scope="module")
 def brain():
     """The mean brain of the checks at 8 mm a voxel, 1.3 L, with random grey values."""
-    mean = np.pad(default_reference().mean_brain, 2)
+    mean = np.pad(load_default_reference().mean_brain, 2)
     inside = mean > 0.5
     values = np.random.default_rng(0).normal(100, 15, inside.shape).astype(np.float32)
     spacing = (1.3e6 / np.count_nonzero(inside)) ** (1 / 3)
@@ -29,7 +29,7 @@ def brain():
 
 def seen_as(modality):
     """Return a reference whose contrast model reports the same contrast for every image."""
-    reference = default_reference()
+    reference = load_default_reference()
     bias = np.where(np.arange(4) == modality.channel, 100.0, 0.0)
     return replace(reference, contrast=ContrastModel(np.zeros_like(reference.contrast.weights), bias))
 
@@ -110,21 +110,21 @@ def test_mask_is_reported_and_excluded_from_other_checks(brain):
 def test_too_small_image_is_not_checked():
     tiny = Volume(np.pad(np.ones((4, 4, 4), np.float32), 4), Grid((12, 12, 12), np.eye(4)))
     assert check_inputs({T1: tiny}) == ()
-    assert input_warnings({T1: tiny}) == ()
+    assert find_input_warnings({T1: tiny}) == ()
 
 
 def test_share_of_few_grey_values_counts_four_fullest_of_256_bins():
     inside = np.ones((16, 16, 16), bool)
     ramp = np.arange(1, 4097, dtype=np.float32).reshape(inside.shape)
-    assert flat_share(CoarseImage(ramp, inside)) == pytest.approx(4 / 256, abs=0.006)
-    assert flat_share(CoarseImage(np.ones_like(ramp), inside)) == 1.0
+    assert measure_flat_share(CoarseImage(ramp, inside)) == pytest.approx(4 / 256, abs=0.006)
+    assert measure_flat_share(CoarseImage(np.ones_like(ramp), inside)) == 1.0
 
 
 def test_reference_round_trips_through_file(tmp_path, monkeypatch):
-    path, reference = tmp_path / "reference.npz", default_reference()
+    path, reference = tmp_path / "reference.npz", load_default_reference()
     save_reference(reference, path)
     monkeypatch.setattr("brats_mm.trust.input_checks.reference.REFERENCE_FILE", path)
-    read = default_reference.__wrapped__()
+    read = load_default_reference.__wrapped__()
     assert np.array_equal(read.mean_brain, reference.mean_brain)
     assert np.array_equal(read.contrast.weights, reference.contrast.weights)
     assert (read.turn_lead, read.exchange_lead) == (reference.turn_lead, reference.exchange_lead)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from brats_mm.domain.modality import Modality
-from brats_mm.trust.input_checks.coarse import CoarseImage, frame_of
-from brats_mm.trust.input_checks.contrast import ContrastModel, contrast_features, most_likely_assignment
+from brats_mm.trust.input_checks.coarse import CoarseImage, fit_frame
+from brats_mm.trust.input_checks.contrast import ContrastModel, compute_contrast_features, find_likely_assignment
 
 T1, T1CE, T2, FLAIR = Modality
 SURE, LIKELY, RARE = np.log([0.9, 0.08, 0.01])
@@ -33,24 +33,26 @@ def test_features_do_not_depend_on_scale_and_offset():
     inside[3:17, 3:21, 3:17] = True
     values = np.where(inside, rng.normal(0, 1, inside.shape), 0).astype(np.float32)
     scaled = np.where(inside, 250 + 40 * values, 0).astype(np.float32)
-    one, other = (contrast_features(CoarseImage(image, inside), frame_of(inside)) for image in (values, scaled))
+    one, other = (
+        compute_contrast_features(CoarseImage(image, inside), fit_frame(inside)) for image in (values, scaled)
+    )
     assert one == pytest.approx(other, abs=1e-3)
     assert np.isfinite(one).all()
 
 
 def test_finds_exchanged_sequences():
     given = {T1: likelihoods(T2), T2: likelihoods(T1), FLAIR: likelihoods(FLAIR)}
-    other = most_likely_assignment(given)
+    other = find_likely_assignment(given)
     assert other.contrasts == {T1: T2, T2: T1, FLAIR: FLAIR}
     assert other.lead == pytest.approx(2 * (SURE - RARE))
 
 
 def test_correct_assignment_beats_all_others():
-    other = most_likely_assignment({T1: likelihoods(T1), T1CE: np.array([LIKELY, SURE, RARE, RARE])})
+    other = find_likely_assignment({T1: likelihoods(T1), T1CE: np.array([LIKELY, SURE, RARE, RARE])})
     assert other.lead < 0
 
 
 def test_single_sequence_is_compared_with_three_others():
-    other = most_likely_assignment({T1: likelihoods(FLAIR)})
+    other = find_likely_assignment({T1: likelihoods(FLAIR)})
     assert other.contrasts == {T1: FLAIR}
     assert other.lead == pytest.approx(SURE - RARE)
