@@ -26,9 +26,10 @@ from brats_mm.data.phantom.head import Phantom, make_phantom
 from brats_mm.domain.options import ModelOptions
 from brats_mm.domain.regions import REGIONS
 from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, compute_sha256, default_bundle
-from brats_mm.learning.fine_tune import Watch, fine_tune
+from brats_mm.learning.fine_tune import fine_tune
 from brats_mm.learning.plan import FineTuning, PlannedCase, TrainingPlan
 from brats_mm.learning.versions import BUNDLE
+from brats_mm.learning.watched_trainer import Watch
 from brats_mm.pipeline.network import build_network
 from brats_mm.pipeline.segmenter import Segmenter
 from brats_mm.trust.case_dice import collect_estimates
@@ -157,6 +158,9 @@ def random_bundle(folder: Path) -> Path:
     metadata = (default_bundle() / "configs" / "metadata.json").read_text(encoding="utf-8")
     (folder / "configs" / "metadata.json").write_text(metadata, encoding="utf-8")
     (folder / "configs" / "inference.json").write_text(json.dumps({"network_def": NETWORK}), encoding="utf-8")
+    train = json.loads((default_bundle() / "configs" / "train.json").read_text(encoding="utf-8"))
+    train["stage"] = "expert"  # a uniform gate has no smallest window
+    (folder / "configs" / "train.json").write_text(json.dumps(train), encoding="utf-8")
     torch.manual_seed(1)
     network, _ = build_network(Bundle(folder))
     torch.save(network.state_dict(), folder / WEIGHTS)

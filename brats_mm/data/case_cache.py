@@ -3,9 +3,11 @@
 Only the result before the first random transform is cached. Windows and augmentations are drawn each time.
 """
 
+import errno
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -61,11 +63,18 @@ class CasesOnDisk(PersistentDataset):
     def __init__(self, data: Sequence[Item], transform: Compose, cache_dir: Path) -> None:
         super().__init__(data, transform, cache_dir, hash_func=hash_item, hash_transform=hash_chain, weights_only=True)
 
+    def _pre_transform(self, item_transformed: Item) -> Any:
+        """Copy tensors, because torch saves the whole memory of a cropped one."""
+        prepared = super()._pre_transform(item_transformed)
+        return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in prepared.items()}
+
     def _cachecheck(self, item_transformed: Item) -> Any:
         path = self.cache_dir / f"{self.hash_func(item_transformed).decode()}{self.transform_hash}.pt"
         try:
             return super()._cachecheck(item_transformed)
-        except (RuntimeError, OSError, EOFError):
+        except (RuntimeError, OSError, EOFError) as error:
+            if "PytorchStreamWriter" in str(error):  # torch does not report the system's error
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.cache_dir)) from error
             if not path.is_file():
                 raise
         path.unlink()

@@ -110,6 +110,43 @@ class RandPairOfSubsetsd(RandomizableTransform):
         return {**data, "more": more, "fewer": fewer}
 
 
+class RandSubsetd(RandomizableTransform):
+    """Draw one availability set of a case: `available` becomes (1, m) booleans.
+
+    The image is unchanged. The network masks it (`training.iteration.MixtureBatch`).
+
+    Args:
+        full_share: probability of all sequences of the case.
+        single_share: probability of one sequence. Otherwise, any other subset is drawn uniformly.
+
+    Raises:
+        OptionError: the probabilities are not shares of 1.
+    """
+
+    def __init__(self, *, full_share: float | int = 0.3, single_share: float | int = 0.15) -> None:
+        super().__init__()
+        if min(full_share, single_share) < 0 or full_share + single_share > 1:
+            raise OptionError(
+                f"full_share is {full_share:g} and single_share is {single_share:g}. Use values from 0 that add up to "
+                "at most 1."
+            )
+        self.full_share = full_share
+        self.single_share = single_share
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        available = from_flags(data["available"])
+        return {**data, "available": torch.tensor([to_flags(self._draw(available))])}
+
+    def _draw(self, available: Availability) -> Availability:
+        draw = float(self.R.rand())
+        if len(available) == 1 or draw < self.full_share:
+            return available
+        is_single = draw < self.full_share + self.single_share or len(available) == 2
+        smaller = [subset for subset in list_subsets(available) if subset != available]
+        choices = [subset for subset in smaller if (len(subset) == 1) == is_single]
+        return choices[int(self.R.randint(len(choices)))]
+
+
 class EverySubsetd(Transform):
     """Show a case under each of the 15 availability sets, to validate a mixture (SimMLM, section 4).
 

@@ -1,53 +1,39 @@
 """Fine-tune a bundle on the cases of a plan, and evaluate the old and the new version on held-out cases."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from monai.bundle import ConfigWorkflow
+from torch import Tensor
 
+from brats_mm.data.case_cache import PreparedCases
 from brats_mm.domain.options import ModelOptions
-from brats_mm.errors import CaseError, TrainingError
+from brats_mm.errors import TrainingError, own_error
 from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, compute_sha256, open_bundle
+from brats_mm.io.bundle_trust import check_configs
 from brats_mm.io.volume import read_stored
 from brats_mm.learning.corrections import Role
 from brats_mm.learning.plan import REPLAY, PlannedCase, TrainingPlan
 from brats_mm.learning.scores import compute_mean_dice, compute_mean_scores, score_prediction
+from brats_mm.learning.site_bundle import write_site_bundle
 from brats_mm.learning.versions import BUNDLE, REPORT
-from brats_mm.losses.tumour import dice_and_bce
-from brats_mm.networks.cross_mixture import CrossSequenceMixture
+from brats_mm.learning.watched_trainer import REMEDY, TimedTraining, Watch
 from brats_mm.outputs.folder import output_errors
-from brats_mm.outputs.registered import write_image
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segmenter import Segmenter, choose_device
-from brats_mm.training.timed.loop import LoopSettings, Step, make_cross_sequence_step, train
-from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 from brats_mm.trust.calibration_file import SUBSET_CALIBRATION
 
 FITTED_FILES = ("models/trust.json", "docs/expected_dice.json", "docs/trust_figures.json")
 """Files with measurements of the parent's weights, which are not copied to a new version."""
 
-_REMEDY = "Lower the learning rate, or check the corrected cases."
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Callbacks for the progress and cancellation of a fine-tuning run.
-
-    Attributes:
-        check: called often. An exception from it stops the training.
-        progress: called with a stage, the finished and the total number of its parts.
-        clock: seconds that count as training time.
-    """
-
-    check: Callable[[], None]
-    progress: Callable[[str, int, int], None]
-    clock: Callable[[], float]
+EPOCHS, STEPS_PER_EPOCH = 1000, 100_000
+"""More than any time limit allows, so that the time ends the training."""
 
 
 def fine_tune(plan: TrainingPlan, folder: Path, options: ModelOptions, output: Path, watch: Watch) -> dict[str, Any]:
@@ -79,12 +65,14 @@ def fine_tune(plan: TrainingPlan, folder: Path, options: ModelOptions, output: P
 def _fine_tune(
     parent: Bundle, plan: TrainingPlan, folder: Path, options: ModelOptions, output: Path, watch: Watch
 ) -> dict[str, Any]:
-    network, identity = load_network(parent, trusted=options.trust_bundle)
+    _, identity = load_network(parent, trusted=options.trust_bundle)
+    if not options.trust_bundle:
+        check_configs(parent)
     scratch = output.parent / f"{output.name}-training"
     output.mkdir(mode=0o700)
     try:
-        cases = _pack_cases(plan, folder, scratch, identity.spacing_mm, watch)
-        steps = _train(network, cases, plan, scratch, watch, choose_device(options.device))
+        site = write_site_bundle(plan, folder, parent, scratch / "site", check=watch.check)
+        weights, steps = _train(site, plan.settings.minutes, scratch, choose_device(options.device), watch)
     finally:
         rmtree(scratch, ignore_errors=True)
     watch.check()
@@ -96,7 +84,7 @@ def _fine_tune(
         "steps": steps,
         "cases": {use: len(plan.select_by_use(use)) for use in (Role.TRAINING.value, REPLAY, Role.HELD_OUT.value)},
     }
-    bundle = write_version(parent, output / BUNDLE, network.cpu().state_dict(), plan.version, report)
+    bundle = write_version(parent, output / BUNDLE, weights, plan.version, report)
     report["weights_sha256"] = compute_sha256(bundle.weights)
     report["held_out"] = _compare(plan, folder, options, bundle, watch)
     for target in (output / REPORT, output / BUNDLE / REPORT):
@@ -127,7 +115,7 @@ def write_version(
     nonfinite = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     if nonfinite:
         message = (
-            f"{len(nonfinite)} weights are not finite (first: {nonfinite[0]}), so there is no new version. {_REMEDY}"
+            f"{len(nonfinite)} weights are not finite (first: {nonfinite[0]}), so there is no new version. {REMEDY}"
         )
         raise TrainingError(message)
     for path in (source for source in parent.root.rglob("*") if source.is_file()):
@@ -158,111 +146,50 @@ def write_version(
     return bundle
 
 
-def compute_mixture_loss(network: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
-    """Return the loss of a whole mixture on a batch with one availability per crop.
+def _train(
+    site: Bundle, minutes: float, scratch: Path, device: torch.device, watch: Watch
+) -> tuple[dict[str, Tensor], int]:
+    """Train with the `train.json` of a site's bundle, and return the weights and the number of steps."""
+    settings = {
+        "bundle_root": str(site.root),
+        "device": str(device),
+        "epochs": EPOCHS,
+        "val_interval": EPOCHS,  # held-out cases must not select the weights
+        "steps_per_epoch": STEPS_PER_EPOCH,
+        "cache_dir": str(scratch / "cache"),
+        "check_cases": False,  # labels were checked when they were submitted
+        "num_workers": 0,  # a confined process must not start other processes
+        "ema_decay": 0.0,
+        "progress_bar": False,
+        "resume": False,
+        "mlflow": None,
+        "tensorboard_dir": None,
+    }
+    config = str(site.root / "configs" / "train.json")
+    workflow = ConfigWorkflow(config, workflow_type="train", logging_file=False, **settings)
+    training = TimedTraining(minutes, watch)
+    try:
+        workflow.initialize()
+        try:
+            _read_cases(PreparedCases(workflow.train_dataset), watch)
+            training.run(workflow.trainer)  # `workflow.run` would let later imports come from the bundle's folder
+        finally:
+            workflow.finalize()
+    except Exception as error:
+        cause = own_error(error)
+        if cause is None:
+            raise
+        raise cause from None
+    network: torch.nn.Module = workflow.trainer.network
+    return {name: value.cpu() for name, value in network.state_dict().items()}, training.steps
 
-    Args:
-        network: mixture from images (b, m, ...) and availability (b, m) to logits (b, c, ...).
-        image: (b, m, h, w, d), zero in missing channels.
-        target: (b, c, h, w, d), 0 or 1.
-        available: (b, m) booleans.
-    """
-    hidden = image * available[:, :, None, None, None]
-    losses = [
-        dice_and_bce(network(hidden[index : index + 1], available[index : index + 1]), target[index : index + 1])
-        for index in range(len(image))
-    ]
-    return torch.stack(losses).mean()
 
-
-def _pack_cases(
-    plan: TrainingPlan, folder: Path, scratch: Path, spacing_mm: float, watch: Watch
-) -> list[tuple[PackedCase, float]]:
-    """Pack the cases to train on, each with its weight."""
-    cases, weights = plan.select_by_use(Role.TRAINING.value, REPLAY), plan.compute_case_weights()
-    packed = []
-    for number, (case, weight) in enumerate(zip(cases, weights, strict=True)):
+def _read_cases(cases: PreparedCases, watch: Watch) -> None:
+    """Read and prepare each case once. Training draws its crops from the cache."""
+    for number in range(len(cases)):
         watch.check()
         watch.progress("reading", number, len(cases))
-        item = as_nifti(case.item(folder), scratch / "nifti" / case.name)
-        (path,) = pack_cases([item], scratch / "packed", spacing_mm=spacing_mm)
-        packed.append((load_packed(path), weight))
-    return packed
-
-
-def as_nifti(item: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Convert sequences in other formats to NIfTI, which the training reads.
-
-    Args:
-        item: case as in `data.datalist`.
-        folder: folder for the converted sequences. Created if one is needed.
-
-    Returns:
-        The case with the converted files in place of the originals.
-    """
-    images = dict(item["image"])
-    for name, file in images.items():
-        if not file.endswith((".nii", ".nii.gz")):
-            folder.mkdir(parents=True, exist_ok=True)
-            images[name] = str(folder / f"{name}.nii.gz")
-            write_image(Path(images[name]), read_stored(Path(file)), name)
-    return {**item, "image": images}
-
-
-def _train(
-    network: nn.Module,
-    cases: Sequence[tuple[PackedCase, float]],
-    plan: TrainingPlan,
-    scratch: Path,
-    watch: Watch,
-    device: torch.device,
-) -> int:
-    """Train the network in place, and return the number of steps."""
-    network.requires_grad_(True)  # noqa: FBT003 (PyTorch's own signature)
-    trained: nn.Module = network
-    step: Step = compute_mixture_loss
-    if isinstance(network, CrossSequenceMixture):
-        trained, step = network.cross, make_cross_sequence_step()
-        cases = [(case, weight) for case, weight in cases if case.available.sum() > 1]
-        if not cases:
-            raise CaseError("Training needs a corrected case with at least two sequences. Correct such a case.")
-    settings = LoopSettings(
-        plan.settings.minutes,
-        sides=((0.0, plan.settings.side),),
-        batch=plan.settings.batch,
-        learning_rate=plan.settings.learning_rate,
-        warmup=0.05,
-        save_minutes=float("inf"),
-        seed=plan.settings.seed,
-        workers=0,  # a confined process must not start other processes
-    )
-    begin, steps = watch.clock(), 0
-    total = max(1, round(plan.settings.minutes * 60))
-
-    def watch_step(trained: nn.Module, image: Tensor, target: Tensor, available: Tensor) -> Tensor:
-        nonlocal steps
-        watch.check()
-        watch.progress("training", min(total, round(watch.clock() - begin)), total)
-        steps += 1
-        loss = step(trained, image, target, available)
-        if not bool(torch.isfinite(loss)):
-            message = f"The loss is {loss.item()} in step {steps}, so there is no new version. {_REMEDY}"
-            raise TrainingError(message)
-        return loss
-
-    weights = train(
-        trained,
-        [case for case, _ in cases],
-        [weight for _, weight in cases],
-        scratch / "state",
-        settings,
-        step=watch_step,
-        device=device,
-        clock=watch.clock,
-    )
-    trained.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
-    network.eval()
-    return steps
+        cases[number]
 
 
 def _compare(plan: TrainingPlan, folder: Path, options: ModelOptions, bundle: Bundle, watch: Watch) -> dict[str, Any]:

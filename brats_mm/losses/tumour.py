@@ -1,8 +1,10 @@
 """Dice and cross-entropy for tumour-centred crops, over several decoder levels."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 LEVEL_DECAY = 0.5
 """Each coarser level counts half as much as the one above it (nnU-Net)."""
@@ -53,7 +55,7 @@ def bce_inside_tumour(logits: Tensor, target: Tensor) -> Tensor:
     return (summed / (inside.flatten(2).sum(dim=2) + TUMOUR_EPS)).mean(dim=1)
 
 
-def level_loss(levels: list[Tensor], target: Tensor, *, depth: int = 3) -> Tensor:
+def level_loss(levels: Sequence[Tensor], target: Tensor, *, depth: int = 3) -> Tensor:
     """Average `dice_and_bce` over the finest decoder levels. Targets of coarser levels are mean-pooled.
 
     Args:
@@ -72,3 +74,16 @@ def level_loss(levels: list[Tensor], target: Tensor, *, depth: int = 3) -> Tenso
         if number + 1 < min(depth, len(levels)):
             target = F.avg_pool3d(target, 2)
     return total / weights
+
+
+class TumourLoss(nn.Module):
+    """`level_loss` as a module, for configs. Logits without further decoder levels count as one level."""
+
+    def forward(self, logits: Tensor | Sequence[Tensor], target: Tensor) -> Tensor:
+        """Return the loss of logits (b, c, h, w, d), or of one such tensor for each decoder level, finest first.
+
+        Args:
+            logits: logits of the network.
+            target: (b, c, h, w, d) region masks, 0 to 1.
+        """
+        return level_loss([logits] if isinstance(logits, Tensor) else logits, target)

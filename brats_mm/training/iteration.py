@@ -136,8 +136,8 @@ class TrainingStep:
             output[CommonKeys.PRED] = engine.inferer(inputs, engine.network, *args, **kwargs)
         engine.fire_event(IterationEvents.FORWARD_COMPLETED)
         output[CommonKeys.LOSS] = engine.loss_function(output[CommonKeys.PRED], targets)
-        _check_finite(output[CommonKeys.LOSS], "loss", engine, batchdata)
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
+        _check_finite(output[CommonKeys.LOSS], "loss", engine, batchdata)
         scaler.scale(output[CommonKeys.LOSS]).backward()
         engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
         scaler.unscale_(engine.optimizer)  # clipping needs unscaled gradients

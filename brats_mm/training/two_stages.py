@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.errors import BratsMMError, OptionError, ResourceError, TrainingError, extract_first_line
+from brats_mm.errors import (
+    BratsMMError,
+    OptionError,
+    ResourceError,
+    TrainingError,
+    causes,
+    extract_first_line,
+    own_error,
+)
 from brats_mm.io.bundle import Bundle, list_training_configs
 from brats_mm.training.settings import check_overrides
 
@@ -176,11 +184,8 @@ def _load_workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:
 
 def _make_plain_error(error: BaseException) -> BratsMMError:
     """Return the library's error from the chain of causes, or else the first cause in one line."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    if isinstance(chain[-1], MemoryError):
+    first = causes(error)[-1]
+    if isinstance(first, MemoryError):
         return ResourceError("The training failed: out of memory. Raise the memory limit, or set smaller windows.")
-    own_error = next((cause for cause in chain if isinstance(cause, BratsMMError)), None)
-    message = f"The training failed: {extract_first_line(chain[-1])}. Run again with --debug for the traceback."
-    return own_error or TrainingError(message)
+    message = f"The training failed: {extract_first_line(first)}. Run again with --debug for the traceback."
+    return own_error(error) or TrainingError(message)

@@ -12,7 +12,6 @@ SMALL = {
     "device": "cpu",
     "window": [48, 48, 48],
     "validation_window": [48, 48, 48],
-    "augmentation": "paper",
     "learning_rate": 0.01,
     "epochs": 3,
     "check_cases": False,

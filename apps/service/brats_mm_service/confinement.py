@@ -8,6 +8,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # equal on all architectures supported by Python
@@ -96,11 +97,17 @@ def confine(read: Iterable[Path | str], write: Iterable[Path | str]) -> bool:
 
 
 def list_library_paths() -> list[str]:
-    """Return the read-only paths of Python and its packages, but never the whole home or working folder."""
+    """Return the read-only paths of Python, its packages and the installed bundles, but never the whole home or working
+    folder.
+    """
     import brats_mm
+    from brats_mm.errors import BundleError
+    from brats_mm.io.bundle import default_bundle
 
     excluded = {Path.home().resolve(), Path.cwd().resolve(), Path("/")}
     packages = [Path(brats_mm.__file__).resolve().parent, Path(__file__).resolve().parent]
+    with suppress(BundleError):
+        packages.append(default_bundle().parent)
     entries = [sys.prefix, sys.base_prefix, *sys.path, *os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)]
     folders = [Path(entry).resolve() for entry in entries if entry]
     paths = [

@@ -136,7 +136,7 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
     ) -> None:
         self.share = torch.zeros(1)
         """Elapsed fraction of the training time, shared with the process that draws crops, if any."""
-        if settings.workers:  # a confined process may have no access to shared memory
+        if settings.workers:
             self.share.share_memory_()  # type: ignore[no-untyped-call]
         self._cases, self._crops, self._settings, self._seed = cases, crops, settings, seed
         boost = settings.enhancement_boost
@@ -216,7 +216,6 @@ def train(
     crops: CropSettings | None = None,
     step: Step | None = None,
     device: torch.device | str = "cpu",
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Path:
     """Train a network, or resume its training, and return the file of the averaged weights.
 
@@ -229,7 +228,6 @@ def train(
         crops: crop and augmentation settings.
         step: function that computes the loss of a batch. None is `make_cross_sequence_step()`.
         device: device to train on.
-        clock: seconds that count as training time.
     """
     step = step or make_cross_sequence_step()
     device = torch.device(device)
@@ -241,7 +239,7 @@ def train(
     average = {name: value.detach().float().clone() for name, value in network.state_dict().items()}
     done, elapsed = _resume(folder, network, optimizer, average, device)
     stream = CropStream(cases, weights, crops or CropSettings(), settings, settings.seed + done)
-    budget, saved, start, losses = settings.minutes * 60, elapsed, clock() - elapsed, []
+    budget, saved, start, losses = settings.minutes * 60, elapsed, time.perf_counter() - elapsed, []
     waited, skipped = 0.0, 0
     batches = iter(DataLoader(stream, batch_size=None, num_workers=settings.workers))
     try:
@@ -268,7 +266,7 @@ def train(
             done += 1
             _update(average, network, min(settings.ema_decay, (1 + done) / (10 + done)))
             losses.append(float(loss.detach()))
-            elapsed = clock() - start
+            elapsed = time.perf_counter() - start
             if done % 50 == 0:
                 entry = {
                     "step": done,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from monai.data.utils import set_rnd
-from monai.transforms import Compose, NormalizeIntensityd, RandScaleIntensityd, SelectItemsd
+from monai.transforms import Compose, NormalizeIntensityd, RandScaleIntensityd, SelectItemsd, SpatialCropd
 
-from brats_mm.data.case_cache import PreparedCases, cache_cases, hash_chain
+from brats_mm.data.case_cache import CasesOnDisk, PreparedCases, cache_cases, hash_chain
 from brats_mm.data.transforms import LabelsToRegionsd, LoadSequencesd, ToSpacingd
 from brats_mm.data.transplant import RandTransplantTumourd
 
@@ -77,6 +77,15 @@ def test_changed_file_is_prepared_again(tmp_path: Path) -> None:
     again = cache_cases(items, _chain(), cache_dir=tmp_path / "cache")[0]
 
     assert int(torch.as_tensor(again["label"]).sum()) == 0
+
+
+def test_file_of_cropped_case_holds_only_the_crop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = {"image": torch.rand(1, 64, 64, 64)}  # 1 MiB
+    chain = Compose([SpatialCropd("image", roi_start=(0, 0, 0), roi_end=(8, 8, 8)), RandScaleIntensityd("image", 0.5)])
+    monkeypatch.setattr("brats_mm.data.case_cache.hash_item", lambda item: b"one")
+    assert CasesOnDisk([item], chain, tmp_path / "cache")[0]["image"].shape == (1, 8, 8, 8)
+    (file,) = (tmp_path / "cache").iterdir()
+    assert file.stat().st_size < 10_000
 
 
 def test_damaged_cache_file_is_recreated(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from brats_mm.data.modality_sampling import (
     RandPairOfSubsetsd,
+    RandSubsetd,
     draw_pair,
     draw_subset,
     list_accepted_draws,
@@ -84,3 +85,29 @@ def test_pairs_repeat_with_seed() -> None:
 def test_unknown_sampler_error_lists_choices() -> None:
     with pytest.raises(OptionError, match=r"'pairs'\. Choose one of released, uniform"):
         RandPairOfSubsetsd("pairs")
+
+
+def test_subset_of_case_is_complete_single_or_between_by_its_shares() -> None:
+    transform = RandSubsetd(full_share=0.3, single_share=0.2).set_random_state(seed=0)
+    item = {"available": torch.ones(4, dtype=torch.bool)}
+    sizes = Counter(int(transform(item)["available"].sum()) for _ in range(4000))
+
+    assert sizes[4] / 4000 == pytest.approx(0.3, abs=0.03)
+    assert sizes[1] / 4000 == pytest.approx(0.2, abs=0.03)
+    assert sizes[2] / 4000 == pytest.approx(0.5 * 6 / 10, abs=0.03)
+
+
+@pytest.mark.parametrize("flags", [(1, 0, 0, 0), (0, 1, 0, 1), (1, 1, 0, 1)])
+def test_subset_of_incomplete_case_has_only_its_sequences(flags: tuple[int, ...]) -> None:
+    available = torch.tensor(flags, dtype=torch.bool)
+    transform = RandSubsetd().set_random_state(seed=0)
+    drawn = torch.cat([transform({"available": available})["available"] for _ in range(200)])
+
+    assert not drawn[:, ~available].any()
+    assert set(drawn.sum(dim=1).tolist()) == set(range(1, sum(flags) + 1))
+
+
+@pytest.mark.parametrize("shares", [(0.8, 0.3), (-0.1, 0.3)])
+def test_rejects_shares_that_do_not_fit(shares: tuple[float, float]) -> None:
+    with pytest.raises(OptionError, match="add up to at most 1"):
+        RandSubsetd(full_share=shares[0], single_share=shares[1])

@@ -1,20 +1,21 @@
 """A short fine-tuning run of a tiny bundle creates a new version with held-out scores, and can be cancelled."""
 
 import errno
+import itertools
 import json
 import re
 import shutil
 import time
 
-import numpy as np
 import pytest
 import torch
 
+from brats_mm.data.transforms import LoadSequencesd
 from brats_mm.domain.options import ModelOptions
-from brats_mm.errors import Cancelled, CaseError, OptionError, OutputError, TrainingError
-from brats_mm.io.bundle import Bundle, verify_hash
+from brats_mm.errors import BundleError, Cancelled, OptionError, OutputError, TrainingError
+from brats_mm.io.bundle import Bundle, default_bundle, verify_hash
 from brats_mm.learning.corrections import Role
-from brats_mm.learning.fine_tune import Watch, _train, compute_mixture_loss, fine_tune, write_version
+from brats_mm.learning.fine_tune import _train, fine_tune, write_version
 from brats_mm.learning.plan import (
     REPLAY,
     FineTuning,
@@ -25,10 +26,10 @@ from brats_mm.learning.plan import (
     read_plan,
     write_plan,
 )
+from brats_mm.learning.site_bundle import write_site_bundle
 from brats_mm.learning.versions import BUNDLE, REPORT
-from brats_mm.networks.presets import cross_sequence
-from brats_mm.training.timed.packing import PackedCase
-from tests.fakes.networks import tiny_mixture
+from brats_mm.learning.watched_trainer import Watch
+from brats_mm.losses.tumour import level_loss
 from tests.fakes.training_sites import planned
 from tests.unit.learning.test_corrections import made
 
@@ -83,10 +84,10 @@ def test_cancelled_training_leaves_no_bundle(plan, tiny_bundle, tmp_path):
 
 
 def test_infinite_loss_leaves_no_bundle(plan, tiny_bundle, tmp_path, monkeypatch):
-    def step(network, image, target, available):
-        return compute_mixture_loss(network, image, target, available) * float("inf")
+    def infinite(loss, logits, target):
+        return level_loss([logits], target) * float("inf")
 
-    monkeypatch.setattr("brats_mm.learning.fine_tune.compute_mixture_loss", step)
+    monkeypatch.setattr("brats_mm.losses.tumour.TumourLoss.forward", infinite)
     options = ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
     with pytest.raises(TrainingError, match=r"The loss is (nan|inf) in step 1, so there is no new version"):
         fine_tune(read_plan(plan), plan, options, tmp_path / "attempt-1", watch())
@@ -94,11 +95,18 @@ def test_infinite_loss_leaves_no_bundle(plan, tiny_bundle, tmp_path, monkeypatch
     assert not (tmp_path / "attempt-1-training").exists()
 
 
-def test_full_disk_is_an_error_with_a_remedy(plan, tiny_bundle, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
+    ],
+)
+def test_full_disk_is_an_error_with_a_remedy(plan, tiny_bundle, tmp_path, monkeypatch, error):
     def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
-    monkeypatch.setattr("brats_mm.learning.fine_tune.pack_cases", full)
+    monkeypatch.setattr("torch.save", full)
     options = ModelOptions(bundle=tiny_bundle, device="cpu", window=64, overlap=0.0)
     with pytest.raises(OutputError, match=r"attempt-1: the disk is full\. Free some space"):
         fine_tune(read_plan(plan), plan, options, tmp_path / "attempt-1", watch())
@@ -122,24 +130,6 @@ def test_weights_that_are_not_finite_are_not_written(tiny_bundle, tmp_path):
     with pytest.raises(TrainingError, match=f"1 weights are not finite .first: {re.escape(name)}"):
         write_version(parent, tmp_path / "bundle", state, "1.0+site.1", {})
     assert not (tmp_path / "bundle").exists()
-
-
-def test_step_lowers_loss_of_mixture():
-    torch.manual_seed(0)
-    network = tiny_mixture()
-    image, target = torch.randn(2, 4, 64, 64, 64), torch.zeros(2, 3, 64, 64, 64)
-    target[:, :, 16:48] = 1.0
-    image[:, :, 16:48] += 2.0
-    available = torch.tensor([[True, True, True, True], [False, True, False, False]])
-    optimizer = torch.optim.SGD(network.parameters(), 0.5)
-    losses = []
-    for _ in range(10):
-        loss = compute_mixture_loss(network, image, target, available)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_plan_round_trips_through_file(plan, tmp_path):
@@ -168,22 +158,51 @@ def test_rejects_settings_out_of_range(settings):
 
 
 @pytest.mark.slow
-def test_only_cross_expert_of_shipped_network_is_trained(tmp_path):
-    torch.manual_seed(0)
-    network = cross_sequence()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    levels = np.full((4, 64, 64, 64), 100, np.uint8)
-    labels = np.zeros((64, 64, 64), np.uint8)
-    labels[20:40, 20:40, 20:40] = 3
-    inside, tumour = (np.flatnonzero(mask).astype(np.int32) for mask in (labels == 0, labels == 3))
-    nothing = np.zeros(0, np.int32)
-    ones, centres = np.ones(4, np.float32), (inside, nothing, nothing, tumour)
-    case = PackedCase("a", levels, ones, ones, np.ones(4, np.bool_), labels, centres)
-    single = PackedCase("b", levels, ones, ones, np.array([True, False, False, False]), labels, centres)
-    settings = FineTuning(minutes=0.01, side=64, batch=1)
-    plan = TrainingPlan("v", "p", settings, ())
-    with pytest.raises(CaseError, match="two sequences"):
-        _train(network, [(single, 1.0)], plan, tmp_path, watch(), torch.device("cpu"))
-    steps = _train(network, [(case, 0.5), (single, 0.5)], plan, tmp_path, watch(), torch.device("cpu"))
-    changed = {name.partition(".")[0] for name, value in network.state_dict().items() if not value.equal(before[name])}
+def test_only_cross_expert_of_shipped_network_is_trained(plan, tmp_path):
+    parent = Bundle(default_bundle())
+    site = write_site_bundle(read_plan(plan), plan, parent, tmp_path / "site")
+    weights, steps = _train(site, 0.01, tmp_path, torch.device("cpu"), watch())
+    before = torch.load(parent.weights, map_location="cpu", weights_only=True)
+    changed = {name.partition(".")[0] for name, value in weights.items() if not value.equal(before[name].float())}
     assert (steps > 0, changed) == (True, {"cross"})
+
+
+def test_each_case_is_read_once(plan, tiny_bundle, tmp_path, monkeypatch):
+    names, read = [], LoadSequencesd.__call__
+
+    def counted(transform, data):
+        names.append(data["name"])
+        return read(transform, data)
+
+    monkeypatch.setattr(LoadSequencesd, "__call__", counted)
+    site = write_site_bundle(read_plan(plan), plan, Bundle(tiny_bundle), tmp_path / "site")
+    ticks = itertools.count()
+    seconds = Watch(lambda: None, lambda *_: None, lambda: float(next(ticks)))
+    _, steps = _train(site, 0.1, tmp_path, torch.device("cpu"), seconds)
+    assert steps > 1
+    assert names == ["one"]
+
+
+def test_bundle_cannot_omit_time_limit_and_pause(plan, tiny_bundle, tmp_path):
+    """Its train.json has no handlers, validates nothing, and keeps the learning rate."""
+    changes = {"train::handlers": [], "schedule": "constant"}
+    site = write_site_bundle(read_plan(plan), plan, Bundle(tiny_bundle), tmp_path / "site", changes)
+    events, seconds = [], [0.0]
+
+    def check():
+        events.append("check")
+        seconds[0] += 1
+
+    stepwise = Watch(check, lambda stage, done, total: events.append((stage, done)), lambda: seconds[0])
+    _, steps = _train(site, 4 / 60, tmp_path, torch.device("cpu"), stepwise)
+    assert steps == 4
+    assert events == ["check", ("reading", 0), *[one for done in (1, 2, 3, 4) for one in ("check", ("training", done))]]
+
+
+def test_unknown_code_in_train_json_needs_trust(plan, tiny_bundle, tmp_path):
+    bundle = tmp_path / "foreign"
+    shutil.copytree(tiny_bundle, bundle)
+    (bundle / "configs" / "train.json").write_text(json.dumps({"run": ["$print('anything')"]}))
+    options = ModelOptions(bundle=bundle, device="cpu", window=64, overlap=0.0)
+    with pytest.raises(BundleError, match=r"print\('anything'\).* in train.json.*--trust-bundle"):
+        fine_tune(read_plan(plan), plan, options, tmp_path / "attempt-1", watch())

@@ -1,6 +1,8 @@
 """A site's bundle fine-tunes on its labels with MONAI's tools, alone and together with another site."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,10 +11,11 @@ from monai.fl.client.monai_algo import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems, FlStatistics, ModelType, WeightType
 from monai.fl.utils.exchange_object import ExchangeObject
 
-from brats_mm.errors import BundleError, OptionError
+from brats_mm.errors import BundleError, CaseError, OptionError
 from brats_mm.io.bundle import Bundle, default_bundle, verify_hash
 from brats_mm.learning.corrections import Role
 from brats_mm.learning.fine_tune import write_version
+from brats_mm.learning.plan import REPLAY
 from brats_mm.learning.site_bundle import TRAINED, plan_of_corrections, write_site_bundle
 from brats_mm.learning.store import LABELS, CorrectionStore
 from brats_mm.learning.versions import ModelVersions
@@ -48,6 +51,49 @@ def test_only_cross_expert_of_shipped_network_is_trained(tmp_path):
     assert trained == {id(one) for one in network.cross.parameters()}
     stored = torch.load(site.weights, weights_only=True)
     assert all(torch.equal(value, stored[name].float()) for name, value in network.state_dict().items())
+
+
+def test_network_may_refer_to_other_entries(tiny_bundle, tmp_path):
+    bundle, folder = tmp_path / "bundle", tmp_path / "cases"
+    shutil.copytree(tiny_bundle, bundle)
+    path = bundle / "configs" / "inference.json"
+    network = json.loads(path.read_text())["network_def"]
+    network["gate"]["outputs"] = "@regions"
+    path.write_text(json.dumps({"network_def": network, "regions": "@channels", "channels": 3, "device": "unused"}))
+    site = write_site_bundle(plan_of(folder, 3), folder, Bundle(bundle), tmp_path / "site")
+    train = json.loads((site.root / "configs" / "train.json").read_text())
+    assert (train["regions"], train["channels"], train["device"] != "unused") == ("@channels", 3, True)
+
+
+def test_replayed_cases_are_in_training_list_and_give_half_of_the_crops(tiny_bundle, tmp_path):
+    folder = tmp_path / "cases"
+    plan = plan_of(folder, 3)
+    replayed = [replace(plan.cases[0], name=name, use=REPLAY) for name in ("old-1", "old-2")]
+    plan = replace(plan, cases=(*plan.cases, *replayed))
+    site = write_site_bundle(plan, folder, Bundle(tiny_bundle), tmp_path / "site", {"check_cases": False})
+    cases = json.loads((site.root / "configs" / "site_cases.json").read_text())
+    assert [one["name"] for one in cases["training"]] == ["one", "old-1", "old-2"]
+    workflow = ConfigWorkflow(str(site.root / "configs" / "train.json"), workflow_type="train", logging_file=False)
+    workflow.initialize()
+    sampler = workflow.parser.get_parsed_content("train::dataloader::sampler")
+    workflow.finalize()
+    assert sampler.weights.tolist() == [0.5, 0.25, 0.25]
+    assert len(sampler) == 3
+
+
+def test_cases_with_one_sequence_do_not_train_a_cross_sequence_expert(tmp_path):
+    folder = tmp_path / "cases"
+    plan = plan_of(folder, 3)
+    single = replace(plan.cases[0], name="single", sequences={"t1": "one/t1.nii.gz"})
+    both = replace(plan, cases=(*plan.cases, single))
+    site = write_site_bundle(both, folder, Bundle(default_bundle()), tmp_path / "site")
+    cases = json.loads((site.root / "configs" / "site_cases.json").read_text())
+    assert [one["name"] for one in cases["training"]] == ["one"]
+    with pytest.raises(CaseError, match="at least two sequences"):
+        write_site_bundle(
+            replace(plan, cases=(single, plan.cases[1])), folder, Bundle(default_bundle()), tmp_path / "other"
+        )
+    assert not (tmp_path / "other").exists()
 
 
 def test_plan_of_stored_corrections_names_files_in_store(tmp_path):

@@ -1,7 +1,8 @@
 """Training worker, a process that fine-tunes the model on corrected labels for one job.
 
-It uses the protocol and the confinement of the inference worker. `pause` and `resume` stop its computation while
-inference jobs run on the same cores. Paused time does not count as training time.
+It uses the protocol and the confinement of the inference worker. It runs the `train.json` of a bundle that it writes
+for the site (`learning.fine_tune`). `pause` and `resume` stop its computation while inference jobs run on the same
+cores. Paused time does not count as training time.
 """
 
 import time
@@ -25,8 +26,9 @@ def main() -> None:
 
 def _fine_tune(job: dict[str, Any], start: dict[str, Any], commands: Commands, channel: Outlet) -> Computed:
     """Fine-tune according to the plan in the job's folder, and return the seconds of each stage."""
-    from brats_mm.learning.fine_tune import Watch, fine_tune
+    from brats_mm.learning.fine_tune import fine_tune
     from brats_mm.learning.plan import read_plan
+    from brats_mm.learning.watched_trainer import Watch
     from brats_mm.pipeline.request import ModelOptions, deserialise_options
 
     upload, started_at = Path(job["upload"]), time.monotonic()
