@@ -97,7 +97,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def causes(error: BaseException) -> list[BaseException]:
+def list_causes(error: BaseException) -> list[BaseException]:
     """Return an exception and its chain of causes, the first cause last."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
@@ -105,6 +105,6 @@ def causes(error: BaseException) -> list[BaseException]:
     return chain
 
 
-def own_error(error: BaseException) -> BratsMMError | None:
+def find_own_error(error: BaseException) -> BratsMMError | None:
     """Return the library's error in an exception's chain of causes, because MONAI wraps errors, or None."""
-    return next((cause for cause in causes(error) if isinstance(cause, BratsMMError)), None)
+    return next((cause for cause in list_causes(error) if isinstance(cause, BratsMMError)), None)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from brats_mm.data.case_cache import PreparedCases
 from brats_mm.domain.options import ModelOptions
-from brats_mm.errors import TrainingError, own_error
+from brats_mm.errors import TrainingError, find_own_error
 from brats_mm.io.bundle import HASHES, WEIGHTS, Bundle, compute_sha256, open_bundle
 from brats_mm.io.bundle_trust import check_configs
 from brats_mm.io.volume import read_stored
@@ -176,7 +176,7 @@ def _train(
         finally:
             workflow.finalize()
     except Exception as error:
-        cause = own_error(error)
+        cause = find_own_error(error)
         if cause is None:
             raise
         raise cause from None

@@ -74,9 +74,9 @@ def write_site_bundle(
 
     `fine_tune`, `monai.bundle run` and `MonaiAlgo` train it without options. The learning rate falls to zero over
     `epochs`. In federated training, set `epochs` to the sum over all rounds. Held-out cases are the validation cases.
-    Replayed cases are in the list of training cases, and the sampler draws them with `plan.compute_case_weights`. Only the
-    cross-sequence expert of the shipped network is trained. Images are not copied, except for formats that training
-    cannot read, which are converted.
+    Replayed cases are in the list of training cases, and the sampler draws them with `plan.compute_case_weights`. Only
+    the cross-sequence expert of the shipped network is trained. Images are not copied, except for formats that
+    training cannot read, which are converted.
 
     Args:
         plan: the cases and settings. `train.json` counts epochs, and ignores the time limit.

@@ -13,9 +13,9 @@ from brats_mm.errors import (
     OptionError,
     ResourceError,
     TrainingError,
-    causes,
     extract_first_line,
-    own_error,
+    find_own_error,
+    list_causes,
 )
 from brats_mm.io.bundle import Bundle, list_training_configs
 from brats_mm.training.settings import check_overrides
@@ -184,8 +184,8 @@ def _load_workflow(files: Sequence[str], settings: Mapping[str, Any]) -> Any:
 
 def _make_plain_error(error: BaseException) -> BratsMMError:
     """Return the library's error from the chain of causes, or else the first cause in one line."""
-    first = causes(error)[-1]
+    first = list_causes(error)[-1]
     if isinstance(first, MemoryError):
         return ResourceError("The training failed: out of memory. Raise the memory limit, or set smaller windows.")
     message = f"The training failed: {extract_first_line(first)}. Run again with --debug for the traceback."
-    return own_error(error) or TrainingError(message)
+    return find_own_error(error) or TrainingError(message)
