@@ -383,9 +383,8 @@ def _format_reasons(ignored: Mapping[str, str]) -> str:
         or (find_image_suffix(name) and _is_informative(reason))
         or (reason == explain_unreadable(name) and find_modalities(Path(name).name))
     }
-    return ". ".join(
-        f"{name} cannot be used: {reason}" for name, reason in list(reasons_by_file.items())[:_MAX_SHOWN_REASONS]
-    )
+    shown = list(reasons_by_file.items())[:_MAX_SHOWN_REASONS]
+    return ". ".join(f"{name} cannot be used: {reason}" for name, reason in shown)
 
 
 def _join_names(names: list[str]) -> str:
