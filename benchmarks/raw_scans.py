@@ -29,7 +29,7 @@ from brats_mm.domain.resample import compute_axis_weights
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.io.case import find_case, read_case
 from brats_mm.preprocessing.alignment_measures import find_registration_warnings, measure, prepare_side
-from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.itk_volume import build_transform, resample_onto
 from brats_mm.preprocessing.registration import register
 
 IN_PLANE_MM, SLICE_MM = 0.9, 5.0
@@ -70,7 +70,7 @@ def scanned(volume: Volume, moved: np.ndarray, *, slice_mm: float = SLICE_MM, pl
     affine[:3, :3] = np.eye(3)[:, list(axes)] * spacing
     affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
     fine = resample_onto(
-        volume, Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine), transform_of(np.linalg.inv(moved))
+        volume, Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine), build_transform(np.linalg.inv(moved))
     )
     slices = shape[2] // round(slice_mm)
     data = np.ascontiguousarray(fine.data @ compute_axis_weights(int(shape[2]), int(slices)).T)
@@ -246,14 +246,14 @@ def _dice(prediction, labels: Path) -> dict[str, float]:
     dice = {}
     for region in REGIONS:
         exact = Volume(regions[region].astype(np.float32), Grid(truth.shape, image.affine))
-        true = exact.data if grid.shape == truth.shape else resample_onto(exact, grid, transform_of(np.eye(4))).data
+        true = exact.data if grid.shape == truth.shape else resample_onto(exact, grid, build_transform(np.eye(4))).data
         if max(grid.spacing_mm) > 2:  # a thick slice covers several true ones
             fine_z = round(max(grid.spacing_mm))
             affine = grid.affine.copy()
             affine[:3, 2] /= fine_z
             affine[:3, 3] -= affine[:3, 2] * (fine_z - 1) / 2
             fine = Grid((grid.shape[0], grid.shape[1], grid.shape[2] * fine_z), affine)
-            true = resample_onto(exact, fine, transform_of(np.eye(4))).data
+            true = resample_onto(exact, fine, build_transform(np.eye(4))).data
             true = true.reshape(*grid.shape, fine_z).mean(axis=-1)
         mask, wanted = prediction.mask(region), true >= 0.5
         total = mask.sum() + wanted.sum()
@@ -264,7 +264,7 @@ def _dice(prediction, labels: Path) -> dict[str, float]:
 def _brain_dice(prediction, head: RawHead) -> float:
     mask = np.logical_or.reduce([v.data != 0 for v in prediction.case.volumes.values()])
     true = resample_onto(
-        Volume(head.brain.astype(np.float32), head.grid), prediction.case.grid, transform_of(np.eye(4))
+        Volume(head.brain.astype(np.float32), head.grid), prediction.case.grid, build_transform(np.eye(4))
     )
     wanted = true.data >= 0.5
     return round(float(2 * (mask & wanted).sum() / (mask.sum() + wanted.sum())), 4)
@@ -302,7 +302,7 @@ def picture(options: argparse.Namespace) -> None:
     line = float(np.percentile(edges, 93))
     figure, axes = plt.subplots(3, 4, figsize=(12, 11.2), facecolor="black")
     for column, modality in enumerate(MODALITIES):
-        still = resample_onto(scans.volumes[modality], prepared.case.grid, transform_of(np.eye(4)))
+        still = resample_onto(scans.volumes[modality], prepared.case.grid, build_transform(np.eye(4)))
         rows = (still, prepared.registered[modality], prepared.case.volumes[modality])
         for row, volume in enumerate(rows):
             image = grid.to_ras(volume.data)[..., z].T

@@ -78,7 +78,7 @@ def print_line(line: str, stream: TextIO | None) -> OSError | None:
     if stream is None:  # under pythonw
         return None
     try:
-        with _without_bar():
+        with _hide_bar():
             _print_escaped(line, stream)
     except OSError as error:
         _silence(stream)
@@ -126,7 +126,7 @@ def _silence(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def _without_bar() -> AbstractContextManager[Any]:
+def _hide_bar() -> AbstractContextManager[Any]:
     """Remove the progress bar, if there is one, while a line is printed."""
     tqdm = sys.modules.get("tqdm")
     return nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode(file=sys.stderr)

@@ -110,14 +110,14 @@ def check_cases(
 
 
 def _resolve_entry(entry: Any, root: Path) -> Item | str:
-    name = entry if isinstance(entry, str) else _name_of(entry)
+    name = entry if isinstance(entry, str) else _find_name(entry)
     try:
         return dict(resolve_item(entry, root))
     except (InputError, KeyError, ValueError) as error:
         return f"{name}: {error}"
 
 
-def _name_of(entry: Any) -> str:
+def _find_name(entry: Any) -> str:
     """Return the name of an entry, else its label map, for messages."""
     fields = entry if isinstance(entry, dict) else {}
     return str(fields.get("name") or fields.get("label") or "an unnamed case")

@@ -53,7 +53,7 @@ def add_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("image"), str):
         return entry
     file = entry["image"]
-    volumes = {modality.value: int(number) for number, modality in channels_of(content, path).items()}
+    volumes = {modality.value: int(number) for number, modality in read_channels(content, path).items()}
     item = {"name": Path(file).name.split(".nii")[0], **entry, "image": dict.fromkeys(volumes, file)}
     if len(volumes) > 1:
         item["volumes"] = volumes
@@ -62,7 +62,7 @@ def add_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
     return item
 
 
-def channels_of(content: Mapping[str, Any], path: Path) -> dict[str, Modality]:
+def read_channels(content: Mapping[str, Any], path: Path) -> dict[str, Modality]:
     """Return the sequence of each channel number of a `dataset.json` (`channel_names`, or `modality` in older ones).
 
     Args:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from brats_mm.data.datalist import Item
-from brats_mm.data.decathlon import DESCRIPTION, channels_of, find_label_scheme
+from brats_mm.data.decathlon import DESCRIPTION, find_label_scheme, read_channels
 from brats_mm.data.json_file import read_json
 from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.modality import Modality
@@ -30,7 +30,7 @@ def find_nnunet_items(root: Path) -> list[Item]:
         root / DESCRIPTION, CaseError, "Provide a folder in nnU-Net's raw layout, or one of BraTS cases."
     )
     scheme = find_label_scheme(content.get("labels") or {}, root / DESCRIPTION)
-    channels = channels_of(content, root / DESCRIPTION)
+    channels = read_channels(content, root / DESCRIPTION)
     ending = content.get("file_ending", ".nii.gz")
     return [
         *_find_items((root / IMAGES, root / LABELS), channels, scheme, ending),

@@ -37,7 +37,7 @@ _GROUP_LABELS = {
 }
 
 
-def group_of(available: Availability) -> SequenceGroup:
+def find_group(available: Availability) -> SequenceGroup:
     """Return the group of a subset of sequences."""
     contrast, fluid = Modality.T1CE in available, bool(available & {Modality.T2, Modality.FLAIR})
     if contrast:
@@ -212,7 +212,7 @@ class TrustProfile:
             expected: expected Dice. None if nothing was segmented.
             largest_ml: largest possible volume, such as that of the brain. Limits the upper end.
         """
-        width = self.volume_widths.get(group_of(available), {}).get(region)
+        width = self.volume_widths.get(find_group(available), {}).get(region)
         if width is None:
             return None
         low, high = compute_volume_interval(predicted_ml, width * compute_volume_scale(expected))

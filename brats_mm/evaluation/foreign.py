@@ -42,7 +42,7 @@ def make_label_map_predictor(
     model = ModelIdentity(name or folder.resolve().name, UNKNOWN, "", 0)
 
     def predict(case: Case, subsets: Sequence[Availability]) -> Iterable[Prediction]:
-        maps = [(subset, path) for subset in subsets if (path := _map_of(folder, case, subset)) is not None]
+        maps = [(subset, path) for subset in subsets if (path := _find_map(folder, case, subset)) is not None]
         if not maps:
             raise CaseError(
                 f"{folder} has no prediction of {case.name}. Add {case.name}.nii.gz, or a file in a folder of a "
@@ -58,7 +58,7 @@ def make_label_map_predictor(
     return SetPredictor(f"label maps of {model.name}, labels {scheme.value}", model, predict, whole_volume=True)
 
 
-def _map_of(folder: Path, case: Case, subset: Availability) -> Path | None:
+def _find_map(folder: Path, case: Case, subset: Availability) -> Path | None:
     folders = [folder / format_subset(subset)] + ([folder] if subset == case.available else [])
     files = (parent / f"{case.name}{suffix}" for parent in folders for suffix in SUFFIXES)
     return next((file for file in files if file.is_file()), None)

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from brats_mm.domain.availability import ALL_AVAILABLE, SUBSETS, Availability, format_subset
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.domain.trust_profile import VOLUME_OFFSET_ML, SequenceGroup, group_of
+from brats_mm.domain.trust_profile import VOLUME_OFFSET_ML, SequenceGroup, find_group
 from brats_mm.evaluation.tables import WeightRow
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
 from brats_mm.trust.case_dice import Grade, choose_grade
@@ -107,11 +107,11 @@ def compute_trust_figures(
 
 
 def _score_groups(left_out: LeftOut, score: Callable[[Sequence[LeftOutPrediction]], dict[str, Any]]) -> dict[str, Any]:
-    def in_group(group: SequenceGroup, region: Region) -> list[LeftOutPrediction]:
-        return [prediction for prediction in _select_region(left_out, region) if group_of(prediction.subset) is group]
+    def select_group(group: SequenceGroup, region: Region) -> list[LeftOutPrediction]:
+        return [prediction for prediction in _select_region(left_out, region) if find_group(prediction.subset) is group]
 
     return {
-        group.value: {region.value: score(in_group(group, region)) for region in REGIONS} for group in SequenceGroup
+        group.value: {region.value: score(select_group(group, region)) for region in REGIONS} for group in SequenceGroup
     }
 
 

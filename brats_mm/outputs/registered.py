@@ -12,7 +12,7 @@ from brats_mm.domain.options import INTERMEDIATE_FOLDER
 from brats_mm.domain.volume import Volume
 from brats_mm.outputs.folder import OutputFolder, output_errors
 from brats_mm.outputs.nifti import write_labels, write_map
-from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.itk_volume import build_transform, resample_onto
 from brats_mm.preprocessing.scans import Prepared
 
 
@@ -38,7 +38,9 @@ def write_registered(prepared: Prepared, out: OutputFolder) -> None:
         OutputError: a file cannot be written.
     """
     for modality in sort_modalities(prepared.transforms):
-        moved = resample_onto(prepared.scans[modality], prepared.reference, transform_of(prepared.transforms[modality]))
+        moved = resample_onto(
+            prepared.scans[modality], prepared.reference, build_transform(prepared.transforms[modality])
+        )
         write_image(out.staged(make_registered_name(modality)), moved, f"{modality.label} registered to the reference")
 
 
@@ -94,4 +96,4 @@ def _transform_name(modality: Modality) -> str:
 
 def _write_transform(path: Path, matrix: npt.NDArray[np.float64]) -> None:
     with output_errors(path):
-        sitk.WriteTransform(transform_of(matrix), str(path))
+        sitk.WriteTransform(build_transform(matrix), str(path))

@@ -113,7 +113,7 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
         BundleError: the bundle is damaged.
         OutputError: the bundle is not writable.
     """
-    summary = read_summary_of(evaluation, bundle)
+    summary = read_checked_summary(evaluation, bundle)
     document = build_expected_dice_document(summary)
     path = bundle.root / CARD
     card = read_page(path)
@@ -123,7 +123,7 @@ def update_card(evaluation: Path, bundle: Bundle) -> UpdatedCard:
     return UpdatedCard(path, bundle.root / EXPECTED_DICE, int(summary["cases"]), len(document["dice"]))
 
 
-def read_summary_of(evaluation: Path, bundle: Bundle) -> dict[str, Any]:
+def read_checked_summary(evaluation: Path, bundle: Bundle) -> dict[str, Any]:
     """Read an evaluation's summary, and check that the evaluated weights are those of a bundle.
 
     Args:

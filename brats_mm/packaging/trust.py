@@ -17,7 +17,7 @@ from brats_mm.evaluation.trust_markdown import RELIABILITY_PLOT, render_trust_bl
 from brats_mm.evaluation.trust_plot import draw_reliability_svg
 from brats_mm.io.bundle import Bundle
 from brats_mm.outputs.folder import OutputFolder, output_errors
-from brats_mm.packaging.card import CARD, read_page, read_summary_of
+from brats_mm.packaging.card import CARD, read_checked_summary, read_page
 from brats_mm.trust.fit import fit_profile
 from brats_mm.trust.left_out import predict_left_out
 from brats_mm.trust.profile_file import TRUST_PROFILE, build_profile_document
@@ -54,7 +54,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
         BundleError: the bundle is damaged.
         OutputError: a file cannot be written.
     """
-    model = read_summary_of(evaluation, bundle)["model"]
+    model = read_checked_summary(evaluation, bundle)["model"]
     records = read_trust_records(evaluation)
     profile, left_out = fit_profile(records), predict_left_out(records)
     figures = {

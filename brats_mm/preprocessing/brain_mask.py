@@ -12,7 +12,7 @@ from brats_mm.domain.lattice import GRID_TOLERANCE, match_lattice, place_voxels,
 from brats_mm.domain.resample import HALF
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import CaseError
-from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.itk_volume import build_transform, resample_onto
 
 
 def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | None = None) -> Mask:
@@ -23,7 +23,7 @@ def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | Non
         grid: target grid.
         matrix: (4, 4) from points of `grid` to points of the mask, in RAS+ millimetres. None is the identity.
     """
-    transform = transform_of(np.eye(4) if matrix is None else matrix)
+    transform = build_transform(np.eye(4) if matrix is None else matrix)
     return np.asarray(resample_onto(mask, grid, transform).data >= HALF)
 
 

@@ -69,7 +69,7 @@ def extract_matrix(transform: sitk.Transform) -> npt.NDArray[np.float64]:
     return matrix
 
 
-def transform_of(matrix: npt.NDArray[np.float64]) -> sitk.AffineTransform:
+def build_transform(matrix: npt.NDArray[np.float64]) -> sitk.AffineTransform:
     """Invert `extract_matrix`."""
     transform = sitk.AffineTransform(3)
     transform.SetMatrix((_LPS @ matrix[:3, :3] @ _LPS).ravel().tolist())

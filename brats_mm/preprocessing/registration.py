@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
 
 from brats_mm.domain.volume import Volume
 from brats_mm.preprocessing.alignment_measures import Alignment, Side, find_registration_warnings, measure, prepare_side
-from brats_mm.preprocessing.itk_volume import extract_matrix, to_itk, transform_of
+from brats_mm.preprocessing.itk_volume import build_transform, extract_matrix, to_itk
 
 BINS = 32
 SEED = 20
@@ -121,7 +121,7 @@ def _search(fixed: Side, moving: Side, start: Matrix) -> Matrix:
         learningRate=2.0, minStep=0.01, numberOfIterations=_ITERATIONS, relaxationFactor=0.6
     )
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetMovingInitialTransform(transform_of(start))
+    method.SetMovingInitialTransform(build_transform(start))
     method.SetInitialTransform(rigid, inPlace=True)
     try:
         method.Execute(*(to_itk(side.fine.data, side.fine.grid) for side in (fixed, moving)))

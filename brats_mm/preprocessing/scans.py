@@ -37,7 +37,7 @@ from brats_mm.preprocessing.alignment_measures import prepare_side
 from brats_mm.preprocessing.bias import n4_bias_correction
 from brats_mm.preprocessing.brain import extract_brain, find_brain_warnings, find_volume_warnings
 from brats_mm.preprocessing.brain_mask import mask_on_grid
-from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.itk_volume import build_transform, resample_onto
 from brats_mm.preprocessing.registration import (
     MAX_UNMOVED_MM,
     MAX_UNMOVED_STRIPPED_MM,
@@ -273,7 +273,7 @@ def _resample_all(
     with log.step("resample", "resampling to 1 mm") as quality:
         quality["spacing_mm"] = " x ".join(f"{mm:.3g}" for mm in grid.spacing_mm)
         resampled = {
-            m: resample_onto(volumes[m], grid, transform_of(matrices.get(m, np.eye(4))))
+            m: resample_onto(volumes[m], grid, build_transform(matrices.get(m, np.eye(4))))
             for m in sort_modalities(volumes)
         }
         quality["voxels"] = grid.voxels

@@ -69,7 +69,7 @@ class TrainingRecord:
             "settings": {
                 **self.settings,
                 "network_def": config.get("network_def"),
-                "datalist_sha256": _hash_of(datalist),
+                "datalist_sha256": _compute_hash(datalist),
             },
             "changed": _find_changed(config),
             "config": config,
@@ -238,7 +238,7 @@ def _to_plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _hash_of(datalist: Path | str | None) -> str | None:
+def _compute_hash(datalist: Path | str | None) -> str | None:
     path = None if datalist is None else Path(datalist).expanduser()
     return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else None
 

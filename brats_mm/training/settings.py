@@ -72,7 +72,7 @@ _SIDES = Rule(
 )
 
 
-def _one_of(*names: str) -> Rule:
+def _require_one_of(*names: str) -> Rule:
     return Rule(lambda value: value in names, f"one of {', '.join(names)}")
 
 
@@ -105,11 +105,11 @@ RULES: dict[str, Rule] = {
     "ema_decay": Rule(lambda value: _is_number(value) and 0 <= value < 1, "0 to below 1 (0 disables averaging)"),
     "window": _SIDES,
     "validation_window": _SIDES,
-    "augmentation": _one_of("paper", "small_data", "strong"),
-    "schedule": _one_of("constant", "cosine", "poly"),
-    "precision": _one_of("float32", "bfloat16", "float16"),
-    "pair_sampler": _one_of("uniform", "released"),
-    "crops": _one_of("same", "independent"),
+    "augmentation": _require_one_of("paper", "small_data", "strong"),
+    "schedule": _require_one_of("constant", "cosine", "poly"),
+    "precision": _require_one_of("float32", "bfloat16", "float16"),
+    "pair_sampler": _require_one_of("uniform", "released"),
+    "crops": _require_one_of("same", "independent"),
     "resume": _FLAG,
     "check_cases": _FLAG,
     "allow_other_spacing": _FLAG,
@@ -131,7 +131,7 @@ def check_settings(stage: str) -> None:
     config = {key: value for key, value in workflow.parser.get().items() if key != "_meta_"}
     configs = Path(workflow.parser.get_parsed_content("bundle_root")) / "configs"
     check_names(config, _collect_names(configs))
-    check_parts(config, _parts_in(map(_read, _files_in(configs))))
+    check_parts(config, _collect_parts(map(_read, _list_files(configs))))
     values = {name: workflow.parser.get_parsed_content(name) for name in RULES if name in config}
     check_values(values, gated=stage == "mixture")
     if values.get("val_interval", 0) > values.get("epochs", math.inf):
@@ -157,7 +157,7 @@ def check_overrides(settings: Mapping[str, Any], configs: Path, files: Collectio
     if len(contents) == len(files):
         known_names = _collect_names(configs).union(ENTRY_POINTS, *contents)
         _raise_unknown([name for name in settings if _extract_top_level(name) not in known_names], known_names)
-        check_parts(settings, _parts_in([*map(_read, _files_in(configs)), *contents]))
+        check_parts(settings, _collect_parts([*map(_read, _list_files(configs)), *contents]))
     merged = {name: value for entries in (*contents, settings) for name, value in entries.items()}
     check_values({name: value for name, value in merged.items() if not _is_reference(value)}, gated=gated)
 
@@ -172,14 +172,14 @@ def _is_reference(value: Any) -> bool:
 
 def _collect_names(configs: Path) -> frozenset[str]:
     """Return the entries of all configs of a bundle, which are valid even if a stage or method ignores them."""
-    return frozenset(name for path in _files_in(configs) for name in _read(path))
+    return frozenset(name for path in _list_files(configs) for name in _read(path))
 
 
-def _files_in(configs: Path) -> list[Path]:
+def _list_files(configs: Path) -> list[Path]:
     return [*configs.glob("*.json"), *configs.glob("methods/*.json")]
 
 
-def _parts_in(configs: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+def _collect_parts(configs: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Return the ids of the parts of `PARTED` entries in configs, such as `steps::divisible`."""
     ids = set()
     for config in configs:
@@ -232,7 +232,7 @@ def check_parts(config: Mapping[str, Any], known_parts: Collection[str]) -> None
         OptionError: there are such parts. The message suggests the nearest known ids.
     """
     text = json.dumps(dict(config), default=str)
-    parts = _parts_in([{name: value for name, value in config.items() if not name.startswith("+")}])
+    parts = _collect_parts([{name: value for name, value in config.items() if not name.startswith("+")}])
     unknown = sorted(part for part in parts - set(known_parts) if not re.search(rf"[@%]{part}\b", text))
     _raise_unknown(unknown, known_parts)
 

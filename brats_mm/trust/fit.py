@@ -18,7 +18,7 @@ from brats_mm.domain.trust_profile import (
     TrustProfile,
     compute_spread,
     compute_volume_scale,
-    group_of,
+    find_group,
 )
 from brats_mm.errors import OptionError
 from brats_mm.trust.case_dice import REVIEW_FROM, Grade, choose_grade
@@ -187,7 +187,7 @@ def _fit_volume_widths(
                     [
                         log_volume_error(record) / compute_volume_scale(left_out.get((name, subset, region)))
                         for (subset, of), record in case.items()
-                        if of is region and group_of(subset) is group
+                        if of is region and find_group(subset) is group
                     ],
                     np.float64,
                 )

@@ -76,7 +76,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm cohort` and return its exit code: 2 if a case failed."""
-    request = request_from(options)
+    request = build_request(options)
     from brats_mm.cohort.manifest import open_manifest
     from brats_mm.cohort.model import SegmentCases
     from brats_mm.cohort.run import CohortSettings, compute_identity, run_cohort
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return EXIT_FAILURES if status.failed else EXIT_OK
 
 
-def request_from(options: argparse.Namespace) -> SegmentRequest:
+def build_request(options: argparse.Namespace) -> SegmentRequest:
     """Return the request for every case of the cohort.
 
     Raises:

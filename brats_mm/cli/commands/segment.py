@@ -57,7 +57,7 @@ def add(commands: Commands) -> None:
     add_terminal_options(parser, "the report as one JSON document")
 
 
-def request_from(options: argparse.Namespace) -> SegmentRequest:
+def build_request(options: argparse.Namespace) -> SegmentRequest:
     """Return the request for the options.
 
     Raises:
@@ -85,7 +85,7 @@ def _read_channels(options: argparse.Namespace) -> "CaseFiles | None":
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm segment` and return its exit code."""
-    request = request_from(options)
+    request = build_request(options)
     check(request)  # before the imports below, which take seconds
     from brats_mm.pipeline.segment import segment
 

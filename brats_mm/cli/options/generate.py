@@ -107,7 +107,7 @@ def _add(target: Any, option: Option) -> None:
         choices = [member.value for member in type(option.default)] if is_enum else offer.choices or None
         target.add_argument(
             flag,
-            type=float if offer.unit != 1 else _type_of(option),
+            type=float if offer.unit != 1 else _find_type(option),
             default=option.default.value if is_enum else _to_unit(option.default, offer.unit),
             choices=choices,
             metavar=offer.metavar,
@@ -119,7 +119,7 @@ def _list_kinds(option: Option) -> tuple[Any, ...]:
     return get_args(option.kind) or (option.kind,)
 
 
-def _type_of(option: Option) -> type:
+def _find_type(option: Option) -> type:
     return next((kind for kind in _list_kinds(option) if kind in (int, float, Path)), str)
 
 

@@ -70,10 +70,10 @@ def perform_on_ray(
     # Ray starts as many workers as fit, and the others when resources are free.
     workers = max(len(_collect_experts(experiment)), len(experiment.runs))
     with RayEngine[TrainingTask, TrainingResult](Trainer, address, workers, cores=cores, gpus=gpus) as engine:
-        yield from perform_with(engine, experiment)
+        yield from perform_runs(engine, experiment)
 
 
-def perform_with(engine: Engine[TrainingTask, TrainingResult], experiment: Experiment) -> Iterator[Outcome]:
+def perform_runs(engine: Engine[TrainingTask, TrainingResult], experiment: Experiment) -> Iterator[Outcome]:
     """Train each expert of all runs once, then perform the runs, and yield the outcomes in order.
 
     A run whose expert failed is not performed.

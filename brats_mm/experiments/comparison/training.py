@@ -140,13 +140,13 @@ def merge_configs(files: Sequence[Path], *settings: Settings) -> Settings:
     from monai.bundle import ConfigParser
 
     try:
-        return with_settings(ConfigParser.load_config_files([str(path) for path in files]), *settings)
+        return merge_settings(ConfigParser.load_config_files([str(path) for path in files]), *settings)
     except Exception as error:  # MONAI raises many types for a bad config
         names = ", ".join(path.name for path in files)
         raise OptionError(f"Cannot merge the configs {names}: {error}. Correct them.") from error
 
 
-def with_settings(config: Settings, *settings: Settings) -> Settings:
+def merge_settings(config: Settings, *settings: Settings) -> Settings:
     """Return a copy of a config with further entries merged into it. Later ones take precedence."""
     from monai.bundle import ConfigParser
     from monai.bundle.utils import merge_kv

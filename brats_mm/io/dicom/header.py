@@ -9,7 +9,7 @@ from typing import Any
 from brats_mm.io.dicom.facts import Physics
 from brats_mm.io.dicom.frames import read_frames
 from brats_mm.io.dicom.slices import FileHeader, Identity, Slice, Stored
-from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.io.dicom.suppress_warnings import suppress_warnings
 from brats_mm.io.dicom.values import (
     read_integer,
     read_number,
@@ -55,7 +55,7 @@ def read_header(path: Path) -> FileHeader:
             is_bare = head[128:132] != b"DICM"
             if is_bare and not _looks_bare(head):
                 raise NotAnImage("it is not DICOM")
-            with without_warnings():
+            with suppress_warnings():
                 return _read(stream, path, force=is_bare)
     except NotAnImage:
         raise

@@ -12,7 +12,7 @@ _ABOVE_ALL = logging.CRITICAL + 1
 
 
 @contextmanager
-def without_warnings() -> Iterator[None]:
+def suppress_warnings() -> Iterator[None]:
     """Suppress all warnings, and the logs of pydicom and highdicom, inside the block.
 
     Blocks may be nested and run in several threads at once. The last one to end restores the filters.

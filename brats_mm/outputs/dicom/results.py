@@ -26,7 +26,7 @@ from brats_mm.io.dicom.choice import Choice
 from brats_mm.io.dicom.one_series import read_series
 from brats_mm.io.dicom.scan import scan, select_study
 from brats_mm.io.dicom.series import Series
-from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.io.dicom.suppress_warnings import suppress_warnings
 from brats_mm.outputs.dicom.findings import Findings, compute_findings
 from brats_mm.outputs.dicom.objects import Provenance
 from brats_mm.outputs.dicom.source import SourceSeries, read_source
@@ -83,7 +83,7 @@ def read_headers(choice: Choice) -> dict[Modality, SourceSeries]:
         VolumeError: the headers of a series lack attributes that results need.
     """
     require_dicom_out()
-    with without_warnings():
+    with suppress_warnings():
         return {modality: _read_checked_source(series) for modality, series in choice.chosen.items()}
 
 
@@ -103,7 +103,7 @@ def read_folder_headers(folder: Path) -> SourceSeries:
     require_dicom_out()
     if not folder.is_dir():
         raise OptionError("DICOM results need DICOM input. Send a zip of the study, or do not request them.")
-    with without_warnings():
+    with suppress_warnings():
         series = select_study(scan(folder)).series
         part = int(folder.name.partition("#")[2] or 0)
         matches = [item for item in series if part in (0, item.part)]
@@ -118,7 +118,7 @@ def read_named_reference(folder: Path) -> NamedReference:
         CaseError, VolumeError: there is no series, or it cannot be used.
     """
     require_dicom_out()
-    with without_warnings():
+    with suppress_warnings():
         series = select_study(scan(folder)).series
         if len(series) != 1:
             raise OptionError(
@@ -145,7 +145,7 @@ def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) 
     from brats_mm.outputs.dicom.segmentation_object import make_segmentation
     from brats_mm.outputs.dicom.structured_report import make_report
 
-    with without_warnings(), _hide_header_values():
+    with suppress_warnings(), _hide_header_values():
         source = _choose_reference(prediction, output)
         findings = compute_findings(prediction, source.grid)
         key = _compute_key(prediction, findings, source, output)

@@ -12,7 +12,7 @@ from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
 from brats_mm.io.dicom.series import Series
 from brats_mm.io.dicom.slices import Slice
-from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.io.dicom.suppress_warnings import suppress_warnings
 from brats_mm.io.dicom.values import read_number
 
 _OPTIONAL_ATTRIBUTES = (
@@ -85,7 +85,7 @@ def read_source(series: Series) -> SourceSeries:
     if layout.slices[0].stored.frames > 1:
         paired.sort(key=lambda pair: pair[0].frame)
     slices, indices = tuple(pair[0] for pair in paired), tuple(pair[1] for pair in paired)
-    with without_warnings():
+    with suppress_warnings():
         step_mm = float(np.linalg.norm(layout.grid.affine[:3, 2]))
         images = tuple(_read_header(path, step_mm) for path in dict.fromkeys(item.path for item in slices))
         _check(images, series.title)

@@ -6,7 +6,7 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import Compartment, Region
 from brats_mm.errors import VolumeError
-from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.io.dicom.suppress_warnings import suppress_warnings
 from brats_mm.outputs.dicom.findings import Findings, Measured
 from brats_mm.outputs.dicom.objects import Provenance
 from brats_mm.outputs.dicom.source import SourceSeries
@@ -34,7 +34,7 @@ def check_headers(source: SourceSeries, title: str) -> None:
 
     findings, provenance = _make_trivial_findings(source), Provenance("trial")
     try:
-        with without_warnings():
+        with suppress_warnings():
             segmentation = make_segmentation(findings, source, provenance)
             make_entropy_map(findings, source, provenance)
             make_report(findings, source, segmentation, provenance)

@@ -14,7 +14,7 @@ from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import VolumeError
 from brats_mm.io.dicom.header import read_header
-from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.io.dicom.suppress_warnings import suppress_warnings
 from brats_mm.outputs.dicom.results import DicomOutput, read_folder_headers, write_dicom
 from brats_mm.outputs.folder import OutputFolder
 from tests.fakes.dicom_results import prediction_on
@@ -50,7 +50,7 @@ def spoilt_series(folder, what):
     """Return a small series whose headers are all broken in one way, and its voxels."""
     facts = replace(TYPICAL["t1ce"], extra={"PatientName": f"{NAME}^Petronella"})
     data = np.random.default_rng(0).integers(1, 999, (12, 10, 8))
-    with without_warnings():
+    with suppress_warnings():
         for path in write_series(folder, data, np.diag([-1.0, -1.0, 3.0, 1.0]), facts):
             corrupt(path, *what)
     return data
@@ -68,7 +68,7 @@ def test_objects_from_broken_header_log_nothing(tmp_path, what, deidentify, capl
     message = capfd.readouterr()
     assert NAME not in message.out + message.err + caplog.text
     assert not [one for one in recwarn if NAME in str(one.message)]
-    with without_warnings():
+    with suppress_warnings():
         objects = [str(pydicom.dcmread(path)) for path in (tmp_path / "out").rglob("*.dcm")]
     assert len(objects) == 3
     if deidentify:
@@ -101,7 +101,7 @@ def test_inspect_and_segment_print_and_write_no_name(tiny_bundle, tmp_path, capf
                 volume.grid.affine,
                 replace(TYPICAL[modality.value], extra={"PatientName": f"{NAME}^Petronella"}),
             )
-    with without_warnings():
+    with suppress_warnings():
         for path in tmp_path.rglob("*.dcm"):
             for what in BROKEN.values():
                 corrupt(path, *what)
@@ -118,8 +118,8 @@ def test_inspect_and_segment_print_and_write_no_name(tiny_bundle, tmp_path, capf
 def test_suppression_ends_with_last_nested_block(tmp_path):
     log = logging.getLogger("pydicom")
     before = log.level
-    with without_warnings():
-        with without_warnings():
+    with suppress_warnings():
+        with suppress_warnings():
             assert not log.isEnabledFor(logging.ERROR)
         assert not log.isEnabledFor(logging.ERROR)
     assert log.level == before
@@ -129,7 +129,7 @@ def test_suppression_ends_with_last_nested_block(tmp_path):
 
 def test_broken_header_is_read_without_log(tmp_path, recwarn):
     (path,) = write_series(tmp_path, np.ones((8, 8, 1)), np.diag([-1.0, -1, 5, 1]))
-    with without_warnings():
+    with suppress_warnings():
         corrupt(path, *BROKEN["a name for a birth date"])
     read_header(path)
     assert not recwarn.list

@@ -77,13 +77,13 @@ def test_python_takes_every_option(name):
 @pytest.mark.parametrize("name", FIELDS)
 def test_command_line_takes_every_option(name):
     options = make_parser().parse_args(["segment", "case", "-o", "out", *arguments(name)])
-    assert segment.request_from(options) == make_request("case", "out", **with_needs(name))
+    assert segment.build_request(options) == make_request("case", "out", **with_needs(name))
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS.keys() - NOT_FOR_COHORTS))
 def test_cohort_takes_every_option_except_those_of_one_case(name):
     options = make_parser().parse_args(["cohort", "cases", "-o", "out", *arguments(name)])
-    assert cohort.request_from(options) == make_request(**with_needs(name))
+    assert cohort.build_request(options) == make_request(**with_needs(name))
 
 
 @pytest.mark.parametrize("name", sorted(NOT_FOR_COHORTS))
@@ -127,13 +127,13 @@ def test_sequences_accept_names_and_aliases():
     options = make_parser().parse_args(
         ["segment", "--t1n", "a", "--t1c", "b", "--t2w", "c", "--t2f", "d", "--output", "o"]
     )
-    assert segment.request_from(options).input == files
+    assert segment.build_request(options).input == files
 
 
 def test_sequence_options_select_series_of_study():
     for way in (["study"], ["-i", "study"], ["--input", "study"]):
         options = make_parser().parse_args(["segment", *way, "--t1ce", "17.4", "--study", "9", "-o", "out"])
-        request = segment.request_from(options)
+        request = segment.build_request(options)
         assert (request.input, request.series, request.study) == (Path("study"), {Modality.T1CE: "17.4"}, "9")
 
 

@@ -5,12 +5,12 @@ import pytest
 
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.preprocessing.itk_volume import (
+    build_transform,
     extract_data,
     extract_matrix,
     make_orthogonal_volume,
     resample_onto,
     to_itk,
-    transform_of,
 )
 
 OBLIQUE = np.array([[-0.9, 0.1, 0.3, 12.0], [0.09, 0.89, -1.5, -30.0], [0.06, 0.24, 5.2, 7.0], [0, 0, 0, 1.0]])
@@ -40,17 +40,17 @@ def test_transform_has_its_matrix():
     matrix = np.eye(4)
     matrix[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
     matrix[:3, 3] = 4, 5, 6
-    np.testing.assert_allclose(extract_matrix(transform_of(matrix)), matrix, atol=1e-12)
+    np.testing.assert_allclose(extract_matrix(build_transform(matrix)), matrix, atol=1e-12)
 
 
 def test_resampling_applies_matrix_and_fills_zero_outside():
     volume = Volume(ramp(), Grid((6, 7, 8), np.eye(4)))
     shift = np.eye(4)
     shift[:3, 3] = 0, 0, 0.5
-    result = resample_onto(volume, volume.grid, transform_of(shift))
+    result = resample_onto(volume, volume.grid, build_transform(shift))
     np.testing.assert_allclose(result.data[..., :7], volume.data[..., :7] + 50, atol=1e-3)
     shift[2, 3] = 6
-    assert (resample_onto(volume, volume.grid, transform_of(shift)).data[..., 2:] == 0).all()
+    assert (resample_onto(volume, volume.grid, build_transform(shift)).data[..., 2:] == 0).all()
 
 
 BALL_MM = np.array([10.0, 20.0, 25.0])
@@ -84,7 +84,7 @@ def around_ball(affine, shape):
 @pytest.mark.parametrize("name", GRIDS)
 def test_resampling_to_and_from_sheared_grid_keeps_patient_positions(name):
     sheared, upright_grid = around_ball(GRIDS[name], (60, 64, 20)), around_ball(np.eye(4), (50, 50, 50))
-    still = transform_of(np.eye(4))
+    still = build_transform(np.eye(4))
     np.testing.assert_allclose(centre_mm(resample_onto(ball(sheared), upright_grid, still)), BALL_MM, atol=0.1)
     np.testing.assert_allclose(centre_mm(resample_onto(ball(upright_grid), sheared, still)), BALL_MM, atol=0.1)
 

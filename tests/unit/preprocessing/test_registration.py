@@ -8,7 +8,7 @@ from brats_mm.data.phantom.head import make_phantom
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.preprocessing.alignment_measures import find_registration_warnings, measure, prepare_side
-from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.itk_volume import build_transform, resample_onto
 from brats_mm.preprocessing.registration import MAX_UNMOVED_MM, register
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def movement(degrees, mm):
 
 
 def moved(volume, matrix):
-    return resample_onto(volume, volume.grid, transform_of(np.linalg.inv(matrix)))
+    return resample_onto(volume, volume.grid, build_transform(np.linalg.inv(matrix)))
 
 
 def error_mm(result, true, head):

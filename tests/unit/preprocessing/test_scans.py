@@ -10,7 +10,7 @@ from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import PreprocessingOptions
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OptionError
-from brats_mm.preprocessing.itk_volume import resample_onto, transform_of
+from brats_mm.preprocessing.itk_volume import build_transform, resample_onto
 from brats_mm.preprocessing.regridding import move_to_grid as regridded
 from brats_mm.preprocessing.scans import prepare_scans
 
@@ -25,7 +25,7 @@ def scans():
     thick = Grid((48, 56, 24), whole.affine @ np.diag([1, 1, 2, 1.0]))
     shift = np.eye(4)
     shift[0, 3] = -4.0
-    flair = resample_onto(images[Modality.FLAIR], thick, transform_of(shift))
+    flair = resample_onto(images[Modality.FLAIR], thick, build_transform(shift))
     return Scans("made", {Modality.T1CE: images[Modality.T1CE], Modality.FLAIR: flair}, ("said before",))
 
 
@@ -95,7 +95,7 @@ def test_results_on_sheared_reference_keep_patient_positions(scans):
     lean = np.eye(4)
     lean[1, 2] = 0.15  # 8.5 degrees
     grid = Grid(upright.grid.shape, upright.grid.affine @ lean)
-    sheared = resample_onto(upright, grid, transform_of(np.eye(4)))
+    sheared = resample_onto(upright, grid, build_transform(np.eye(4)))
     alone = Scans("sheared", {Modality.T1CE: sheared})
     made = prepare_scans(alone, recognise_kind(alone.volumes, InputKind.RAW), PreprocessingOptions())
     assert made.case.grid.shear_deg < 1e-6
@@ -110,7 +110,7 @@ def test_sheared_sequence_is_resampled_once_by_full_affine(scans):
     lean = np.eye(4)
     lean[0, 2] = 0.15
     grid = Grid((52, 56, 24), upright[Modality.FLAIR].grid.affine @ np.diag([1, 1, 2, 1.0]) @ lean)
-    flair = resample_onto(upright[Modality.FLAIR], grid, transform_of(np.eye(4)))
+    flair = resample_onto(upright[Modality.FLAIR], grid, build_transform(np.eye(4)))
     volumes = {Modality.T1CE: upright[Modality.T1CE], Modality.FLAIR: flair}
     made = prepare_scans(Scans("x", volumes), recognise_kind(volumes), PreprocessingOptions())
     assert made.reference is upright[Modality.T1CE].grid

@@ -13,7 +13,7 @@ from brats_mm.domain.trust_profile import (
     SequenceGroup,
     compute_volume_interval,
     compute_volume_scale,
-    group_of,
+    find_group,
 )
 from brats_mm.errors import OptionError
 from brats_mm.trust.fit import fit_curve, fit_profile
@@ -71,7 +71,7 @@ def test_fewer_than_nine_cases_give_no_90_percent_interval():
 
 
 def test_every_subset_has_a_group():
-    groups = [group_of(subset) for subset in SUBSETS]
+    groups = [find_group(subset) for subset in SUBSETS]
     assert [groups.count(group) for group in SequenceGroup] == [6, 2, 6, 1]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brats_mm.errors import OptionError
-from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.io.dicom.suppress_warnings import suppress_warnings
 from brats_mm_service.settings import DicomwebSettings
 
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+")
@@ -124,7 +124,7 @@ def _translate_errors() -> Iterator[None]:
     import requests
 
     try:
-        with without_warnings():
+        with suppress_warnings():
             yield
     except requests.TooManyRedirects as error:
         raise DicomwebRefused(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from brats_mm.io.dicom.suppress_warnings import without_warnings
+from brats_mm.io.dicom.suppress_warnings import suppress_warnings
 from brats_mm.outputs.dicom.results import ENTROPY, REPORT, SEGMENTATION
 from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm.pipeline.request import from_json
@@ -161,7 +161,7 @@ class DicomwebLink:
         if job is None or job.state is not JobState.DONE:
             raise DicomwebRefused("The job's results were deleted before they could be stored.")
         names = [self._queue.verified(job, name) for name in (SEGMENTATION, ENTROPY, REPORT)]
-        with without_warnings():
+        with suppress_warnings():
             objects = [pydicom.dcmread(name) for name in names]
         present: list[Any] = []
         new: list[Any] = []

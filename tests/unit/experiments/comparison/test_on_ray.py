@@ -52,7 +52,7 @@ def diary(monkeypatch):
 
 
 def test_experts_are_trained_once_before_all_runs(diary):
-    outcomes = list(on_ray.perform_with(LastFirstEngine(), experiment()))
+    outcomes = list(on_ray.perform_runs(LastFirstEngine(), experiment()))
     assert [outcome.run.method for outcome in outcomes] == ["a", "b", "c"], "in the order of the experiment"
     assert diary == ["expert", "c", "b", "a"], "in the order of the engine"
 
@@ -62,13 +62,13 @@ def test_runs_of_failed_expert_report_reason_and_others_continue(diary, monkeypa
         raise TrainingError("No memory.")
 
     monkeypatch.setattr(on_ray, "prepare_expert", fail)
-    outcomes = list(on_ray.perform_with(LastFirstEngine(), experiment()))
+    outcomes = list(on_ray.perform_runs(LastFirstEngine(), experiment()))
     assert [outcome.failure for outcome in outcomes] == ["No memory.", "No memory.", ""]
     assert diary == ["c"]
 
 
 def test_run_fails_when_its_workers_die_and_others_continue(diary):
-    outcomes = list(on_ray.perform_with(LastFirstEngine("b"), experiment()))
+    outcomes = list(on_ray.perform_runs(LastFirstEngine("b"), experiment()))
     assert [(outcome.run.method, bool(outcome.failure)) for outcome in outcomes] == [
         ("a", False),
         ("b", True),
