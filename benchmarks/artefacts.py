@@ -31,13 +31,13 @@ from brats_mm.io.reference_labels import read_reference
 from brats_mm.packaging.trust import replace_blocks
 from brats_mm.trust.input_checks.artefacts import (
     ARTEFACTS,
-    FLUID_FROM_MM,
-    GHOST_FROM,
-    SHARPNESS_BELOW,
+    MAX_THICK_SHARPNESS,
+    MIN_FLUID_MM,
+    MIN_GHOST_SCORE,
     check_artefacts,
-    fluid_radius_mm,
-    ghost_score,
-    slice_sharpness,
+    compute_ghost_score,
+    measure_fluid_radius_mm,
+    measure_slice_sharpness,
 )
 from brats_mm.trust.input_checks.finding import Check
 
@@ -46,9 +46,9 @@ Volumes = Mapping[Modality, Volume]
 PAIR: Availability = frozenset({Modality.T1, Modality.FLAIR})
 LIMITS: Mapping[Check, str] = MappingProxyType(
     {
-        Check.GHOST: f"more than {GHOST_FROM:g} standard deviations",
-        Check.SLICES: f"less than {SHARPNESS_BELOW:g} of the second blurriest axis",
-        Check.FLUID: f"radius of more than {FLUID_FROM_MM:g} mm",
+        Check.GHOST: f"more than {MIN_GHOST_SCORE:g} standard deviations",
+        Check.SLICES: f"less than {MAX_THICK_SHARPNESS:g} of the second blurriest axis",
+        Check.FLUID: f"radius of more than {MIN_FLUID_MM:g} mm",
     }
 )
 FLUID_VALUES: Mapping[Modality, float] = MappingProxyType(
@@ -152,11 +152,13 @@ def score_case(labelled: LabelledCase, rng: np.random.Generator) -> tuple[list[R
     for share in (0.1, 0.2):
         shift = int(rng.integers(40, 111))
         data = ghosted(share, shift, axis)(volume.data, volume.foreground)
-        rows.append(_row(name, Check.GHOST, f"ghost of {share:.0%}", changed.label, ghost_score(_like(volume, data))))
+        rows.append(
+            _row(name, Check.GHOST, f"ghost of {share:.0%}", changed.label, compute_ghost_score(_like(volume, data)))
+        )
     for slice_mm in (5, 6):
         for order, how in ((1, "linearly"), (3, "by a spline")):
             data = thick(slice_mm, order)(volume.data, volume.foreground)
-            score = slice_sharpness(_like(volume, data))
+            score = measure_slice_sharpness(_like(volume, data))
             rows.append(_row(name, Check.SLICES, f"slices of {slice_mm} mm, interpolated {how}", changed.label, score))
     rows += _fluid_rows(name, "", case.volumes)
     inside = np.argwhere(tumour)
@@ -173,8 +175,8 @@ def _like(volume: Volume, data: Array) -> Volume:
 
 def _rows_of_volume(name: str, fault: str, modality: Modality, volume: Volume) -> list[Row]:
     return [
-        _row(name, Check.GHOST, fault, modality.label, ghost_score(volume)),
-        _row(name, Check.SLICES, fault, modality.label, slice_sharpness(volume)),
+        _row(name, Check.GHOST, fault, modality.label, compute_ghost_score(volume)),
+        _row(name, Check.SLICES, fault, modality.label, measure_slice_sharpness(volume)),
     ]
 
 
@@ -186,7 +188,7 @@ def _fluid_rows(name: str, fault: str, volumes: Volumes) -> list[Row]:
             Check.FLUID,
             fault,
             format_subset(subset),
-            fluid_radius_mm({m: volumes[m] for m in sort_modalities(subset)}),
+            measure_fluid_radius_mm({m: volumes[m] for m in sort_modalities(subset)}),
         )
         for subset in subsets
     ]
@@ -196,9 +198,9 @@ def _row(name: str, check: Check, fault: str, images: str, score: float | None) 
     if score is None:
         return Row(name, check.value, fault, images, None, alarm=False)
     is_alarm = {
-        Check.GHOST: score > GHOST_FROM,
-        Check.SLICES: score < SHARPNESS_BELOW,
-        Check.FLUID: score > FLUID_FROM_MM,
+        Check.GHOST: score > MIN_GHOST_SCORE,
+        Check.SLICES: score < MAX_THICK_SHARPNESS,
+        Check.FLUID: score > MIN_FLUID_MM,
     }[check]
     return Row(name, check.value, fault, images, score, alarm=is_alarm)
 

@@ -40,7 +40,7 @@ class Terminated(KeyboardInterrupt):
         return 128 + self.number
 
 
-def interrupt_code(interrupt: KeyboardInterrupt) -> int:
+def choose_interrupt_code(interrupt: KeyboardInterrupt) -> int:
     """Return the exit code of an interrupted command: 130 after Ctrl-C, and that of the signal after `Terminated`."""
     return interrupt.exit_code if isinstance(interrupt, Terminated) else EXIT_INTERRUPTED
 

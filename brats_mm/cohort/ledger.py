@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from brats_mm.cohort.records import CaseState, CohortCase, TaskResult
-from brats_mm.domain.encodable import encodable
+from brats_mm.domain.encodable import make_encodable
 from brats_mm.errors import OutputError
 
 _SCHEMA = """
@@ -133,7 +133,7 @@ class Ledger:
                 identity,
                 attempts,
                 result.kind,
-                encodable(result.detail),
+                make_encodable(result.detail),
                 json.dumps(dict(result.row)),
                 time.time(),
             ),
@@ -142,7 +142,7 @@ class Ledger:
     def fault(self, case: CohortCase, detail: str) -> None:
         """Record an invalid row of the manifest."""
         self._records.execute(
-            "INSERT INTO faults (name, detail) VALUES (?, ?)", (encodable(case.name), encodable(detail))
+            "INSERT INTO faults (name, detail) VALUES (?, ?)", (make_encodable(case.name), make_encodable(detail))
         )
 
     def rows(self) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from brats_mm.cohort.bids import count_bids_cases, iterate_bids_cases
 from brats_mm.cohort.records import CohortCase, explain_invalid_name
-from brats_mm.domain.encodable import encodable
+from brats_mm.domain.encodable import make_encodable
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.options import BidsFilter
 from brats_mm.errors import CaseError, OptionError
@@ -96,7 +96,7 @@ def _read_folder(path: Path) -> Manifest:
         path,
         len(names),
         lambda: (
-            CohortCase(encodable(name), folder=str(path / name), fault=explain_invalid_name(encodable(name)))
+            CohortCase(make_encodable(name), folder=str(path / name), fault=explain_invalid_name(make_encodable(name)))
             for name in names
         ),
     )

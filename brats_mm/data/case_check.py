@@ -89,7 +89,7 @@ def check_cases(
     with ThreadPoolExecutor(THREADS) as pool:
         findings = list(pool.map(partial(_check_case, needs=tuple(needs)), listed))
     faults = [finding.fault for finding in findings if finding.fault]
-    faults += [*_find_duplicates(listed), *_shared_between_cases(items)]
+    faults += [*_find_duplicates(listed), *_find_shared_between_cases(items)]
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise CaseError(
@@ -178,7 +178,7 @@ def _find_duplicates(listed: Sequence[Checked]) -> Iterator[str]:
             yield f"{name}: the list names it {len(sections)} times ({', '.join(sections)})"
 
 
-def _shared_between_cases(items: Sequence[Item]) -> Iterator[str]:
+def _find_shared_between_cases(items: Sequence[Item]) -> Iterator[str]:
     """Yield the cases that list a file of another case, which would be in training and validation unnoticed."""
     owners: dict[Path, str] = {}
     for item in items:

@@ -29,7 +29,7 @@ def assign_images(paths: Sequence[str | None]) -> dict[str, str]:
     in_channel_order = dict(zip(MODALITIES, paths, strict=False))
     agrees = all(named[path] in (None, modality) for modality, path in in_channel_order.items() if path)
     if len(paths) != len(MODALITIES) or not agrees:
-        raise CaseError(_message(files, named))
+        raise CaseError(_make_message(files, named))
     return {modality.value: path for modality, path in in_channel_order.items() if path}
 
 
@@ -42,7 +42,7 @@ def _find_folder(files: Sequence[str]) -> str:
     return Path(files[0]).parent.name if files else ""
 
 
-def _message(files: Sequence[str], named: dict[str, Modality | None]) -> str:
+def _make_message(files: Sequence[str], named: dict[str, Modality | None]) -> str:
     texts = [f"{Path(path).name} ({modality.value if (modality := named[path]) else 'unknown'})" for path in files]
     return (
         f"A case lists images whose sequences are not clear: {', '.join(texts) or 'none'}. Name the sequence of each, "

@@ -52,7 +52,7 @@ def format_ml(volume_ml: float) -> str:
 
     Volumes are first rounded to thousandths as in `report.json`, so that all outputs agree on every value.
     """
-    return f"{_half_up(round(volume_ml, 3) * 10) / 10:.1f}"
+    return f"{_round_half_up(round(volume_ml, 3) * 10) / 10:.1f}"
 
 
 def format_interval_ml(interval_ml: Sequence[float]) -> str:
@@ -67,7 +67,7 @@ def round_percent(share: float) -> int:
 
     Shares are first rounded to ten-thousandths as in `report.json`, so that all outputs agree on every value.
     """
-    return _half_up(round(share, 4) * 100)
+    return _round_half_up(round(share, 4) * 100)
 
 
 def format_percent(share: float) -> str:
@@ -81,7 +81,7 @@ def format_percents(interval: Sequence[float]) -> str:
     return f"{round_percent(low)} to {format_percent(high)}"
 
 
-def _half_up(value: float) -> int:
+def _round_half_up(value: float) -> int:
     return math.floor(round(value, 6) + 0.5)
 
 

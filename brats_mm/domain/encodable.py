@@ -1,7 +1,7 @@
 """File names as text that can be written."""
 
 
-def encodable(text: str) -> str:
+def make_encodable(text: str) -> str:
     """Return text that UTF-8 can encode, for records and tables.
 
     The system returns file names that are not UTF-8 with surrogates. They are read as Latin-1, as old archives use it.

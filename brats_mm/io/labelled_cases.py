@@ -7,7 +7,7 @@ from pathlib import Path
 from brats_mm.data.datalist import Item, find_items, load_training_items
 from brats_mm.data.label_maps import add_label_schemes
 from brats_mm.domain.case import CaseFiles
-from brats_mm.domain.encodable import encodable
+from brats_mm.domain.encodable import make_encodable
 from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.errors import CaseError
 from brats_mm.io.recognise import recognise
@@ -80,5 +80,5 @@ def _build_labelled(item: Item) -> LabelledCase:
             "Correct the headers of its files, or remove the case from the list."
         )
     scheme = item.get("label_scheme")
-    files = replace(recognise(item["image"]), name=encodable(item["name"]))
+    files = replace(recognise(item["image"]), name=make_encodable(item["name"]))
     return LabelledCase(files, Path(item["label"]), LabelScheme(scheme) if scheme else None)

@@ -95,7 +95,7 @@ def write_site_bundle(
         raise BundleError(f"{output} already exists. Choose another folder.")
     inference = read_inference_config(parent)
     is_cross = inference["network_def"].get("_target_") == _CROSS
-    training = _training_cases(plan, is_cross=is_cross)
+    training = _weigh_training_cases(plan, is_cross=is_cross)
     shutil.copytree(default_bundle() / "configs", output / "configs")
     shutil.copytree(parent.root, output, dirs_exist_ok=True)
     sections = {"training": [case for case, _ in training], "validation": plan.select_by_use(Role.HELD_OUT.value)}
@@ -103,7 +103,7 @@ def write_site_bundle(
     (output / SITE_CASES).write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
     path = output / "configs" / "train.json"
     document = json.loads(path.read_text(encoding="utf-8"))
-    network = _network_entries(inference)
+    network = _collect_network_entries(inference)
     settings = {
         **{name: value for name, value in network.items() if name == "network_def" or name not in document},
         "spacing_mm": inference.get("spacing_mm", 1.0),
@@ -120,7 +120,7 @@ def write_site_bundle(
         "val_interval": 1,
         **RECIPE,
         **(CROSS_RECIPE if is_cross else {}),
-        **(_weighted_sampler([weight for _, weight in training]) if plan.select_by_use(REPLAY) else {}),
+        **(_build_weighted_sampler([weight for _, weight in training]) if plan.select_by_use(REPLAY) else {}),
         **(changes or {}),
     }
     for name, value in settings.items():
@@ -148,7 +148,7 @@ def as_nifti(item: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**item, "image": images}
 
 
-def _network_entries(config: Mapping[str, Any]) -> dict[str, Any]:
+def _collect_network_entries(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return `network_def` of a config and the entries that it refers to."""
     entries: dict[str, Any] = {}
     names = ["network_def"]
@@ -160,7 +160,7 @@ def _network_entries(config: Mapping[str, Any]) -> dict[str, Any]:
     return entries
 
 
-def _training_cases(plan: TrainingPlan, *, is_cross: bool) -> list[tuple[PlannedCase, float]]:
+def _weigh_training_cases(plan: TrainingPlan, *, is_cross: bool) -> list[tuple[PlannedCase, float]]:
     """Return the cases to train on, each with its weight."""
     cases = list(zip(plan.select_by_use(Role.TRAINING.value, REPLAY), plan.compute_case_weights(), strict=True))
     usable = [(case, weight) for case, weight in cases if not is_cross or len(case.sequences) > 1]
@@ -177,7 +177,7 @@ def _items(cases: Sequence[PlannedCase], folder: Path, output: Path, check: Call
     return items
 
 
-def _weighted_sampler(weights: Sequence[float]) -> dict[str, Any]:
+def _build_weighted_sampler(weights: Sequence[float]) -> dict[str, Any]:
     """Return the sampler that draws cases with relative frequencies, in epochs of the usual length."""
     sampler = {
         "_target_": "torch.utils.data.WeightedRandomSampler",

@@ -72,9 +72,9 @@ class TimedTraining:
             TrainingError: the loss is not finite.
             Exception: the watch raised an exception before a step.
         """
-        trainer.add_event_handler(Events.ITERATION_STARTED, self._before_step)
+        trainer.add_event_handler(Events.ITERATION_STARTED, self._prepare_step)
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self._check_loss)
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._finish_step)
         self._rates = [float(group["lr"]) for group in trainer.optimizer.param_groups]
         level = trainer.logger.level
         trainer.logger.setLevel(logging.WARNING)  # one line per step fills the log of a service
@@ -86,14 +86,14 @@ class TimedTraining:
         if self._stopped is not None:
             raise self._stopped
 
-    def _before_step(self, trainer: Any) -> None:
+    def _prepare_step(self, trainer: Any) -> None:
         try:
             self._watch.check()
         except Exception as error:  # noqa: BLE001 (raised later: handlers of the config would log it with a traceback)
             self._stopped = error
             trainer.terminate()
             return
-        elapsed = self._elapsed()
+        elapsed = self._measure_elapsed()
         total = max(1, round(self._seconds))
         self._watch.progress("training", min(total, round(elapsed)), total)
         share = learning_rate_share(elapsed / self._seconds)
@@ -106,10 +106,10 @@ class TimedTraining:
             message = f"The loss is {loss.item()} in step {self.steps + 1}, so there is no new version. {REMEDY}"
             raise TrainingError(message)
 
-    def _after_step(self, trainer: Any) -> None:
+    def _finish_step(self, trainer: Any) -> None:
         self.steps += 1
-        if self._elapsed() >= self._seconds:
+        if self._measure_elapsed() >= self._seconds:
             trainer.terminate()
 
-    def _elapsed(self) -> float:
+    def _measure_elapsed(self) -> float:
         return self._watch.clock() - self._begin

@@ -9,7 +9,7 @@ from brats_mm.cli.command import EXIT_OK, Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.output import Console
-from brats_mm.cli.system import interrupt_code
+from brats_mm.cli.system import choose_interrupt_code
 from brats_mm.cohort.records import Layout
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.errors import OptionError
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         status = run_cohort(manifest, options.output, engine, settings, on_case=lambda now: _print_status(now, console))
     except KeyboardInterrupt as interrupt:
         console.error("Interrupted. Finished cases are kept. Run the same command to continue.")
-        return interrupt_code(interrupt)
+        return choose_interrupt_code(interrupt)
     if status.failed:
         console.warn(f"{_format_cases(status.failed)} failed. See {options.output / 'failures.csv'} for the reasons.")
     if status.lost:

@@ -13,7 +13,7 @@ from brats_mm.cli.options.training import (
     training_output,
 )
 from brats_mm.cli.output import Console
-from brats_mm.cli.system import interrupt_code
+from brats_mm.cli.system import choose_interrupt_code
 from brats_mm.domain.label_scheme import SCHEMES
 from brats_mm.domain.number_range import FOLDS, SEED, check_numbers
 
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             )
         except KeyboardInterrupt as interrupt:
             console.error("Interrupted. Finished epochs and cases are kept. Run the same command again to continue.")
-            return interrupt_code(interrupt)
+            return choose_interrupt_code(interrupt)
     console.say((options.output / "pooled" / "summary.md").read_text(encoding="utf-8"))
     console.say(f"Pooled scores, tables and the ensemble are in {options.output}.")
     console.document(result)

@@ -9,7 +9,7 @@ from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.options.request import load_segmenter
 from brats_mm.cli.output import Console
-from brats_mm.cli.system import interrupt_code
+from brats_mm.cli.system import choose_interrupt_code
 from brats_mm.domain.label_scheme import SCHEMES
 from brats_mm.domain.options import ModelOptions
 
@@ -119,7 +119,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.error(
             f"Interrupted after {done} of {len(cases)} cases. Finished cases are kept. Continue with --resume."
         )
-        return interrupt_code(interrupt)
+        return choose_interrupt_code(interrupt)
     for name, reason in result.summary["failed"].items():
         console.warn(f"{name} was skipped: {reason}")
     for name, lines in result.summary["warnings"].items():

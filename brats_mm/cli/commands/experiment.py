@@ -6,7 +6,7 @@ from pathlib import Path
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, open_selected_bundle
 from brats_mm.cli.output import Console
-from brats_mm.cli.system import interrupt_code
+from brats_mm.cli.system import choose_interrupt_code
 from brats_mm.domain.number_range import ABOVE_ZERO, FROM_ONE, OPEN_SHARE, SEED, ZERO_OR_MORE, check_numbers
 
 _NUMBERS = {
@@ -125,7 +125,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.error(
             f"Interrupted after {len(outcomes)} of {len(planned.runs)} runs. Run the command again to resume."
         )
-        return interrupt_code(interrupt)
+        return choose_interrupt_code(interrupt)
     document = write_comparison(planned, outcomes, options.output, parquet=options.parquet)
     for name, reason in document["failed"].items():
         console.warn(f"{name} failed: {reason}")

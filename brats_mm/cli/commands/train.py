@@ -14,7 +14,7 @@ from brats_mm.cli.options.training import (
     training_output,
 )
 from brats_mm.cli.output import Console
-from brats_mm.cli.system import interrupt_code
+from brats_mm.cli.system import choose_interrupt_code
 from brats_mm.domain.number_range import ZERO_OR_MORE, check_numbers
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             if options.estimate:
                 raise
             console.error("Interrupted. Finished epochs are kept. Add --set resume=true to continue.")
-            return interrupt_code(interrupt)
+            return choose_interrupt_code(interrupt)
     if estimated:
         from brats_mm.training.estimate_text import estimate_text
 

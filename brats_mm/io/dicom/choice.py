@@ -236,7 +236,7 @@ def _explain_rejection(
 ) -> str:
     verdict = series.verdict
     if verdict.modality is None:
-        return _reason_other_kind(verdict)
+        return _explain_other_kind(verdict)
     if not series.is_readable:
         return f"it is a {verdict.kind}, but {series.layout.fault}"
     if id(series) in late:
@@ -249,7 +249,7 @@ def _explain_rejection(
     return f"{verdict.kind} was left out" if better is None else _explain_outranking(series, better)
 
 
-def _reason_other_kind(verdict: Verdict) -> str:
+def _explain_other_kind(verdict: Verdict) -> str:
     evidence = f"{verdict.evidence[0][:1].lower()}{verdict.evidence[0][1:-1]}"
     if verdict.kind == "unknown":
         return f"its sequence is unknown ({evidence})"

@@ -70,7 +70,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ml": format_ml, "percent": round_percent, "sentence": _sentence}
+    environment.filters |= {"ml": format_ml, "percent": round_percent, "sentence": _to_sentence}
     report = source.report
     return environment.get_template(_TEMPLATE).render(
         report=report,
@@ -80,7 +80,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         regions=REGIONS,
         outlines={region: "rgb({}, {}, {})".format(*colour) for region, colour in REGION_COLOURS.items()},
         largest_ml=_compute_axis_ml(report),
-        is_axis_cut=max(_upper_limits(report)) > _compute_axis_ml(report),
+        is_axis_cut=max(_list_upper_limits(report)) > _compute_axis_ml(report),
         unknown_factor=UNKNOWN_FACTOR,
         rows=drawing.rows(),
         absent=[region for region in REGIONS if not source.masks[region].any()],
@@ -101,18 +101,18 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
 
 def _compute_axis_ml(report: Mapping[str, Any]) -> float:
     """Return the upper end of the volume axis: the largest upper limit, at most three times the largest volume."""
-    limits = _upper_limits(report)
+    limits = _list_upper_limits(report)
     largest = max(float(report["regions"][region.value]["volume_ml"]) for region in REGIONS)
     return max(1e-3, min(max(limits), 3 * largest) if largest > 0 else max(limits))
 
 
-def _upper_limits(report: Mapping[str, Any]) -> list[float]:
+def _list_upper_limits(report: Mapping[str, Any]) -> list[float]:
     """Return the upper limit of each region's volume."""
     regions = [report["regions"][region.value] for region in REGIONS]
     return [float((row.get("volume_interval_ml") or row["volume_range_ml"])[1]) for row in regions]
 
 
-def _sentence(text: str) -> str:
+def _to_sentence(text: str) -> str:
     """Return a clause as a sentence."""
     return f"{text[:1].upper()}{text[1:]}."
 

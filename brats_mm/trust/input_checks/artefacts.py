@@ -19,22 +19,22 @@ from brats_mm.trust.input_checks.finding import Check, Finding
 
 ARTEFACTS = (Check.GHOST, Check.SLICES, Check.FLUID)
 
-GHOST_FROM = 40.0
+MIN_GHOST_SCORE = 40.0
 """Smallest score of a ghost, in standard deviations."""
 
-SHARPNESS_BELOW = 0.25
+MAX_THICK_SHARPNESS = 0.25
 """Largest sharpness of thick slices, relative to the other axes."""
 
-FLUID_FROM_MM = 10.5
+MIN_FLUID_MM = 10.5
 """Smallest radius of a space to warn about."""
 
-_FINEST_MM, _COARSEST_MM = 0.8, 1.25
+_MIN_VOXEL_MM, _MAX_VOXEL_MM = 0.8, 1.25
 """Voxel sizes at which scores of fine structure are comparable."""
 
 _SLAB_VOXELS = 40
-_NEAREST_MM, _FARTHEST_MM, _SIDEWAYS_MM = 25, 110, 6
+_MIN_DISTANCE_MM, _MAX_DISTANCE_MM, _MAX_SIDEWAYS_MM = 25, 110, 6
 _EDGE_VOXELS = 3
-_LEAST_OVERLAP = 2000
+_MIN_OVERLAP = 2000
 _FLUID_STEP_MM = 2.0
 _FLUID: Mapping[Modality, tuple[float, float]] = {
     Modality.T1: (-np.inf, 0.6),
@@ -54,27 +54,29 @@ def check_artefacts(volumes: Mapping[Modality, Volume]) -> tuple[Finding, ...]:
     Returns:
         One finding per check that applies, with the worst score of all images.
     """
-    ghosts = _known({modality: ghost_score(volumes[modality]) for modality in sort_modalities(volumes)})
-    sharpness = _known({modality: slice_sharpness(volumes[modality]) for modality in sort_modalities(volumes)})
-    radius_mm = fluid_radius_mm(volumes)
+    ghosts = _drop_unknown({modality: compute_ghost_score(volumes[modality]) for modality in sort_modalities(volumes)})
+    sharpness = _drop_unknown(
+        {modality: measure_slice_sharpness(volumes[modality]) for modality in sort_modalities(volumes)}
+    )
+    radius_mm = measure_fluid_radius_mm(volumes)
     findings = []
     if ghosts:
-        named = [modality for modality, score in ghosts.items() if score > GHOST_FROM]
-        findings.append(Finding(Check.GHOST, max(ghosts.values()), _ghost_warning(named) if named else None))
+        named = [modality for modality, score in ghosts.items() if score > MIN_GHOST_SCORE]
+        findings.append(Finding(Check.GHOST, max(ghosts.values()), _format_ghost_warning(named) if named else None))
     if sharpness:
-        named = [modality for modality, score in sharpness.items() if score < SHARPNESS_BELOW]
-        findings.append(Finding(Check.SLICES, min(sharpness.values()), _slice_warning(named) if named else None))
+        named = [modality for modality, score in sharpness.items() if score < MAX_THICK_SHARPNESS]
+        findings.append(Finding(Check.SLICES, min(sharpness.values()), _format_slice_warning(named) if named else None))
     if radius_mm is not None:
-        warning = _fluid_warning(radius_mm) if radius_mm > FLUID_FROM_MM else None
+        warning = _format_fluid_warning(radius_mm) if radius_mm > MIN_FLUID_MM else None
         findings.append(Finding(Check.FLUID, radius_mm, warning))
     return tuple(findings)
 
 
-def _known(scores: Mapping[Modality, float | None]) -> dict[Modality, float]:
+def _drop_unknown(scores: Mapping[Modality, float | None]) -> dict[Modality, float]:
     return {modality: score for modality, score in scores.items() if score is not None}
 
 
-def ghost_score(volume: Volume) -> float | None:
+def compute_ghost_score(volume: Volume) -> float | None:
     """Return how strongly fine structure is repeated elsewhere in the axial plane, in standard deviations.
 
     Motion during a scan adds shifted copies of the head along the phase axis. Edges of anatomy do not repeat at a
@@ -87,18 +89,18 @@ def ghost_score(volume: Volume) -> float | None:
     """
     if not _is_about_1_mm(volume):
         return None
-    data, inside = _slab(*_as_ras(volume), axis=2)
+    data, inside = _cut_slab(*_orient_to_ras(volume), axis=2)
     core = ndimage.binary_erosion(inside, iterations=_EDGE_VOXELS)
-    if np.count_nonzero(core) < _LEAST_OVERLAP:
+    if np.count_nonzero(core) < _MIN_OVERLAP:
         return None
     edges = np.clip(ndimage.laplace(data / max(float(data[core].std()), 1e-6)), -1, 1) * core
     edges = (edges - edges[core].mean()) * core
-    pairs = np.maximum(_autocorrelation(core.astype(np.float32)), _LEAST_OVERLAP)
-    scores = _autocorrelation(edges) / np.sqrt(pairs) / max(float((edges[core] ** 2).mean()), 1e-12)
+    pairs = np.maximum(_compute_autocorrelation(core.astype(np.float32)), _MIN_OVERLAP)
+    scores = _compute_autocorrelation(edges) / np.sqrt(pairs) / max(float((edges[core] ** 2).mean()), 1e-12)
     return max(_largest(scores), _largest(scores.T))
 
 
-def slice_sharpness(volume: Volume) -> float | None:
+def measure_slice_sharpness(volume: Volume) -> float | None:
     """Return the sharpness along the blurriest axis, relative to the second blurriest, 0 to 1.
 
     Sharpness is the mean absolute second difference of neighbouring voxels. Voxels interpolated between thick slices
@@ -109,9 +111,9 @@ def slice_sharpness(volume: Volume) -> float | None:
     """
     if not _is_about_1_mm(volume):
         return None
-    data, inside = _slab(*_as_ras(volume), axis=0)
+    data, inside = _cut_slab(*_orient_to_ras(volume), axis=0)
     core = ndimage.binary_erosion(inside, iterations=2)
-    if np.count_nonzero(core) < _LEAST_OVERLAP:
+    if np.count_nonzero(core) < _MIN_OVERLAP:
         return None
     means = []
     for axis in range(3):
@@ -122,7 +124,7 @@ def slice_sharpness(volume: Volume) -> float | None:
     return blurriest / max(second, 1e-12)
 
 
-def fluid_radius_mm(volumes: Mapping[Modality, Volume]) -> float | None:
+def measure_fluid_radius_mm(volumes: Mapping[Modality, Volume]) -> float | None:
     """Return the radius of the largest ball of fluid inside the brain.
 
     Fluid is dark in T1, T1ce and FLAIR and bright in T2, relative to the median of the brain. Fluid within 6 mm of the
@@ -148,16 +150,16 @@ def fluid_radius_mm(volumes: Mapping[Modality, Volume]) -> float | None:
 
 
 def _is_about_1_mm(volume: Volume) -> bool:
-    return all(_FINEST_MM <= mm <= _COARSEST_MM for mm in volume.grid.spacing_mm)
+    return all(_MIN_VOXEL_MM <= mm <= _MAX_VOXEL_MM for mm in volume.grid.spacing_mm)
 
 
-def _as_ras(volume: Volume) -> tuple[Array, Mask]:
+def _orient_to_ras(volume: Volume) -> tuple[Array, Mask]:
     """Return data and foreground with axes in the order right, anterior, superior. Directions do not matter here."""
     order = volume.grid.ras_order
     return volume.data.transpose(order), volume.foreground.transpose(order)
 
 
-def _slab(data: Array, inside: Mask, axis: int) -> tuple[Array, Mask]:
+def _cut_slab(data: Array, inside: Mask, axis: int) -> tuple[Array, Mask]:
     """Return the middle of the brain along an axis, which is enough for both scores, cropped to the brain."""
     if not inside.any():
         return data[:0], inside[:0]
@@ -168,7 +170,7 @@ def _slab(data: Array, inside: Mask, axis: int) -> tuple[Array, Mask]:
     return data[tuple(cut)].astype(np.float32), inside[tuple(cut)]
 
 
-def _autocorrelation(slices: Array) -> npt.NDArray[np.floating[Any]]:
+def _compute_autocorrelation(slices: Array) -> npt.NDArray[np.floating[Any]]:
     """Return the sum over slices of the autocorrelation in the plane, with the zero lag in the middle."""
     shape = [fft.next_fast_len(2 * side, real=True) for side in slices.shape[:2]]
     power = (np.abs(fft.rfft2(slices, shape, axes=(0, 1))) ** 2).sum(axis=2)
@@ -178,25 +180,28 @@ def _autocorrelation(slices: Array) -> npt.NDArray[np.floating[Any]]:
 def _largest(scores: npt.NDArray[np.floating[Any]]) -> float:
     """Return the largest score along the second axis, and up to a few voxels beside it."""
     row, column = scores.shape[0] // 2, scores.shape[1] // 2
-    band = scores[max(0, row - _SIDEWAYS_MM) : row + _SIDEWAYS_MM + 1, column + _NEAREST_MM : column + _FARTHEST_MM]
+    band = scores[
+        max(0, row - _MAX_SIDEWAYS_MM) : row + _MAX_SIDEWAYS_MM + 1,
+        column + _MIN_DISTANCE_MM : column + _MAX_DISTANCE_MM,
+    ]
     return float(band.max()) if band.size else 0.0
 
 
-def _ghost_warning(modalities: Sequence[Modality]) -> str:
+def _format_ghost_warning(modalities: Sequence[Modality]) -> str:
     return (
         f"Images with shifted copies of the head, as after motion during the scan: {describe(modalities)}. "
         "Outlines can be wrong where a copy crosses the tumour."
     )
 
 
-def _slice_warning(modalities: Sequence[Modality]) -> str:
+def _format_slice_warning(modalities: Sequence[Modality]) -> str:
     return (
         f"Images that seem to be interpolated from thick slices: {describe(modalities)}. Small parts of the tumour, "
         "and its ends across the slices, can be missing. Compare the outlines with the original slices."
     )
 
 
-def _fluid_warning(radius_mm: float) -> str:
+def _format_fluid_warning(radius_mm: float) -> str:
     return (
         f"The brain contains a fluid-filled space with a radius of {radius_mm:.0f} mm: wide ventricles, a cyst, or a "
         "cavity after surgery. The model was not trained on images after surgery. Check the outlines around it."

@@ -2,7 +2,7 @@
 
 import pytest
 
-from brats_mm.domain.encodable import encodable
+from brats_mm.domain.encodable import make_encodable
 
 
 @pytest.mark.parametrize(
@@ -12,4 +12,4 @@ from brats_mm.domain.encodable import encodable
 )
 @pytest.mark.parametrize("locale", ["utf-8", "ascii"])
 def test_names_are_readable_in_every_locale(stored, expected, locale):
-    assert encodable(stored.decode(locale, "surrogateescape")) == expected
+    assert make_encodable(stored.decode(locale, "surrogateescape")) == expected

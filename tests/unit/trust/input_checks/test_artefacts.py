@@ -6,13 +6,13 @@ import pytest
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.trust.input_checks.artefacts import (
-    FLUID_FROM_MM,
-    GHOST_FROM,
-    SHARPNESS_BELOW,
+    MAX_THICK_SHARPNESS,
+    MIN_FLUID_MM,
+    MIN_GHOST_SCORE,
     check_artefacts,
-    fluid_radius_mm,
-    ghost_score,
-    slice_sharpness,
+    compute_ghost_score,
+    measure_fluid_radius_mm,
+    measure_slice_sharpness,
 )
 from brats_mm.trust.input_checks.finding import Check
 
@@ -53,8 +53,8 @@ def with_ball(data, value, radius, centre=(60, 70, 30)):
 def test_shifted_copy_is_a_ghost_and_texture_is_not(axis):
     data = textured()
     copy = np.roll(data, 40, axis)
-    assert ghost_score(volume(data)) < GHOST_FROM / 2
-    assert ghost_score(volume(np.where(data != 0, 0.8 * data + 0.2 * copy, 0))) > GHOST_FROM
+    assert compute_ghost_score(volume(data)) < MIN_GHOST_SCORE / 2
+    assert compute_ghost_score(volume(np.where(data != 0, 0.8 * data + 0.2 * copy, 0))) > MIN_GHOST_SCORE
 
 
 def test_ghost_is_found_in_every_storage_order():
@@ -63,22 +63,22 @@ def test_ghost_is_found_in_every_storage_order():
     affine = np.zeros((4, 4))
     affine[2, 0] = affine[0, 1] = affine[1, 2] = affine[3, 3] = 1  # axes superior, right, anterior
     turned = np.ascontiguousarray(ghosted.transpose(2, 0, 1))
-    score = ghost_score(Volume(turned, Grid(turned.shape, affine)))
-    assert score == pytest.approx(ghost_score(volume(ghosted)), rel=1e-3)
+    score = compute_ghost_score(Volume(turned, Grid(turned.shape, affine)))
+    assert score == pytest.approx(compute_ghost_score(volume(ghosted)), rel=1e-3)
 
 
 def test_interpolated_slices_are_less_sharp_along_their_axis():
-    assert slice_sharpness(volume(textured())) == pytest.approx(1, abs=0.05)
-    assert slice_sharpness(volume(interpolated(textured(), 5))) < SHARPNESS_BELOW
+    assert measure_slice_sharpness(volume(textured())) == pytest.approx(1, abs=0.05)
+    assert measure_slice_sharpness(volume(interpolated(textured(), 5))) < MAX_THICK_SHARPNESS
 
 
-@pytest.mark.parametrize("score", [ghost_score, slice_sharpness])
+@pytest.mark.parametrize("score", [compute_ghost_score, measure_slice_sharpness])
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 5.0), (0.4, 0.4, 1.0)])
 def test_fine_structure_is_scored_only_in_voxels_of_about_1_mm(score, spacing):
     assert score(volume(textured(), spacing)) is None
 
 
-@pytest.mark.parametrize("score", [ghost_score, slice_sharpness])
+@pytest.mark.parametrize("score", [compute_ghost_score, measure_slice_sharpness])
 def test_image_without_a_brain_has_no_score(score):
     empty = np.zeros(SHAPE, np.float32)
     assert score(volume(empty)) is None
@@ -89,17 +89,17 @@ def test_image_without_a_brain_has_no_score(score):
 @pytest.mark.parametrize("radius", [8, 14])
 def test_radius_of_fluid_is_measured(radius):
     images = {T1: with_ball(textured(), 30, radius), T2: with_ball(textured(1), 250, radius)}
-    assert fluid_radius_mm({m: volume(data) for m, data in images.items()}) == pytest.approx(radius, abs=2)
+    assert measure_fluid_radius_mm({m: volume(data) for m, data in images.items()}) == pytest.approx(radius, abs=2)
 
 
 def test_fluid_must_look_like_fluid_in_every_sequence():
     """A ball that is dark in T1 and grey in FLAIR is no fluid."""
-    assert fluid_radius_mm({T1: volume(with_ball(textured(), 30, 14)), FLAIR: volume(textured(1))}) == 0
+    assert measure_fluid_radius_mm({T1: volume(with_ball(textured(), 30, 14)), FLAIR: volume(textured(1))}) == 0
 
 
 @pytest.mark.parametrize("given", [{T1}, {T1, T1CE}, {T2, FLAIR}])
 def test_fluid_needs_two_kinds_of_contrast(given):
-    assert fluid_radius_mm({modality: volume(textured()) for modality in given}) is None
+    assert measure_fluid_radius_mm({modality: volume(textured()) for modality in given}) is None
 
 
 def test_warnings_name_the_image_and_the_radius():
@@ -111,7 +111,7 @@ def test_warnings_name_the_image_and_the_radius():
     assert warned.keys() == {Check.SLICES, Check.FLUID}
     assert warned[Check.SLICES].startswith("Images that seem to be interpolated from thick slices: FLAIR. Small")
     assert "a cavity after surgery" in warned[Check.FLUID]
-    assert FLUID_FROM_MM < 14
+    assert MIN_FLUID_MM < 14
 
 
 def test_clean_images_give_no_warning():
