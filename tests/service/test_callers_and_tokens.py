@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +102,19 @@ def test_command_creates_lists_and_revokes_tokens(tmp_path, capsys):
     assert Tokens(open_database(tmp_path)).check(text) is None
     assert main(["token", "create", *place]) == 2
     assert "1 to 64 letters" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_token_that_cannot_be_printed_is_revoked(tmp_path, monkeypatch, capsys, form):
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code = main(["token", "create", "viewer", "--data", str(tmp_path), *form])
+        monkeypatch.undo()
+    assert code == 2
+    assert "Standard output cannot be written" in capsys.readouterr().err
+    (token,) = Tokens(open_database(tmp_path)).all()
+    assert token.revoked is not None
 
 
 def test_serve_rejects_unsafe_or_impossible_options(tmp_path, capsys, monkeypatch):

@@ -8,6 +8,7 @@ from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_json_option
 from brats_mm.cli.options.service import add_data_option, import_service
 from brats_mm.cli.output import Console
+from brats_mm.errors import OutputError
 
 
 def add(commands: Commands) -> None:
@@ -41,11 +42,15 @@ def run(options: argparse.Namespace, console: Console) -> int:
         tokens = Tokens(database)
         if options.action == "create":
             token, text = tokens.create(options.name, options.scopes or DEFAULT_SCOPES, options.days)
-            console.result(text)
+            try:
+                console.result(text)
+                console.document({**_describe(token), "token": text})
+            except OutputError:  # nobody has the token
+                tokens.revoke(token.id)
+                raise
             console.say(
                 f"Token {token.id} of {token.caller}. It is not shown again. Send it as `Authorization: Bearer`."
             )
-            console.document({**_describe(token), "token": text})
         elif options.action == "revoke":
             revoked = tokens.revoke(options.name)
             console.say(f"Revoked token {revoked.id} of {revoked.caller}.")
