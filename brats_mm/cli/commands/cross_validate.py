@@ -8,6 +8,7 @@ from brats_mm.cli.options.common import add_terminal_options, open_selected_bund
 from brats_mm.cli.options.training import (
     SettingsPrinter,
     add_training_options,
+    list_saved_states,
     parse_settings,
     show_log,
     training_output,
@@ -84,7 +85,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 on_step=console.say,
             )
         except KeyboardInterrupt as interrupt:
-            console.error("Interrupted. Finished epochs and cases are kept. Run the same command again to continue.")
+            if list_saved_states(options.output):
+                console.error("Interrupted. Finished epochs and cases are kept. Run the same command to continue.")
+            else:
+                console.error("Interrupted before the first epoch ended. Run the same command to start again.")
             return choose_interrupt_code(interrupt)
     console.say((options.output / "pooled" / "summary.md").read_text(encoding="utf-8"))
     console.say(f"Pooled scores, tables and the ensemble are in {options.output}.")

@@ -9,6 +9,7 @@ from brats_mm.cli.options.common import add_terminal_options, open_selected_bund
 from brats_mm.cli.options.training import (
     SettingsPrinter,
     add_training_options,
+    list_saved_states,
     parse_settings,
     show_log,
     training_output,
@@ -59,6 +60,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Run `brats-mm train` and return its exit code."""
+    from brats_mm.training.parsing import parse_bool
     from brats_mm.training.two_stages import Plan, check_plan, train
 
     check_numbers(options, {"fold": ZERO_OR_MORE})
@@ -74,6 +76,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         listed = options.datalist or options.dataset / "datalist.json"
         settings["datalist"] = str(write_fold_list(listed, options.output / "datalist.json", options.fold))
     plan = Plan(options.dataset, options.output, options.stage, modalities, configs, settings)
+    output = Path(str(settings.get("output_dir", options.output)))
+    earlier = list_saved_states(output)
     show = SettingsPrinter(console)
     show_log(options)
     estimated: dict[str, Any] = {}
@@ -86,9 +90,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
             else:
                 train(bundle, plan, on_stage=show, only_check=options.dry_run)
         except KeyboardInterrupt as interrupt:
-            if options.estimate:
+            if options.estimate or options.dry_run:
                 raise
-            console.error("Interrupted. Finished epochs are kept. Add --set resume=true to continue.")
+            states = list_saved_states(output)
+            if states if parse_bool(settings.get("resume", False)) else states - earlier:
+                console.error("Interrupted. Finished epochs are kept. Add --set resume=true to continue.")
+            else:
+                console.error("Interrupted before the first epoch ended. Run the same command to start again.")
             return choose_interrupt_code(interrupt)
     if estimated:
         from brats_mm.training.estimate_text import estimate_text

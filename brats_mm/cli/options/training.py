@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brats_mm.cli.options.common import add_bundle_options
@@ -117,6 +118,11 @@ def show_log(options: argparse.Namespace) -> None:
     library.setLevel(logging.INFO)
     if not any(isinstance(handler, logging.StreamHandler) for handler in library.handlers):
         library.addHandler(logging.StreamHandler())
+
+
+def list_saved_states(folder: Path) -> frozenset[tuple[Path, int]]:
+    """Return the path and time of change of each training state in a folder, which every epoch replaces."""
+    return frozenset((path, path.stat().st_mtime_ns) for path in folder.rglob("*_last.pt"))
 
 
 @contextmanager
