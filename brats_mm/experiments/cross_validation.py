@@ -1,5 +1,7 @@
 """Cross-validation: train and evaluate each fold, create its bundle, pool the scores and build the ensemble."""
 
+import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,8 +111,7 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
     """Return the lists of the folds, and write them in the first call.
 
     Raises:
-        OptionError: the output folder contains lists for a different number of folds, or both a list and a split are
-            given.
+        OptionError: the output folder contains lists of other folds, or both a list and a split are given.
         CaseError: the cases cannot be listed.
     """
     if plan.datalist is not None and plan.split is not None:
@@ -124,8 +125,13 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
                 f"{plan.output} contains lists for {len(existing)} folds, but {plan.folds} were requested. Continue "
                 f"with --folds {len(existing)}, or choose another folder."
             )
+        if plan.datalist is not None or plan.split is not None:
+            _require_same_folds(existing, plan)
         return existing
-    target = plan.output / LIST
+    return _write_lists(plan, plan.output / LIST)
+
+
+def _write_lists(plan: CrossValidation, target: Path) -> Sequence[Path]:
     if plan.datalist is not None:
         return [datalist.path for datalist in write_fold_lists(plan.datalist, target)]
     files = () if plan.split is None else (plan.split,)
@@ -133,6 +139,25 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
     return [
         datalist.path for datalist in write_datalists(plan.dataset, target, division, label_scheme=plan.label_scheme)
     ]
+
+
+def _require_same_folds(existing: Sequence[Path], plan: CrossValidation) -> None:
+    """Check that the lists of an earlier call have the folds of the given list or split.
+
+    Raises:
+        OptionError: the folds differ.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given = _write_lists(plan, Path(folder) / LIST)
+        validated, expected = (
+            [json.loads(path.read_text(encoding="utf-8"))["validation"] for path in paths]
+            for paths in (existing, given)
+        )
+    if validated != expected:
+        raise OptionError(
+            f"{plan.output} contains lists of other folds than {plan.datalist or plan.split}. Choose another folder, "
+            "or continue with the options of the first call."
+        )
 
 
 def _require_folds(folds: Sequence[Sequence[str]]) -> None:

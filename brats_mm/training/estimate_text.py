@@ -41,7 +41,7 @@ def _describe_data(data: Mapping[str, Any]) -> list[str]:
 
 def _describe_device(device: Mapping[str, Any]) -> str:
     parts = [device["device"], *([device["name"]] if "name" in device else [])]
-    parts += [f"{device['threads']} threads"] if "threads" in device else []
+    parts += [_count(device["threads"], "thread")] if "threads" in device else []
     parts += [f"{_format_gb(device['memory_bytes'])} of memory"] if "memory_bytes" in device else []
     return f"Device: {', '.join(parts)}."
 

@@ -36,6 +36,13 @@ def test_folds_of_nnunet_are_kept_in_second_call(plan: CrossValidation) -> None:
     assert fold_lists(plan) == lists
 
 
+def test_second_call_refuses_other_folds(plan: CrossValidation) -> None:
+    fold_lists(plan)
+    _splits(plan.dataset.parent, ("bc", "a"), ("a", "bc"))
+    with pytest.raises(BratsMMError, match=r"contains lists of other folds than .*splits_final\.json"):
+        fold_lists(plan)
+
+
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
