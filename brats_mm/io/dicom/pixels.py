@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
         )
     try:
         with _ONE_AT_A_TIME:
-            values, slope, intercept = _decode_with_gdcm(path)
+            values, slope, intercept = _decode_at_any_spacing(path)
     except RuntimeError as error:
         reason = extract_first_line(error).rsplit(": ", maxsplit=1)[-1][:120]
         raise VolumeError(
@@ -82,6 +83,28 @@ def decode(path: Path, stored: Stored, name: str) -> Array:
     if values.shape != (stored.frames, stored.rows, stored.columns):
         raise VolumeError(f"{path.name} in {name} has voxels that do not match its header. Send it again.")
     return _undo_rescaling(values, slope, intercept)
+
+
+def _decode_at_any_spacing(path: Path) -> tuple[Array, float, float]:
+    """Decode a file. ITK refuses a Spacing Between Slices of 0, so decode a copy with another one.
+
+    The grid comes from the positions of the slices, so this spacing has no effect.
+    """
+    try:
+        return _decode_with_gdcm(path)
+    except RuntimeError as error:
+        if "spacing" not in str(error).lower():
+            raise
+    import pydicom
+
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "image.dcm"
+        dataset = pydicom.dcmread(path, force=True)
+        for element in dataset.iterall():
+            if element.keyword == "SpacingBetweenSlices":
+                element.value = 1
+        dataset.save_as(copy)
+        return _decode_with_gdcm(copy)
 
 
 def _decode_with_gdcm(path: Path) -> tuple[Array, float, float]:

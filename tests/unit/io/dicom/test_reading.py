@@ -137,6 +137,27 @@ def test_signed_voxels_keep_sign(tmp_path: Path) -> None:
     assert np.array_equal(read_series_folder(tmp_path).data, data)
 
 
+@pytest.mark.parametrize("thickness", [0, 3])
+def test_slice_spacing_of_zero_is_ignored(tmp_path: Path, thickness: float) -> None:
+    data = grey()
+    write_series(tmp_path, data, AXIAL, SeriesFacts(extra={"SpacingBetweenSlices": 0, "SliceThickness": thickness}))
+
+    volume = read_series_folder(tmp_path)
+    assert np.array_equal(volume.data, data)
+    assert np.allclose(volume.grid.affine, AXIAL)
+
+
+def test_slice_spacing_of_zero_is_ignored_in_enhanced_image(tmp_path: Path) -> None:
+    data = grey()
+    path = write_enhanced(tmp_path / "image.dcm", data, AXIAL)
+    dataset = pydicom.dcmread(path)
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SpacingBetweenSlices = measures.SliceThickness = 0
+    dataset.save_as(path)
+
+    assert np.array_equal(read_series_folder(tmp_path).data, data)
+
+
 @pytest.mark.parametrize(("encoding", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
 def test_compressed_images_are_decoded(tmp_path: Path, encoding: str, syntax: str) -> None:
     """GDCM writes them losslessly, so the voxels must be equal."""
