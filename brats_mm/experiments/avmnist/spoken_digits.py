@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 from scipy.fft import dct
 from scipy.io import wavfile
 
@@ -17,8 +16,11 @@ WINDOW = 512
 """Samples per frame: 64 ms of the Free Spoken Digit Dataset at 8000 samples per second."""
 
 
-def read_mfcc(path: Path) -> Float[Array, "coefficients frames"]:
+def read_mfcc(path: Path) -> Array:
     """Read a WAV file as an image.
+
+    Returns:
+        (coefficients, frames) as of `mfcc`.
 
     Raises:
         InputError: the file is not a readable WAV file.
@@ -33,12 +35,19 @@ def read_mfcc(path: Path) -> Float[Array, "coefficients frames"]:
     return mfcc(mono.mean(axis=1) if mono.ndim > 1 else mono, rate)
 
 
-def mfcc(sound: Float[Array, " samples"], rate_hz: int) -> Float[Array, "coefficients frames"]:
+def mfcc(sound: Array, rate_hz: int) -> Array:
     """Return 20 cepstral coefficients of each of 20 frames, standardised.
 
     Power spectra of Hann windows are summed in 40 triangular bands of equal width on the mel scale. The coefficients
     are the DCT-II of their logarithm. In contrast to SMIL, whose frames have a fixed step and zero padding, the 20
     frames are spread evenly over the whole recording.
+
+    Args:
+        sound: (samples,) one channel.
+        rate_hz: sampling rate.
+
+    Returns:
+        (coefficients, frames).
     """
     padded = np.pad(sound, (0, max(0, WINDOW + FRAMES - len(sound))))
     starts = np.linspace(0, len(padded) - WINDOW, FRAMES).astype(int)
@@ -49,8 +58,12 @@ def mfcc(sound: Float[Array, " samples"], rate_hz: int) -> Float[Array, "coeffic
     return np.asarray((picture - picture.mean()) / max(float(picture.std()), 1e-6), dtype=np.float32)
 
 
-def build_mel_bands(rate_hz: int) -> Float[Array, "bands frequencies"]:
-    """Return triangular bands of equal width on the mel scale, `2595 log10(1 + f / 700)`, overlapping by half."""
+def build_mel_bands(rate_hz: int) -> Array:
+    """Return triangular bands of equal width on the mel scale, `2595 log10(1 + f / 700)`, overlapping by half.
+
+    Returns:
+        (bands, frequencies) weights.
+    """
     top = 2595 * np.log10(1 + rate_hz / 2 / 700)
     corners = 700 * (10 ** (np.linspace(0, top, BANDS + 2) / 2595) - 1)
     frequencies = np.fft.rfftfreq(WINDOW, 1 / rate_hz)

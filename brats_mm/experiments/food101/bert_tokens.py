@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+import numpy.typing as npt
 
-from brats_mm.domain.volume import Array
 from brats_mm.errors import BundleError, extract_first_line
 from brats_mm.experiments.food101.pretrained import import_transformers
 
@@ -36,6 +35,7 @@ class BertTokens:
             ) from error
         self.length = length
 
-    def __call__(self, text: str) -> Int[Array, "two length"]:
+    def __call__(self, text: str) -> npt.NDArray[np.int64]:
+        """Return (2, length): token ids, and 1 for tokens and 0 for padding."""
         encoding = self.tokeniser(text, max_length=self.length, truncation=True, padding="max_length")
         return np.array([encoding["input_ids"], encoding["attention_mask"]])
