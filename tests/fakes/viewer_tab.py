@@ -70,6 +70,18 @@ class Tab:
         mouse.move(box["x"] + box["width"] * start[0] + end[0], box["y"] + box["height"] * start[1] + end[1], steps=4)
         mouse.up(button=button)
 
+    def measure(self, start, end):
+        """Drag with the measuring tool, again if the page misses it under load. Return the distance in millimetres."""
+        shown = self.page.locator("#distance")
+        for _ in range(10):
+            self.drag(start, end)
+            late = time.monotonic() + LONGEST_MS / 60_000
+            while not shown.is_visible() and time.monotonic() < late:
+                self.page.wait_for_timeout(50)
+            if shown.is_visible():
+                break
+        return float(shown.inner_text().removesuffix(" mm"))
+
     def readout(self):
         """Return the values by name in the line below the images, read in one call, because the line can vanish."""
         text = "rows => rows.map(row => [row.querySelector('dt').innerText, row.querySelector('dd').innerText])"
