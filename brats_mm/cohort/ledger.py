@@ -51,12 +51,27 @@ class Failure:
     attempts: int
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, timeout=1, isolation_level=None)
+    except sqlite3.DatabaseError as error:
+        raise _make_records_error(path, error) from error
+
+
+def _make_records_error(path: Path, error: sqlite3.DatabaseError) -> OutputError:
+    if "locked" in str(error):
+        return OutputError(
+            f"Another brats-mm cohort is writing to {path.parent}. Wait for it, or choose another folder."
+        )
+    return OutputError(f"The records {path} cannot be read ({error}). Choose another folder.")
+
+
 class Ledger:
     """Records of a cohort. Only one process can open them at a time."""
 
     def __init__(self, path: Path) -> None:
+        self._records = _connect(path)
         try:
-            self._records = sqlite3.connect(path, timeout=1, isolation_level=None)
             self._records.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._records.execute("PRAGMA journal_mode = WAL")
             self._records.execute("PRAGMA synchronous = NORMAL")
@@ -66,12 +81,8 @@ class Ledger:
             self._records.execute("DELETE FROM faults")
             self._run = self._records.execute("SELECT COALESCE(MAX(run), 0) + 1 FROM cases").fetchone()[0]
         except sqlite3.DatabaseError as error:
-            locked = "locked" in str(error)
-            raise OutputError(
-                f"Another brats-mm cohort is writing to {path.parent}. Wait for it, or choose another folder."
-                if locked
-                else f"The records {path} cannot be read ({error}). Choose another folder."
-            ) from error
+            self._records.close()
+            raise _make_records_error(path, error) from error
 
     def __enter__(self) -> "Ledger":
         return self
