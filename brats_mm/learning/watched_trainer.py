@@ -1,7 +1,6 @@
 """Control a parsed trainer from outside its config: time limit, pause, cancellation, progress and failures."""
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 
 from brats_mm.errors import TrainingError
+from brats_mm.training.schedule import compute_timed_share
 
 WARMUP = 0.05
 """Fraction of the training time over which the learning rate rises."""
@@ -32,15 +32,6 @@ class Watch:
     check: Callable[[], None]
     progress: Callable[[str, int, int], None]
     clock: Callable[[], float]
-
-
-def learning_rate_share(done: float) -> float:
-    """Return the fraction of the full learning rate: linear warm-up, then half a cosine to zero.
-
-    Args:
-        done: fraction of the training time, 0 to 1.
-    """
-    return max(done, 1e-4) / WARMUP if done < WARMUP else 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 class TimedTraining:
@@ -96,7 +87,7 @@ class TimedTraining:
         elapsed = self._measure_elapsed()
         total = max(1, round(self._seconds))
         self._watch.progress("training", min(total, round(elapsed)), total)
-        share = learning_rate_share(elapsed / self._seconds)
+        share = compute_timed_share(elapsed / self._seconds, WARMUP)
         for group, rate in zip(trainer.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
 

@@ -56,3 +56,13 @@ def compute_learning_rate_share(epoch: int, *, kind: str, epochs: int, warmup_ep
     if epoch < warmup_epochs:
         return (epoch + 1) / (warmup_epochs + 1)
     return DECAYS[kind](min(1.0, (epoch - warmup_epochs) / (epochs - warmup_epochs)))
+
+
+def compute_timed_share(done: float, warmup: float) -> float:
+    """Return the fraction of the full learning rate in a training of given time: linear warm-up, half a cosine to zero.
+
+    Args:
+        done: fraction of the training time, from 0. After 1, the rate stays at zero.
+        warmup: fraction of the time over which the rate rises.
+    """
+    return max(done, 1e-4) / warmup if done < warmup else 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

@@ -3,7 +3,6 @@
 import itertools
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from brats_mm.losses.distillation import subset_distillation
 from brats_mm.losses.tumour import bce_inside_tumour, level_loss
 from brats_mm.networks.mixing import detect_available
 from brats_mm.training.checkpoints import atomic_save
+from brats_mm.training.schedule import compute_timed_share
 from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
 from brats_mm.training.timed.packing import PackedCase
 
@@ -82,9 +82,7 @@ def compute_learning_rate(share: float, settings: LoopSettings) -> float:
         share: fraction of the training time, 0 to 1.
         settings: training settings with peak rate and warm-up.
     """
-    if share < settings.warmup:
-        return settings.learning_rate * max(share, 1e-4) / settings.warmup
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+    return settings.learning_rate * compute_timed_share(share, settings.warmup)
 
 
 def draw_subset(available: Tensor, settings: LoopSettings, rng: np.random.Generator) -> Tensor:

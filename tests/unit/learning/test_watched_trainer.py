@@ -9,7 +9,8 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from brats_mm.errors import Cancelled, TrainingError
-from brats_mm.learning.watched_trainer import TimedTraining, Watch, learning_rate_share
+from brats_mm.learning.watched_trainer import WARMUP, TimedTraining, Watch
+from brats_mm.training.schedule import compute_timed_share
 
 
 class Seconds:
@@ -51,7 +52,7 @@ def test_learning_rate_rises_and_falls_with_time(trainer):
     training.run(trainer)
     assert training.steps == 4
     assert rates == pytest.approx([0.1 * share for share in (0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125), 0)])
-    assert [learning_rate_share(done) for done in (0.025, 0.5, 2)] == pytest.approx([0.5, 0.5, 0])
+    assert [compute_timed_share(done, WARMUP) for done in (0.025, 0.5, 2.0)] == pytest.approx([0.5, 0.5, 0])
 
 
 def test_cancelled_training_takes_no_further_step(trainer):
