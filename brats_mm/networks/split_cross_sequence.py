@@ -1,7 +1,7 @@
 """Two cross-sequence experts: one for T1ce combined with other sequences, one for all other subsets."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,11 @@ from brats_mm.networks.mixing import detect_available
 
 T1CE_COMBINED = "t1ce_combined"
 OTHERS = "others"
+
+
+def choose_expert_name(channels: Collection[int]) -> str:
+    """Return the name of the expert for a subset of the input channels."""
+    return T1CE_COMBINED if Modality.T1CE.channel in channels and len(channels) > 1 else OTHERS
 
 
 class SplitCrossSequenceExpert(nn.Module):

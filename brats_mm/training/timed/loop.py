@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from brats_mm.networks.mixing import detect_available
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.schedule import compute_timed_share
 from brats_mm.training.timed.crops import Crop, CropSettings, draw_crop
+from brats_mm.training.timed.muon import Muon, select_kernels
 from brats_mm.training.timed.packing import PackedCase
+from brats_mm.training.timed.views import ViewSettings, draw_subset
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +45,8 @@ class LoopSettings:
         warmup: fraction of the time over which the learning rate rises.
         ema_decay: decay of the moving average of the weights, which is the result.
         save_minutes: minutes between checkpoints.
-        full_share: probability of showing a complete case with all its sequences.
-        single_share: probability of showing it with one sequence.
+        views: frequencies of the subsets of sequences that the crops show.
+        optimizer: `adamw`, or `muon` for the convolution kernels and AdamW for the other weights.
         enhancement_boost: factor of the frequency of cases with little enhancement among views with T1ce, at least 1.
     """
 
@@ -57,8 +59,8 @@ class LoopSettings:
     clip_norm: float = 5.0
     ema_decay: float = 0.998
     save_minutes: float = 4.0
-    full_share: float = 0.3
-    single_share: float = 0.15
+    views: ViewSettings = field(default_factory=ViewSettings)
+    optimizer: str = "adamw"
     enhancement_boost: float = 1.0
     seed: int = 1
     workers: int = 1
@@ -83,34 +85,6 @@ def compute_learning_rate(share: float, settings: LoopSettings) -> float:
         settings: training settings with peak rate and warm-up.
     """
     return settings.learning_rate * compute_timed_share(share, settings.warmup)
-
-
-def draw_subset(available: Tensor, settings: LoopSettings, rng: np.random.Generator) -> Tensor:
-    """Draw the subset of a case's sequences that a crop shows.
-
-    Draws all sequences with probability `full_share`, one sequence with `single_share`, and otherwise any other subset
-    uniformly.
-
-    Args:
-        available: (m,) booleans of the case.
-        settings: training settings with the probabilities.
-        rng: source of randomness.
-
-    Returns:
-        (m,) booleans.
-    """
-    present = np.flatnonzero(available.numpy())
-    draw = rng.random()
-    if len(present) == 1 or draw < settings.full_share:
-        return available
-    if draw < settings.full_share + settings.single_share or len(present) == 2:
-        sizes = [1]
-    else:
-        sizes = list(range(2, len(present)))
-    choices = [subset for size in sizes for subset in itertools.combinations(present, size)]
-    drawn = torch.zeros_like(available)
-    drawn[list(choices[int(rng.integers(len(choices)))])] = True
-    return drawn
 
 
 class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
@@ -167,7 +141,7 @@ class CropStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         while True:
             index = int(rng.choice(len(self._cases), p=self._frequencies))
             case = self._cases[index]
-            view = draw_subset(torch.from_numpy(case.available), self._settings, rng)
+            view = draw_subset(torch.from_numpy(case.available), self._settings.views, rng)
             if bool(view[Modality.T1CE.channel]) or rng.random() < 1 / self._boosts[index]:
                 return case, view
 
@@ -233,9 +207,9 @@ def train(
     tune_malloc(device)
     network = network.to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizers = make_optimizers(network, settings)
     average = {name: value.detach().float().clone() for name, value in network.state_dict().items()}
-    done, elapsed = _resume(folder, network, optimizer, average, device)
+    done, elapsed = _resume(folder, network, optimizers, average, device)
     stream = CropStream(cases, weights, crops or CropSettings(), settings, settings.seed + done)
     budget, saved, start, losses = settings.minutes * 60, elapsed, time.perf_counter() - elapsed, []
     waited, skipped = 0.0, 0
@@ -244,7 +218,7 @@ def train(
         while elapsed < budget:
             share = elapsed / budget
             stream.share.fill_(share)
-            for group in optimizer.param_groups:
+            for group in itertools.chain.from_iterable(optimizer.param_groups for optimizer in optimizers):
                 group["lr"] = compute_learning_rate(share, settings)
             before = time.perf_counter()
             image, target, available = next(batches)
@@ -252,11 +226,12 @@ def train(
             image = image.to(device).contiguous(memory_format=torch.channels_last_3d)
             with torch.autocast(device.type, dtype=settings.precision, enabled=settings.precision is not None):
                 loss = step(network, image, target.to(device), available.to(device))
-            optimizer.zero_grad(set_to_none=True)
+            network.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
             if bool(torch.isfinite(norm)):
-                optimizer.step()
+                for optimizer in optimizers:
+                    optimizer.step()
                 skipped = 0
             else:
                 skipped += 1
@@ -278,11 +253,20 @@ def train(
                 logger.info("%s", entry)
                 losses, waited = [], 0.0
             if elapsed - saved > settings.save_minutes * 60:
-                _save(folder, network, optimizer, average, done, elapsed)
+                _save(folder, network, optimizers, average, done, elapsed)
                 saved = elapsed
     finally:
-        _save(folder, network, optimizer, average, done, elapsed)
+        _save(folder, network, optimizers, average, done, elapsed)
     return folder / "weights.pt"
+
+
+def make_optimizers(network: nn.Module, settings: LoopSettings) -> list[torch.optim.Optimizer]:
+    """Return the optimisers of a network, which all follow one learning rate."""
+    kernels = select_kernels(network) if settings.optimizer == "muon" else []
+    held = {id(kernel) for kernel in kernels}
+    rest = [weight for weight in network.parameters() if weight.requires_grad and id(weight) not in held]
+    adamw = torch.optim.AdamW(rest, settings.learning_rate, weight_decay=settings.weight_decay)
+    return [Muon(kernels, settings.learning_rate), adamw] if kernels else [adamw]
 
 
 def _check_skipped(steps: int) -> None:
@@ -302,14 +286,14 @@ def _update(average: dict[str, Tensor], network: nn.Module, decay: float) -> Non
 def _save(
     folder: Path,
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     average: dict[str, Tensor],
     done: int,
     elapsed: float,
 ) -> None:
     state: dict[str, Any] = {
         "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "average": average,
         "done": done,
         "elapsed": elapsed,
@@ -321,7 +305,7 @@ def _save(
 def _resume(
     folder: Path,
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     average: dict[str, Tensor],
     device: torch.device,
 ) -> tuple[int, float]:
@@ -330,6 +314,7 @@ def _resume(
         return 0, 0.0
     state = torch.load(path, map_location=device, weights_only=True)
     network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     average.update(state["average"])
     return int(state["done"]), float(state["elapsed"])

@@ -19,6 +19,9 @@ MIN_EXPERT_SIDE = 96
 """Smallest crop for fine-tuning experts. In smaller crops, their coarsest level has one voxel and no finite gradient.
 """
 
+EXPERTS = ("t1ce_combined", "others")
+"""The experts of a `networks.split_cross_sequence.SplitCrossSequenceExpert`."""
+
 _NUMBERS = {
     "minutes": ABOVE_ZERO,
     "expert_minutes": ZERO_OR_MORE,
@@ -75,6 +78,10 @@ class TimedTraining:
         help="train one cross-sequence expert for T1ce combined with other sequences, and another one for all other "
         "subsets",
     )
+    only: str | None = option(
+        None, "train only one of two cross-sequence experts, and leave the other unchanged", choices=EXPERTS
+    )
+    optimizer: str = option("adamw", "optimiser of the convolution kernels", choices=("adamw", "muon"))
     pretrain_minutes: float | int = option(
         0.0, "time for masked reconstruction before the training (default: 0, off)", metavar="MINUTES"
     )
@@ -92,6 +99,8 @@ class TimedTraining:
             )
         if self.expert_minutes > 0 and self.initial_weights is None and self.experts is None:
             raise OptionError("--expert-minutes needs experts to fine-tune. Add --initial-weights or --experts.")
+        if self.only is not None and self.initial_weights is None:
+            raise OptionError("--only trains one expert of an earlier result. Add --initial-weights.")
         if self.initial_weights is not None and self.experts is not None:
             raise OptionError("--initial-weights and --experts are mutually exclusive. Set at most one of them.")
         for name, path in (("--experts", self.experts), ("--initial-weights", self.initial_weights)):

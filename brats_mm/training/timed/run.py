@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from brats_mm.data.json_file import read_json
 from brats_mm.domain.availability import SUBSETS
-from brats_mm.errors import BundleError, OptionError, TrainingError, extract_first_line
+from brats_mm.errors import BundleError, CaseError, OptionError, TrainingError, extract_first_line
 from brats_mm.io.durable import write_json
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.presets import cross_expert, cross_sequence, simmlm
-from brats_mm.networks.split_cross_sequence import SplitCrossSequenceExpert, is_split, split
+from brats_mm.networks.split_cross_sequence import OTHERS, T1CE_COMBINED, SplitCrossSequenceExpert, is_split, split
 from brats_mm.training.checkpoints import atomic_save
 from brats_mm.training.record import describe_differences
 from brats_mm.training.timed.assembly import (
@@ -33,6 +33,7 @@ from brats_mm.training.timed.loop import LoopSettings, make_cross_sequence_step,
 from brats_mm.training.timed.options import TimedTraining
 from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 from brats_mm.training.timed.pretraining import Reconstruction, extract_expert_state, run_reconstruction_step
+from brats_mm.training.timed.views import ViewSettings, list_subsets
 
 GATE_CASES = 16
 """Number of cases on which the window gate of a SimMLM mixture is observed."""
@@ -42,6 +43,12 @@ EXPERT_SIDE = 144
 
 EXPERT_CROPS = CropSettings(kind_shares=(0.4, 0.2, 0.2, 0.2))
 """The modality experts decide where tumour is suspected, so they see more normal brain than the cross expert."""
+
+VIEWS = {
+    T1CE_COMBINED: ViewSettings(full_share=0.35, single_share=0.0, expert=T1CE_COMBINED),
+    OTHERS: ViewSettings(full_share=0.2, single_share=0.45, expert=OTHERS),
+}
+"""Subsets that are drawn while only one of two cross-sequence experts is trained."""
 
 RECORD = "training.json"
 """File with the options and cases of the training in a folder."""
@@ -75,7 +82,8 @@ def train_cross(
 
     Raises:
         BundleError: a checkpoint does not hold the expected weights.
-        OptionError: two experts would be pretrained.
+        CaseError: a case has no valid frequency, or no case can be drawn.
+        OptionError: two experts would be pretrained, or `options.only` chooses one of a single expert.
         TrainingError: the folder holds a training with other options or cases.
     """
     initial, mixture = _load_start(options)
@@ -95,9 +103,12 @@ def train_cross(
         if options.pretrain_minutes > 0:
             _pretrain(network, packed, folder / "pretraining", options)
         network = split(network) if options.split_by_t1ce else network
-    weights = _train_cross_expert(network, cases, folder, options)
+    frequencies = [_read_frequency(item) for item in items]
+    weights = _train_cross_expert(network, cases, frequencies, folder, options)
     state = torch.load(weights, map_location="cpu", weights_only=True)
     if initial is not None:
+        if options.only is not None:
+            state = {**network.state_dict(), **{f"{options.only}.{name}": value for name, value in state.items()}}
         joined = _continue(initial, network, state, cases, folder, options)
     elif mixture is not None:
         modality_experts: Mapping[str, nn.Module] = build_subvoxel_experts(mixture)
@@ -161,18 +172,43 @@ def _pretrain(network: CrossSequenceExpert, cases: Sequence[PackedCase], folder:
     network.cpu().load_state_dict(extract_expert_state(torch.load(weights, map_location="cpu", weights_only=True)))
 
 
+def _read_frequency(item: Mapping[str, Any]) -> float:
+    """Return how often a case is drawn, relative to a case without the key `frequency`."""
+    value = item.get("frequency", 1)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise CaseError(f"The case {item['name']} has the frequency {value!r}. Use a number from 0 in the list.")
+    return float(value)
+
+
 def _train_cross_expert(
     network: CrossSequenceExpert | SplitCrossSequenceExpert,
     cases: Sequence[PackedCase],
+    frequencies: Sequence[float],
     folder: Path,
     options: TimedTraining,
 ) -> Path:
+    views, trained = ViewSettings(), network
+    if options.only is not None:
+        if not isinstance(network, SplitCrossSequenceExpert):
+            raise OptionError(
+                f"{options.initial_weights} has one cross-sequence expert, and --only chooses one of two. Add "
+                "--split-by-t1ce."
+            )
+        views, trained = VIEWS[options.only], network.get_submodule(options.only)  # type: ignore[assignment]
+    drawn = [
+        (case, frequency)
+        for case, frequency in zip(cases, frequencies, strict=True)
+        if frequency > 0 and list_subsets(torch.from_numpy(case.available), views.expert)
+    ]
+    if not drawn:
+        raise CaseError("No case of the list can be drawn. Give a case with suitable sequences a frequency above 0.")
+    settings = _make_loop_settings(options)
     return train(
-        network,
-        cases,
-        [1.0] * len(cases),
+        trained,
+        [case for case, _ in drawn],
+        [frequency for _, frequency in drawn],
         folder,
-        replace(_make_loop_settings(options), enhancement_boost=options.enhancement_boost),
+        replace(settings, views=views, optimizer=options.optimizer, enhancement_boost=options.enhancement_boost),
         crops=CropSettings().scale_intensity_changes(options.intensity_changes),
         step=make_cross_sequence_step(inside_weight=options.inside_weight, distillation=options.distill),
         device=_choose_device(),
@@ -198,8 +234,7 @@ def _fine_tune_experts(
         sides=((0.0, options.side or EXPERT_SIDE),),
         batch=1,
         learning_rate=6e-4,
-        full_share=1.0,
-        single_share=0.0,
+        views=ViewSettings(full_share=1.0),
         seed=options.seed,
     )
     weights = train(

@@ -14,7 +14,7 @@ from brats_mm.training.timed.crops import (
     draw_crop,
     scale_slices,
 )
-from brats_mm.training.timed.loop import LoopSettings, choose_side, compute_learning_rate, draw_subset
+from brats_mm.training.timed.loop import LoopSettings, choose_side, compute_learning_rate
 from brats_mm.training.timed.packing import PackedCase
 
 PLAIN = CropSettings(
@@ -87,21 +87,6 @@ def test_slices_are_scaled_independently():
     scaled = scale_slices(torch.ones(5, 6, 7), np.random.default_rng(0))
     spread = [float(scaled.amax(dim=axes).std()) for axes in ((1, 2), (0, 2), (0, 1))]
     assert sorted(value > 0.01 for value in spread) == [False, False, True]
-
-
-def test_subsets_follow_their_probabilities():
-    settings, rng = LoopSettings(1.0), np.random.default_rng(0)
-    drawn = [int(draw_subset(torch.ones(4, dtype=torch.bool), settings, rng).sum()) for _ in range(4000)]
-    counts = [drawn.count(size) / len(drawn) for size in (1, 2, 3, 4)]
-    assert counts == pytest.approx([0.15, 0.33, 0.22, 0.30], abs=0.03)
-
-
-def test_subset_never_has_sequences_missing_from_case():
-    available, rng = torch.tensor([True, False, True, False]), np.random.default_rng(0)
-    for _ in range(50):
-        chosen = draw_subset(available, LoopSettings(1.0), rng)
-        assert bool(chosen.any())
-        assert not bool((chosen & ~available).any())
 
 
 def test_learning_rate_rises_then_falls_to_zero_and_crops_grow():

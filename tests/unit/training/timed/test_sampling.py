@@ -8,6 +8,7 @@ import pytest
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.loop import CropStream, LoopSettings
 from brats_mm.training.timed.packing import LITTLE_ENHANCEMENT_MM3, PackedCase
+from brats_mm.training.timed.views import ViewSettings
 
 
 def case(core: int, enhancing: int) -> PackedCase:
@@ -35,7 +36,7 @@ def test_little_enhancement_needs_a_core_and_less_than_limit(core, enhancing, li
 
 def test_boost_acts_on_views_with_t1ce_only():
     cases = [replace(case(10_000, 0), name="boosted"), replace(case(10_000, 9000), name="other")]
-    settings = LoopSettings(1.0, full_share=0.5, single_share=0.5, enhancement_boost=3.0)
+    settings = LoopSettings(1.0, views=ViewSettings(full_share=0.5, single_share=0.5), enhancement_boost=3.0)
     stream = CropStream(cases, [1.0, 1.0], CropSettings(), settings, seed=0)
     rng = np.random.default_rng(0)
     drawn = [stream._draw_view(rng) for _ in range(4000)]

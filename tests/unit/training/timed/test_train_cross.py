@@ -91,6 +91,30 @@ def test_expert_is_split_and_trained_on(made_cases, tmp_path):
     assert main([*command, "--pretrain-minutes", "1"]) == 2
 
 
+def test_only_one_of_two_experts_is_trained(made_cases, tmp_path):
+    initial, out = tmp_path / "initial.pt", tmp_path / "out"
+    before = cross_sequence(split_by_t1ce=True).state_dict()
+    torch.save(before, initial)
+    content = json.loads(made_cases.read_text())
+    content["training"][1]["frequency"] = 0
+    made_cases.write_text(json.dumps(content))
+    command = ["train-cross", str(made_cases), "-o", str(out), "--side", "48", "--threads", "1", "--quiet"]
+    command += ["--minutes", "0.02", "--initial-weights", str(initial), "--optimizer", "muon"]
+    assert main([*command, "--only", "others"]) == 0
+    after = torch.load(out / "model.pt", weights_only=True)
+    changed = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"others"}
+
+
+@pytest.mark.parametrize("frequency", ["often", -1, True])
+def test_rejects_wrong_frequency(frequency, made_cases, tmp_path, capsys):
+    content = json.loads(made_cases.read_text())
+    content["training"][0]["frequency"] = frequency
+    made_cases.write_text(json.dumps(content))
+    assert main(["train-cross", str(made_cases), "-o", str(tmp_path / "out"), "--minutes", "0.01"]) != 0
+    assert "The case one has the frequency" in capsys.readouterr().err
+
+
 def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_path):
     content = json.loads(made_cases.read_text())
     second = {key: value for key, value in content["training"].pop().items() if not key.startswith("label")}
@@ -116,6 +140,7 @@ def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_p
         (("--expert-minutes", "5", "--side", "64"), "96"),
         (("--distill", "-1"), "--distill is -1"),
         (("--pretrain-section", "testing"), "--pretrain-minutes"),
+        (("--only", "others"), "--initial-weights"),
     ],
 )
 def test_rejects_wrong_options_before_reading(option, message, tmp_path, capsys):
