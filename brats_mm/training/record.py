@@ -50,6 +50,26 @@ PACKAGES = ("torch", "monai", "numpy", "pytorch-ignite", "nibabel")
 Record = Mapping[str, Any]
 
 
+def make_record(
+    settings: Mapping[str, Any], config: Mapping[str, Any], *, changed: Mapping[str, Any] | None = None
+) -> Record:
+    """Return a record with the installed versions and the git revision.
+
+    Args:
+        settings: values of the settings, with `network_def` and `spacing_mm`.
+        config: config of the training. `bundle create` reads `method` from it.
+        changed: entries of the config that differ from the bundle's `train.json`.
+    """
+    return {
+        "record_version": RECORD_VERSION,
+        "settings": dict(settings),
+        "changed": dict(changed or {}),
+        "config": dict(config),
+        "versions": {"brats-mm": __version__, "python": platform.python_version(), **_collect_versions()},
+        "revision": _find_revision(),
+    }
+
+
 class TrainingRecord:
     """Record of the running training, captured once.
 
@@ -64,18 +84,12 @@ class TrainingRecord:
     def __init__(self, datalist: Path | str | None = None) -> None:
         config = _read_running_config()
         self.settings: dict[str, Any] = _read_running_settings(config)
-        self.document: dict[str, Any] = {
-            "record_version": RECORD_VERSION,
-            "settings": {
-                **self.settings,
-                "network_def": config.get("network_def"),
-                "datalist_sha256": _compute_hash(datalist),
-            },
-            "changed": _find_changed(config),
-            "config": config,
-            "versions": {"brats-mm": __version__, "python": platform.python_version(), **_collect_versions()},
-            "revision": _find_revision(),
+        settings = {
+            **self.settings,
+            "network_def": config.get("network_def"),
+            "datalist_sha256": _compute_hash(datalist),
         }
+        self.document = make_record(settings, config, changed=_find_changed(config))
 
     def write_beside(self, checkpoint: Path) -> None:
         """Write the record next to a saved checkpoint."""

@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
         "command again to resume.",
         epilog="example:\n"
         "  brats-mm train-cross datalist.json --dataset-dir CASES --minutes 60 --experts models/model.pt -o OUT\n"
-        "  brats-mm bundle create OUT/model.pt --config cross_sequence -o my_bundle",
+        "  brats-mm bundle create OUT/model.pt -o my_bundle",
     )
     parser.add_argument("datalist", type=Path, metavar="DATALIST", help="list of labelled cases")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the training")

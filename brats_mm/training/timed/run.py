@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from brats_mm.data.json_file import read_json
 from brats_mm.domain.availability import SUBSETS
 from brats_mm.errors import BundleError, CaseError, OptionError, TrainingError, extract_first_line
+from brats_mm.io.bundle import default_bundle
 from brats_mm.io.durable import write_json
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
@@ -20,7 +21,7 @@ from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.presets import cross_expert, cross_sequence, simmlm
 from brats_mm.networks.split_cross_sequence import OTHERS, T1CE_COMBINED, SplitCrossSequenceExpert, is_split, split
 from brats_mm.training.checkpoints import atomic_save
-from brats_mm.training.record import describe_differences
+from brats_mm.training.record import Record, describe_differences, make_record, record_path
 from brats_mm.training.timed.assembly import (
     assemble,
     average_window_gate_values,
@@ -119,18 +120,33 @@ def train_cross(
         joined = assemble(modality_experts, values, state, options.joint_shares)
     else:
         return weights
-    atomic_save(joined.state_dict(), folder / "model.pt")
-    return folder / "model.pt"
+    model = folder / "model.pt"
+    atomic_save(joined.state_dict(), model)
+    write_json(_make_record(joined, options, folder), record_path(model), indent=2)
+    return model
+
+
+def _make_record(joined: CrossSequenceMixture, options: TimedTraining, folder: Path) -> Record:
+    """Return the record of the mixture: the method's config, and the options and cases of the training."""
+    method = "split_cross_sequence" if isinstance(joined.cross, SplitCrossSequenceExpert) else "cross_sequence"
+    path = default_bundle() / "configs" / "methods" / f"{method}.json"
+    config = read_json(path, BundleError, "Reinstall brats-mm.")
+    cases = read_json(folder / RECORD, TrainingError, "Delete it, and run the training again.")["cases"]
+    network = {name: config[name] for name in ("network_def", "spacing_mm")}
+    return make_record({**_to_plain(options), "cases": cases, **network}, config)
+
+
+def _to_plain(options: TimedTraining) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(asdict(options), default=str)))
 
 
 def _check_same_training(folder: Path, items: Sequence[Mapping[str, Any]], options: TimedTraining) -> None:
     """Compare options and cases with those of the training that the folder holds, and record them."""
     cases = sorted(str(item["name"]) for item in items)
     settings = {
-        **{name: value for name, value in asdict(options).items() if name not in FREE_OPTIONS},
+        **{name: value for name, value in _to_plain(options).items() if name not in FREE_OPTIONS},
         "cases": f"{len(cases)} with hash {hashlib.sha256(json.dumps(cases).encode()).hexdigest()[:12]}",
     }
-    settings = json.loads(json.dumps(settings, default=str))
     path = folder / RECORD
     if path.is_file() and (folder / "state.pt").is_file():
         former = read_json(path, TrainingError, "Delete it to resume with the given options.")

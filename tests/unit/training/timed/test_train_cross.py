@@ -7,10 +7,13 @@ import torch
 
 from brats_mm.cli.main import main
 from brats_mm.domain.availability import SUBSETS, to_flags
+from brats_mm.io.bundle import open_bundle
 from brats_mm.networks.case_gate import CaseGate
 from brats_mm.networks.cross_mixture import extend_availability
 from brats_mm.networks.mixing import compute_modality_weights
 from brats_mm.networks.presets import cross_sequence, simmlm
+from brats_mm.packaging.method_config import adapt_template
+from brats_mm.training.record import read_record
 from brats_mm.training.timed.assembly import fit_case_gate
 
 pytestmark = pytest.mark.slow
@@ -85,6 +88,12 @@ def test_expert_is_split_and_trained_on(made_cases, tmp_path):
     assert main([*command, "-o", str(out), "--initial-weights", str(initial), "--split-by-t1ce"]) == 0
     network = cross_sequence(split_by_t1ce=True)
     network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
+    recorded = read_record(out / "model.pt")
+    assert recorded is not None
+    assert (recorded["settings"]["minutes"], recorded["settings"]["split_by_t1ce"]) == (0.02, True)
+    adapted = adapt_template(open_bundle(), [], [out / "model.pt"])
+    assert adapted.inference["network_def"]["split_by_t1ce"] is True
+    assert "two cross-sequence experts" in adapted.described["description"]
     command += ["-o", str(again), "--initial-weights", str(out / "model.pt")]
     assert main(command) == 0
     network.load_state_dict(torch.load(again / "model.pt", weights_only=True))
