@@ -204,10 +204,6 @@ def load_inference_items(
 def read_section_entries(path: Path, section: str) -> Iterator[Any]:
     """Return the raw entries of a section: items, or names of case folders.
 
-    Args:
-        path: JSON list of cases.
-        section: name of the section.
-
     Raises:
         CaseError: the list cannot be read or does not have the section.
         OptionError: the section name is unknown.

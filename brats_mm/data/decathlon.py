@@ -40,11 +40,6 @@ def add_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
 
     Adds `volumes`, positions on the fourth axis by sequence, and `label_scheme`. Other entries are unchanged.
 
-    Args:
-        entry: entry of a section of the list.
-        content: content of the list.
-        path: path of the list, for messages.
-
     Raises:
         CaseError: the list does not name the sequences of the volumes, or the meaning of its labels.
     """
@@ -64,10 +59,6 @@ def add_volumes(entry: Any, content: Mapping[str, Any], path: Path) -> Any:
 
 def read_channels(content: Mapping[str, Any], path: Path) -> dict[str, Modality]:
     """Return the sequence of each channel number of a `dataset.json` (`channel_names`, or `modality` in older ones).
-
-    Args:
-        content: content of the file.
-        path: its path, for messages.
 
     Raises:
         CaseError: the sequence of a channel is not stated.

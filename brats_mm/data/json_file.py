@@ -10,11 +10,6 @@ from brats_mm.errors import BratsMMError, extract_first_line
 def read_json(path: Path, error: type[BratsMMError], remedy: str) -> dict[str, Any]:
     """Read a JSON object.
 
-    Args:
-        path: the file.
-        error: class of the error to raise.
-        remedy: last sentence of its message.
-
     Raises:
         BratsMMError: the file is missing or not a JSON object, as the given class.
     """

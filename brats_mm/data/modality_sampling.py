@@ -57,12 +57,7 @@ PAIR_SAMPLERS: dict[str, Callable[[Availability], tuple[Pair, ...]]] = {
 
 
 def draw_subset(rng: np.random.RandomState, available: Availability = ALL_AVAILABLE) -> Availability:
-    """Draw a non-empty subset uniformly.
-
-    Args:
-        rng: source of randomness.
-        available: modalities of the case.
-    """
+    """Draw a non-empty subset uniformly."""
     choices = list_subsets(available)
     return choices[int(rng.randint(len(choices)))]
 

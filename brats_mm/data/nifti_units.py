@@ -18,9 +18,6 @@ def convert_to_mm(header: Any) -> str | None:
 
     Some programs write the wrong unit. If only the unconverted lengths are plausible for a head, they are kept.
 
-    Args:
-        header: a nibabel NIfTI header.
-
     Returns:
         A note about the unit, or None for a header in millimetres.
     """

@@ -10,11 +10,7 @@ from brats_mm.errors import OptionError, check_choice
 
 
 class TwoWindowsd(Randomizable, Transform):
-    """Crop and augment two windows of a case independently: `image` and `label`, `image_fewer` and `label_fewer`.
-
-    Args:
-        windows: random transforms that crop and augment one window.
-    """
+    """Crop and augment two windows of a case independently: `image` and `label`, `image_fewer` and `label_fewer`."""
 
     def __init__(self, windows: Compose) -> None:
         self.windows = windows

@@ -68,10 +68,6 @@ def read_names(path: Path, case_names: Collection[str]) -> tuple[frozenset[str],
     (IM-Fuse, MST-KDNet: `case,mask`), and a bracketed line per part, training first (`3folds.txt` of mmFormer). Empty
     lines are skipped.
 
-    Args:
-        path: the published list.
-        case_names: names of the cases in the folder.
-
     Raises:
         CaseError: the file cannot be read, or lists unknown cases.
     """
@@ -92,10 +88,6 @@ def is_nnunet_splits(path: Path) -> bool:
 
 def read_nnunet_splits(path: Path, case_names: Collection[str]) -> tuple[tuple[frozenset[str], frozenset[str]], ...]:
     """Read the folds of nnU-Net's `splits_final.json`: a list with the names `train` and `val` of each fold.
-
-    Args:
-        path: the file `splits_final.json`.
-        case_names: names of the cases in the folder.
 
     Returns:
         The names of the training cases and of the validation cases of each fold.

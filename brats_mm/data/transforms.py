@@ -242,12 +242,7 @@ def build_region_masks(
 
 
 class CropToSignald(CropForegroundd):
-    """Crop to the box of the voxels with signal in any sequence of `source_key`.
-
-    Args:
-        keys: entries to crop.
-        source_key: entry whose signal counts.
-    """
+    """Crop to the box of the voxels with signal in any sequence of `source_key`."""
 
     def __init__(self, keys: Sequence[str], source_key: str = "image") -> None:
         super().__init__(keys, source_key=source_key, select_fn=has_signal, allow_smaller=True)

@@ -74,9 +74,6 @@ class RandTransplantTumourd(RandomizableTransform):
     Works on whole prepared cases (z-scored, cropped to the brain, RAS, with `centres`). Adds the new tumour voxels to
     `centres`, so that windows find them. Missing sequences stay exactly zero. Does nothing without donors (see
     `set_donors`).
-
-    Args:
-        prob: probability of a transplant.
     """
 
     def __init__(self, prob: float) -> None:
@@ -105,11 +102,6 @@ def transplant_tumour(
     """Return the case with a donor's tumour added, or unchanged if that is impossible.
 
     A transplant is impossible if both are the same case, the donor lacks a sequence of the case, or no position fits.
-
-    Args:
-        case: prepared case.
-        donor: prepared case with a tumour.
-        rng: source of randomness.
     """
     case_flags, donor_flags = torch.as_tensor(case["available"]), torch.as_tensor(donor["available"])
     itself = case.get("name") is not None and case.get("name") == donor.get("name")

@@ -19,12 +19,7 @@ MASK_SHARE = 0.5
 
 
 def warn_about_content(modality: Modality, volume: Volume) -> list[str]:
-    """Return warnings about an image that does not look like a scanned MR sequence.
-
-    Args:
-        modality: sequence that the image was given as.
-        volume: the image.
-    """
+    """Return warnings about an image that does not look like a scanned MR sequence."""
     warnings = []
     if volume.background.is_inverted:
         warnings.append(
@@ -40,11 +35,7 @@ def warn_about_content(modality: Modality, volume: Volume) -> list[str]:
 
 
 def copy_warnings(volumes: Mapping[Modality, Volume]) -> list[str]:
-    """Return warnings about pairs of sequences that are the same image except for scale and offset.
-
-    Args:
-        volumes: sequences on one grid.
-    """
+    """Return warnings about pairs of sequences that are the same image except for scale and offset."""
     present = sort_modalities(volumes)
     pairs = []
     for i, a in enumerate(present):

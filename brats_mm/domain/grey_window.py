@@ -12,12 +12,7 @@ Window = tuple[float, float]
 
 
 def choose_grey_window(volume: Volume, modality: Modality) -> Window:
-    """Choose a window that covers nearly all of an image's foreground. Large images are sampled.
-
-    Args:
-        volume: the image.
-        modality: its sequence, which selects the percentiles.
-    """
+    """Choose a window that covers nearly all of an image's foreground. Large images are sampled."""
     box = find_bounding_box(volume.foreground)
     coarse, inside = volume.data[box][::2, ::2, ::2], volume.foreground[box][::2, ::2, ::2]
     low, high = np.percentile(coarse[inside] if inside.any() else coarse, GREY_PERCENTILES[modality.value])

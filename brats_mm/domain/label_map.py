@@ -36,12 +36,7 @@ def merge_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConvention) -> 
 
 
 def extract_regions(labels: npt.NDArray[np.integer], convention: LabelConvention | LabelScheme) -> dict[Region, Mask]:
-    """Return the region masks of a label map. Unknown values count as background.
-
-    Args:
-        labels: label map, any shape.
-        convention: meaning of its values.
-    """
+    """Return the region masks of a label map. Unknown values count as background."""
     parts = LabelScheme(convention.value).parts
     core, enhancing, tumour = (
         [value for value, compartment in parts.items() if compartment in inside] for inside in _INSIDE
@@ -55,10 +50,6 @@ def extract_regions(labels: npt.NDArray[np.integer], convention: LabelConvention
 
 def to_integer_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
     """Return label values as integers.
-
-    Args:
-        values: values of a label map, of any type and shape.
-        name: name of the file or case, for messages.
 
     Raises:
         VolumeError: values are not integers, as in a probability map, or too large.

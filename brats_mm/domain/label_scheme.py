@@ -81,9 +81,6 @@ _OTHER = "other"
 def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
     """Decide the scheme of each case from the names and the label values of all cases of a data set.
 
-    Args:
-        values: case name -> values of its label map.
-
     Returns:
         Case name -> scheme. Cases of different challenges can have different schemes.
 

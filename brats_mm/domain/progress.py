@@ -46,11 +46,7 @@ _RAW_ENDS = {Stage.READING: 0.1, Stage.PREPROCESSING: 0.6, Stage.SEGMENTING: 0.9
 
 
 class ProgressMeter:
-    """Meter that turns the events of a segmentation into a fraction that never falls.
-
-    Args:
-        on_progress: called with each update.
-    """
+    """Meter that turns the events of a segmentation into a fraction that never falls."""
 
     def __init__(self, on_progress: OnProgress) -> None:
         self._on_progress = on_progress

@@ -27,12 +27,7 @@ def compute_resampled_side(size: int, spacing_mm: float, target_mm: float) -> in
 
 
 def compute_axis_weights(old: int, new: int) -> npt.NDArray[np.float32]:
-    """Return (new, old) weights from old to new voxels over the same length. Rows sum to 1.
-
-    Args:
-        old: number of voxels before resampling.
-        new: number of voxels after resampling.
-    """
+    """Return (new, old) weights from old to new voxels over the same length. Rows sum to 1."""
     edges = np.arange(new + 1) * (old / new)
     if new < old:
         start, stop = edges[:-1, None], edges[1:, None]
@@ -79,13 +74,7 @@ def find_bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]
 
 
 def resample_part(part: Part, old: tuple[int, int, int], new: tuple[int, int, int]) -> Part:
-    """Resample a box as its volume is resampled from shape `old` to `new`. Keeps the memory order.
-
-    Args:
-        part: box of a volume.
-        old: shape of the volume.
-        new: shape of the resampled volume.
-    """
+    """Resample a box as its volume is resampled from shape `old` to `new`. Keeps the memory order."""
     data, start = part.data, list(part.start)
     for axis in range(3):
         if new[axis] != old[axis]:

@@ -43,9 +43,6 @@ def tune_malloc(device: "str | torch.device") -> bool:
     Raises the peak memory by a sixth in a float32 training. Suitable for programs with repeated allocations, such as a
     training. Allocations of many different sizes would fragment the memory.
 
-    Args:
-        device: device of the training. Only the CPU is affected.
-
     Returns:
         True if malloc was tuned. False on other devices and with other C libraries than glibc.
     """
@@ -58,9 +55,6 @@ def tune_malloc_for_inference(device: "str | torch.device") -> bool:
     With an arena for each thread, glibc would return memory that another thread frees to the system. Affects the whole
     process, so only a program that owns its process calls it. With a limit on the address space, or on systems without
     large pages, the effect is that of `tune_malloc` with one arena.
-
-    Args:
-        device: device of the network. Only the CPU is affected.
 
     Returns:
         True if malloc was tuned.
@@ -91,9 +85,6 @@ def _reserve(size: int) -> None:
 
 def restore_malloc(device: "str | torch.device") -> bool:
     """Restore glibc's defaults and return retained memory to the system.
-
-    Args:
-        device: device of the training. Only the CPU is affected.
 
     Returns:
         True if the defaults were restored. False on other devices and with other C libraries than glibc.

@@ -113,10 +113,6 @@ def run_tasks(engine: Engine[T, R], tasks: Iterable[T]) -> Iterator[Finished[T, 
 
     A lost task is submitted again, alone in its worker, as often as the engine's `retries`.
 
-    Args:
-        engine: engine inside its `with` block.
-        tasks: tasks, taken as the engine has room for them.
-
     Yields:
         Each task with its result, or without one if its last worker died too.
     """
@@ -143,12 +139,7 @@ def run_tasks(engine: Engine[T, R], tasks: Iterable[T]) -> Iterator[Finished[T, 
 
 
 def can_retry(attempts: int, most: int) -> bool:
-    """Return whether to retry a task whose worker was lost.
-
-    Args:
-        attempts: number of attempts so far.
-        most: maximum number of attempts.
-    """
+    """Return whether to retry a task whose worker was lost."""
     return attempts < most
 
 

@@ -25,12 +25,7 @@ class BidsSession:
 
 
 def explain_skip(name: str, selection: BidsFilter) -> str | None:
-    """Return the reason why a filter rejects an image, as a clause, or None if it selects the image.
-
-    Args:
-        name: file name with BIDS entities.
-        selection: the filter.
-    """
+    """Return the reason why a filter rejects an image, as a clause, or None if it selects the image."""
     for entity, labels in (
         ("sub", selection.participant),
         ("ses", selection.session),
@@ -71,10 +66,6 @@ def iterate_bids_sessions(folder: Path, selection: BidsFilter | None = None) -> 
 def select_session(folder: Path, selection: BidsFilter) -> BidsSession:
     """Return the only session that matches a filter.
 
-    Args:
-        folder: folder of the dataset.
-        selection: selection of a session.
-
     Raises:
         CaseError: no session or several match. The message lists them.
         OptionError: the folder is not a BIDS dataset.
@@ -93,12 +84,7 @@ def select_session(folder: Path, selection: BidsFilter) -> BidsSession:
 
 
 def make_session_count_error(matching: Sequence[str], every: Sequence[str]) -> CaseError:
-    """Return the error for a filter that matches no session or several.
-
-    Args:
-        matching: names of the sessions that match.
-        every: names of all sessions.
-    """
+    """Return the error for a filter that matches no session or several."""
     names = matching or every
     listed = ", ".join(names[:_MAX_SHOWN]) + (" and more" if len(names) > _MAX_SHOWN else "")
     count_text = f"{len(matching)} sessions match" if matching else "No session matches"

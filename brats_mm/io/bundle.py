@@ -130,12 +130,6 @@ def verify_hash(bundle: Bundle) -> str:
 def read_fitted(bundle: Bundle, name: str, parse: Callable[[Mapping[str, Any]], T], remedy: str) -> T | None:
     """Read a JSON file that was fitted to the bundle's weights, or return None if the bundle has no such file.
 
-    Args:
-        bundle: bundle with the file.
-        name: path of the file inside the bundle.
-        parse: function that reads the content.
-        remedy: advice in the error message about a damaged file.
-
     Raises:
         BundleError: the file is damaged.
     """

@@ -27,9 +27,6 @@ _ADVICE = "A bundle can run any code. If you trust its source, add --trust-bundl
 def select_known_network(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of a config that define its network, if they use only known networks and plain values.
 
-    Args:
-        config: unresolved inference config.
-
     Returns:
         The entry `network_def` and the entries that it refers to.
 

@@ -54,10 +54,6 @@ def read_case(
 def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume) -> Scans:
     """Read all sequences of a case, each on its own grid.
 
-    Args:
-        files: files of the sequences.
-        read: function that reads a file.
-
     Raises:
         VolumeError, CaseError: all faults of the case in one message, with the class of the most severe one.
     """

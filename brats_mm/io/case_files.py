@@ -44,10 +44,6 @@ _BY_OPTION = "provide the files by option: --t1, --t1ce, --t2, --flair"
 def find_bids_case(dataset: Path, selection: BidsFilter) -> CaseFiles:
     """Find the sequences of one session of a BIDS dataset.
 
-    Args:
-        dataset: the dataset, or a folder of images with BIDS names.
-        selection: selection of the session and its images.
-
     Raises:
         CaseError: not exactly one session matches, or its images are ambiguous.
         OptionError: the folder is not a BIDS dataset.
@@ -138,11 +134,6 @@ def _recognise_below(
 ) -> tuple[Recognised, dict[str, str]]:
     """Recognise the images in the subfolders of a folder without sequences.
 
-    Args:
-        folder: folder of one case.
-        recognised: files of the folder itself, returned if the subfolders hold no images.
-        selection: selection of its images by BIDS entities.
-
     Returns:
         The recognised files, and the reason for each file that is not an image, by path below `folder`.
 
@@ -170,10 +161,6 @@ def is_four_dimensional(path: Path) -> bool:
 
 def find_channels(path: Path, channels: Sequence[Modality] | None = None) -> CaseFiles:
     """Find the sequences in a four-dimensional file, by the given order or by `dataset.json`.
-
-    Args:
-        path: four-dimensional NIfTI file.
-        channels: sequence of each volume. None reads the dataset's `dataset.json`.
 
     Raises:
         CaseError: the sequences of the volumes are unknown, or their number does not match.

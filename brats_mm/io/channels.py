@@ -54,12 +54,6 @@ def parse_order(text: str) -> tuple[Modality, ...]:
 def build_channel_case(path: Path, volumes: int, order: Sequence[Modality], source: str) -> "CaseFiles":
     """Return a case whose sequences are the volumes of a four-dimensional file.
 
-    Args:
-        path: the file.
-        volumes: number of its volumes.
-        order: sequence of each volume.
-        source: source of the order, for notes and messages.
-
     Raises:
         CaseError: the numbers of sequences and volumes differ.
     """

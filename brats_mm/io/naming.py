@@ -37,12 +37,7 @@ class Recognised:
 
 
 def recognise(images: Sequence[Path], folder: Path) -> Recognised:
-    """Sort image files into sequences, labels and others by their names (see `domain.sequence_names`).
-
-    Args:
-        images: image files of one case.
-        folder: folder of the case, whose name may contain words of the file names.
-    """
+    """Sort image files into sequences, labels and others by their names (see `domain.sequence_names`)."""
     names = [
         ImageName(strip_image_suffix(image.name), "" if image.parent == folder else image.parent.name)
         for image in images

@@ -49,10 +49,6 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
 def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
     """Read a label map of any format on a case's grid, with its values as stored.
 
-    Args:
-        path: the label map.
-        grid: grid of the case's images.
-
     Returns:
         int16 array of `grid.shape`.
 
@@ -74,10 +70,6 @@ def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
 
 def warn_about_offset(path: Path, grid: Grid) -> tuple[str, ...]:
     """Return a warning if the voxels of a label map are not exactly on a case's grid. Only the header is read.
-
-    Args:
-        path: a label map that `read_labels` accepts.
-        grid: grid of the case's images.
 
     Raises:
         VolumeError: the header cannot be read.

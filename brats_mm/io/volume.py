@@ -62,9 +62,6 @@ def read_volume(path: Path) -> Volume:
 def read_stored(path: Path) -> Volume:
     """Read a volume file like `read_volume`, but without checks of its voxels, for label maps.
 
-    Args:
-        path: the volume file.
-
     Returns:
         The volume, with values as stored.
 
@@ -78,9 +75,6 @@ def read_stored(path: Path) -> Volume:
 
 def read_grid(path: Path) -> Grid:
     """Read the grid of a volume from its header, or of a DICOM folder from its series.
-
-    Args:
-        path: volume file or folder of a DICOM series.
 
     Raises:
         VolumeError: as for `read_volume`, except for faults of voxels.

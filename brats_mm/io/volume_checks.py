@@ -22,10 +22,6 @@ MAX_LABELS = 8
 def to_spatial_shape(shape: Sequence[int], path: Path) -> tuple[int, int, int]:
     """Return the three spatial axes. Trailing axes of length one are dropped.
 
-    Args:
-        shape: shape of the stored array.
-        path: path for error messages.
-
     Raises:
         VolumeError: there are several volumes, a single slice, or axes of impossible length.
     """
@@ -81,12 +77,7 @@ def is_usable_affine(affine: npt.NDArray[np.float64]) -> bool:
 
 
 def check_voxels(data: Array, path: Path) -> None:
-    """Raise VolumeError if voxels are not finite, all equal, or look like labels.
-
-    Args:
-        data: voxels of the volume.
-        path: path for error messages.
-    """
+    """Raise VolumeError if voxels are not finite, all equal, or look like labels."""
     lowest, highest = float(data.min()), float(data.max())  # a single NaN makes both NaN
     if not np.isfinite((lowest, highest)).all():
         count = int(data.size - np.isfinite(data).sum())

@@ -39,10 +39,6 @@ def advise_result(folder: Path) -> dict[str, Any]:
 def advise_subset(available: Availability, bundle: Bundle) -> dict[str, Any]:
     """Return the advice for a subset of sequences, before anything was segmented.
 
-    Args:
-        available: available sequences.
-        bundle: bundle with the scores.
-
     Returns:
         Plain values: the subset, the expected Dice before and after adding each missing sequence, and a sentence of
         advice.
@@ -59,9 +55,6 @@ def advise_subset(available: Availability, bundle: Bundle) -> dict[str, Any]:
 
 def parse_subset(text: str) -> Availability:
     """Read a subset of sequences such as `t1+flair` or `t1,flair`.
-
-    Args:
-        text: names of sequences, separated by `+` or commas.
 
     Raises:
         OptionError: a name is unknown.

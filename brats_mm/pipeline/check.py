@@ -15,9 +15,6 @@ from brats_mm.pipeline.request import SegmentRequest
 def check(request: SegmentRequest) -> Path:
     """Check that the input exists and no results would be replaced.
 
-    Args:
-        request: request to check.
-
     Returns:
         The output folder.
 
@@ -67,10 +64,6 @@ def check_brain_mask(request: SegmentRequest) -> None:
 
 def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
     """Check that a request does not replace existing files without permission.
-
-    Args:
-        folder: output folder.
-        request: request with the files to write.
 
     Raises:
         OutputError: results would be replaced.

@@ -35,12 +35,7 @@ class Demo:
 
 
 def write_head(folder: Path, *, seed: int) -> tuple[dict[Modality, Path], dict[Region, Mask]]:
-    """Write the sequences and labels of a synthetic head as NIfTI, and return the files and the true regions.
-
-    Args:
-        folder: folder to create.
-        seed: random seed of the head.
-    """
+    """Write the sequences and labels of a synthetic head as NIfTI, and return the files and the true regions."""
     phantom = make_phantom(seed)
     grid = phantom.images[MODALITIES[0]].grid
     with OutputFolder(folder) as out:

@@ -72,9 +72,6 @@ def access_errors() -> Iterator[None]:
 def load(request: SegmentRequest) -> Loaded:
     """Read the sequences of a request's input.
 
-    Args:
-        request: request with the input and the options that select from it.
-
     Raises:
         InputError: the input cannot be used, or the options do not match it.
     """
@@ -162,9 +159,6 @@ def reject_bids(selection: BidsFilter) -> None:
 @contextmanager
 def open_input(path: Path) -> Iterator[Path]:
     """Yield the folder for a path: the folder itself, that of a DICOMDIR, or the temporary content of a zip.
-
-    Args:
-        path: folder, DICOMDIR or zip of one case.
 
     Raises:
         CaseError: the path does not exist, or is a file of an unsupported type.

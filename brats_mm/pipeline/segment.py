@@ -258,12 +258,7 @@ def _predict_with_changes(predictor: "Predictor", ready: Preprocessed, on_window
 
 
 def restore(prediction: Prediction, ready: Preprocessed) -> Prediction:
-    """Return the prediction on the grid of the input, or of the reference sequence for raw scans.
-
-    Args:
-        prediction: result of `predict`.
-        ready: result of `preprocess` for the same case.
-    """
+    """Return the prediction on the grid of the input, or of the reference sequence for raw scans."""
     if ready.prepared is None:
         return prediction
     from brats_mm.preprocessing.scans import to_native_grid

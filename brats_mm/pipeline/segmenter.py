@@ -66,9 +66,6 @@ class Segmenter:
     def from_options(cls, options: ModelOptions) -> "Segmenter":
         """Load the model of a request.
 
-        Args:
-            options: bundle, device, backend and window settings.
-
         Raises:
             BundleError: the bundle is missing or damaged.
             OptionError: the device or backend is not available.

@@ -85,13 +85,7 @@ def find_volume_warnings(mask: Mask, grid: Grid) -> tuple[str, ...]:
 
 
 def find_brain_warnings(mask: Mask, grid: Grid, agreement: float) -> tuple[str, ...]:
-    """Return reasons to check an extracted brain. Empty if there are none.
-
-    Args:
-        mask: brain mask of `grid.shape`.
-        grid: its grid.
-        agreement: lowest Dice between single sequences and all sequences.
-    """
+    """Return reasons to check an extracted brain. Empty if there are none."""
     doubts = list(find_volume_warnings(mask, grid))
     if agreement < MIN_AGREEMENT:
         doubts.append(f"the brain masks of single sequences agree only with a Dice of {agreement:.2f}")

@@ -13,12 +13,7 @@ _BINS = 128
 
 
 def downsample(volume: Volume, spacing_mm: float = COARSE_MM) -> Volume:
-    """Resample a volume to about `spacing_mm` over the same field of view and along the same axes.
-
-    Args:
-        volume: volume to resample.
-        spacing_mm: approximate voxel size of the result.
-    """
+    """Resample a volume to about `spacing_mm` over the same field of view and along the same axes."""
     grid = make_working_grid(volume.grid, spacing_mm)
     return Volume(resample(volume.data, grid.shape), grid)
 

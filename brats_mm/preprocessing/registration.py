@@ -68,12 +68,7 @@ def register(reference: Volume | Side, moving: Volume, *, still_mm: float = 0.0)
 
 
 def keep_in_place(reference: Volume | Side, moving: Volume) -> Registered:
-    """Keep `moving` where its header places it, and measure its alignment to `reference`.
-
-    Args:
-        reference: fixed image, prepared by `prepare_side`.
-        moving: image that stays in place.
-    """
+    """Keep `moving` where its header places it, and measure its alignment to `reference`."""
     fixed = reference if isinstance(reference, Side) else prepare_side(reference)
     return Registered(np.eye(4), measure(fixed, prepare_side(moving), np.eye(4), start="header"), ())
 

@@ -150,10 +150,6 @@ def to_native_grid(prediction: Prediction, prepared: Prepared) -> Prediction:
 
     Interpolates linearly to a finer reference, and averages over the voxels of a coarser one. Labels and entropies are
     derived from these probabilities.
-
-    Args:
-        prediction: prediction on the working grid.
-        prepared: preprocessed scans of the same case.
     """
     case, reference = prediction.case, prepared.reference
 

@@ -37,13 +37,7 @@ class Frames:
 
 
 def read_frames(dataset: Any, path: Path, stored: Stored) -> Frames:
-    """Read all frames of a multi-frame image.
-
-    Args:
-        dataset: header of the multi-frame image.
-        path: path of its file.
-        stored: storage of its voxels.
-    """
+    """Read all frames of a multi-frame image."""
     shared = _read_first(dataset, "SharedFunctionalGroupsSequence")
     per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
     per_frame += [None] * (stored.frames - len(per_frame))

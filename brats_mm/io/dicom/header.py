@@ -41,9 +41,6 @@ class NotAnImage(Exception):  # noqa: N818 (control flow, not an error)
 def read_header(path: Path) -> FileHeader:
     """Read the header of a file. Checks the length of the voxel data without reading it.
 
-    Args:
-        path: the file.
-
     Raises:
         NotAnImage: the file is not a DICOM image, or is truncated. The message is a clause.
     """

@@ -15,9 +15,6 @@ def read_series_folder(folder: Path) -> Volume:
 
     A path ending in `#2` selects the second of several volumes.
 
-    Args:
-        folder: folder of DICOM files, optionally ending in `#2`.
-
     Raises:
         VolumeError: the folder does not hold exactly one volume, or it cannot be used.
     """

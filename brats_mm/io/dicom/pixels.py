@@ -21,10 +21,6 @@ _ONE_AT_A_TIME = threading.Lock()
 def read_layout(layout: Layout, name: str) -> Volume:
     """Read the voxels of a volume. Missing slices are interpolated.
 
-    Args:
-        layout: ordered slices with their grid.
-        name: name for error messages.
-
     Raises:
         VolumeError: the slices form no volume, or their voxels cannot be decoded or used.
     """
@@ -58,11 +54,6 @@ def _read_slices(slices: Sequence[Slice], name: str) -> Array:
 
 def decode(path: Path, stored: Stored, name: str) -> Array:
     """Return the stored values of a file before rescaling, (frames, rows, columns).
-
-    Args:
-        path: DICOM file.
-        stored: storage of its voxels by its header.
-        name: name of the series for error messages.
 
     Raises:
         VolumeError: GDCM cannot decode the file, or it contains no grey values.

@@ -78,9 +78,6 @@ def holds_dicom(folder: Path) -> bool:
 def scan(folder: Path) -> Scan:
     """Read the headers of all files below a folder.
 
-    Args:
-        folder: folder to search, with all subfolders.
-
     Raises:
         InputError: pydicom or ITK is not installed.
         CaseError: there is no DICOM image. The message describes the content of the folder.

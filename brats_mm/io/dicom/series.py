@@ -81,12 +81,7 @@ class Series:
 
 
 def build_series(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tuple[Series, ...]:
-    """Return the volumes of one series with their verdicts. `label_series` adds labels.
-
-    Args:
-        headers: headers of its files.
-        notes: notes about the files, for all volumes.
-    """
+    """Return the volumes of one series with their verdicts. `label_series` adds labels."""
     first = headers[0]
     physics = {item.path: header.physics for header in headers for item in header.slices}
     stacks = build_stacks(item for header in headers for item in header.slices)
@@ -102,13 +97,7 @@ def build_series(headers: Sequence[FileHeader], notes: Sequence[str] = ()) -> tu
 
 
 def build_facts(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
-    """Return the header facts of a volume.
-
-    Args:
-        physics: header facts of the series.
-        stack: slices of the volume.
-        layout: ordered slices with their grid.
-    """
+    """Return the header facts of a volume."""
     first = stack.slices[0]
     return HeaderFacts(
         **vars(physics),

@@ -96,9 +96,6 @@ def make_damaged_header_error(path: Path) -> VolumeError:
 def reading_errors(path: Path) -> Iterator[None]:
     """Convert errors from opening or decompressing a file inside the block to VolumeError.
 
-    Args:
-        path: file named by the user, for messages.
-
     Raises:
         VolumeError: the file cannot be opened or decompressed.
     """
