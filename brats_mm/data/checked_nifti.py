@@ -14,6 +14,7 @@ from monai.data import NibabelReader
 from monai.data.utils import correct_nifti_header_if_necessary
 
 from brats_mm.data.nifti_units import convert_image_to_mm
+from brats_mm.domain.volume import build_ras_affine
 from brats_mm.errors import VolumeError
 
 _NIFTI2_HEADER = 540
@@ -57,12 +58,8 @@ def _load_itk(path: Path) -> Any:
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise VolumeError(f"{path} has several values per voxel. Convert it to one file per sequence.")
     voxels = SimpleITK.GetArrayFromImage(image).transpose()
-    axes = image.GetDimension()
-    affine = np.eye(4)
-    rotation = np.reshape(image.GetDirection(), (axes, axes))[:3, :3]
-    affine[:3, :3] = rotation * np.asarray(image.GetSpacing())[:3]
-    affine[:3, 3] = np.asarray(image.GetOrigin())[:3]
-    affine[:2] *= -1  # ITK counts to the left and to the back
+    directions = np.reshape(image.GetDirection(), (image.GetDimension(), -1))[:3, :3]
+    affine = build_ras_affine(directions * image.GetSpacing()[:3], image.GetOrigin()[:3])
     return nib.Nifti1Image(voxels.astype(np.int32) if voxels.dtype.kind in "iu" else voxels, affine)
 
 

@@ -17,6 +17,19 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 Voxel = TypeVar("Voxel", bound=np.generic)
 
 
+def build_ras_affine(steps: npt.ArrayLike, origin: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the (4, 4) affine to RAS+ of a geometry in LPS patient space.
+
+    Args:
+        steps: (3, 3), one column per voxel axis: the step to the next voxel in LPS millimetres.
+        origin: centre of the first voxel in LPS millimetres.
+    """
+    affine = np.eye(4)
+    affine[:3, :3] = steps
+    affine[:3, 3] = origin
+    return np.asarray(LPS_TO_RAS @ affine)
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Positions of voxels.

@@ -14,7 +14,7 @@ from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.data.nifti_units import convert_affine_to_mm
 from brats_mm.data.value_range import scale_extremes
 from brats_mm.domain.modality import MODALITIES, Modality
-from brats_mm.domain.volume import LPS_TO_RAS, Grid, Volume
+from brats_mm.domain.volume import Grid, Volume, build_ras_affine
 from brats_mm.errors import CaseError, VolumeError
 from brats_mm.io.volume_checks import check_affine, check_spacing, check_voxels, to_spatial_shape
 
@@ -91,8 +91,7 @@ def split_channels(image: Any) -> Mapping[Modality, ArrayImage]:
     if len(data) != len(MODALITIES):
         raise CaseError(
             f"The image in memory has the shape {tuple(data.shape)}. Provide an array of (4, h, w, d) with the "
-            "channels "
-            "T1, T1ce, T2 and FLAIR, with zeros for a missing sequence, or a mapping from sequence to image."
+            "channels T1, T1ce, T2 and FLAIR, with zeros for a missing sequence, or a mapping from sequence to image."
         )
     present = {modality: ArrayImage(data[modality.channel], image.affine) for modality in MODALITIES}
     present = {modality: image for modality, image in present.items() if np.any(np.nan_to_num(image.data))}
@@ -123,10 +122,8 @@ def _build_checked(
 
 def _compute_ras_affine(image: sitk.Image) -> npt.NDArray[np.float64]:
     """Return the (4, 4) affine to RAS+ of SimpleITK's LPS geometry."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:3, :3] * image.GetSpacing()[:3]
-    affine[:3, 3] = image.GetOrigin()[:3]
-    return np.asarray(LPS_TO_RAS @ affine)
+    directions = np.reshape(image.GetDirection(), (image.GetDimension(), -1))[:3, :3]
+    return build_ras_affine(directions * image.GetSpacing()[:3], image.GetOrigin()[:3])
 
 
 def _to_array(values: Any) -> npt.NDArray[Any]:

@@ -205,11 +205,8 @@ def _is_equal(series: Series, best: Series) -> bool:
     if series is best:
         return True
     close = abs(series.facts.slices - best.facts.slices) <= _CLOSE_MARGIN * best.facts.slices
-    return _rank(series)[:-1] == _rank(best)[:-1] and close and _has_same_orientation(series, best)
-
-
-def _has_same_orientation(series: Series, best: Series) -> bool:
-    return series.facts.orientation == best.facts.orientation or max(series.facts.spacing_mm) <= THIN_MM
+    alike = series.facts.orientation == best.facts.orientation or max(series.facts.spacing_mm) <= THIN_MM
+    return _rank(series)[:-1] == _rank(best)[:-1] and close and alike
 
 
 def _explain_choice(best: Series, rivals: Sequence[Series]) -> str:

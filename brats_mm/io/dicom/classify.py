@@ -111,9 +111,11 @@ def classify_weighting(facts: HeaderFacts) -> Verdict:
 
 def _judge_weighting(facts: HeaderFacts, timing: Weighting, words: Words) -> Verdict:
     tagged = _ENHANCED.get(facts.acquisition_contrast)
-    modality, evidence = words.weighting, f"The description contains {words.word!r} ({_format_label(words.weighting)})."
+    modality, evidence = words.weighting, ""
     if tagged is not None:
         modality, evidence = tagged, f"The acquisition contrast is {facts.acquisition_contrast} ({tagged.label})."
+    elif modality is not None:
+        evidence = f"The description contains {words.word!r} ({modality.label})."
     if timing.modality is None:
         return _judge_by_words(modality, evidence, timing)
     if modality is None:
@@ -168,14 +170,11 @@ def _decide_contrast(facts: HeaderFacts, words: Words, verdict: Verdict) -> Verd
         return _make_t1ce_verdict(verdict, min(verdict.confidence, 0.88), (tag,))
     if words.fat_saturated or not {"FS", "SAT_FAT"}.isdisjoint(facts.scan_options):
         reason = "Contrast is not stated. A fat-saturated T1 usually has contrast."
-        return replace(
-            verdict,
-            confidence=min(verdict.confidence, 0.6),
-            evidence=(*verdict.evidence, reason),
-            contrast_stated=False,
-        )
-    evidence = (*verdict.evidence, "Neither a contrast tag nor the description mentions contrast.")
-    return replace(verdict, confidence=min(verdict.confidence, 0.82), evidence=evidence, contrast_stated=False)
+        limit = 0.6
+    else:
+        reason, limit = "Neither a contrast tag nor the description mentions contrast.", 0.82
+    evidence = (*verdict.evidence, reason)
+    return replace(verdict, confidence=min(verdict.confidence, limit), evidence=evidence, contrast_stated=False)
 
 
 def _make_t1ce_verdict(verdict: Verdict, confidence: float, reasons: tuple[str, ...]) -> Verdict:
@@ -185,15 +184,9 @@ def _make_t1ce_verdict(verdict: Verdict, confidence: float, reasons: tuple[str, 
 def _judge_after_contrast(facts: HeaderFacts, verdict: Verdict) -> Verdict:
     if verdict.modality is None or not _has_agent(facts):
         return verdict
-    return replace(
-        verdict,
-        evidence=(*verdict.evidence, f"It was acquired after contrast, and remains a {verdict.modality.label}."),
-    )
+    reason = f"It was acquired after contrast, and remains a {verdict.modality.label}."
+    return replace(verdict, evidence=(*verdict.evidence, reason))
 
 
 def _has_agent(facts: HeaderFacts) -> bool:
     return facts.contrast_agent.strip().casefold() not in NO_AGENT
-
-
-def _format_label(modality: Modality | None) -> str:
-    return modality.label if modality else "nothing"

@@ -1,6 +1,6 @@
 """Header facts of a series as plain data: the input of the classification, and its result."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from brats_mm.domain.modality import Modality
 
@@ -94,7 +94,7 @@ class Verdict:
     modality: Modality | None
     kind: str
     confidence: float
-    evidence: tuple[str, ...] = field(default_factory=tuple)
+    evidence: tuple[str, ...] = ()
     underlying: Modality | None = None
     contrast_stated: bool = True
 

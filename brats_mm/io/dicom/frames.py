@@ -7,15 +7,7 @@ from typing import Any
 
 from brats_mm.io.dicom.facts import Physics
 from brats_mm.io.dicom.slices import Slice, Stored
-from brats_mm.io.dicom.values import (
-    read_integer,
-    read_number,
-    read_numbers,
-    read_text,
-    read_words,
-    to_directions,
-    to_vector,
-)
+from brats_mm.io.dicom.values import read_integer, read_number, read_placement, read_text, read_words
 
 
 @dataclass(frozen=True)
@@ -69,30 +61,23 @@ def _read_first(dataset: Any, keyword: str) -> Any:
 
 
 def _read_frame(dataset: Any, groups: Groups, path: Path, stored: Stored, index: int) -> Slice:
-    content, measures = groups("FrameContentSequence"), groups("PixelMeasuresSequence")
-    values, diffusion = groups("PixelValueTransformationSequence"), groups("MRDiffusionSequence")
-    along, down = to_directions(read_numbers(groups("PlaneOrientationSequence"), "ImageOrientationPatient"))
-    spacing = read_numbers(measures, "PixelSpacing")
-    slope = read_number(values, "RescaleSlope")
+    content, values = groups("FrameContentSequence"), groups("PixelValueTransformationSequence")
+    placement = map(groups, ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"))
     return Slice(
         path=path,
         frame=index,
         instance_uid=read_text(dataset, "SOPInstanceUID"),
         number=index,
-        position_mm=to_vector(read_numbers(groups("PlanePositionSequence"), "ImagePositionPatient")),
-        along=along,
-        down=down,
-        spacing_mm=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
+        **read_placement(*placement),
         stored=stored,
-        thickness_mm=read_number(measures, "SliceThickness"),
-        slope=slope or 1.0,
+        slope=read_number(values, "RescaleSlope") or 1.0,
         intercept=read_number(values, "RescaleIntercept") or 0.0,
         echo_ms=read_number(groups("MREchoSequence"), "EffectiveEchoTime"),
         image_type=read_words(groups("MRImageFrameTypeSequence"), "FrameType") or read_words(dataset, "ImageType"),
         stack_id=read_text(content, "StackID"),
         acquisition=read_integer(content, "FrameAcquisitionNumber"),
         temporal=read_integer(content, "TemporalPositionIndex"),
-        b_value=read_number(diffusion, "DiffusionBValue"),
+        b_value=read_number(groups("MRDiffusionSequence"), "DiffusionBValue"),
     )
 
 
@@ -105,7 +90,7 @@ def _read_timing(dataset: Any, groups: Groups) -> dict[str, Any]:
         "inversion_ms": read_number(modifier, "InversionTimes") if inverts else None,
         "scanning_sequence": _read_scanning(dataset, inverts=inverts),
         "sequence_variant": ("SP",) if read_text(modifier, "Spoiling").upper() not in ("", "NONE") else (),
-        "scan_options": ("FS",) if _saturates_fat(modifier) else (),
+        "scan_options": ("FS",) if "FAT" in read_text(modifier, "SpectrallySelectedSuppression").upper() else (),
         "acquisition_contrast": read_text(groups("MRImageFrameTypeSequence"), "AcquisitionContrast").upper(),
     }
 
@@ -117,7 +102,3 @@ def _read_scanning(dataset: Any, *, inverts: bool) -> tuple[str, ...]:
     if read_text(dataset, "EchoPlanarPulseSequence").upper() == "YES":
         codes = (*codes, "EP")
     return (*codes, "IR") if inverts else codes
-
-
-def _saturates_fat(modifier: Any) -> bool:
-    return "FAT" in read_text(modifier, "SpectrallySelectedSuppression").upper()

@@ -10,15 +10,7 @@ from brats_mm.io.dicom.facts import Physics
 from brats_mm.io.dicom.frames import read_frames
 from brats_mm.io.dicom.slices import FileHeader, Identity, Slice, Stored
 from brats_mm.io.dicom.suppress_warnings import suppress_warnings
-from brats_mm.io.dicom.values import (
-    read_integer,
-    read_number,
-    read_numbers,
-    read_text,
-    read_words,
-    to_directions,
-    to_vector,
-)
+from brats_mm.io.dicom.values import read_integer, read_number, read_placement, read_text, read_words
 
 ENHANCED = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4", "1.2.840.10008.5.1.4.1.1.4.3")
 """Enhanced MR, legacy converted enhanced MR, enhanced MR colour."""
@@ -47,7 +39,7 @@ def read_header(path: Path) -> FileHeader:
     from pydicom.errors import InvalidDicomError
 
     try:
-        with _open_header(path) as stream:
+        with _HeaderStream(io.FileIO(path)) as stream:
             head = stream.read(132)
             is_bare = head[128:132] != b"DICM"
             if is_bare and not _looks_bare(head):
@@ -77,10 +69,6 @@ class _HeaderStream(io.BufferedReader):
         if size is None or size < 0:
             raise NotAnImage("its header is deflated. Store it in another transfer syntax")
         return super().read(size)
-
-
-def _open_header(path: Path) -> _HeaderStream:
-    return _HeaderStream(io.FileIO(path))
 
 
 def _read(stream: _HeaderStream, path: Path, *, force: bool) -> FileHeader:
@@ -225,19 +213,13 @@ def _ends_well(path: Path) -> bool:
 
 
 def _slice(dataset: Any, path: Path, stored: Stored) -> Slice:
-    along, down = to_directions(read_numbers(dataset, "ImageOrientationPatient"))
-    spacing = read_numbers(dataset, "PixelSpacing")
     return Slice(
         path=path,
         frame=0,
         instance_uid=read_text(dataset, "SOPInstanceUID"),
         number=read_integer(dataset, "InstanceNumber") or 0,
-        position_mm=to_vector(read_numbers(dataset, "ImagePositionPatient")),
-        along=along,
-        down=down,
-        spacing_mm=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
+        **read_placement(dataset, dataset, dataset),
         stored=stored,
-        thickness_mm=read_number(dataset, "SliceThickness"),
         slope=read_number(dataset, "RescaleSlope") or 1.0,
         intercept=read_number(dataset, "RescaleIntercept") or 0.0,
         echo_ms=read_number(dataset, "EchoTime"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.volume import LPS_TO_RAS, Grid
+from brats_mm.domain.volume import Grid, build_ras_affine
 from brats_mm.io.dicom.slices import Slice
 
 UNEVEN_SHARE = 0.1
@@ -93,15 +93,13 @@ def _measure_bend_mm(slices: Sequence[Slice], indices: npt.NDArray[np.int64]) ->
 def _build_grid(slices: Sequence[Slice], indices: npt.NDArray[np.int64]) -> Grid:
     first, last = slices[0], slices[-1]
     assert first.spacing_mm is not None
-    affine = np.eye(4)
-    affine[:3, 0] = np.asarray(first.along) * first.spacing_mm[1]
-    affine[:3, 1] = np.asarray(first.down) * first.spacing_mm[0]
-    affine[:3, 2] = (np.asarray(last.position_mm) - np.asarray(first.position_mm)) / indices[-1]
-    affine[:3, 3] = np.asarray(first.position_mm)
+    origin = np.asarray(first.position_mm)
+    along, down = np.asarray(first.along) * first.spacing_mm[1], np.asarray(first.down) * first.spacing_mm[0]
+    step = (np.asarray(last.position_mm) - origin) / indices[-1]
+    affine = build_ras_affine(np.column_stack((along, down, step)), origin)
     shape = (first.stored.columns, first.stored.rows, int(indices[-1]) + 1)
-    ras = LPS_TO_RAS @ affine
-    leans = abs(float(affine[:3, 2] @ affine[:3, 0])) + abs(float(affine[:3, 2] @ affine[:3, 1])) > 1e-3
-    return Grid(shape, ras, sform_code=1, qform_code=0 if leans else 1)
+    leans = abs(float(step @ along)) + abs(float(step @ down)) > 1e-3
+    return Grid(shape, affine, sform_code=1, qform_code=0 if leans else 1)
 
 
 def _describe_missing(missing: Sequence[int], counts: Floats, present: int) -> str:

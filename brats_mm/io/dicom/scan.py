@@ -8,7 +8,7 @@ from pathlib import Path
 
 from brats_mm.errors import CaseError, InputError
 from brats_mm.io.dicom.header import NotAnImage, is_dicom, read_header
-from brats_mm.io.dicom.series import Series, build_series, label_series
+from brats_mm.io.dicom.series import Series, build_series, find_endings, label_series
 from brats_mm.io.dicom.slices import FileHeader
 from brats_mm.io.unfetched import FETCH, is_broken_link, is_unfetched
 
@@ -90,7 +90,7 @@ def scan(folder: Path) -> Scan:
     by_study: dict[str, list[FileHeader]] = defaultdict(list)
     for header in unique:
         by_study[header.identity.study_uid].append(header)
-    labels = _find_endings(list(by_study))
+    labels = find_endings(by_study)
     studies = [_build_study(uid, labels[uid], members, doubled) for uid, members in by_study.items()]
     dates = {uid: min(header.identity.study_date for header in members) for uid, members in by_study.items()}
     studies.sort(key=lambda study: (dates[study.uid], study.uid))
@@ -167,13 +167,6 @@ def _build_study(uid: str, label: str, headers: Sequence[FileHeader], doubled: C
 def _find_number(series: Series) -> int:
     number = series.identity.series_number
     return 1 << 30 if number is None else number
-
-
-def _find_endings(uids: Sequence[str]) -> dict[str, str]:
-    length = 6
-    while len({uid[-length:] for uid in uids}) < len(uids) and length < max(map(len, uids)):
-        length += 1
-    return {uid: uid[-length:] for uid in uids}
 
 
 def _describe_no_image(folder: Path, ignored: dict[str, tuple[int, str]]) -> str:

@@ -1,6 +1,6 @@
 """A volume of a DICOM series: its slices in order, its header facts, and the sequence it was classified as."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from brats_mm.domain.volume import Grid
@@ -113,14 +113,19 @@ def build_facts(physics: Physics, stack: Stack, layout: Layout) -> HeaderFacts:
 
 def label_series(series: Sequence[Series]) -> tuple[Series, ...]:
     """Label each series with the shortest ending of its UID that no other series has."""
-    uids = {item.identity.series_uid for item in series}
-    length = SHORTEST_LABEL
-    while len({uid[-length:] for uid in uids}) < len(uids) and length < max(map(len, uids), default=0):
-        length += 1
+    endings = find_endings({item.identity.series_uid for item in series})
     return tuple(
-        replace(item, label=item.identity.series_uid[-length:] + (f"#{item.part}" if item.part else ""))
+        replace(item, label=endings[item.identity.series_uid] + (f"#{item.part}" if item.part else ""))
         for item in series
     )
+
+
+def find_endings(uids: Collection[str]) -> dict[str, str]:
+    """Return endings of equal length by UID: the shortest that are all different, but not too short to recognise."""
+    length = SHORTEST_LABEL
+    while len({uid[-length:] for uid in uids}) < len(uids) and length < max(map(len, uids)):
+        length += 1
+    return {uid: uid[-length:] for uid in uids}
 
 
 def _compute_spacing_mm(layout: Layout, first: Slice) -> tuple[float, float, float]:

@@ -1,6 +1,6 @@
 """Data classes of a DICOM header: slices with geometry and storage, and identity."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from brats_mm.io.dicom.facts import Physics
@@ -97,4 +97,4 @@ class FileHeader:
 
     identity: Identity
     physics: Physics
-    slices: tuple[Slice, ...] = field(default_factory=tuple)
+    slices: tuple[Slice, ...] = ()

@@ -89,12 +89,9 @@ def _shares_plane(item: Slice, group: list[Slice]) -> bool:
 
 
 def _is_alike(item: Slice, group: list[Slice]) -> bool:
-    first = group[0]
-    return item.image_type == first.image_type and _is_near(item.echo_ms, first.echo_ms, ECHO_STEP_MS)
-
-
-def _is_near(a: float | None, b: float | None, limit: float) -> bool:
-    return a == b if a is None or b is None else abs(a - b) <= limit
+    a, b = item.echo_ms, group[0].echo_ms
+    same_echo = a == b if a is None or b is None else abs(a - b) <= ECHO_STEP_MS
+    return item.image_type == group[0].image_type and same_echo
 
 
 def _can_join(piece: list[Slice], group: list[list[Slice]]) -> bool:

@@ -1,7 +1,6 @@
 """Read DICOM attributes as plain Python values, even if absent, empty, multiple or malformed."""
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from brats_mm.io.dicom.slices import Vector
@@ -44,15 +43,22 @@ def read_integer(dataset: Any, keyword: str) -> int | None:
     return None if value is None else int(value)
 
 
-def to_vector(values: Iterable[float]) -> Vector | None:
-    """Return three numbers as a vector, or None for other values."""
-    vector = tuple(values)
-    return (vector[0], vector[1], vector[2]) if len(vector) == 3 else None
+def read_placement(position: Any, orientation: Any, measures: Any) -> dict[str, Any]:
+    """Return the attributes of a `Slice` about its position, from the datasets that hold them."""
+    corner = read_numbers(position, "ImagePositionPatient")
+    along, down = _to_directions(read_numbers(orientation, "ImageOrientationPatient"))
+    spacing = read_numbers(measures, "PixelSpacing")
+    return {
+        "position_mm": corner if len(corner) == 3 else None,
+        "along": along,
+        "down": down,
+        "spacing_mm": spacing if len(spacing) == 2 and min(spacing) > 0 else None,
+        "thickness_mm": read_number(measures, "SliceThickness"),
+    }
 
 
-def to_directions(values: Iterable[float]) -> tuple[Vector | None, Vector | None]:
+def _to_directions(directions: tuple[float, ...]) -> tuple[Vector | None, Vector | None]:
     """Return Image Orientation (Patient) as two directions, or None if they are not orthogonal unit vectors."""
-    directions = tuple(values)
     if len(directions) != 6:
         return None, None
     along, down = (directions[0], directions[1], directions[2]), (directions[3], directions[4], directions[5])

@@ -87,26 +87,19 @@ def _parse_fields(start: bytes, path: Path) -> tuple[Fields, int]:
     while "ElementDataFile" not in fields:
         line, newline, _ = start[end:].partition(b"\n")
         if not newline and not _may_end_here(line, start, path):
-            raise (
-                make_missing_end_error(path, start)
-                if len(start) == MAX_HEADER_BYTES and keys
-                else make_damaged_header_error(path)
-            )
+            raise make_missing_end_error(path, start) if keys else make_damaged_header_error(path)
         end += len(line) + len(newline)
-        match = _LINE.fullmatch(line.decode("latin-1").removesuffix("\r"))
+        text = line.decode("latin-1")
+        match = _LINE.fullmatch(text.removesuffix("\r"))
         if match is None:
-            raise (
-                make_damaged_header_error(path)
-                if not keys
-                else make_bad_field_error(path, "a line", line.decode("latin-1"))
-            )
+            raise make_bad_field_error(path, "a line", text) if keys else make_damaged_header_error(path)
         check_characters(line + newline, path)
         key, value = match[1], match[2].strip()
         if key in keys:
             raise make_duplicate_field_error(path, key)
         keys.add(key)
         if _EXACT.get(key.lower(), key) != key:
-            raise make_bad_field_error(path, "a line", line.decode("latin-1"))
+            raise make_bad_field_error(path, "a line", text)
         key = _ALIASES.get(key, key)
         if key in fields:
             raise make_bad_field_error(path, key, value)

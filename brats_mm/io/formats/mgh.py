@@ -16,8 +16,8 @@ _HEADER_BYTES = 284
 _FIELDS = struct.Struct(">7ih15f")
 _TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 _SCANNER = 1
-_CORONAL = ((-1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
-"""Default steps along the axes, for headers without them: a coronal slice, as in FreeSurfer."""
+_DEFAULT_GEOMETRY = (1, 1, 1, *(-1, 0, 0), *(0, 0, -1), *(0, 1, 0), *(0, 0, 0))
+"""Spacing, directions and centre for headers without them: a coronal slice, as in FreeSurfer."""
 
 
 def parse_mgh(path: Path) -> Raster:
@@ -38,7 +38,7 @@ def parse_mgh(path: Path) -> Raster:
         raise VolumeError(
             f"{path.name} has the unsupported voxel type ({kind}). Convert it with mri_convert -odt float."
         )
-    geometry = np.array(_FIELDS.unpack_from(block)[8:], np.float64) if good else _make_default_geometry()
+    geometry = np.array(_FIELDS.unpack_from(block)[8:] if good else _DEFAULT_GEOMETRY, np.float64)
     affine = np.eye(4)
     affine[:3, :3] = geometry[3:12].reshape(3, 3).T * geometry[:3]
     affine[:3, 3] = geometry[12:] - affine[:3, :3] @ (np.array(shape) / 2)
@@ -46,7 +46,3 @@ def parse_mgh(path: Path) -> Raster:
     code = _SCANNER if good else 0
     grid = Grid(shape, affine, sform_code=code, qform_code=code)
     return Raster(path, path, grid, np.dtype(_TYPES[kind]), detect_encoding(path), skip=_HEADER_BYTES, is_exact=False)
-
-
-def _make_default_geometry() -> np.ndarray:
-    return np.array([1.0, 1.0, 1.0, *np.ravel(_CORONAL), 0.0, 0.0, 0.0])

@@ -11,6 +11,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from brats_mm.data.nifti_units import convert_to_mm
 from brats_mm.domain.modality import MODALITIES
+from brats_mm.domain.spacing import is_plausible_spacing
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import VolumeError
 from brats_mm.io.formats.raster import MAX_OFFSET, Raster, detect_encoding, find_file_beside, read_start
@@ -221,7 +222,7 @@ def _build_nifti_grid(header: Any, shape: tuple[int, int, int], path: Path) -> t
     sform, qform = np.asarray(header.get_sform(), np.float64), _read_qform(header)
     if sform_code > 0 and is_usable_affine(sform):
         affine = sform
-        if not _is_plausible(sizes) or notes:
+        if not is_plausible_spacing(sizes) or notes:
             notes = ["the voxel spacing of the header is invalid, so the spacing of the sform is used"]
         if qform_code > 0 and qform is None:
             qform_code = 0
@@ -252,10 +253,6 @@ def _repair_spacing(header: Any) -> tuple[list[float], list[str]]:
         return sizes.tolist(), []
     header["pixdim"][1:4] = np.abs(sizes)
     return np.abs(sizes).tolist(), ["the voxel spacing of the header is negative, and its sign is ignored"]
-
-
-def _is_plausible(sizes: list[float]) -> bool:
-    return is_usable_affine(np.diag([*sizes, 1.0]))
 
 
 def _read_qform(header: Any) -> npt.NDArray[np.float64] | None:

@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.volume import LPS_TO_RAS, Grid
+from brats_mm.domain.volume import Grid, build_ras_affine
 from brats_mm.errors import VolumeError
 from brats_mm.io.formats.raster import MAX_HEADER_BYTES, find_file_beside, make_damaged_header_error, open_file
 from brats_mm.io.volume_checks import check_affine
@@ -42,11 +42,10 @@ def make_missing_end_error(path: Path, start: bytes) -> VolumeError:
     """Return the error for a header that does not end within `start`."""
     if len(start) < MAX_HEADER_BYTES:
         return make_damaged_header_error(path)
-    message = (
+    return VolumeError(
         f"The header of {path.name} is longer than {MAX_HEADER_BYTES // 1024} KiB. Convert the volume to .nii.gz "
         "without extra header fields."
     )
-    return VolumeError(message)
 
 
 def make_bad_field_error(path: Path, name: str, value: str) -> VolumeError:
@@ -143,9 +142,6 @@ def build_checked_grid(
     Raises:
         VolumeError: the geometry is not that of a head scan.
     """
-    affine = np.eye(4)
-    affine[:3, :3] = np.asarray(axes, np.float64).T
-    affine[:3, 3] = np.asarray(origin, np.float64)
-    affine = LPS_TO_RAS @ affine
+    affine = build_ras_affine(np.transpose(axes), origin)
     check_affine(affine, path)
     return Grid(shape, affine, sform_code=code, qform_code=code)
