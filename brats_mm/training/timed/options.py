@@ -22,6 +22,8 @@ MIN_EXPERT_SIDE = 96
 EXPERTS = ("t1ce_combined", "others")
 """The experts of a `networks.split_cross_sequence.SplitCrossSequenceExpert`."""
 
+DEFAULT_SHARES = (0.8, 0.7, 0.8)
+
 _NUMBERS = {
     "minutes": ABOVE_ZERO,
     "expert_minutes": ZERO_OR_MORE,
@@ -51,7 +53,7 @@ class TimedTraining:
     initial_weights: Path | None = option(None, "model.pt of an earlier result to continue from", metavar="FILE")
     experts: Path | None = option(None, "SimMLM checkpoint to join the new expert with", metavar="FILE")
     joint_shares: tuple[float, float, float] = option(
-        (0.8, 0.7, 0.8), "weight of the new expert for each region, between 0 and 1", metavar=("WT", "TC", "ET")
+        DEFAULT_SHARES, "weight of the new expert for each region, between 0 and 1", metavar=("WT", "TC", "ET")
     )
     distill: float | int = option(
         0.0,
@@ -81,7 +83,9 @@ class TimedTraining:
     only: str | None = option(
         None, "train only one of two cross-sequence experts, and leave the other unchanged", choices=EXPERTS
     )
-    optimizer: str = option("adamw", "optimiser of the convolution kernels", choices=("adamw", "muon"))
+    optimizer: str = option(
+        "adamw", "optimiser of the cross-sequence expert's convolution kernels", choices=("adamw", "muon")
+    )
     pretrain_minutes: float | int = option(
         0.0, "time for masked reconstruction before the training (default: 0, off)", metavar="MINUTES"
     )
@@ -101,6 +105,11 @@ class TimedTraining:
             raise OptionError("--expert-minutes needs experts to fine-tune. Add --initial-weights or --experts.")
         if self.only is not None and self.initial_weights is None:
             raise OptionError("--only trains one expert of an earlier result. Add --initial-weights.")
+        if self.joint_shares != DEFAULT_SHARES and self.experts is None and self.expert_minutes == 0:
+            raise OptionError(
+                "--joint-shares applies when experts are joined or fine-tuned. Add --experts or --expert-minutes, or "
+                "omit it."
+            )
         if self.initial_weights is not None and self.experts is not None:
             raise OptionError("--initial-weights and --experts are mutually exclusive. Set at most one of them.")
         for name, path in (("--experts", self.experts), ("--initial-weights", self.initial_weights)):

@@ -1,5 +1,6 @@
 """Pack labelled cases into small in-memory arrays: 8-bit images and one label value per voxel."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import torch
 from monai.transforms import Compose, NormalizeIntensityd, Orientationd
 
+from brats_mm.data.case_cache import hash_chain, hash_item
 from brats_mm.data.transforms import CropToSignald, LabelsToRegionsd, LoadSequencesd, ToSpacingd
 
 LEVELS = 255
@@ -141,7 +143,8 @@ def load_packed(path: Path) -> PackedCase:
 def pack_cases(items: Iterable[Mapping[str, Any]], folder: Path, *, spacing_mm: float = 1.0) -> list[Path]:
     """Pack cases into a folder, and keep packed cases that exist.
 
-    A corrected orientation is part of the file's name, so a case is packed again after its list corrects it.
+    The hash in a file's name covers the entry of the list, the size and modification time of the files, and the
+    preprocessing. A case is packed again after any of them changes.
 
     Args:
         items: items of a case list.
@@ -152,10 +155,15 @@ def pack_cases(items: Iterable[Mapping[str, Any]], folder: Path, *, spacing_mm: 
     paths = []
     for item in items:
         chain = build_preprocessing(spacing_mm, labelled="label" in item)
-        corrected = f"_{item['orientation']}" if item.get("orientation") else ""
-        path = folder / f"{item['name']}{corrected}.npz"
+        source = {key: item[key] for key in _SOURCE_KEYS if item.get(key)}
+        digest = hashlib.sha256(hash_item(source) + hash_chain(chain.transforms)).hexdigest()[:12]
+        path = folder / f"{item['name']}_{digest}.npz"
         paths.append(path if path.is_file() else save_packed(pack_case(item, chain), path))
     return paths
+
+
+_SOURCE_KEYS = ("name", "image", "volumes", "label", "label_scheme", "orientation")
+"""Keys of an item that a packed case depends on."""
 
 
 def _select_spread(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:

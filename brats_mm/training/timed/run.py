@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from brats_mm.data.json_file import read_json
 from brats_mm.domain.availability import SUBSETS
 from brats_mm.errors import BundleError, CaseError, OptionError, TrainingError, extract_first_line
-from brats_mm.io.bundle import default_bundle
+from brats_mm.io.bundle import compute_sha256, default_bundle
 from brats_mm.io.durable import write_json
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
 from brats_mm.networks.cross_sequence import CrossSequenceExpert
@@ -30,7 +30,7 @@ from brats_mm.training.timed.assembly import (
 )
 from brats_mm.training.timed.crops import CropSettings
 from brats_mm.training.timed.experts import ExpertEnsemble, run_expert_step
-from brats_mm.training.timed.loop import LoopSettings, make_cross_sequence_step, train
+from brats_mm.training.timed.loop import LoopSettings, Step, make_cross_sequence_step, train
 from brats_mm.training.timed.options import TimedTraining
 from brats_mm.training.timed.packing import PackedCase, load_packed, pack_cases
 from brats_mm.training.timed.pretraining import Reconstruction, extract_expert_state, run_reconstruction_step
@@ -54,8 +54,14 @@ VIEWS = {
 RECORD = "training.json"
 """File with the options and cases of the training in a folder."""
 
-FREE_OPTIONS = frozenset({"minutes", "expert_minutes", "pretrain_minutes", "threads", "joint_shares", "side"})
+FREE_OPTIONS = frozenset({"minutes", "expert_minutes", "threads", "joint_shares", "side"})
 """Options that may change when a training is resumed."""
+
+STATE = "state.pt"
+"""File with the state of one training."""
+
+Weighted = tuple[PackedCase, float]
+"""A case and its frequency, relative to a case without the key `frequency`."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -87,25 +93,26 @@ def train_cross(
         OptionError: two experts would be pretrained, or `options.only` chooses one of a single expert.
         TrainingError: the folder holds a training with other options or cases.
     """
+    frequencies = [_read_frequency(item) for item in (*items, *unlabelled)]
     initial, mixture = _load_start(options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    _check_same_training(folder, items, options)
+    _check_same_training(folder, items, unlabelled, options)
     paths = []
     total = len(items) + len(unlabelled)
     for number, item in enumerate([*items, *map(_drop_label, unlabelled)], start=1):
-        paths += pack_cases([item], folder / ("packed" if number <= len(items) else "unlabelled"))
+        place = folder / ("packed" if number <= len(items) else "unlabelled")
+        paths += pack_cases([item], place, spacing_mm=SPACING_MM)
         on_case(number, total)
-    packed = [load_packed(path) for path in paths]
+    packed = [(load_packed(path), frequency) for path, frequency in zip(paths, frequencies, strict=True)]
     cases = packed[: len(items)]
     network = cross_expert() if initial is None else initial.cross
     if isinstance(network, CrossSequenceExpert):
         if options.pretrain_minutes > 0:
             _pretrain(network, packed, folder / "pretraining", options)
         network = split(network) if options.split_by_t1ce else network
-    frequencies = [_read_frequency(item) for item in items]
-    weights = _train_cross_expert(network, cases, frequencies, folder, options)
+    weights = _train_cross_expert(network, cases, folder, options)
     state = torch.load(weights, map_location="cpu", weights_only=True)
     if initial is not None:
         if options.only is not None:
@@ -113,8 +120,8 @@ def train_cross(
         joined = _continue(initial, network, state, cases, folder, options)
     elif mixture is not None:
         modality_experts: Mapping[str, nn.Module] = build_subvoxel_experts(mixture)
-        complete = [case for case in cases if case.available.all()][:GATE_CASES]
-        values = average_window_gate_values(mixture, complete or cases[:1])
+        complete = [case for case, _ in cases if case.available.all()][:GATE_CASES]
+        values = average_window_gate_values(mixture, complete or [cases[0][0]])
         if options.expert_minutes > 0:
             modality_experts, values = _fine_tune_experts(modality_experts, values, cases, folder, options)
         joined = assemble(modality_experts, values, state, options.joint_shares)
@@ -140,17 +147,26 @@ def _to_plain(options: TimedTraining) -> dict[str, Any]:
     return dict(json.loads(json.dumps(asdict(options), default=str)))
 
 
-def _check_same_training(folder: Path, items: Sequence[Mapping[str, Any]], options: TimedTraining) -> None:
+SPACING_MM = 1.0
+"""Voxel size of all timed training runs."""
+
+
+def _check_same_training(
+    folder: Path, items: Sequence[Mapping[str, Any]], unlabelled: Sequence[Mapping[str, Any]], options: TimedTraining
+) -> None:
     """Compare options and cases with those of the training that the folder holds, and record them."""
-    cases = sorted(str(item["name"]) for item in items)
     settings = {
         **{name: value for name, value in _to_plain(options).items() if name not in FREE_OPTIONS},
-        "cases": f"{len(cases)} with hash {hashlib.sha256(json.dumps(cases).encode()).hexdigest()[:12]}",
+        **{name: _describe_file(getattr(options, name)) for name in ("experts", "initial_weights")},
+        "cases": _describe_cases(items),
+        "pretraining cases": _describe_cases(unlabelled) if unlabelled else None,
     }
     path = folder / RECORD
-    if path.is_file() and (folder / "state.pt").is_file():
+    if path.is_file() and any(folder.rglob(STATE)):
         former = read_json(path, TrainingError, "Delete it to resume with the given options.")
-        names = sorted({*settings, *former})
+        # Pretraining can be extended until the training that follows has started.
+        free = set() if (folder / STATE).is_file() else {"pretrain_minutes"}
+        names = sorted({*settings, *former} - free)
         before, now = ({name: values.get(name) or "unset" for name in names} for values in (former, settings))
         differences = describe_differences(before, now, names)
         if differences:
@@ -160,6 +176,21 @@ def _check_same_training(folder: Path, items: Sequence[Mapping[str, Any]], optio
             )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(settings, path, indent=2)
+
+
+_LISTED = ("name", "label_scheme", "orientation", "frequency")
+"""Keys of a case's entry that must not change when a training is resumed."""
+
+
+def _describe_cases(items: Sequence[Mapping[str, Any]]) -> str:
+    entries = sorted(
+        json.dumps([{key: item.get(key) for key in _LISTED}, sorted(item["image"])], sort_keys=True) for item in items
+    )
+    return f"{len(entries)} with hash {hashlib.sha256(json.dumps(entries).encode()).hexdigest()[:12]}"
+
+
+def _describe_file(path: Path | None) -> str | None:
+    return None if path is None else f"{path.name} with hash {compute_sha256(path)[:12]}"
 
 
 def _load_start(options: TimedTraining) -> tuple[CrossSequenceMixture | None, DMoME | None]:
@@ -179,11 +210,14 @@ def _drop_label(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in ("label", "label_scheme")}
 
 
-def _pretrain(network: CrossSequenceExpert, cases: Sequence[PackedCase], folder: Path, options: TimedTraining) -> None:
-    settings = replace(_make_loop_settings(options), minutes=options.pretrain_minutes)
-    ones = [1.0] * len(cases)
-    weights = train(
-        Reconstruction(network), cases, ones, folder, settings, step=run_reconstruction_step, device=_choose_device()
+def _pretrain(network: CrossSequenceExpert, cases: Sequence[Weighted], folder: Path, options: TimedTraining) -> None:
+    weights = _train(
+        Reconstruction(network),
+        cases,
+        folder,
+        replace(_make_loop_settings(options), minutes=options.pretrain_minutes),
+        crops=CropSettings().scale_intensity_changes(options.intensity_changes),
+        step=run_reconstruction_step,
     )
     network.cpu().load_state_dict(extract_expert_state(torch.load(weights, map_location="cpu", weights_only=True)))
 
@@ -198,8 +232,7 @@ def _read_frequency(item: Mapping[str, Any]) -> float:
 
 def _train_cross_expert(
     network: CrossSequenceExpert | SplitCrossSequenceExpert,
-    cases: Sequence[PackedCase],
-    frequencies: Sequence[float],
+    cases: Sequence[Weighted],
     folder: Path,
     options: TimedTraining,
 ) -> Path:
@@ -211,24 +244,40 @@ def _train_cross_expert(
                 "--split-by-t1ce."
             )
         views, trained = VIEWS[options.only], network.get_submodule(options.only)  # type: ignore[assignment]
-    drawn = [
-        (case, frequency)
-        for case, frequency in zip(cases, frequencies, strict=True)
-        if frequency > 0 and list_subsets(torch.from_numpy(case.available), views.expert)
-    ]
-    if not drawn:
-        raise CaseError("No case of the list can be drawn. Give a case with suitable sequences a frequency above 0.")
-    settings = _make_loop_settings(options)
-    return train(
+    return _train(
         trained,
-        [case for case, _ in drawn],
-        [frequency for _, frequency in drawn],
+        [pair for pair in cases if list_subsets(torch.from_numpy(pair[0].available), views.expert)],
         folder,
-        replace(settings, views=views, optimizer=options.optimizer, enhancement_boost=options.enhancement_boost),
+        replace(
+            _make_loop_settings(options),
+            views=views,
+            optimizer=options.optimizer,
+            enhancement_boost=options.enhancement_boost,
+        ),
         crops=CropSettings().scale_intensity_changes(options.intensity_changes),
         step=make_cross_sequence_step(inside_weight=options.inside_weight, distillation=options.distill),
-        device=_choose_device(),
     )
+
+
+def _train(
+    network: nn.Module,
+    cases: Sequence[Weighted],
+    folder: Path,
+    settings: LoopSettings,
+    *,
+    crops: CropSettings,
+    step: Step,
+) -> Path:
+    """Train on the cases with a frequency above 0.
+
+    Raises:
+        CaseError: there is none.
+    """
+    drawn = [(case, frequency) for case, frequency in cases if frequency > 0]
+    if not drawn:
+        raise CaseError("No case of the list can be drawn. Give a case with suitable sequences a frequency above 0.")
+    packed, frequencies = zip(*drawn, strict=True)
+    return train(network, packed, frequencies, folder, settings, crops=crops, step=step, device=_choose_device())
 
 
 def _make_loop_settings(options: TimedTraining) -> LoopSettings:
@@ -239,7 +288,7 @@ def _make_loop_settings(options: TimedTraining) -> LoopSettings:
 def _fine_tune_experts(
     experts: Mapping[str, nn.Module],
     values: Tensor,
-    cases: Sequence[PackedCase],
+    cases: Sequence[Weighted],
     folder: Path,
     options: TimedTraining,
 ) -> tuple[Mapping[str, nn.Module], Tensor]:
@@ -253,16 +302,8 @@ def _fine_tune_experts(
         views=ViewSettings(full_share=1.0),
         seed=options.seed,
     )
-    weights = train(
-        network,
-        cases,
-        [1.0] * len(cases),
-        folder / "experts",
-        settings,
-        crops=EXPERT_CROPS,
-        step=run_expert_step,
-        device=_choose_device(),
-    )
+    crops = EXPERT_CROPS.scale_intensity_changes(options.intensity_changes)
+    weights = _train(network, cases, folder / "experts", settings, crops=crops, step=run_expert_step)
     network.cpu().load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     names = list(experts)
     tuned = {name: network.experts[name] for name in names}
@@ -273,7 +314,7 @@ def _continue(
     initial: CrossSequenceMixture,
     network: CrossSequenceExpert | SplitCrossSequenceExpert,
     cross_state: Mapping[str, Tensor],
-    cases: Sequence[PackedCase],
+    cases: Sequence[Weighted],
     folder: Path,
     options: TimedTraining,
 ) -> CrossSequenceMixture:

@@ -66,9 +66,27 @@ def test_centres_are_in_their_tissue(packed):
 def test_listed_orientation_reorients_case_and_is_packed_separately(item, packed, tmp_path):
     (path,) = pack_cases([{**item, "orientation": "RPS"}], tmp_path / "packed")
     turned = load_packed(path)
-    assert path.name == "case_RPS.npz"
     assert np.array_equal(turned.image, packed.image[:, :, ::-1])
     assert np.array_equal(turned.labels, packed.labels[:, ::-1])
+
+
+def test_changed_label_map_is_packed_again(item, packed, tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((40, 44, 36), np.uint8), np.eye(4)), item["label"])
+    (path,) = pack_cases([item], tmp_path / "packed")
+    assert packed.labels.any()
+    assert not load_packed(path).labels.any()
+
+
+def test_cases_of_one_name_are_packed_separately(item, tmp_path):
+    other = {**item, "image": {"flair": item["image"]["flair"]}}
+    paths = pack_cases([item, other], tmp_path / "packed")
+    assert [load_packed(path).available.sum() for path in paths] == [2, 1]
+
+
+def test_unchanged_case_is_packed_once(item, tmp_path):
+    first = pack_cases([item], tmp_path / "packed")
+    assert pack_cases([{**item, "frequency": 0.1}], tmp_path / "packed") == first
+    assert len(list((tmp_path / "packed").iterdir())) == 1
 
 
 def test_case_without_labels_has_brain_centres_only(item, tmp_path):

@@ -55,6 +55,11 @@ def test_dry_run_packs_trains_resumes_and_merges(made_cases, tmp_path, capsys):
     capsys.readouterr()
     assert main([*command, "--minutes", "9", "--distill", "0.5"]) == 1
     assert "holds a training with other options: distill was unset and is now 0.5." in capsys.readouterr().err
+    content = json.loads(made_cases.read_text())
+    content["training"][0]["frequency"] = 0.5
+    made_cases.write_text(json.dumps(content))
+    assert main([*command, "--minutes", "9"]) == 1
+    assert "other options: cases was 2 with hash" in capsys.readouterr().err
     network = cross_sequence()
     network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
     trained = torch.load(out / "weights.pt", weights_only=True)
@@ -124,7 +129,7 @@ def test_rejects_wrong_frequency(frequency, made_cases, tmp_path, capsys):
     assert "The case one has the frequency" in capsys.readouterr().err
 
 
-def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_path):
+def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_path, capsys):
     content = json.loads(made_cases.read_text())
     second = {key: value for key, value in content["training"].pop().items() if not key.startswith("label")}
     made_cases.write_text(json.dumps({**content, "unlabelled": [second]}))
@@ -134,8 +139,9 @@ def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_p
     assert main([*command, "--minutes", "0.02"]) == 0
     assert torch.load(out / "pretraining" / "state.pt", weights_only=True)["done"] >= 1
     assert torch.load(out / "state.pt", weights_only=True)["done"] >= 1
-    assert sorted(path.name for path in out.glob("*/*.npz")) == ["one.npz", "two.npz"]
-    assert (out / "unlabelled" / "two.npz").is_file()
+    assert [path.parent.name for path in sorted(out.glob("*/*.npz"))] == ["packed", "unlabelled"]
+    assert main([*command, "--minutes", "9", "--pretrain-minutes", "1"]) == 1
+    assert "pretrain_minutes was 0.02 and is now 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -150,6 +156,7 @@ def test_expert_starts_from_masked_reconstruction_of_all_cases(made_cases, tmp_p
         (("--distill", "-1"), "--distill is -1"),
         (("--pretrain-section", "testing"), "--pretrain-minutes"),
         (("--only", "others"), "--initial-weights"),
+        (("--joint-shares", "0.5", "0.5", "0.5"), "--joint-shares applies"),
     ],
 )
 def test_rejects_wrong_options_before_reading(option, message, tmp_path, capsys):
