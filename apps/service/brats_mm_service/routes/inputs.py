@@ -1,7 +1,5 @@
 """Serve the kept input images of a job, so that viewers can show results on them."""
 
-import secrets
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +12,7 @@ from brats_mm_service.jobs.model import Job
 from brats_mm_service.problems import Problem, make_not_found_error
 from brats_mm_service.routes.documented import document_problems, document_response
 from brats_mm_service.routes.jobs import own_view
-from brats_mm_service.routes.stored_file import StoredFile
+from brats_mm_service.routes.stored_file import StoredFile, create_zip
 from brats_mm_service.schemas import STUDY, make_job_path
 from brats_mm_service.service import Service
 
@@ -112,15 +110,10 @@ def _zip(folders: Sequence[Path], path: Path) -> None:
 
     The zip is stored with the job, so slow readers do not cause more copies.
     """
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as packed:
-            for folder in folders:
-                for file in sorted(folder.iterdir()):
-                    packed.write(file, f"{folder.name}/{file.name}")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with create_zip(path) as packed:
+        for folder in folders:
+            for file in sorted(folder.iterdir()):
+                packed.write(file, f"{folder.name}/{file.name}")
 
 
 def _has_kept_upload(service: Service, job: Job, name: str) -> bool:

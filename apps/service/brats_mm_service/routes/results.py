@@ -1,7 +1,6 @@
 """Serve results by name, with ranges and entity tags, or all results in one zip."""
 
 import json
-import secrets
 import shutil
 import zipfile
 from contextlib import suppress
@@ -18,7 +17,7 @@ from brats_mm_service.jobs.states import JobState
 from brats_mm_service.problems import Problem, make_not_found_error
 from brats_mm_service.routes.documented import document_problems
 from brats_mm_service.routes.jobs import own_view
-from brats_mm_service.routes.stored_file import StoredFile
+from brats_mm_service.routes.stored_file import StoredFile, create_zip
 from brats_mm_service.schemas import ALL_RESULTS, CONTENT_TYPES, ResultBody, find_content_type
 from brats_mm_service.service import Service
 
@@ -155,20 +154,15 @@ def _zip(service: Service, job: Job) -> ResultFile:
         if files.matches(path, result):
             return result
     folder = f"brats-mm_{datetime.fromtimestamp(job.created, tz=timezone.utc):%Y-%m-%d_%H%M%S}"
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as packed:
-            for file in job.results:
-                # Fixed dates, so that the zip and its entity tag are reproducible.
-                entry = zipfile.ZipInfo(f"{folder}/{file.name}", date_time=(1980, 1, 1, 0, 0, 0))
-                with (
-                    service.queue.verified(job, file.name).open("rb") as source,
-                    packed.open(entry, "w", force_zip64=True) as target,
-                ):
-                    shutil.copyfileobj(source, target, 1 << 20)
-        result = ResultFile(ALL_RESULTS, partial.stat().st_size, compute_sha256(partial))
-        partial.replace(path)
-        record.write_text(json.dumps(asdict(result)), encoding="utf-8")
-    finally:
-        partial.unlink(missing_ok=True)
+    with create_zip(path) as packed:
+        for file in job.results:
+            # Fixed dates, so that the zip and its entity tag are reproducible.
+            entry = zipfile.ZipInfo(f"{folder}/{file.name}", date_time=(1980, 1, 1, 0, 0, 0))
+            with (
+                service.queue.verified(job, file.name).open("rb") as source,
+                packed.open(entry, "w", force_zip64=True) as target,
+            ):
+                shutil.copyfileobj(source, target, 1 << 20)
+    result = ResultFile(ALL_RESULTS, path.stat().st_size, compute_sha256(path))
+    record.write_text(json.dumps(asdict(result)), encoding="utf-8")
     return result

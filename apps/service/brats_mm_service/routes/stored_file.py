@@ -1,6 +1,11 @@
-"""Serve files that another request may delete at the same time."""
+"""Serve files that another request may create or delete at the same time."""
 
 import os
+import secrets
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
@@ -29,3 +34,15 @@ class StoredFile(FileResponse):
             await super().__call__(scope, receive, send)
         finally:
             os.close(handle)
+
+
+@contextmanager
+def create_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Yield an uncompressed zip to fill. It appears under `path` at the end, complete."""
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as packed:
+            yield packed
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
