@@ -135,8 +135,7 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
         entry = images.objects(caller).get(image)
         if entry is None:
             raise make_missing_image_error(image)
-        info: dict[str, Any] = entry["image"]["info"]
-        return info
+        return dict(entry["image"]["info"])
 
     @routes.put(
         "/image/info",
@@ -147,8 +146,6 @@ def _add_info(routes: APIRouter, service: Service, images: ViewerImages) -> None
         """Update the information about the caller's own uploads."""
         async with open_incoming_folder(service) as folder:
             form = await receive_viewer_form(service, request, caller, folder, files=(), texts=("info",))
-        if images.store.get(caller.name, Kind.IMAGE, image) is None:
-            raise _read_only(images, image)
         return await asyncio.to_thread(_merge_info, images, caller, image, form)
 
 
@@ -246,7 +243,7 @@ def _keep_image(images: ViewerImages, caller: Caller, form: Form, folder: Path, 
 def _merge_info(images: ViewerImages, caller: Caller, item_id: str, form: Form) -> dict[str, Any]:
     item = images.store.get(caller.name, Kind.IMAGE, item_id)
     if item is None:
-        raise make_missing_image_error(item_id)
+        raise _read_only(images, item_id)
     info = merge_info(item.info, parse_json_object(form.texts.get("info"), "info"))
     try:
         images.store.change(caller.name, Kind.IMAGE, replace(item, info=info))

@@ -15,9 +15,9 @@ from brats_mm_service.auth.callers import Caller
 from brats_mm_service.monai_label.job_images import find_finished_job, find_job_images, locate_reference_file
 from brats_mm_service.problems import Problem
 from brats_mm_service.service import Service
-from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile
-from brats_mm_service.viewer.cases import ServerCase, ServerCases
+from brats_mm_service.uploads.sorted_upload import SortedUpload
+from brats_mm_service.viewer.cases import ServerCases, StoredCase
 from brats_mm_service.viewer.expected_dice import ExpectedDiceFile
 from brats_mm_service.viewer.intake import link_sequences, parse_modality
 from brats_mm_service.viewer.store import Item, Kind
@@ -89,19 +89,38 @@ class ViewerImages:
     def _gather(
         self, caller: Caller, form: Form, folder: Path, image: str, session_id: str, modality_named: Modality | None
     ) -> SortedUpload:
-        upload = next((file for file in form.files if file.field == "file"), None)
+        upload = _find_upload(form)
         _drop(form, keep=upload)
-        if session_id:
-            item = self.store.get(caller.name, Kind.SESSION, session_id)
-            if item is None:
-                raise make_missing_session_error()
-            return self._sort_stored(caller, Kind.SESSION, item, modality_named, folder)
-        if upload is not None:
+        if upload is not None and not session_id:
             return self._sort_sent(upload, modality_named, folder, image)
-        item = self.store.get(caller.name, Kind.IMAGE, image)
+        if not image and not session_id:
+            message = "No image was given. Set `image` or `session_id`, or send a `file`."
+            raise Problem("bad-request", message)
+        kind, item_id = (Kind.SESSION, session_id) if session_id else (Kind.IMAGE, image)
+        item = self.store.get(caller.name, kind, item_id)
+        if item is None and session_id:
+            raise make_missing_session_error()
+        case = self.cases.get(image) if item is None else self._open(caller, kind, item)
+        if case is None:
+            raise make_missing_image_error(image)
+        sources = _select(case.sequences, case.unsorted, modality_named)
+        sorted_files = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
         if item is not None:
-            return self._sort_stored(caller, Kind.IMAGE, item, modality_named, folder)
-        return self._sort_server_case(image, modality_named, folder)
+            self.store.change(caller.name, kind, item)
+        notes = case.notes
+        return replace(sorted_files, ignored=dict(notes.get("ignored", {})), notes=tuple(notes.get("notes", ())))
+
+    def _open(self, caller: Caller, kind: Kind, item: Item) -> StoredCase:
+        """Return a stored item of the caller with the paths of its files."""
+        folder = self.store.folder(caller.name, kind, item.id)
+        paths = {Modality(sequence): folder / name for sequence, name in item.sequences.items()}
+        sequences = {modality: paths[modality] for modality in sort_modalities(paths)}
+        return StoredCase(item.id, sequences, None if item.unsorted is None else folder / item.unsorted, item.notes)
+
+    def _find(self, caller: Caller, image: str) -> StoredCase | None:
+        """Return an uploaded image of the caller, or else the case on the server, or None."""
+        item = self.store.get(caller.name, Kind.IMAGE, image)
+        return self.cases.get(image) if item is None else self._open(caller, Kind.IMAGE, item)
 
     def stats(self, caller: Caller) -> dict[str, Any]:
         """Return the number of images, and of the caller's labels."""
@@ -144,13 +163,7 @@ class ViewerImages:
         Raises:
             Problem: the image does not exist.
         """
-        item = self.store.get(caller.name, Kind.IMAGE, image)
-        if item is not None:
-            folder = self.store.folder(caller.name, Kind.IMAGE, image)
-            return ImageFiles(
-                _locate_sequences(item, folder), None if item.unsorted is None else folder / item.unsorted
-            )
-        case = self.cases.get(image)
+        case = self._find(caller, image)
         if case is not None:
             return ImageFiles(case.sequences, case.unsorted)
         job = find_finished_job(self.service, caller, image)
@@ -169,8 +182,7 @@ class ViewerImages:
             session_id: ID of the session in the request.
             job: job that segmented it.
         """
-        is_upload = session_id or any(file.field == "file" for file in form.files)
-        if image and not is_upload:
+        if image and not session_id and _find_upload(form) is None:
             self.service.predictions.note(caller.name, image, job)
 
     def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
@@ -196,7 +208,7 @@ class ViewerImages:
         name = f"{case.id}_{file.name}" if case.id not in file.name else file.name
         return {"id": case.id, "name": name, "checksum": f"SHA256:{compute_sha256(file)}", "strategy": strategy}
 
-    def _pick(self, waiting: Sequence[ServerCase], strategy: str) -> ServerCase:
+    def _pick(self, waiting: Sequence[StoredCase], strategy: str) -> StoredCase:
         if strategy == "random":
             return secrets.choice(waiting)
         if strategy == "uncertain":
@@ -213,7 +225,7 @@ class ViewerImages:
             image: ID of the image in the request.
             session_id: ID of the session in the request.
         """
-        is_upload = session_id or any(file.field == "file" for file in form.files)
+        is_upload = session_id or _find_upload(form) is not None
         if is_upload or self.store.get(caller.name, Kind.IMAGE, image) is not None or self.cases.get(image) is None:
             return None
         return image
@@ -230,14 +242,14 @@ class ViewerImages:
             Problem: the file does not exist.
         """
         named = parse_modality(modality)
-        item = self.store.get(caller.name, Kind.IMAGE, image)
-        if item is not None:
-            folder = self.store.folder(caller.name, Kind.IMAGE, image)
-            return _choose_file(_locate_sequences(item, folder), named, folder / item.main_file, image)
-        case = self.cases.get(image)
+        case = self._find(caller, image)
         if case is None:
             raise make_missing_image_error(image)
-        return _choose_file(case.sequences, named, case.main_file, image)
+        if named is None:
+            return case.main_file
+        if named not in case.sequences:
+            raise make_missing_image_error(f"{image} ({named.value})")
+        return case.sequences[named]
 
     def _sort_sent(self, file: ReceivedFile, modality: Modality | None, folder: Path, image: str) -> SortedUpload:
         hint = modality.value if modality is not None else image
@@ -246,38 +258,6 @@ class ViewerImages:
         if sorted_file.unsorted is not None:
             raise _make_unknown_sequence_error()
         return sorted_file.upload
-
-    def _sort_stored(
-        self, caller: Caller, kind: Kind, item: Item, modality: Modality | None, folder: Path
-    ) -> SortedUpload:
-        stored_folder = self.store.folder(caller.name, kind, item.id)
-        sources = _select(
-            _locate_sequences(item, stored_folder),
-            None if item.unsorted is None else stored_folder / item.unsorted,
-            modality,
-        )
-        upload = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
-        self.store.change(caller.name, kind, item)
-        notes = item.notes
-        return replace(upload, ignored=dict(notes.get("ignored", {})), notes=tuple(notes.get("notes", ())))
-
-    def _sort_server_case(self, image: str, modality: Modality | None, folder: Path) -> SortedUpload:
-        if not image:
-            message = "No image was given. Set `image` or `session_id`, or send a `file`."
-            raise Problem("bad-request", message)
-        case = self.cases.get(image)
-        if case is None:
-            raise make_missing_image_error(image)
-        sources = _select(case.sequences, case.unsorted, modality)
-        upload = self.service.checker.sort_upload(link_sequences(sources, folder), folder)
-        ignored: Any = case.notes.get("ignored", {})
-        notes: Any = case.notes.get("notes", ())
-        return replace(upload, ignored=dict(ignored), notes=tuple(notes))
-
-
-def _locate_sequences(item: Item, folder: Path) -> dict[Modality, Path]:
-    stored = {Modality(sequence): folder / name for sequence, name in item.sequences.items()}
-    return {modality: stored[modality] for modality in sort_modalities(stored)}
 
 
 def _select(
@@ -297,12 +277,8 @@ def _select(
     return {requested: sequences[requested]}
 
 
-def _choose_file(sequences: Mapping[Modality, Path], modality: Modality | None, main: Path, image: str) -> Path:
-    if modality is None:
-        return main
-    if modality not in sequences:
-        raise make_missing_image_error(f"{image} ({modality.value})")
-    return sequences[modality]
+def _find_upload(form: Form) -> ReceivedFile | None:
+    return next((file for file in form.files if file.field == "file"), None)
 
 
 def _drop(form: Form, *, keep: ReceivedFile | None) -> None:

@@ -193,7 +193,7 @@ def _build_info(images: ViewerImages, caller: Caller) -> dict[str, Any]:
         "labels": [_BACKGROUND, *ViewerModel.SEGMENTATION.labels],
         "models": {model.value: _describe_model(model) for model in ViewerModel},
         "trainers": _describe_trainers(images.service) if MODELS in caller.scopes else {},
-        "strategies": _describe_strategies() if has_cases else {},
+        "strategies": {name: {"description": about} for name, about in STRATEGIES.items()} if has_cases else {},
         "scoring": {SCORING: {"description": "Dice, HD95 and volume of predictions against your final labels"}},
         "train_stats": _train_stats(images.service),
         "datastore": images.stats(caller),
@@ -215,10 +215,6 @@ def _train_stats(service: Service) -> dict[str, Any]:
         return {}
     dice = {name: report["held_out"][name]["dice"] for name in ("parent", "version")}
     return {TRAINABLE: {"version": names[-1], "best_metric": dice["version"], "parent_metric": dice["parent"]}}
-
-
-def _describe_strategies() -> dict[str, Any]:
-    return {name: {"description": description} for name, description in STRATEGIES.items()}
 
 
 def _describe_model(model: ViewerModel) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The folder is only read, and its location is not revealed.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import Modality
@@ -16,11 +17,11 @@ from brats_mm.io.suffixes import find_image_suffix, strip_image_suffix
 
 
 @dataclass(frozen=True)
-class ServerCase:
-    """A case on the server.
+class StoredCase:
+    """A case on the server, or an upload that is kept.
 
     Attributes:
-        id: name of the folder, or of the file without its suffix.
+        id: ID for viewers. Of a server case, the name of the folder, or of the file without its suffix.
         sequences: file of each sequence, in channel order.
         unsorted: a single volume whose name does not contain its sequence.
         notes: ignored files, and how sequences were recognised.
@@ -29,7 +30,7 @@ class ServerCase:
     id: str
     sequences: Mapping[Modality, Path]
     unsorted: Path | None = None
-    notes: Mapping[str, object] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def main_file(self) -> Path:
@@ -49,14 +50,14 @@ class ServerCases:
         """Return the sorted IDs of all cases."""
         return sorted(self._find_paths())
 
-    def get(self, case_id: str) -> ServerCase | None:
+    def get(self, case_id: str) -> StoredCase | None:
         """Return a case by its ID. IDs are names in the folder, so no ID refers to a path outside."""
         path = self._find_paths().get(case_id)
         if path is None:
             return None
         return _from_folder(case_id, path) if path.is_dir() else _from_file(case_id, path)
 
-    def all(self) -> list[ServerCase]:
+    def all(self) -> list[StoredCase]:
         """Return the cases that can be segmented."""
         return [case for case in map(self.get, self.ids()) if case is not None]
 
@@ -74,15 +75,15 @@ class ServerCases:
         return cases
 
 
-def _from_folder(case_id: str, folder: Path) -> ServerCase | None:
+def _from_folder(case_id: str, folder: Path) -> StoredCase | None:
     try:
         case = recognise(folder)
     except InputError:
         return None
     sequences = {modality: Path(case.paths[modality]) for modality in sort_modalities(case.paths)}
-    return ServerCase(case_id, sequences, notes={"ignored": dict(case.ignored), "notes": list(case.notes)})
+    return StoredCase(case_id, sequences, notes={"ignored": dict(case.ignored), "notes": list(case.notes)})
 
 
-def _from_file(case_id: str, file: Path) -> ServerCase:
+def _from_file(case_id: str, file: Path) -> StoredCase:
     modalities = find_modalities(case_id)
-    return ServerCase(case_id, {modalities.pop(): file}) if len(modalities) == 1 else ServerCase(case_id, {}, file)
+    return StoredCase(case_id, {modalities.pop(): file}) if len(modalities) == 1 else StoredCase(case_id, {}, file)
