@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from brats_mm.io.dicom.suppress_warnings import suppress_warnings
@@ -22,7 +23,7 @@ from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.logs import log
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import DicomwebSettings
-from brats_mm_service.uploads.intake import SortedUpload, make_new_job
+from brats_mm_service.uploads.intake import make_new_job
 from brats_mm_service.workers.checker import UploadChecker
 
 POLLER = "dicomweb"
@@ -133,7 +134,7 @@ class DicomwebLink:
         try:
             self._client.fetch(transfer.study, fetched, self._most_bytes)
             study = self._checker.store_study(fetched, folder, SeriesOverrides(study=transfer.study))
-            upload = SortedUpload(study.sequences, study.ignored, (*study.notes, "Fetched from the archive."))
+            upload = replace(study, notes=(*study.notes, "Fetched from the archive."))
             job, _ = self._queue.submit(
                 make_new_job(transfer.owner, from_json({"dicom": True}, DEFAULT_REQUEST), upload, key=key), folder
             )

@@ -22,8 +22,8 @@ from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import document_form, document_problems, document_response
 from brats_mm_service.routes.receiving import open_incoming_folder
 from brats_mm_service.service import Service
-from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import Form, ReceivedFile
+from brats_mm_service.uploads.sorted_upload import SortedUpload
 from brats_mm_service.viewer.intake import extract_plain_name
 from brats_mm_service.viewer.label_files import LabelForm, ViewerModel, build_label_answer
 

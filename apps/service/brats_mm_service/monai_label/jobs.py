@@ -17,7 +17,8 @@ from brats_mm_service.jobs.states import OPEN, JobState
 from brats_mm_service.problems import Problem, extract_kind, make_not_found_error
 from brats_mm_service.routes.about import read_base_version
 from brats_mm_service.service import Service
-from brats_mm_service.uploads.intake import SortedUpload, make_new_job
+from brats_mm_service.uploads.intake import make_new_job
+from brats_mm_service.uploads.sorted_upload import SortedUpload
 
 _LOOK_S = 1.0
 _MAX_ATTEMPTS = 20

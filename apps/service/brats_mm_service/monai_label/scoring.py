@@ -34,7 +34,7 @@ def build_router(service: Service) -> APIRouter:
         """
         if check_if_running:
             raise Problem("not-found", "No scoring is running.")
-        return _build_history(_select_scored(service.corrections.all(caller.name)))
+        return _build_history(service.corrections.all(caller.name))
 
     @routes.post("/", include_in_schema=False)
     @routes.post("/{method}", summary="MONAI Label: score predictions", responses=document_viewer_response(_EXAMPLE))
@@ -43,33 +43,26 @@ def build_router(service: Service) -> APIRouter:
         if method != SCORING:
             raise Problem("not-found", f"There is no scoring method {method[:40]!r}. Use {SCORING}.")
         await run_in_threadpool(corrections.score_again, caller)
-        return _build_history(_select_scored(service.corrections.all(caller.name)))
+        return _build_history(service.corrections.all(caller.name))
 
     return routes
 
 
-def _select_scored(corrections: list[Correction]) -> list[Correction]:
-    return [
-        correction
-        for correction in corrections
-        if correction.tag == FINAL and correction.scores and correction.prediction is not None
-    ]
-
-
-def _build_history(scored: list[Correction]) -> dict[str, Any]:
-    rows = [
-        {
-            "image": correction.image,
-            "version": correction.version,
-            "ts": int(correction.created),
-            "model_version": "" if correction.prediction is None else correction.prediction.version,
-            "role": correction.role.value,
-            "scores": {region: dict(values) for region, values in correction.scores.items()},
-        }
-        for correction in scored
-    ]
-    pairs = [
-        ("" if correction.prediction is None else correction.prediction.version, correction.scores)
-        for correction in scored
-    ]
-    return {"status": "DONE", "labels": len(scored), "by_version": summarise_by_version(pairs), "history": rows}
+def _build_history(corrections: list[Correction]) -> dict[str, Any]:
+    rows, pairs = [], []
+    for correction in corrections:
+        if correction.tag != FINAL or not correction.scores or correction.prediction is None:
+            continue
+        version = correction.prediction.version
+        pairs.append((version, correction.scores))
+        rows.append(
+            {
+                "image": correction.image,
+                "version": correction.version,
+                "ts": int(correction.created),
+                "model_version": version,
+                "role": correction.role.value,
+                "scores": {region: dict(values) for region, values in correction.scores.items()},
+            }
+        )
+    return {"status": "DONE", "labels": len(rows), "by_version": summarise_by_version(pairs), "history": rows}

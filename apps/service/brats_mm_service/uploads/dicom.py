@@ -3,8 +3,6 @@
 pydicom, which is pure Python, reads the headers here. Voxels are decoded in the worker.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from brats_mm.domain.availability import sort_modalities
@@ -13,25 +11,11 @@ from brats_mm.errors import InputError
 from brats_mm.io.dicom.series import Series
 from brats_mm.pipeline.dicom_study import SeriesOverrides, choose_series
 from brats_mm_service.problems import Problem, find_error_kind
+from brats_mm_service.uploads.sorted_upload import SortedUpload
 
 
-@dataclass(frozen=True)
-class StoredStudy:
-    """Series of a study, each stored in a folder `<sequence>/`.
-
-    Attributes:
-        sequences: sequence -> folder, in channel order.
-        ignored: reason for each ignored series or file.
-        notes: notes on the choice of the series.
-    """
-
-    sequences: Mapping[str, str]
-    ignored: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> StoredStudy:
-    """Choose the series of an unpacked study and move their files to `folder`.
+def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> SortedUpload:
+    """Choose the series of an unpacked study and move the files of each to `folder/<sequence>`.
 
     Args:
         unpacked: folder of the unpacked zip.
@@ -50,9 +34,8 @@ def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> Sto
     for modality in sort_modalities(study.choice.chosen):
         series = study.choice.chosen[modality]
         stored[modality.value] = _move(series, modality, folder, moved)
-    return StoredStudy(
-        stored, study.files.ignored, tuple(use_request_terms(note, unpacked) for note in study.files.notes)
-    )
+    notes = tuple(use_request_terms(note, unpacked) for note in study.files.notes)
+    return SortedUpload(stored, study.files.ignored, notes)
 
 
 def _move(series: Series, modality: Modality, folder: Path, moved: dict[Path, Path]) -> str:

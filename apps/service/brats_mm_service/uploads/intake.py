@@ -5,8 +5,7 @@ import json
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from brats_mm.domain.availability import sort_modalities
@@ -23,29 +22,13 @@ from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.content import Content, check_content, check_volume, detect_content
 from brats_mm_service.uploads.dicom import store_study
 from brats_mm_service.uploads.multipart import ReceivedFile
+from brats_mm_service.uploads.sorted_upload import SortedUpload
 from brats_mm_service.uploads.zips import unpack
 
 CASE = "case"
 FILE_FIELDS = (*(modality.value for modality in MODALITIES), CASE)
 MOST_REMARKS, LONGEST_REMARK = 100, 500
 """Largest number of remarks on an upload, and their length in characters."""
-
-
-@dataclass(frozen=True)
-class SortedUpload:
-    """The usable files of an upload, stored as `<sequence>.<suffix>`, or as folders `<sequence>` for DICOM series.
-
-    Attributes:
-        sequences: stored file name of each sequence, in channel order.
-        ignored: reason for each ignored file.
-        notes: notes on how the sequences were recognised.
-        names: the caller's file name by sequence.
-    """
-
-    sequences: Mapping[str, str]
-    ignored: Mapping[str, str]
-    notes: tuple[str, ...] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def sort_upload(
@@ -170,8 +153,7 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
         reject_bids(dicom.bids)
         study = store_study(unpacked.folder, folder, dicom)
         shutil.rmtree(unpacked.folder)
-        names = dict.fromkeys(study.sequences, file.filename)
-        return SortedUpload(study.sequences, study.ignored, study.notes, names)
+        return replace(study, names=dict.fromkeys(study.sequences, file.filename))
     try:
         case = recognise(unpacked.folder, selection=dicom.bids if dicom else None)
     except InputError as error:

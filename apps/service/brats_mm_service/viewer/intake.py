@@ -25,8 +25,9 @@ from brats_mm.outputs.nifti import write_labels
 from brats_mm_service.problems import Problem, find_error_kind
 from brats_mm_service.settings import UploadLimits
 from brats_mm_service.uploads.content import Content, check_content, check_volume, detect_content
-from brats_mm_service.uploads.intake import CASE, SortedUpload, is_plain, limit_notes, sort_upload
+from brats_mm_service.uploads.intake import CASE, is_plain, limit_notes, sort_upload
 from brats_mm_service.uploads.multipart import ReceivedFile
+from brats_mm_service.uploads.sorted_upload import SortedUpload
 
 AUTO = "auto"
 _MAX_NAME_LENGTH = 120

@@ -18,9 +18,8 @@ from brats_mm.pipeline.dicom_study import SeriesOverrides
 from brats_mm_service.logs import log
 from brats_mm_service.problems import Problem
 from brats_mm_service.settings import MIB, UploadLimits
-from brats_mm_service.uploads.dicom import StoredStudy
-from brats_mm_service.uploads.intake import SortedUpload
 from brats_mm_service.uploads.multipart import ReceivedFile
+from brats_mm_service.uploads.sorted_upload import SortedUpload
 from brats_mm_service.viewer.intake import SortedViewerFiles, StoredLabel
 from brats_mm_service.workers.process import build_worker_environment
 
@@ -79,10 +78,10 @@ class UploadChecker:
         """See `viewer.intake.score_label`."""
         return self._call("score_label", dict[str, dict[str, float | None]], [folder], {"folder": folder})
 
-    def store_study(self, unpacked: Path, folder: Path, overrides: SeriesOverrides) -> StoredStudy:
+    def store_study(self, unpacked: Path, folder: Path, overrides: SeriesOverrides) -> SortedUpload:
         """See `uploads.dicom.store_study`."""
         arguments = {"unpacked": unpacked, "folder": folder, "overrides": overrides}
-        return self._call("store_study", StoredStudy, [unpacked, folder], arguments)
+        return self._call("store_study", SortedUpload, [unpacked, folder], arguments)
 
     def inspect_zip(self, path: Path, folder: Path, overrides: SeriesOverrides) -> dict[str, Any]:
         """See `uploads.inspection.inspect_zip`."""
