@@ -81,13 +81,11 @@ class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
         kind: one of `TITLES`.
         detail: one or two sentences for the user.
         headers: response headers.
-        extra: additional members of the body.
     """
 
     kind: str
     detail: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> int:
@@ -96,7 +94,7 @@ class Problem(Exception):  # noqa: N818 (the term of RFC 9457)
 
     def body(self) -> dict[str, Any]:
         """Return the problem body."""
-        return make_problem_body(self.kind, self.detail) | dict(self.extra)
+        return make_problem_body(self.kind, self.detail)
 
 
 def make_problem_response(problem: Problem) -> JSONResponse:

@@ -140,7 +140,6 @@ class OidcSettings:
 
     Attributes:
         jwks: URL of its keys. Defaults to that of its discovery document.
-        caller_claim: claim with the caller's name.
     """
 
     issuer: str = required_option(
@@ -150,7 +149,6 @@ class OidcSettings:
         "required audience of those tokens", group=_ACCESS, name="oidc_audience", metavar="NAME"
     )
     jwks: str | None = None
-    caller_claim: str = "sub"
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,12 @@ class OidcIssuer:
                 algorithms=list(ALGORITHMS),
                 audience=self._settings.audience,
                 issuer=self._settings.issuer,
-                options={"require": ["exp", "iss", "aud", self._settings.caller_claim]},
+                options={"require": ["exp", "iss", "aud", "sub"]},
                 leeway=30,
             )
         except jwt.PyJWTError:
             return None
-        name = claims[self._settings.caller_claim]
+        name = claims["sub"]
         return name if isinstance(name, str) and 0 < len(name) <= 200 else None
 
     def _find_key(self, kid: str) -> Any:

@@ -122,13 +122,12 @@ class Tokens:
         return token.revoked is None and (token.expires is None or token.expires > self._now())
 
 
-def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool:
-    """Create a token if there is no valid one, and write it to a file that only its owner can read.
+def write_first_token(tokens: Tokens, path: Path) -> bool:
+    """Create a token of the caller `first` if there is no valid one, in a file that only its owner can read.
 
     Args:
         tokens: tokens of the service.
         path: file for the text of the token.
-        caller: name of the caller.
 
     Returns:
         Whether a token was created.
@@ -146,7 +145,7 @@ def write_first_token(tokens: Tokens, path: Path, caller: str = "first") -> bool
             f"The first token cannot be written to {path}: {error.strerror}. Provide another file."
         ) from error
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(tokens.create(caller)[1] + "\n")
+        file.write(tokens.create("first")[1] + "\n")
     return True
 
 

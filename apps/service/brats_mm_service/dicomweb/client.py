@@ -75,14 +75,13 @@ class DicomwebClient:
             ]
             if not uids:
                 raise DicomwebRefused("The archive has no MR series of this study. Check the Study Instance UID.")
-            count = excess = 0
-            excess = most_bytes
+            count, left_bytes = 0, most_bytes
             for uid in filter(is_uid, uids):
                 for image in self._client.iter_series(study_uid, uid, media_types=(("application/dicom", "*"),)):
                     path = folder / f"{count:06d}.dcm"
                     image.save_as(path)
-                    count, excess = count + 1, excess - path.stat().st_size
-                    if excess < 0:
+                    count, left_bytes = count + 1, left_bytes - path.stat().st_size
+                    if left_bytes < 0:
                         raise DicomwebRefused(
                             "The study exceeds the size limit. Send the four series as a job instead."
                         )

@@ -112,7 +112,7 @@ class Supervisor:
 
     @property
     def memory_bytes(self) -> int:
-        """Return the worker's resident memory, or None."""
+        """Return the worker's resident memory, or 0."""
         worker = self._worker
         return 0 if worker is None else worker.measure_resident_bytes()
 
@@ -217,7 +217,9 @@ class Supervisor:
                 return lambda: None
             if (how := self._describe_loss(worker)) is not None:
                 self._drop()
-                return self._settle_lost(worker, job, how)
+                if worker.retry_on_crash:
+                    return partial(queue.retry, job, "worker-crash", _LOST.format(attempts=job.attempts, how=how))
+                return partial(queue.fail, job, "worker-crash", _CRASHED.format(how=how))
             if (fault := self._find_exceeded_limit(worker, time.monotonic() - start)) is not None:
                 self._drop()
                 return partial(queue.fail, job, *fault)
@@ -241,11 +243,7 @@ class Supervisor:
 
     def _settle_for(self, job: Job, message: dict[str, Any]) -> Callable[[], object]:
         if message["event"] == "done":
-
-            def publish() -> None:
-                self._finish(job, message["seconds"])
-
-            return publish
+            return partial(self._finish, job, message["seconds"])
         if message["kind"] == "internal":
             log("job_error", level="error", job=job.id, error=message.get("error"), trace=message.get("trace"))
         return lambda: self._queue.fail(job, message["kind"], job.use_callers_names(message["detail"]))
@@ -257,12 +255,6 @@ class Supervisor:
         if time.monotonic() - worker.last_heartbeat > self._settings.silent_s:
             return f"no heartbeat for {self._settings.silent_s:g} s"
         return None
-
-    def _settle_lost(self, worker: Worker, job: Job, how: str) -> Callable[[], object]:
-        if worker.retry_on_crash:
-            often = _LOST.format(attempts=job.attempts, how=how)
-            return lambda: self._queue.retry(job, "worker-crash", often)
-        return lambda: self._queue.fail(job, "worker-crash", _CRASHED.format(how=how))
 
     def _find_exceeded_limit(self, worker: Worker, elapsed_s: float) -> tuple[str, str] | None:
         """Return the kind and description of a problem if the worker must stop this job, or None."""
