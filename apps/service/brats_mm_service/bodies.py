@@ -40,10 +40,6 @@ async def read_small_form(request: Request, most: int, seconds: float) -> dict[s
 async def read_small_json(request: Request, settings: Settings) -> dict[str, Any]:
     """Return the JSON object in a body, or an empty object for an empty body.
 
-    Args:
-        request: request whose body has not been read.
-        settings: settings with the limits.
-
     Raises:
         Problem: the body is too large or too slow, or not a JSON object.
     """
@@ -53,10 +49,6 @@ async def read_small_json(request: Request, settings: Settings) -> dict[str, Any
 
 def parse_json_object(text: str | None, name: str) -> dict[str, Any]:
     """Parse a field that contains a JSON object.
-
-    Args:
-        text: JSON text.
-        name: name of the field, for error messages.
 
     Raises:
         Problem: the field is not a JSON object that can be stored and returned as JSON.

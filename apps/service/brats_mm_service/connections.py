@@ -100,13 +100,7 @@ class _Connection(H11Protocol):
 
 
 def build_server_config(app: Any, settings: Settings, **values: Any) -> Config:
-    """Return uvicorn's configuration with limited connections.
-
-    Args:
-        app: the application.
-        settings: settings with the limits.
-        values: additional options of uvicorn.
-    """
+    """Return uvicorn's configuration with limited connections."""
     limits = settings.connections
     shared = {"limits": limits, "needs_tokens": settings.needs_tokens, "waiting": _Waiting(limits)}
     protocol = type("Connection", (_Connection,), shared)

@@ -175,12 +175,7 @@ class Database:
 
 
 def hash_key(owner: str, key: str) -> str:
-    """Return the stored form of an Idempotency-Key, whose text may contain a patient's name.
-
-    Args:
-        owner: caller who sent it.
-        key: text of the header.
-    """
+    """Return the stored form of an Idempotency-Key, whose text may contain a patient's name."""
     return hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()
 
 

@@ -35,13 +35,7 @@ class StandardError(logging.Handler):
 
 
 def log(event: str, *, level: str = "info", **values: object) -> None:
-    """Log an event. `values` must not contain patient data.
-
-    Args:
-        event: name of the event.
-        level: level of the `logging` module.
-        values: fields of the log line.
-    """
+    """Log an event. `values` must not contain patient data."""
     logger.log(_LEVELS[level], event, extra={"values": values})
 
 

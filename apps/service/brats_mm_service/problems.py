@@ -103,12 +103,7 @@ def make_problem_response(problem: Problem) -> JSONResponse:
 
 
 def make_problem_body(kind: str, detail: str) -> dict[str, Any]:
-    """Return an RFC 9457 body, which is also the `error` of a failed job.
-
-    Args:
-        kind: kind of the problem.
-        detail: what was given, what is needed and what to do, in one or two sentences.
-    """
+    """Return an RFC 9457 body, which is also the `error` of a failed job."""
     status, title = TITLES[kind]
     return {"type": f"{_URN}{kind}", "title": title, "status": status, "detail": detail}
 

@@ -16,10 +16,6 @@ from brats_mm_service.settings import Settings, check_settings
 def serve(settings: Settings, *, verbose: bool) -> None:
     """Run the service until a signal arrives.
 
-    Args:
-        settings: settings of the service.
-        verbose: also log the output of the worker.
-
     Raises:
         OptionError: the settings are invalid, the address is in use, or the cluster does not exist.
     """

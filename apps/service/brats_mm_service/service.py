@@ -129,10 +129,6 @@ def open_database(folder: Path) -> Database:
 def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
     """Create the service without starting it.
 
-    Args:
-        settings: settings of the service.
-        spawn: function that starts a worker. Defaults to the settings.
-
     Raises:
         OptionError: the data folder cannot be used, or is in use by another service.
     """
@@ -186,12 +182,7 @@ def _spawn(settings: Settings, models: ModelVersions) -> Spawn:
 
 
 def replace_bundle(settings: WorkerSettings, bundle: Path | None) -> WorkerSettings:
-    """Return the settings of a worker with another bundle. None keeps the bundle.
-
-    Args:
-        settings: settings of a worker.
-        bundle: folder of the bundle.
-    """
+    """Return the settings of a worker with another bundle. None keeps the bundle."""
     return settings if bundle is None else replace(settings, model=replace(settings.model, bundle=bundle))
 
 

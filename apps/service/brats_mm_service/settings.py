@@ -300,10 +300,6 @@ def is_loopback(host: str) -> bool:
 def check_settings(settings: Settings, *, has_tokens: bool) -> None:
     """Check the settings, and require authentication for callers on other machines.
 
-    Args:
-        settings: settings to check.
-        has_tokens: whether a valid token exists.
-
     Raises:
         OptionError: tokens are required but missing, or an option has an invalid value.
     """

@@ -125,10 +125,6 @@ class Tokens:
 def write_first_token(tokens: Tokens, path: Path) -> bool:
     """Create a token of the caller `first` if there is no valid one, in a file that only its owner can read.
 
-    Args:
-        tokens: tokens of the service.
-        path: file for the text of the token.
-
     Returns:
         Whether a token was created.
 

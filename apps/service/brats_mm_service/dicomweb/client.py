@@ -98,10 +98,6 @@ class DicomwebClient:
     def store(self, study_uid: str, objects: Sequence[Any]) -> None:
         """Store objects in a study.
 
-        Args:
-            study_uid: Study Instance UID.
-            objects: DICOM datasets of the study.
-
         Raises:
             DicomwebRefused: the archive refuses the objects.
             DicomwebUnreachable: the archive does not respond.

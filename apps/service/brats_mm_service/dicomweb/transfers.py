@@ -57,12 +57,7 @@ class Transfers:
         self._now = now
 
     def begin(self, study: str, owner: str) -> tuple[Transfer, bool]:
-        """Begin a transfer, or return the caller's open transfer of the study, and whether it is new.
-
-        Args:
-            study: Study Instance UID.
-            owner: caller who requested it.
-        """
+        """Begin a transfer, or return the caller's open transfer of the study, and whether it is new."""
         with self._database.writing() as connection:
             row = connection.execute(
                 "SELECT * FROM transfers WHERE study = ? AND owner = ? AND state NOT IN (?, ?)",
@@ -100,22 +95,11 @@ class Transfers:
         self._update(transfer.id, state=state.value, attempts=0, next=self._now(), **values)
 
     def again(self, transfer: Transfer, detail: str, wait_s: float) -> None:
-        """Try the same step again later.
-
-        Args:
-            transfer: the transfer.
-            detail: reason for the delay, for the caller.
-            wait_s: seconds until the next attempt.
-        """
+        """Try the same step again in `wait_s` seconds, and tell the caller why with `detail`."""
         self._update(transfer.id, attempts=transfer.attempts + 1, detail=detail, next=self._now() + wait_s)
 
     def later(self, transfer: Transfer, wait_s: float) -> None:
-        """Postpone a transfer without counting an attempt.
-
-        Args:
-            transfer: the transfer.
-            wait_s: seconds until the next attempt.
-        """
+        """Postpone a transfer by `wait_s` seconds, without counting an attempt."""
         self._update(transfer.id, next=self._now() + wait_s)
 
     def forget(self, older_than_s: float) -> None:

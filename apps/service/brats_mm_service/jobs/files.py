@@ -72,12 +72,7 @@ class JobFiles:
         sync(folder.parent)
 
     def publish(self, job_id: str, number: int) -> tuple[ResultFile, ...]:
-        """Publish the output of an attempt as the result, atomically, and return its files.
-
-        Args:
-            job_id: the job.
-            number: number of the attempt.
-        """
+        """Publish the output of an attempt as the result, atomically, and return its files."""
         attempt, result = self.attempt(job_id, number), self.result(job_id)
         if result.is_dir() and not attempt.is_dir():
             return build_manifest(result)  # published earlier, but its record could not be written
@@ -140,12 +135,7 @@ class JobFiles:
         return count_folder_bytes(self.root / "jobs" / job_id)
 
     def matches(self, path: Path, file: ResultFile) -> bool:
-        """Return whether a file has the recorded size and hash. Cached for a minute while the file is unchanged.
-
-        Args:
-            path: path of the file.
-            file: recorded size and hash.
-        """
+        """Return whether a file has the recorded size and hash. Cached for a minute while the file is unchanged."""
         try:
             status = path.stat()
             state = (str(path), file.sha256, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -62,10 +62,6 @@ class JobQueue:
     def submit(self, new: NewJob, incoming: Path) -> tuple[Job, bool]:
         """Accept a job whose sequences are in `incoming`. Always takes ownership of the folder.
 
-        Args:
-            new: the job to accept.
-            incoming: folder of the received files.
-
         Returns:
             The job, and whether it is new. False if the caller's key belongs to an earlier job.
 
@@ -108,12 +104,7 @@ class JobQueue:
         return Progress("finished", fraction=1.0)
 
     async def wait(self, job_id: str, timeout_s: float) -> Job | None:
-        """Return the job once it has ended, or its state after `timeout_s`, or None if it was deleted.
-
-        Args:
-            job_id: the job.
-            timeout_s: maximum waiting time in seconds.
-        """
+        """Return the job once it has ended, or its state after `timeout_s`, or None if it was deleted."""
         end = time.monotonic() + timeout_s
         with self.notifications.subscribe(job_id) as subscription:
             while True:
@@ -183,10 +174,6 @@ class JobQueue:
     def finish(self, job: Job, seconds: Mapping[str, float]) -> bool:
         """Publish the output of an attempt. Called by the supervisor.
 
-        Args:
-            job: the running job.
-            seconds: seconds per stage.
-
         Returns:
             Whether the job is done. False if it was cancelled at the last moment.
         """
@@ -206,13 +193,7 @@ class JobQueue:
         return True
 
     def fail(self, job: Job, kind: str, detail: str) -> None:
-        """Fail a job. Called by the supervisor.
-
-        Args:
-            job: the running job.
-            kind: kind of the problem, as in `problems`.
-            detail: description for the caller.
-        """
+        """Fail a job. Called by the supervisor."""
         if self.records.fail(job.id, make_problem_body(kind, detail)):
             self.metrics.failures.labels(kind).inc()
             self._report_end(job, JobState.FAILED, kind=kind)
@@ -235,10 +216,6 @@ class JobQueue:
 
     def verified(self, job: Job, name: str) -> Path:
         """Return the path of a result after checking its hash. Fails the job if it differs.
-
-        Args:
-            job: a finished job.
-            name: name of the result.
 
         Raises:
             Problem: the file is missing or damaged, or the job was deleted during the check.
@@ -291,11 +268,6 @@ class JobQueue:
         """Retry a job after a failure that it did not cause, or fail it after the last attempt.
 
         Called by the supervisor.
-
-        Args:
-            job: the interrupted job.
-            kind: kind of the problem if no attempt is left.
-            detail: description of the problem for the caller.
         """
         if not can_retry(job.attempts, self.limits.attempts):
             self.fail(job, kind, detail)

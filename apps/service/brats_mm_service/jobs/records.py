@@ -36,10 +36,6 @@ class JobRecords:
     def add(self, new: NewJob, limits: QueueLimits) -> tuple[Job, bool]:
         """Accept a job, or return the earlier job with the same caller and key.
 
-        Args:
-            new: the job to accept.
-            limits: limits of waiting jobs.
-
         Returns:
             The job, and whether it is new.
 
@@ -68,12 +64,7 @@ class JobRecords:
         return _to_job(row), True
 
     def check_room(self, owner: str, limits: QueueLimits) -> None:
-        """Raise QueueFull if a job of a caller would not be accepted now.
-
-        Args:
-            owner: the caller.
-            limits: limits of waiting jobs.
-        """
+        """Raise QueueFull if a job of a caller would not be accepted now."""
         _check_room(self._database.connection(), owner, limits)
 
     def get(self, job_id: str) -> Job | None:
@@ -154,13 +145,7 @@ class JobRecords:
         return _to_job(row)
 
     def finish(self, job_id: str, results: Sequence[ResultFile], seconds: Mapping[str, float]) -> bool:
-        """Move a job to done. Return False if it is no longer running.
-
-        Args:
-            job_id: the job.
-            results: result files.
-            seconds: seconds per stage.
-        """
+        """Move a job to done. Return False if it is no longer running."""
         return self._move(
             job_id,
             JobState.DONE,
@@ -170,12 +155,7 @@ class JobRecords:
         )
 
     def fail(self, job_id: str, error: Mapping[str, Any]) -> bool:
-        """Move an open job to failed with a reason. Return False if it has already ended.
-
-        Args:
-            job_id: the job.
-            error: problem body for the caller.
-        """
+        """Move an open job to failed with a reason. Return False if it has already ended."""
         return self._move(job_id, JobState.FAILED, OPEN, finished=self._now(), error=json.dumps(dict(error)))
 
     def mark_damaged(self, job_id: str, error: Mapping[str, Any]) -> bool:

@@ -112,12 +112,6 @@ class ViewerCorrections:
     def get(self, caller: Caller, image: str, tag: str, version: int | None = None) -> Correction:
         """Return a version of a label, by default the newest.
 
-        Args:
-            caller: owner of the label.
-            image: image of the label.
-            tag: tag of the label, such as `final`.
-            version: number of the version. None is the newest.
-
         Raises:
             Problem: the caller has no such label.
         """
@@ -128,35 +122,17 @@ class ViewerCorrections:
         return correction
 
     def file(self, correction: Correction, *, as_sent: bool = True) -> Path:
-        """Return the file of a label, as submitted or on the grid of its image.
-
-        Args:
-            correction: the stored label.
-            as_sent: return the submitted file. Otherwise return the label on the grid of its image.
-        """
+        """Return the file of a label, as submitted or on the grid of its image."""
         return self._store.folder(correction) / (correction.sent if as_sent else LABELS)
 
     def remove(self, caller: Caller, image: str, tag: str | None = None) -> None:
-        """Delete all versions of an image's labels, with one tag or all tags.
-
-        Args:
-            caller: owner of the labels.
-            image: image of the labels.
-            tag: tag of the labels to delete. None deletes all tags.
-        """
+        """Delete all versions of an image's labels with one tag, or with any tag if it is None."""
         for correction in self._store.all(caller.name):
             if correction.image == image and tag in (None, correction.tag):
                 self._store.remove(correction)
 
     def merge_info(self, caller: Caller, image: str, tag: str, info: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge information into the newest version of a label, and return it.
-
-        Args:
-            caller: owner of the label.
-            image: image of the label.
-            tag: tag of the label.
-            info: information to add.
-        """
+        """Merge information into the newest version of a label, and return it."""
         correction = self.get(caller, image, tag)
         merged = merge_info(correction.info, info)
         try:
@@ -210,11 +186,7 @@ class ViewerCorrections:
 
 
 def merge_info(known: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge a viewer's information with that of another request.
-
-    Args:
-        known: information from earlier requests.
-        added: information of this request, which takes precedence.
+    """Merge a viewer's information with that of a newer request, which takes precedence.
 
     Raises:
         Problem: both together are too large.

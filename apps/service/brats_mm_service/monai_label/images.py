@@ -173,24 +173,12 @@ class ViewerImages:
         return ImageFiles(images, grid=None if images else locate_reference_file(self.service, job))
 
     def keep_prediction(self, caller: Caller, form: Form, *, image: str, session_id: str, job: str) -> None:
-        """Record the job that segmented an image.
-
-        Args:
-            caller: the authenticated caller.
-            form: received form of the request.
-            image: ID of the image in the request.
-            session_id: ID of the session in the request.
-            job: job that segmented it.
-        """
+        """Record the job that segmented an image."""
         if image and not session_id and _find_upload(form) is None:
             self.service.predictions.note(caller.name, image, job)
 
     def following(self, caller: Caller, strategy: str) -> dict[str, Any]:
         """Return the next case on the server without a final label of the caller, or an empty object if there is none.
-
-        Args:
-            caller: the authenticated caller.
-            strategy: `first`, `random` or `uncertain`.
 
         Raises:
             Problem: the strategy is unknown.
@@ -217,14 +205,7 @@ class ViewerImages:
         return waiting[0]
 
     def find_server_case(self, caller: Caller, form: Form, *, image: str, session_id: str) -> str | None:
-        """Return the ID of the server case that a request segments, or None for uploaded files.
-
-        Args:
-            caller: the authenticated caller.
-            form: received form of the request.
-            image: ID of the image in the request.
-            session_id: ID of the session in the request.
-        """
+        """Return the ID of the server case that a request segments, or None for uploaded files."""
         is_upload = session_id or _find_upload(form) is not None
         if is_upload or self.store.get(caller.name, Kind.IMAGE, image) is not None or self.cases.get(image) is None:
             return None
@@ -232,11 +213,6 @@ class ViewerImages:
 
     def find_file(self, caller: Caller, image: str, modality: object = None) -> Path:
         """Return the file of an image. For a case, this is the requested or the first sequence.
-
-        Args:
-            caller: the authenticated caller.
-            image: ID of the image.
-            modality: requested sequence of a case.
 
         Raises:
             Problem: the file does not exist.

@@ -105,12 +105,7 @@ def _require_finished(job: Job) -> Job:
 
 
 def read_result_json(result: Path, name: str) -> Mapping[str, object]:
-    """Return a JSON result of a job, or an empty object if there is none.
-
-    Args:
-        result: result folder of a job.
-        name: name of the file.
-    """
+    """Return a JSON result of a job, or an empty object if there is none."""
     try:
         content = json.loads((result / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -47,12 +47,7 @@ Answers = dict[int | str, dict[str, Any]]
 
 
 def document_response(example: Any, description: str) -> Answers:
-    """Return the documentation of a route's 200 response, with an example in JSON.
-
-    Args:
-        example: example of the response.
-        description: description of the response.
-    """
+    """Return the documentation of a route's 200 response, with an example in JSON."""
     return {200: {"description": description, "content": {"application/json": {"example": example}}}}
 
 

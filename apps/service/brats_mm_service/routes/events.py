@@ -61,13 +61,7 @@ def build_router(service: Service) -> APIRouter:
 
 
 async def follow(service: Service, job_id: str, request: Request) -> AsyncIterator[str]:
-    """Stream the events. Checks records and the caller's token at each change and every 2 s.
-
-    Args:
-        service: the service.
-        job_id: the job.
-        request: request of the stream, whose token is checked again.
-    """
+    """Stream the events. Checks records and the caller's token at each change and every 2 s."""
     keep_s = service.settings.retention.result_s
     last_event, sent_at = "", time.monotonic()
 

@@ -46,11 +46,6 @@ def build_router(service: Service) -> APIRouter:
 def inspect_upload(form: Form, folder: Path, checker: UploadChecker) -> dict[str, Any]:
     """Return the table of `brats-mm inspect` for a received zip.
 
-    Args:
-        form: received form with a zip.
-        folder: folder of the received files.
-        checker: process that reads uploads.
-
     Raises:
         Problem: there is no zip, or it contains nothing to inspect.
     """

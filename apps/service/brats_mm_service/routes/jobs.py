@@ -121,12 +121,6 @@ def own_view(service: Service, job_id: str, caller: Caller) -> JobView:
 async def accept(service: Service, request: Request, caller: Caller, key: str | None) -> tuple[Job, bool]:
     """Receive a submission, and return the job and whether it is new.
 
-    Args:
-        service: the service.
-        request: request whose body has not been read.
-        caller: the authenticated caller.
-        key: the caller's Idempotency-Key.
-
     Raises:
         Problem: the job cannot be accepted.
     """
@@ -174,12 +168,7 @@ def parse_options(text: str | None) -> OptionsBody:
 
 
 def check_room(service: Service, owner: str, key: str | None = None) -> None:
-    """Reject a request that cannot be accepted before reading its body.
-
-    Args:
-        service: the service.
-        owner: the caller.
-        key: the caller's Idempotency-Key. A repeated request is not rejected.
+    """Reject a request that cannot be accepted before reading its body, unless it repeats the one with that key.
 
     Raises:
         Problem: too many jobs are waiting, the disk or the caller's share of it is full, or the model cannot be loaded.

@@ -91,10 +91,6 @@ def build_router(_: Service) -> APIRouter:
 def make_file_response(root: Path, name: str) -> Response:
     """Return a file below `root`. Names of assets change with their content, so browsers may cache them.
 
-    Args:
-        root: folder of the page.
-        name: path of the file below it, from the request.
-
     Raises:
         Problem: the file does not exist.
     """

@@ -101,12 +101,7 @@ def build_router(service: Service) -> APIRouter:
 
 
 def check_range(header: str | None, size: int) -> None:
-    """Raise a problem if a Range header requests bytes beyond the file.
-
-    Args:
-        header: value of the Range header.
-        size: size of the file in bytes.
-    """
+    """Raise a problem if a Range header requests bytes beyond the file."""
     kind, _, spec = (header or "").partition("=")
     if not header or kind.strip() != "bytes":
         return

@@ -17,11 +17,6 @@ from brats_mm_service.uploads.sorted_upload import SortedUpload
 def store_study(unpacked: Path, folder: Path, overrides: SeriesOverrides) -> SortedUpload:
     """Choose the series of an unpacked study and move the files of each to `folder/<sequence>`.
 
-    Args:
-        unpacked: folder of the unpacked zip.
-        folder: folder for the chosen series.
-        overrides: study and series selected by the caller.
-
     Raises:
         Problem: there is no usable series, or the caller must choose.
     """
@@ -53,12 +48,7 @@ def _move(series: Series, modality: Modality, folder: Path, moved: dict[Path, Pa
 
 
 def use_request_terms(sentence: str, folder: Path) -> str:
-    """Replace the command-line options in a message with those of a request.
-
-    Args:
-        sentence: message of the library.
-        folder: folder whose path the message calls "the zip file".
-    """
+    """Replace the command-line options in a message with those of a request, and the folder with "the zip file"."""
     sentence = sentence.replace(str(folder), "the zip file")
     for modality in Modality:
         sentence = sentence.replace(f"--{modality.value} ", f"the option series.{modality.value} ")

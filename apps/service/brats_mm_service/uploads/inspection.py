@@ -16,12 +16,6 @@ from brats_mm_service.uploads.zips import unpack
 def inspect_zip(path: Path, folder: Path, limits: UploadLimits, overrides: SeriesOverrides) -> dict[str, Any]:
     """Unpack a zip in `folder` and return the table of its series or files.
 
-    Args:
-        path: received zip.
-        folder: folder to unpack it in.
-        limits: limits of the zip.
-        overrides: study, series or images selected by the caller.
-
     Raises:
         Problem: the zip cannot be unpacked, or contains nothing to inspect.
     """

@@ -176,12 +176,7 @@ def _sort_zip(file: ReceivedFile, folder: Path, limits: UploadLimits, dicom: Ser
 
 
 def use_zip_terms(sentence: str, folder: Path) -> str:
-    """Replace the command-line options in a message with parts of a request.
-
-    Args:
-        sentence: message of the library.
-        folder: folder whose path the message calls "the zip file".
-    """
+    """Replace the command-line options in a message with parts of a request, and the folder with "the zip file"."""
     sentence = sentence.replace(str(folder.resolve()), "the zip file").replace(str(folder), "the zip file")
     sentence = sentence.replace("by option: --t1, --t1ce, --t2, --flair", "as parts t1, t1ce, t2, flair")
     return sentence.replace("with --participant and --session", "with the options participant and session")

@@ -12,11 +12,6 @@ from brats_mm_service.settings import UploadLimits
 def unpack(path: Path, folder: Path, limits: UploadLimits) -> Unpacked:
     """Unpack the images of a case, or the files of a DICOM study.
 
-    Args:
-        path: uploaded file.
-        folder: folder to create for the files.
-        limits: limits of entries and unpacked sizes.
-
     Raises:
         Problem: the zip is damaged, unsafe or too large.
         OSError: the disk is full.

@@ -186,10 +186,6 @@ def score_label(folder: Path) -> dict[str, dict[str, float | None]]:
 def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[ReceivedFile, ...]:
     """Copy kept files, or those of a server case, to `folder` like an upload.
 
-    Args:
-        sources: file of each sequence.
-        folder: existing folder for the copies.
-
     Raises:
         OSError: a file cannot be read, or the disk is full.
     """
@@ -204,12 +200,7 @@ def link_sequences(sources: Mapping[Modality, Path], folder: Path) -> tuple[Rece
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Link a file, which is never modified, or copy it to another disk.
-
-    Args:
-        source: file to link.
-        target: path of the link or copy.
-    """
+    """Link a file, which is never modified, or copy it to another disk."""
     try:
         os.link(source.resolve(), target)
     except OSError:

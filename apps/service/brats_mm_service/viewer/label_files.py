@@ -97,13 +97,7 @@ def check_form(form: LabelForm) -> None:
 
 
 def build_label_answer(result: Path, model: ViewerModel, form: LabelForm) -> LabelAnswer:
-    """Convert a job's result to the label file that a viewer requested, on the grid of the input.
-
-    Args:
-        result: the job's result folder.
-        model: requested view of the result.
-        form: form, checked by `check_form`.
-    """
+    """Convert a job's result to the label file that a viewer requested, on the grid of the input."""
     if model is ViewerModel.ENTROPY:
         image = nib.load(result / "entropy.nii.gz")
         labels = compute_entropy_bands(image.get_fdata(dtype=np.float32))
@@ -139,13 +133,7 @@ def _encode_file(result: Path, labels: Labels, grid: Grid, model: ViewerModel, f
 
 
 def encode_nrrd(labels: Labels, grid: Grid, form: LabelForm) -> bytes:
-    """Return a label map as an NRRD file, with voxels in the order of the grid, little-endian.
-
-    Args:
-        labels: label map on `grid`.
-        grid: grid of the result.
-        form: voxel type and compression of the file.
-    """
+    """Return a label map as an NRRD file, with voxels in the order of the grid, little-endian."""
     voxels = to_fortran_bytes(labels.astype(np.dtype(form.dtype).newbyteorder("<")))
     encoding = "gzip" if form.compressed else "raw"
     header = [*format_nrrd_geometry(grid, _NRRD_TYPES[form.dtype], encoding=encoding), "endian: little"]

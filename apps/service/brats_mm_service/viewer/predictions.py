@@ -12,13 +12,7 @@ class Predictions:
         self._database = database
 
     def note(self, owner: str, image: str, job: str) -> None:
-        """Record that a finished job segmented an image. Replaces the previous job.
-
-        Args:
-            owner: the caller.
-            image: ID of the image.
-            job: the finished job.
-        """
+        """Record that a finished job segmented an image. Replaces the previous job."""
         with self._database.writing() as connection:
             # the name of an image must not outlive its job
             connection.execute(

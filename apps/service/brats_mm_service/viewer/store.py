@@ -71,12 +71,6 @@ class ViewerStore:
     def put(self, owner: str, kind: Kind, item: Item, incoming: Path) -> Item:
         """Store an item whose files are in `incoming`. Replaces an item with the same ID.
 
-        Args:
-            owner: the caller.
-            kind: kind of the item.
-            item: the item.
-            incoming: folder of its files, which is moved into the store.
-
         Raises:
             Problem: the caller has stored too much.
             OSError: the disk is full.
@@ -103,11 +97,6 @@ class ViewerStore:
 
     def change(self, owner: str, kind: Kind, item: Item) -> Item:
         """Store the changes of an item and its last use.
-
-        Args:
-            owner: the caller.
-            kind: kind of the item.
-            item: the changed item.
 
         Raises:
             FileNotFoundError: it was deleted.

@@ -138,13 +138,7 @@ def begin() -> tuple[dict[str, Any], Commands, Channel, list[Path]]:
 
 
 def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
-    """Load the model and execute commands forever. If the model cannot be loaded, report that and return.
-
-    Args:
-        start: first message of the service: model options and memory limit.
-        commands: commands of the service.
-        channel: destination of events.
-    """
+    """Load the model and execute commands forever. If the model cannot be loaded, report that and return."""
     set_up_process(start, channel)
     try:
         segmenter = _load(start)
@@ -167,26 +161,14 @@ def work(start: dict[str, Any], commands: Commands, channel: Outlet) -> None:
 
 
 def perform(job: dict[str, Any], compute: Callable[[], Computed], channel: Outlet, model_files: list[Path]) -> None:
-    """Compute a job in a thread that can access only its own files, and send the outcome.
-
-    Args:
-        job: command of the job.
-        compute: function that computes it.
-        channel: destination of events.
-        model_files: files and folders that the job may read.
-    """
+    """Compute a job in a thread that can access only its own files, and send the outcome."""
     thread = threading.Thread(target=_perform, args=(job, compute, channel, model_files), name="job")
     thread.start()
     thread.join()
 
 
 def set_up_process(start: dict[str, Any], channel: Outlet) -> None:
-    """Set the limits of the process, and begin to send heartbeats.
-
-    Args:
-        start: first message of the service, with the memory limit.
-        channel: destination of heartbeats.
-    """
+    """Set the limits of the process, and begin to send heartbeats."""
     _set_limits(start)
     threading.Thread(target=_send_heartbeats, args=(channel,), daemon=True).start()
 
