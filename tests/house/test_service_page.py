@@ -21,6 +21,7 @@ HOUR_S = 3600
 def routes(tmp_path_factory):
     """A pattern for the addresses of each route."""
     app = create_app(small_settings(tmp_path_factory.mktemp("data")))
+    app.state.service.database.close()
     return [re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in app.openapi()["paths"]]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -127,14 +128,21 @@ def test_serve_rejects_unsafe_or_impossible_options(tmp_path, capsys, monkeypatc
     assert 'pip install "brats-mm[service]"' in capsys.readouterr().err
 
 
-def test_two_services_cannot_share_a_folder(tmp_path):
-    from brats_mm_service.service import open_service
+def test_two_services_cannot_share_a_folder(tmp_path, monkeypatch):
+    from brats_mm_service import service
 
-    first = open_service(small_settings(tmp_path))
+    first, databases = service.open_service(small_settings(tmp_path)), []
+    open_database = service.open_database
+    monkeypatch.setattr(
+        service, "open_database", lambda folder: databases.append(open_database(folder)) or databases[0]
+    )
     for file in tmp_path.glob("*.lock"):  # the lock is not a file that could be deleted
         file.unlink()
     with pytest.raises(OptionError, match="in use by another brats-mm serve"):
-        open_service(small_settings(tmp_path))
+        service.open_service(small_settings(tmp_path))
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        databases[0].read("SELECT 1")
+    first.database.close()
     os.close(first.lock)
 
 

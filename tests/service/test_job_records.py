@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import threading
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
@@ -19,15 +20,20 @@ from brats_mm_service.settings import QueueLimits, Retention
 
 
 @pytest.fixture
-def queue(tmp_path):
-    return reopened(tmp_path)
+def reopened(tmp_path):
+    """A function that opens the queue like a new process."""
+    with ExitStack() as databases:
+
+        def reopen(**limits):
+            database = databases.enter_context(closing(Database(tmp_path / "records.sqlite3")))
+            return JobQueue(JobRecords(database), JobFiles(tmp_path), QueueLimits(**limits), Retention(), Metrics())
+
+        yield reopen
 
 
-def reopened(folder):
-    """Open the queue like a new process."""
-    return JobQueue(
-        JobRecords(Database(folder / "records.sqlite3")), JobFiles(folder), QueueLimits(), Retention(), Metrics()
-    )
+@pytest.fixture
+def queue(reopened):
+    return reopened()
 
 
 def submitted(queue, job_id, owner="ann", **changes):
@@ -89,14 +95,8 @@ def test_text_of_idempotency_key_is_not_stored(queue):
     assert [path for path in queue.files.root.glob("records*") if b"Quetzalcoatl" in path.read_bytes()] == []
 
 
-def test_waiting_jobs_are_limited_in_total_and_per_caller(tmp_path):
-    queue = JobQueue(
-        JobRecords(Database(tmp_path / "r")),
-        JobFiles(tmp_path),
-        QueueLimits(queued=3, queued_per_caller=2),
-        Retention(),
-        Metrics(),
-    )
+def test_waiting_jobs_are_limited_in_total_and_per_caller(reopened, tmp_path):
+    queue = reopened(queued=3, queued_per_caller=2)
     submitted(queue, "a1")
     submitted(queue, "a2")
     with pytest.raises(QueueFull, match="You already have 2 waiting jobs"):
@@ -107,36 +107,36 @@ def test_waiting_jobs_are_limited_in_total_and_per_caller(tmp_path):
     assert {path.name for path in (tmp_path / "jobs").iterdir()} == {"a1", "a2", "b1"}
 
 
-def test_running_job_restarts_after_kill(queue, tmp_path):
+def test_running_job_restarts_after_kill(queue, reopened):
     submitted(queue, "one")
     job = queue.take()
     written(queue, job)
-    again = reopened(tmp_path)
+    again = reopened()
     again.recover()
     assert again.records.get("one").state is JobState.QUEUED
     assert not again.files.attempt("one", 1).exists()
     assert again.take().attempts == 2
 
 
-def test_result_published_before_kill_is_kept(queue, tmp_path):
+def test_result_published_before_kill_is_kept(queue, reopened):
     submitted(queue, "one")
     job = queue.take()
     written(queue, job)
     queue.files.publish("one", 1)
-    again = reopened(tmp_path)
+    again = reopened()
     again.recover()
     result = again.records.get("one")
     assert (result.state, [file.name for file in result.results]) == (JobState.DONE, ["report.json"])
     assert not again.files.upload("one").exists()
 
 
-def test_repeatedly_interrupted_job_fails_with_reason(tmp_path):
-    submitted(reopened(tmp_path), "one")
+def test_repeatedly_interrupted_job_fails_with_reason(reopened):
+    submitted(reopened(), "one")
     for _ in range(3):
-        queue = reopened(tmp_path)
+        queue = reopened()
         queue.recover()
         assert queue.take().id == "one"
-    queue = reopened(tmp_path)
+    queue = reopened()
     queue.recover()
     job = queue.records.get("one")
     assert job.state is JobState.FAILED
@@ -149,11 +149,11 @@ def test_orderly_stop_does_not_count_as_attempt(queue):
     assert queue.records.get("one").attempts == 0
 
 
-def test_unaccepted_uploads_are_removed_at_next_start(queue, tmp_path):
+def test_unaccepted_uploads_are_removed_at_next_start(queue, reopened, tmp_path):
     queue.files.incoming()
     stray = queue.files.incoming()
     queue.files.adopt(stray, "never-recorded")
-    reopened(tmp_path).recover()
+    reopened().recover()
     assert [list((tmp_path / name).iterdir()) for name in ("incoming", "jobs", "trash")] == [[], [], []]
 
 

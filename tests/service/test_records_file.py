@@ -1,6 +1,7 @@
 """The file of records: version, damage, and the end of a job."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -11,7 +12,8 @@ from brats_mm_service.database import MIGRATIONS, Database, check_records
 def test_new_file_has_current_version_and_reopens(tmp_path):
     path = tmp_path / "records.sqlite3"
     Database(path).close()
-    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+    with closing(sqlite3.connect(path)) as records:
+        assert records.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
     Database(path).close()
     assert check_records(path) is None
 

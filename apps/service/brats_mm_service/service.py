@@ -3,6 +3,7 @@
 import fcntl
 import os
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,8 +133,17 @@ def open_service(settings: Settings, spawn: Spawn | None = None) -> Service:
     Raises:
         OptionError: the data folder cannot be used, or is in use by another service.
     """
-    database = open_database(settings.data)
-    lock = _lock(settings.data)
+    with ExitStack() as opened:
+        database = open_database(settings.data)
+        opened.callback(database.close)
+        lock = _lock(settings.data)
+        opened.callback(os.close, lock)
+        service = _create_service(settings, spawn, database, lock)
+        opened.pop_all()  # the service closes them
+    return service
+
+
+def _create_service(settings: Settings, spawn: Spawn | None, database: Database, lock: int) -> Service:
     metrics, tokens = Metrics(), Tokens(database)
     queue = JobQueue(JobRecords(database), JobFiles(settings.data), settings.queue, settings.retention, metrics)
     transfers = Transfers(database)
