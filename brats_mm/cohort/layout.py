@@ -94,9 +94,9 @@ def measure_result_sizes(folder: Path, case: str, layout: Layout) -> dict[str, i
         layout: layout of the results.
     """
     if layout is Layout.PLAIN:
-        paths = (path for path in (folder / CASES / case).rglob("*") if not path.name.startswith("."))
+        paths = [path for path in (folder / CASES / case).rglob("*") if not path.name.startswith(".")]
     else:
-        paths = (folder / locate_bids_folder(case)).glob(f"{make_bids_prefix(case)}_*")
+        paths = list((folder / locate_bids_folder(case)).glob(f"{make_bids_prefix(case)}_*"))
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(paths) if path.is_file()}
 
 
