@@ -19,6 +19,7 @@ from brats_mm.data.file_stamp import FileStamp, read_file_stamp
 from brats_mm.data.label_maps import add_label_schemes, parse_scheme, read_label_values
 from brats_mm.data.split import parse_patient
 from brats_mm.data.transforms import read_grid
+from brats_mm.domain.counting import format_count
 from brats_mm.domain.label_scheme import find_unknown_values
 from brats_mm.domain.lattice import match_lattice
 from brats_mm.domain.orientation import FRONT_LEAD, compute_anterior_offset, set_directions
@@ -93,7 +94,8 @@ def check_cases(
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise CaseError(
-            f"{len(faults)} of the {len(listed)} cases of {datalist} cannot be used for training:\n{lines}\n"
+            f"{len(faults)} of {format_count(len(listed), 'case')} of {datalist} cannot be used for training:\n"
+            f"{lines}\n"
             "Fix them or remove them from the list. Training was not started."
         )
     _warn_of_shared_patients(listed)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from brats_mm.domain.counting import format_count
 from brats_mm.errors import CaseError, OptionError
 
 _TIMEPOINT = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d{3}")
@@ -123,7 +124,7 @@ def _match_parts(path: Path, parts: Sequence[Sequence[str]], case_names: Collect
     unknown = sorted(name for name, case in known_names.items() if case is None)
     if unknown:
         raise CaseError(
-            f"{path} lists {len(unknown)} cases that have no label map in the folder: "
+            f"{path} lists {format_count(len(unknown), 'case')} without a label map in the folder: "
             f"{', '.join(unknown[:MAX_SHOWN])}. Provide the folder that belongs to the list."
         )
     return tuple(frozenset(case for name in part if (case := known_names[name]) is not None) for part in parts)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from brats_mm.domain.availability import SUBSETS, format_subset
+from brats_mm.domain.counting import format_count
 from brats_mm.domain.regions import Region
 from brats_mm.errors import OptionError, OutputError
 from brats_mm.evaluation.summary import CaseEvaluation
@@ -62,8 +63,8 @@ class EvaluationCheckpoint:
         done = self.count_finished_cases()
         if done and not resume:
             raise OutputError(
-                f"{self._results} holds an evaluation that was interrupted after {done} cases. Continue with "
-                "--resume, or restart with --overwrite."
+                f"{self._results} holds an evaluation that was interrupted after {format_count(done, 'case')}. "
+                "Continue with --resume, or restart with --overwrite."
             )
 
     def count_finished_cases(self) -> int:

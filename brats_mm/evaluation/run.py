@@ -198,7 +198,8 @@ def _identify_case(case: LabelledCase) -> dict[str, Any]:
 
 
 def _describe_failures(number: int, failed: Mapping[str, str]) -> str:
-    return f"All {number} cases failed. First error: {next(iter(failed.values()), '')}"
+    cases = "The only case" if number == 1 else f"All {number} cases"
+    return f"{cases} failed. First error: {next(iter(failed.values()), '')}"
 
 
 def _publish(

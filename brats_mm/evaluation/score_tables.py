@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from brats_mm.domain.availability import format_subset
+from brats_mm.domain.counting import format_count
 from brats_mm.errors import OutputError
 from brats_mm.evaluation.published import PAPER_ORDER, REGION_ORDER
 from brats_mm.evaluation.statistics import Statistic, compute_statistics
@@ -32,7 +33,7 @@ def render_score_table(statistics: Iterable[Statistic], score: str, *, rule: str
     blocks = []
     for name in dict.fromkeys(name for name, *_ in by_key):
         cases = max(statistic.cases for key, statistic in by_key.items() if key[0] == name)
-        lines = [rf"\multicolumn{{4}}{{l}}{{{escape(name)}, {cases} cases}} \\"]
+        lines = [rf"\multicolumn{{4}}{{l}}{{{escape(name)}, {format_count(cases, 'case')}}} \\"]
         for group in _ROWS:
             cells = [by_key.get((name, group, region.value)) for region in REGION_ORDER]
             if any(cells):

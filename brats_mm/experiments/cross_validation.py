@@ -2,28 +2,41 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from brats_mm.data.json_file import read_json
 from brats_mm.errors import CaseError, OptionError
 from brats_mm.evaluation.case import share_passes
 from brats_mm.evaluation.pool import pool
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
 from brats_mm.evaluation.score_tables import write_score_tables
 from brats_mm.evaluation.tables import SUMMARY
+from brats_mm.experiments.comparison.training import merge_configs
 from brats_mm.io.bundle import Bundle, open_bundle
+from brats_mm.io.durable import write_json
 from brats_mm.io.labelled_cases import list_labelled_cases
 from brats_mm.packaging.create import create_bundle
 from brats_mm.packaging.ensemble import create_ensemble
 from brats_mm.pipeline.datalists import Division, write_datalists, write_fold_lists
 from brats_mm.pipeline.segmenter import Segmenter
-from brats_mm.training.two_stages import OnStage, Plan, train
+from brats_mm.training.record import describe_differences
+from brats_mm.training.two_stages import OnStage, Plan, list_trainings, train
 
 LIST = "datalist.json"
+RECORD = "cross_validation.json"
+"""File with the merged configs of the training runs in a folder."""
+
 POOLED, TABLES, ENSEMBLE = "pooled", "tables", "ensemble"
 SCORES = ("dice", "hd95_mm")
+
+FREE = frozenset(
+    {"dataset_dir", "output_dir", "device", "num_workers", "cache_rate", "cache_dir", "check_cases"}
+    | {"tensorboard_dir", "mlflow", "progress_bar"}
+)
+"""Settings that may change when a cross-validation continues, because they do not change its results."""
 
 OnStep = Callable[[str], None]
 """Called with a sentence about each finished step."""
@@ -76,11 +89,17 @@ def cross_validate(
         The summary of the pooled evaluation.
 
     Raises:
-        BratsMMError: a setting or a case is invalid, or a training run failed.
+        BratsMMError: a setting or a case is invalid, the folder holds a cross-validation with other settings, or a
+            training run failed.
     """
+    scheme = plan.label_scheme or plan.settings.get("label_scheme")
+    if scheme is not None:
+        plan = replace(plan, label_scheme=scheme, settings={**plan.settings, "label_scheme": scheme})
+    check_same_settings(bundle, plan)
     lists = fold_lists(plan)
     cases = [list_labelled_cases(path, dataset_dir=plan.dataset, scheme=plan.label_scheme) for path in lists]
     _require_folds([[case.files.name for case in labelled] for labelled in cases])
+    write_json(_merge_trainings(bundle, plan), plan.output / RECORD, indent=2)
     folders = [plan.output / f"fold{fold}" for fold in range(len(lists))]
     for folder, path, labelled in zip(folders, lists, cases, strict=True):
         packed = folder / "bundle"
@@ -107,6 +126,52 @@ def cross_validate(
     return summary
 
 
+def check_same_settings(bundle: Bundle, plan: CrossValidation) -> None:
+    """Compare the configs and settings with those of the cross-validation that the output folder holds.
+
+    Raises:
+        OptionError: they differ. The message names both values.
+    """
+    path = plan.output / RECORD
+    if not path.is_file():
+        return
+    former = read_json(path, OptionError, "Choose another folder.")
+    differences: list[str] = []
+    for stage, now in _merge_trainings(bundle, plan).items():
+        before = former.get(stage, {})
+        names = sorted({*before, *now})
+        unset = dict.fromkeys(names, "unset")
+        found = describe_differences(unset | before, unset | now, names)
+        differences += [difference for difference in found if difference not in differences]
+    if differences:
+        raise OptionError(
+            f"{plan.output} holds a cross-validation with other settings: {'; '.join(differences[:MAX_SHOWN])}. "
+            "Continue with the earlier settings, or choose another folder."
+        )
+
+
+MAX_SHOWN = 5
+
+
+def _merge_trainings(bundle: Bundle, plan: CrossValidation) -> dict[str, dict[str, Any]]:
+    """Return the values of the merged configs of an expert and of the mixture, by their ids."""
+    first = Plan(plan.dataset, plan.output, modalities=("t1",), configs=plan.configs, settings=plan.settings)
+    trainings = {}
+    for stage, (_, files, settings) in zip(("experts", "mixture"), list_trainings(bundle, first), strict=True):
+        config = merge_configs([Path(file) for file in files], settings)
+        kept = {name: value for name, value in config.items() if name not in FREE | {"_meta_", "_desc_"}}
+        trainings[stage] = dict(_flatten(json.loads(json.dumps(kept)), ""))
+    return trainings
+
+
+def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _flatten(child, f"{name}::{key}" if name else key)
+    else:
+        yield name, "none" if value is None else value
+
+
 def fold_lists(plan: CrossValidation) -> Sequence[Path]:
     """Return the lists of the folds, and write them in the first call.
 
@@ -125,8 +190,7 @@ def fold_lists(plan: CrossValidation) -> Sequence[Path]:
                 f"{plan.output} contains lists for {len(existing)} folds, but {plan.folds} were requested. Continue "
                 f"with --folds {len(existing)}, or choose another folder."
             )
-        if plan.datalist is not None or plan.split is not None:
-            _require_same_folds(existing, plan)
+        _require_same_folds(existing, plan)
         return existing
     return _write_lists(plan, plan.output / LIST)
 
@@ -142,21 +206,22 @@ def _write_lists(plan: CrossValidation, target: Path) -> Sequence[Path]:
 
 
 def _require_same_folds(existing: Sequence[Path], plan: CrossValidation) -> None:
-    """Check that the lists of an earlier call have the folds of the given list or split.
+    """Check that the lists of an earlier call are those of this call.
 
     Raises:
         OptionError: the folds differ.
     """
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in existing]
+    schemes = {entry.get("label_scheme") for content in contents for entry in content["validation"]}
+    known = replace(plan, label_scheme=plan.label_scheme or (schemes.pop() if len(schemes) == 1 else None))
     with tempfile.TemporaryDirectory() as folder:
-        given = _write_lists(plan, Path(folder) / LIST)
-        validated, expected = (
-            [json.loads(path.read_text(encoding="utf-8"))["validation"] for path in paths]
-            for paths in (existing, given)
-        )
-    if validated != expected:
+        given = _write_lists(known, Path(folder) / LIST)
+        expected = [json.loads(path.read_text(encoding="utf-8"))["validation"] for path in given]
+    if [content["validation"] for content in contents] != expected:
+        source = plan.datalist or plan.split or f"--folds {plan.folds} --seed {plan.seed} gives for {plan.dataset}"
         raise OptionError(
-            f"{plan.output} contains lists of other folds than {plan.datalist or plan.split}. Choose another folder, "
-            "or continue with the options of the first call."
+            f"{plan.output} contains lists of other folds than {source}. Choose another folder, or continue with the "
+            "options and cases of the first call."
         )
 
 

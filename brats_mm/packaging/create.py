@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from brats_mm.domain.counting import format_count
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import BundleError, OutputError, extract_first_line
@@ -205,7 +206,8 @@ def _describe_correction(calibration: Calibration | None, subsets: FittedSubsets
         cases = subsets.calibration.cases
     else:
         return "The logits are as trained."
-    return f"{correction}, fitted on {cases} labelled cases. Scores on the same cases are slightly optimistic."
+    fitted_on = format_count(cases, "labelled case")
+    return f"{correction}, fitted on {fitted_on}. Scores on the same cases are slightly optimistic."
 
 
 def _render_card(metadata: dict[str, Any], correction: str, digest: str) -> str:

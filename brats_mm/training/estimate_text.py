@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from brats_mm.domain.counting import format_count
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
 
@@ -20,7 +21,8 @@ def _describe_data(data: Mapping[str, Any]) -> list[str]:
     numbers = ", ".join(f"{cases} with {number}" for number, cases in by_number.items())
     schemes = ", ".join(f"{scheme} {cases}" for scheme, cases in data["label_schemes"].items())
     lines = [
-        f"Data: {data['training_cases']} cases for training, {data['validation_cases']} for validation.",
+        f"Data: {format_count(data['training_cases'], 'case')} for training, "
+        f"{data['validation_cases']} for validation.",
         f"  cases with each sequence: {counts}",
         f"  cases by number of sequences: {numbers}",
         f"  label schemes: {schemes}",
@@ -30,7 +32,9 @@ def _describe_data(data: Mapping[str, Any]) -> list[str]:
     for region in REGIONS:
         volumes = data["volumes_ml"][region.value]
         size = f"{_format_range(volumes, '.1f')} mL" if volumes["present"] else "never"
-        lines.append(f"  {region.value.upper()}: in {volumes['present']} of {data['cases']} cases, {size}")
+        lines.append(
+            f"  {region.value.upper()}: in {volumes['present']} of {format_count(data['cases'], 'case')}, {size}"
+        )
     for modality in MODALITIES:
         ranges = data["intensities"].get(modality.value)
         if ranges:
@@ -41,7 +45,7 @@ def _describe_data(data: Mapping[str, Any]) -> list[str]:
 
 def _describe_device(device: Mapping[str, Any]) -> str:
     parts = [device["device"], *([device["name"]] if "name" in device else [])]
-    parts += [_count(device["threads"], "thread")] if "threads" in device else []
+    parts += [format_count(device["threads"], "thread")] if "threads" in device else []
     parts += [f"{_format_gb(device['memory_bytes'])} of memory"] if "memory_bytes" in device else []
     return f"Device: {', '.join(parts)}."
 
@@ -50,10 +54,10 @@ def _describe_trainings(document: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, training in document["trainings"].items():
         side = " x ".join(str(side) for side in training["window"])
-        amount = f"{_count(training['epochs'], 'epoch')} of {_count(training['steps_per_epoch'], 'step')}"
+        amount = f"{format_count(training['epochs'], 'epoch')} of {format_count(training['steps_per_epoch'], 'step')}"
         lines += [
             f"{name[0].upper()}{name[1:]}: about {_format_hours(training['hours'])} for {amount}.",
-            f"  one step, {_count(training['batch_size'], 'window')} of {side}: {training['step_s']:.2f} s, and "
+            f"  one step, {format_count(training['batch_size'], 'window')} of {side}: {training['step_s']:.2f} s, and "
             f"{training['draw_s']:.2f} s to draw the windows. Peak memory {_format_gb(training['peak_bytes'])}.",
             f"  validation: {training['validation_s']:.2f} s per case. "
             f"Peak memory {_format_gb(training['validation_peak_bytes'])}.",
@@ -77,8 +81,4 @@ def _format_gb(size: int | None) -> str:
 
 
 def _format_hours(hours: float) -> str:
-    return _count(max(1, round(60 * hours)), "minute") if hours < 1 else f"{hours:.1f} hours"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return format_count(max(1, round(60 * hours)), "minute") if hours < 1 else f"{hours:.1f} hours"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from brats_mm.domain.availability import ALL_AVAILABLE, Availability, sort_modalities
+from brats_mm.domain.counting import format_count
 from brats_mm.domain.display import format_percents
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.prediction import ModelIdentity, Prediction
@@ -219,11 +220,13 @@ def format_advice(gains: tuple[SequenceGain, ...]) -> str | None:
 def describe_coverage(profile: TrustProfile) -> str:
     """Return a sentence about the coverage of the intervals."""
     nominal = f"{100 * profile.coverage:.0f} %"
+    cases = format_count(profile.cases, "labelled case")
     if not profile.is_small:
-        return f"Intervals have a nominal coverage of {nominal}, calibrated on {profile.cases} labelled cases."
+        return f"Intervals have a nominal coverage of {nominal}, calibrated on {cases}."
     if profile.coverage_floor == 0:
-        return f"{profile.cases} labelled cases are too few for intervals with {nominal} coverage, so none is given."
+        are = "is" if profile.cases == 1 else "are"
+        return f"{cases} {are} too few for intervals with {nominal} coverage, so none is given."
     return (
-        f"Intervals have a nominal coverage of {nominal}, calibrated on only {profile.cases} labelled cases. Because "
+        f"Intervals have a nominal coverage of {nominal}, calibrated on only {cases}. Because "
         f"these are few, the real coverage can be as low as {100 * profile.coverage_floor:.0f} %."
     )

@@ -42,6 +42,8 @@ def test_two_folds_are_pooled_and_second_call_changes_nothing(
     assert main([*arguments, "--set", *QUICK]) == 0
     assert json.loads(capsys.readouterr().out) == summary
     assert (out / "fold0" / "bundle" / "models" / "model.pt").stat().st_mtime_ns == written
+    assert main([*arguments, "--set", *QUICK, "epochs=2"]) == 2
+    assert "epochs was 1 and is now 2" in capsys.readouterr().err
 
 
 _FOLDS = {"one": 0, "two": 0, "three": 1}

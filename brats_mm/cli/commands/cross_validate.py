@@ -1,7 +1,9 @@
 """`brats-mm cross-validate`: train and evaluate k folds, pool their scores and build the ensemble."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options, open_selected_bundle
@@ -17,6 +19,7 @@ from brats_mm.cli.output import Console
 from brats_mm.cli.system import choose_interrupt_code
 from brats_mm.domain.label_scheme import SCHEMES
 from brats_mm.domain.number_range import FOLDS, SEED, check_numbers
+from brats_mm.errors import OptionError
 
 
 def add(commands: Commands) -> None:
@@ -58,6 +61,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     check_numbers(options, {"folds": FOLDS, "seed": SEED})
     bundle = open_selected_bundle(options)
     settings, configs = parse_settings(options), tuple(options.config)
+    _check_used(options, settings)
     from brats_mm.training.two_stages import Plan, check_plan
 
     check_plan(bundle, Plan(options.dataset, options.output, configs=configs, settings=settings))
@@ -94,3 +98,17 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.say(f"Pooled scores, tables and the ensemble are in {options.output}.")
     console.document(result)
     return 0
+
+
+OWN = ("dataset_dir", "datalist", "output_dir", "checkpoint", "resume", "modality")
+"""Settings that the command chooses for each training run."""
+
+
+def _check_used(options: argparse.Namespace, settings: Mapping[str, Any]) -> None:
+    """Reject options that would have no effect or contradict each other."""
+    own = [name for name in OWN if name in settings]
+    if own:
+        raise OptionError(f"The cross-validation sets {', '.join(own)} itself. Omit it from --set.")
+    scheme = settings.get("label_scheme", options.labels)
+    if options.labels is not None and scheme != options.labels:
+        raise OptionError(f"--labels is {options.labels}, but --set label_scheme is {scheme}. Use --labels alone.")

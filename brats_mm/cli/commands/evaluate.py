@@ -1,6 +1,7 @@
 """`brats-mm evaluate`: score labelled cases over the 15 subsets of sequences."""
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.options.request import load_segmenter
 from brats_mm.cli.output import Console
 from brats_mm.cli.system import choose_interrupt_code
+from brats_mm.domain.counting import format_count
 from brats_mm.domain.label_scheme import SCHEMES
 from brats_mm.domain.options import ModelOptions
+from brats_mm.errors import OptionError
 
 if TYPE_CHECKING:
     from brats_mm.evaluation.case import SetPredictor
@@ -65,9 +68,8 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--prediction-labels",
-        default="brats2023",
         metavar="SCHEME",
-        help=f"label scheme of these label maps, one of {SCHEMES}",
+        help=f"label scheme of these label maps, one of {SCHEMES} (default: brats2023)",
     )
     parser.add_argument("--no-plots", action="store_true", help="draw no plots")
     add_options(parser, ModelOptions)
@@ -80,6 +82,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.io.labelled_cases import list_labelled_cases
 
     model = build_options(options, ModelOptions)
+    _check_used(options, model)
     checkpoint = EvaluationCheckpoint(options.output)
     checkpoint.check_no_overwrite(resume=options.resume, overwrite=options.overwrite)
     cases = list_labelled_cases(
@@ -89,7 +92,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         names=options.cases,
         scheme=options.labels,
     )
-    console.say(f"{len(cases)} labelled cases. Each takes up to a few minutes.")
+    console.say(f"{format_count(len(cases), 'labelled case')}. Each takes up to a few minutes.")
     for scheme in dict.fromkeys(case.scheme for case in cases if case.scheme):
         console.say(f"Label scheme {scheme.value}. {scheme.note}".strip())
     predictor = _create_predictor(options, model, console)
@@ -104,7 +107,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         overwrite=options.overwrite,
     )
     if options.resume and (done := checkpoint.count_finished_cases()):
-        console.say(f"Resuming after {done} finished cases.")
+        console.say(f"Resuming after {format_count(done, 'finished case')}.")
     try:
         result = evaluate(
             cases,
@@ -117,7 +120,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         if not (done := checkpoint.count_finished_cases()):
             raise
         console.error(
-            f"Interrupted after {done} of {len(cases)} cases. Finished cases are kept. Continue with --resume."
+            f"Interrupted after {done} of {format_count(len(cases), 'case')}. Finished cases are kept. "
+            "Continue with --resume."
         )
         return choose_interrupt_code(interrupt)
     for name, reason in result.summary["failed"].items():
@@ -130,13 +134,32 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _check_used(options: argparse.Namespace, model: ModelOptions) -> None:
+    """Reject options that would have no effect."""
+    if options.dataset.suffix != ".json" and (options.dataset_dir is not None or options.section != "validation"):
+        raise OptionError(
+            f"--dataset-dir and --section apply to a list, and {options.dataset} is not a .json file. Omit them, or "
+            "provide a list."
+        )
+    if options.predictions is None and options.prediction_labels is not None:
+        raise OptionError("--prediction-labels applies to --predictions. Add it, or omit --prediction-labels.")
+    changed = [
+        field.name for field in fields(model) if getattr(model, field.name) != getattr(ModelOptions(), field.name)
+    ]
+    if options.predictions is not None and changed:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise OptionError(f"--predictions scores label maps without a model, so {names} would have no effect. Omit it.")
+
+
 def _create_predictor(options: argparse.Namespace, model: ModelOptions, console: Console) -> "SetPredictor":
     """Return the predictor to evaluate: the model, or label maps of another program."""
     if options.predictions is not None:
         from brats_mm.data.label_maps import parse_scheme
         from brats_mm.evaluation.foreign import make_label_map_predictor
 
-        return make_label_map_predictor(options.predictions, scheme=parse_scheme(options.prediction_labels))
+        return make_label_map_predictor(
+            options.predictions, scheme=parse_scheme(options.prediction_labels or "brats2023")
+        )
     segmenter = load_segmenter(model, console)
     from brats_mm.evaluation.case import share_passes
 

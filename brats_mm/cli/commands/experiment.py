@@ -7,6 +7,7 @@ from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, open_selected_bundle
 from brats_mm.cli.output import Console
 from brats_mm.cli.system import choose_interrupt_code
+from brats_mm.domain.counting import format_count
 from brats_mm.domain.number_range import ABOVE_ZERO, FROM_ONE, OPEN_SHARE, SEED, ZERO_OR_MORE, check_numbers
 
 _NUMBERS = {
@@ -100,7 +101,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         from brats_mm.outputs.parquet import require_parquet
 
         require_parquet("omit --parquet")
-    console.say(f"{len(methods)} methods: {', '.join(method.name for method in methods)}.")
+    console.say(f"{format_count(len(methods), 'method')}: {', '.join(method.name for method in methods)}.")
     from brats_mm.experiments.comparison.on_ray import perform_on_ray
     from brats_mm.experiments.comparison.report import write_comparison
     from brats_mm.experiments.comparison.run import Data, Outcome, move_reference_first, perform_all, plan
@@ -123,7 +124,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
             console.say(f"{outcome.run.method}, seed {outcome.run.seed}: {outcome.failure or 'done'}")
     except KeyboardInterrupt as interrupt:
         console.error(
-            f"Interrupted after {len(outcomes)} of {len(planned.runs)} runs. Run the command again to resume."
+            f"Interrupted after {len(outcomes)} of {format_count(len(planned.runs), 'run')}. "
+            "Run the command again to resume."
         )
         return choose_interrupt_code(interrupt)
     document = write_comparison(planned, outcomes, options.output, parquet=options.parquet)

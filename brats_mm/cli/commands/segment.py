@@ -15,6 +15,7 @@ from brats_mm.cli.options.request import (
 )
 from brats_mm.cli.output import Console
 from brats_mm.cli.result import print_result
+from brats_mm.domain.counting import format_count
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.options import DICOM_WRITTEN, OutputOptions
 from brats_mm.errors import OptionError
@@ -97,7 +98,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
             on_progress=on_progress,
         )
     print_result(segmented.report, console)
-    console.say(f"\nWrote {len(segmented.files)} files to {options.output}{_format_viewing_hint(request.outputs)}.")
+    console.say(
+        f"\nWrote {format_count(len(segmented.files), 'file')} to {options.output}"
+        f"{_format_viewing_hint(request.outputs)}."
+    )
     console.document(segmented.report)
     return EXIT_OK if segmented.report.get(DICOM_WRITTEN, True) else EXIT_INPUT
 

@@ -1,6 +1,7 @@
 """`brats-mm train`: train the experts and the mixture on labelled cases."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from brats_mm.cli.options.training import (
 from brats_mm.cli.output import Console
 from brats_mm.cli.system import choose_interrupt_code
 from brats_mm.domain.number_range import ZERO_OR_MORE, check_numbers
+from brats_mm.errors import OptionError
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 
@@ -46,10 +48,11 @@ def add(commands: Commands) -> None:
         help="validate on the training cases with fold K, and train on the others (for lists of Auto3DSeg)",
     )
     parser.add_argument("--stage", choices=("all", "experts", "mixture"), default="all", help="stage to train")
-    parser.add_argument("--modality", nargs="*", choices=MODALITIES, default=list(MODALITIES), help="experts to train")
+    parser.add_argument("--modality", nargs="+", choices=MODALITIES, help="experts to train (default: all)")
     add_training_options(parser)
-    parser.add_argument("--dry-run", action="store_true", help="check settings and cases, print them, and stop")
-    parser.add_argument(
+    check = parser.add_mutually_exclusive_group()
+    check.add_argument("--dry-run", action="store_true", help="check settings and cases, print them, and stop")
+    check.add_argument(
         "--estimate",
         action="store_true",
         help="check, run two steps of each training run, print memory, duration and a fingerprint of the data, and "
@@ -66,7 +69,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     check_numbers(options, {"fold": ZERO_OR_MORE})
     bundle = open_selected_bundle(options)
     settings = parse_settings(options)
-    modalities, configs = tuple(options.modality), tuple(options.config)
+    _check_used(options, settings)
+    modalities, configs = tuple(options.modality or MODALITIES), tuple(options.config)
     check_plan(bundle, Plan(options.dataset, options.output, options.stage, modalities, configs, settings))
     if options.datalist is not None:
         settings["datalist"] = str(options.datalist)
@@ -103,6 +107,18 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
         console.say(estimate_text(estimated))
     elif not options.dry_run:
-        console.say(f"The checkpoints are in {options.output}.")
+        console.say(f"The checkpoints are in {output}.")
     console.document(estimated or show.trainings)
     return 0
+
+
+def _check_used(options: argparse.Namespace, settings: Mapping[str, Any]) -> None:
+    """Reject options that would have no effect."""
+    if options.modality and options.stage == "mixture":
+        raise OptionError("--modality chooses experts, but --stage mixture trains none. Omit one of them.")
+    if "modality" in settings:
+        raise OptionError("The command sets modality for each expert. Use --modality instead of --set modality.")
+    if "datalist" in settings and (options.datalist is not None or options.fold is not None):
+        raise OptionError("--set datalist cannot be combined with --datalist or --fold. Use --datalist for the list.")
+    if "dataset_dir" in settings:
+        raise OptionError("The folder of the cases is the first argument. Omit --set dataset_dir.")

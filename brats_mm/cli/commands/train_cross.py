@@ -7,6 +7,7 @@ from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.output import Console
+from brats_mm.domain.counting import format_count
 from brats_mm.errors import OptionError
 from brats_mm.training.timed.options import TimedTraining
 
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         options.output,
         settings,
         unlabelled=unlabelled,
-        on_case=lambda done, total: console.say(f"Packed {done} of {total} cases."),
+        on_case=lambda done, total: console.say(f"Packed {done} of {format_count(total, 'case')}."),
     )
     console.say(f"Wrote {checkpoint}.")
     console.document({"checkpoint": str(checkpoint), "cases": len(items)})

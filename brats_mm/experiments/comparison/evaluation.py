@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from brats_mm.domain.availability import ALL_AVAILABLE, to_flags
+from brats_mm.domain.counting import format_count
 from brats_mm.domain.modality import Modality
+from brats_mm.errors import OptionError
 from brats_mm.evaluation.case import share_passes
 from brats_mm.evaluation.run import EvaluationSettings, evaluate
-from brats_mm.evaluation.tables import SUMMARY, write_document
+from brats_mm.evaluation.tables import SUMMARY, read_case_rows, read_summary, write_document
 from brats_mm.inference.predictor import Predictor
 from brats_mm.io.bundle import open_bundle
 from brats_mm.io.case import read_case
@@ -74,8 +76,13 @@ def evaluate_run(folder: Path, checkpoint: Path, evaluator: RunEvaluator) -> dic
         folder: the run's folder with its `config.json`.
         checkpoint: the trained checkpoint.
         evaluator: cases, bundle and device.
+
+    Raises:
+        OptionError: the run was evaluated on other cases.
     """
     done = folder / RESULT
+    if (folder / EVALUATION / SUMMARY).is_file():
+        _require_same_cases(folder / EVALUATION, evaluator.cases)
     if not done.is_file():
         bundle = folder / BUNDLE
         if not (bundle / "configs").exists():
@@ -101,6 +108,17 @@ def evaluate_run(folder: Path, checkpoint: Path, evaluator: RunEvaluator) -> dic
         )
     result: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
     return result
+
+
+def _require_same_cases(evaluation: Path, cases: Sequence[LabelledCase]) -> None:
+    """Check that a finished evaluation has the given cases, including those that failed."""
+    former = {row.case for row in read_case_rows(evaluation)} | set(read_summary(evaluation)["failed"])
+    now = {case.files.name for case in cases}
+    if former != now:
+        raise OptionError(
+            f"{evaluation} has {format_count(len(former), 'case')}, and {len(former & now)} of them "
+            f"belong to the {len(now)} of this experiment. Choose another output folder, or evaluate the same cases."
+        )
 
 
 def _count_operations(bundle: Path) -> dict[str, int]:

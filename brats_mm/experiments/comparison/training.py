@@ -17,9 +17,11 @@ from typing import Any
 
 from brats_mm.errors import OptionError, TrainingError
 from brats_mm.experiments.comparison.methods import Settings
+from brats_mm.io.bundle import compute_sha256
 from brats_mm.io.durable import write_json
 from brats_mm.io.running_bundle import METADATA
 from brats_mm.outputs.folder import output_errors
+from brats_mm.training.record import read_record
 
 logger = logging.getLogger(__name__)
 
@@ -168,12 +170,30 @@ def ensure_trained(training: Training, train: Train) -> dict[str, Any]:
     """
     done = training.folder / DONE
     _freeze(training)
-    if not done.is_file():
+    if done.is_file():
+        _require_same_list(training)
+    else:
         with _log_to(training.folder / LOG):
             train(training.folder / CONFIG)
         _write(done, _read_spent(training))
     spent: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
     return spent
+
+
+def _require_same_list(training: Training) -> None:
+    """Check that a finished training used the list of cases as it is now.
+
+    Raises:
+        OptionError: the list has changed.
+    """
+    record = read_record(training.checkpoint)
+    former = None if record is None else record["settings"].get("datalist_sha256")
+    datalist = Path(str(training.config["datalist"]))
+    if former is not None and datalist.is_file() and compute_sha256(datalist) != former:
+        raise OptionError(
+            f"{training.folder} was trained on another version of {datalist.name}. Restore that list, or choose "
+            "another output folder."
+        )
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def test_evaluate_scores_all_subsets_and_compare_pairs_two_runs(capsys, labelled
         code = main(["evaluate", str(labelled), "-o", str(tmp_path / name), "--no-plots", *quick])
         assert code == 0
     out = capsys.readouterr().out
-    assert "1 labelled cases." in out
+    assert "1 labelled case." in out
     assert "Means" in out
     summary = json.loads((tmp_path / "a" / "summary.json").read_text())
     assert summary["cases"] == 1
@@ -64,3 +64,17 @@ def test_evaluate_rejects_existing_evaluation_before_loading(tmp_path, capsys, m
     assert main(["evaluate", str(tmp_path / "no_such_list.json"), "-o", str(tmp_path / "out")]) == 2
 
     assert "already holds an evaluation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("evaluate", "CASES", "--section", "testing"), "--dataset-dir and --section apply to a list"),
+        (("evaluate", "CASES", "--prediction-labels", "msd"), "--prediction-labels applies to --predictions"),
+        (("evaluate", "CASES", "--predictions", "OTHER", "--window", "96"), "so --window would have no effect"),
+        (("bundle", "create", "model.pt", "--section", "testing"), "choose the cases of --calibrate"),
+    ],
+)
+def test_options_without_effect_are_rejected(command, message, tmp_path, capsys):
+    assert main([*command, "-o", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err

@@ -400,7 +400,7 @@ def stopped(three, tmp_path):
 
 
 def test_interrupted_evaluation_needs_resume_or_restart(stopped, three):
-    with pytest.raises(OutputError, match=r"interrupted after 1 cases. Continue with --resume"):
+    with pytest.raises(OutputError, match=r"interrupted after 1 case\. Continue with --resume"):
         evaluate(list_labelled_cases(three), stopped, unsure(), FEW)
     again = replace(FEW, resume=True)
     with pytest.raises(OptionError, match=r"another empty-region policy \(then brats, now skip\)"):

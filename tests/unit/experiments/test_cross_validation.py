@@ -3,12 +3,21 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from brats_mm.errors import BratsMMError
-from brats_mm.experiments.cross_validation import CrossValidation, cross_validate, fold_lists
+from brats_mm.experiments.cross_validation import (
+    RECORD,
+    CrossValidation,
+    _merge_trainings,
+    check_same_settings,
+    cross_validate,
+    fold_lists,
+)
 from brats_mm.io.bundle import open_bundle
+from brats_mm.io.durable import write_json
 
 
 @pytest.fixture
@@ -57,6 +66,32 @@ def test_refuses_folds_that_cannot_be_pooled_before_training(
     with pytest.raises(BratsMMError, match=message):
         cross_validate(open_bundle(None), plan)
     assert not list(plan.output.glob("fold*"))
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"label_scheme": "brats2018"}, {}])
+def test_second_call_refuses_other_seed_scheme_and_cases(plan: CrossValidation, change: dict[str, Any]) -> None:
+    drawn = replace(plan, split=None, folds=2)
+    fold_lists(drawn)
+    assert len(fold_lists(drawn)) == 2
+    if not change:
+        (plan.dataset / "d").mkdir()
+        for kind in ("t1", "seg"):
+            (plan.dataset / "d" / f"d-{kind}.nii.gz").touch()
+    with pytest.raises(BratsMMError, match="lists of other folds than --folds 2 --seed"):
+        fold_lists(replace(drawn, **change))
+
+
+def test_second_call_refuses_other_settings_with_both_values(plan: CrossValidation, tmp_path: Path) -> None:
+    bundle = open_bundle(None)
+    first = replace(plan, settings={"epochs": 1, "num_workers": 0})
+    plan.output.mkdir()
+    write_json(_merge_trainings(bundle, first), plan.output / RECORD)
+    check_same_settings(bundle, replace(first, settings={"epochs": 1, "num_workers": 2}))
+    with pytest.raises(BratsMMError, match=r"other settings: epochs was 1 and is now 2\. Continue"):
+        check_same_settings(bundle, replace(first, settings={"epochs": 2}))
+    (tmp_path / "mine.json").write_text('{"loss::weight": 3}')
+    with pytest.raises(BratsMMError, match="loss::weight was @ranking_weight and is now 3"):
+        check_same_settings(bundle, replace(first, configs=(str(tmp_path / "mine.json"),)))
 
 
 def test_list_and_split_exclude_each_other(plan: CrossValidation) -> None:

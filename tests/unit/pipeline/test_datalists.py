@@ -141,7 +141,7 @@ def test_nnunet_splits_give_a_list_per_fold(root: Path, tmp_path: Path) -> None:
     ("folds", "message"),
     [
         ([("ab", "bc")], "Fold 0 of .* has b in both train and val"),
-        ([("ab", "z")], "lists 1 cases that have no label map in the folder: z"),
+        ([("ab", "z")], "lists 1 case without a label map in the folder: z"),
         ([("ab", "")], "a fold without cases"),
         ([], "has no fold"),
     ],

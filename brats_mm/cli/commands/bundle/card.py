@@ -6,6 +6,7 @@ from pathlib import Path
 from brats_mm.cli.command import Commands, add_command
 from brats_mm.cli.options.common import add_terminal_options
 from brats_mm.cli.output import Console
+from brats_mm.domain.counting import format_count
 
 
 def add(commands: Commands) -> None:
@@ -32,7 +33,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
     updated = update_card(options.evaluation, open_bundle(options.bundle))
     console.say(
-        f"Updated {updated.card} and {updated.expected_dice} from {updated.cases} cases and {updated.subsets} subsets."
+        f"Updated {updated.card} and {updated.expected_dice} from {format_count(updated.cases, 'case')} and "
+        f"{format_count(updated.subsets, 'subset')}."
     )
     console.document(
         {

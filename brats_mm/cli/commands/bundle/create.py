@@ -74,6 +74,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise OptionError(
             "--per-subset and --calibrate-confidence need labelled cases. Provide their list with --calibrate."
         )
+    if datalist is None and (options.dataset_dir is not None or options.section != "validation"):
+        raise OptionError("--dataset-dir and --section choose the cases of --calibrate. Add it, or omit them.")
     template = open_selected_bundle(options)
     configs = [find_config(name, template.root / "configs") for name in options.config]
     cases = list_labelled_cases(datalist, dataset_dir=options.dataset_dir, section=options.section) if datalist else ()
