@@ -129,10 +129,6 @@ def find_foreground(data: Array, background: Background | None = None) -> Mask:
 
     Around a blurred background, splines overshoot to the other side: where foreground is brighter, darker voxels are
     background at any distance, and vice versa.
-
-    Args:
-        data: grey values, any shape.
-        background: its background. None detects it.
     """
     rule = background or find_background(data)
     value = np.float32(rule.value)
