@@ -17,8 +17,7 @@ from brats_mm.data.label_maps import parse_scheme
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.data.value_range import scale_extremes
 from brats_mm.domain.background import remove_background
-from brats_mm.domain.label_map import extract_regions, to_integer_labels
-from brats_mm.domain.label_scheme import decide_schemes, find_unknown_values
+from brats_mm.domain.label_map import extract_checked_regions, to_integer_labels
 from brats_mm.domain.lattice import match_lattice, place_voxels
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.orientation import set_directions
@@ -195,23 +194,13 @@ class ToSpacingd(Transform):
         if (x, y, z) == old:
             return dict(data)
         result = dict(data)
-        affine = _scale_affine(image.affine, old, (x, y, z))
+        affine = torch.from_numpy(read_grid(image).resize((x, y, z)).affine)
         channels = [resample_signal(channel.numpy(), (x, y, z)) for channel in image.as_tensor()]
         result["image"] = MetaTensor(torch.from_numpy(np.stack(channels)), affine=affine)
         if "label" in data:
             masks = [resample(mask.float().numpy(), (x, y, z)) >= 0.5 for mask in data["label"].as_tensor()]
             result["label"] = MetaTensor(torch.from_numpy(np.stack(masks).astype(np.uint8)), affine=affine)
         return result
-
-
-def _scale_affine(affine: Tensor, old: tuple[int, int, int], new: tuple[int, int, int]) -> Tensor:
-    """Return the affine of a grid with another number of voxels over the same field of view."""
-    scale = torch.eye(4, dtype=affine.dtype)
-    for axis in range(3):
-        ratio = old[axis] / new[axis]
-        scale[axis, axis] = ratio
-        scale[axis, 3] = (ratio - 1) / 2
-    return affine @ scale
 
 
 def build_region_masks(
@@ -225,19 +214,7 @@ def build_region_masks(
         name: name of the case for error messages.
     """
     values = to_integer_labels(torch.as_tensor(labels).numpy(), name)
-    label_values = frozenset(np.unique(values).tolist()) - {0}
-    try:
-        decided = parse_scheme(scheme) if scheme else decide_schemes({name: label_values})[name]
-    except CaseError as error:
-        raise VolumeError(str(error)) from error
-    unknown = find_unknown_values(label_values, decided)
-    if unknown:
-        raise VolumeError(
-            f"The label map of {name} has the values {', '.join(map(str, unknown))}, but the label scheme "
-            f"{decided.value} allows only {', '.join(map(str, sorted(decided.values)))}. "
-            "Select another scheme or correct the map."
-        )
-    masks = extract_regions(values, decided)
+    masks = extract_checked_regions(values, parse_scheme(scheme) if scheme else None, name)
     return torch.from_numpy(np.stack([masks[region] for region in REGIONS]).astype(np.uint8))
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from brats_mm.data.transforms import spread_indices
 from brats_mm.domain.regions import Region
+from brats_mm.domain.resample import find_bounding_box
 
 FEATHER = 4
 """Voxels around a tumour over which it fades into its new surroundings."""
@@ -129,18 +130,12 @@ def cut_tumour(donor: Mapping[Hashable, Any]) -> Piece | None:
     tumour = label[Region.WT.channel] > 0
     if int(tumour.sum()) < MIN_VOXELS:
         return None
-    box, centre = [], []
-    for axis in range(3):
-        other_axes = [other_axis for other_axis in range(3) if other_axis != axis]
-        indices = torch.nonzero(tumour.any(dim=other_axes[1]).any(dim=other_axes[0])).flatten()
-        low = max(0, int(indices[0]) - FEATHER)
-        high = min(tumour.shape[axis], int(indices[-1]) + 1 + FEATHER)
-        box.append(slice(low, high))
-        centre.append((low + high) / 2 / tumour.shape[axis])
-    i, j, k = box
+    tight = zip(find_bounding_box(tumour.numpy()), tumour.shape, strict=True)
+    i, j, k = (slice(max(0, part.start - FEATHER), min(side, part.stop + FEATHER)) for part, side in tight)
+    centre = np.array([(part.start + part.stop) / 2 for part in (i, j, k)]) / tumour.shape
     inside = image[:, i, j, k]
     weight = feather(tumour[i, j, k]) * (inside != 0).any(dim=0)
-    return Piece(inside, label[:, i, j, k], weight, np.array(centre))
+    return Piece(inside, label[:, i, j, k], weight, centre)
 
 
 def feather(tumour: Shaped[Tensor, "h w d"]) -> Float[Tensor, "h w d"]:

@@ -130,7 +130,7 @@ def sample_at(
 
     Args:
         volume: (c, a, b, e) volume.
-        places: (3, h, w, d) offsets from its centre in voxels.
+        positions: (3, h, w, d) offsets from its centre in voxels.
         mode: interpolation of `torch.nn.functional.grid_sample`, `bilinear` or `nearest`.
     """
     half = torch.tensor([max(side - 1, 1) / 2 for side in volume.shape[1:]])

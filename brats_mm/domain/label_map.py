@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from brats_mm.domain.label_scheme import LabelScheme
-from brats_mm.domain.regions import Compartment, LabelConvention, Region
-from brats_mm.errors import VolumeError
+from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, find_unknown_values
+from brats_mm.domain.regions import COMPARTMENTS, REGIONS, Compartment, LabelConvention, Region
+from brats_mm.errors import CaseError, VolumeError
 
 Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
@@ -38,14 +38,38 @@ def merge_regions(wt: Mask, tc: Mask, et: Mask, convention: LabelConvention) -> 
 def extract_regions(labels: npt.NDArray[np.integer], convention: LabelConvention | LabelScheme) -> dict[Region, Mask]:
     """Return the region masks of a label map. Unknown values count as background."""
     parts = LabelScheme(convention.value).parts
-    core, enhancing, tumour = (
-        [value for value, compartment in parts.items() if compartment in inside] for inside in _INSIDE
-    )
     return {
-        Region.WT: np.isin(labels, tumour),
-        Region.TC: np.isin(labels, core),
-        Region.ET: np.isin(labels, enhancing),
+        region: np.isin(labels, [value for value, compartment in parts.items() if compartment in COMPARTMENTS[region]])
+        for region in REGIONS
     }
+
+
+def extract_checked_regions(
+    labels: npt.NDArray[np.integer], scheme: LabelScheme | None, name: str
+) -> dict[Region, Mask]:
+    """Return the region masks of a label map like `extract_regions`, and reject values outside its scheme.
+
+    Args:
+        labels: label map, any shape.
+        scheme: meaning of its values. None detects it from the values.
+        name: name of the file or case.
+
+    Raises:
+        VolumeError: the map has values outside its scheme, or values that match several schemes.
+    """
+    values = frozenset(np.unique(labels).tolist()) - {0}
+    try:
+        decided = scheme or decide_schemes({name: values})[name]
+    except CaseError as error:
+        raise VolumeError(str(error)) from error
+    unknown = find_unknown_values(values, decided)
+    if unknown:
+        raise VolumeError(
+            f"The label map of {name} has the values {', '.join(map(str, unknown[:5]))}, but the label scheme "
+            f"{decided.value} allows only {', '.join(map(str, sorted(decided.values)))}. "
+            "Select another scheme or correct the map."
+        )
+    return extract_regions(labels, decided)
 
 
 def to_integer_labels(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int16]:
@@ -73,6 +97,3 @@ def find_central_voxel(mask: Mask) -> tuple[int, int, int] | None:
         return None
     x, y, z = inside[np.linalg.norm(inside - inside.mean(axis=0), axis=1).argmin()]
     return int(x), int(y), int(z)
-
-
-_INSIDE = ({Compartment.NECROSIS, Compartment.ENHANCING}, {Compartment.ENHANCING}, set(Compartment))

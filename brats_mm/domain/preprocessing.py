@@ -134,11 +134,7 @@ def make_working_grid(reference: Grid, spacing_mm: float = WORKING_MM) -> Grid:
         compute_resampled_side(size, mm, spacing_mm)
         for size, mm in zip(reference.shape, reference.spacing_mm, strict=True)
     )
-    ratio = np.array(reference.shape) / np.array((x, y, z))
-    affine = reference.affine.copy()
-    affine[:3, :3] = reference.affine[:3, :3] * ratio
-    affine[:3, 3] += reference.affine[:3, :3] @ ((ratio - 1) / 2)
-    return Grid((x, y, z), affine)
+    return reference.resize((x, y, z))
 
 
 def _make_upright_grid(sheared: Grid, spacing_mm: float) -> Grid:

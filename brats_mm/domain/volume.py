@@ -100,6 +100,14 @@ class Grid:
         """Number of voxels."""
         return self.shape[0] * self.shape[1] * self.shape[2]
 
+    def resize(self, shape: tuple[int, int, int]) -> "Grid":
+        """Return the grid with another number of voxels over the same field of view."""
+        ratio = np.array(self.shape) / np.array(shape)
+        affine = self.affine.copy()
+        affine[:3, :3] *= ratio
+        affine[:3, 3] += self.affine[:3, :3] @ ((ratio - 1) / 2)
+        return Grid(shape, affine)
+
     def corners_mm(self) -> npt.NDArray[np.float64]:
         """Return the centres of the eight corner voxels in patient space, (8, 3), in millimetres."""
         last = [size - 1 for size in self.shape]

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from brats_mm.data.nan_background import fill_nan_background
-from brats_mm.domain.label_map import Mask, extract_regions, to_integer_labels
-from brats_mm.domain.label_scheme import LabelScheme, decide_schemes, find_unknown_values
+from brats_mm.domain.label_map import Mask, extract_checked_regions, to_integer_labels
+from brats_mm.domain.label_scheme import LabelScheme
 from brats_mm.domain.lattice import EXACT_GRID_MM, match_lattice, place_voxels
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Grid
-from brats_mm.errors import CaseError, GridError, VolumeError
+from brats_mm.errors import GridError, VolumeError
 from brats_mm.io.volume import read_grid, read_stored
 
 
@@ -30,20 +30,7 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
         VolumeError: the file cannot be read, or has values outside the scheme.
         GridError: the map does not match the grid.
     """
-    labels = read_labels(path, grid)
-    values = frozenset(np.unique(labels).tolist()) - {0}
-    try:
-        decided = scheme or decide_schemes({path.name: values})[path.name]
-    except CaseError as error:
-        raise VolumeError(str(error)) from error
-    unknown = find_unknown_values(values, decided)
-    if unknown:
-        raise VolumeError(
-            f"The label map {path.name} has the values {', '.join(map(str, unknown[:5]))}, but the label scheme "
-            f"{decided.value} allows only {', '.join(map(str, sorted(decided.values)))}. "
-            "Select another scheme or correct the map."
-        )
-    return extract_regions(labels, decided)
+    return extract_checked_regions(read_labels(path, grid), scheme, path.name)
 
 
 def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:

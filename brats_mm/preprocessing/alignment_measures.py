@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from brats_mm.domain.label_map import Mask
@@ -102,9 +103,7 @@ class Side:
     @cached_property
     def points_mm(self) -> Points:
         """Centres of the head's voxels at 4 mm, (n, 3), in millimetres."""
-        index = np.argwhere(self.head)
-        affine = self.coarse.grid.affine
-        return np.asarray(index @ affine[:3, :3].T + affine[:3, 3])
+        return np.asarray(apply_affine(self.coarse.grid.affine, np.argwhere(self.head)))
 
     @cached_property
     def centre_mm(self) -> npt.NDArray[np.float64]:
@@ -124,8 +123,7 @@ class Side:
 
     def at(self, field: npt.NDArray[np.generic], points: Points) -> tuple[npt.NDArray[np.float64], Mask]:
         """Sample a coarse field at points in millimetres, and return which points are in the field of view."""
-        inverse = np.linalg.inv(self.coarse.grid.affine)
-        index = points @ inverse[:3, :3].T + inverse[:3, 3]
+        index = apply_affine(np.linalg.inv(self.coarse.grid.affine), points)
         inside = np.all((index >= -0.5) & (index <= np.array(field.shape) - 0.5), axis=1)
         values = ndimage.map_coordinates(np.asarray(field, np.float64), index.T, order=1, mode="nearest")
         return values, inside
@@ -137,9 +135,7 @@ def prepare_side(volume: Volume) -> Side:
     low, high = np.percentile(volume.data[::2, ::2, ::2], (0.1, 99.5))
     clipped = Volume(np.clip(volume.data, low, max(high, low + 1e-6)).astype(np.float32), volume.grid)
     small = downsample(clipped)
-    fine_mm = max(
-        FINE_MM, min(volume.grid.spacing_mm)
-    )  # a spacing finer than that of the scan adds cost, but no information
+    fine_mm = max(FINE_MM, min(volume.grid.spacing_mm))  # finer than the scan would add cost, but no information
     return Side(downsample(clipped, fine_mm), small, compute_head_mask(small.data))
 
 
@@ -154,13 +150,13 @@ def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignme
     """
     rotation = np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1)))
     centre = fixed.centre_mm
-    _, inside = moving.at(moving.coarse.data, _transform_points(matrix, fixed.points_mm))
+    _, inside = moving.at(moving.coarse.data, apply_affine(matrix, fixed.points_mm))
     information = _measure_information(fixed, moving, matrix)
     before = _measure_information(fixed, moving, np.eye(4))
     return Alignment(
         start=start,
         rotation_deg=float(rotation),
-        shift_mm=float(np.linalg.norm(_transform_points(matrix, centre[None])[0] - centre)),
+        shift_mm=float(np.linalg.norm(apply_affine(matrix, centre[None])[0] - centre)),
         covered=float(inside.mean()),
         information_before_nats=before,
         information_nats=information,
@@ -170,16 +166,12 @@ def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignme
     )
 
 
-def _transform_points(matrix: Matrix, points: Points) -> Points:
-    return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3])
-
-
 def _measure_information(fixed: Side, moving: Side, matrix: Matrix) -> float:
     """Return the mutual information inside the reference's head in nats.
 
     Points outside the moving image's field of view contribute 0.
     """
-    values, inside = moving.at(moving.coarse.data, _transform_points(matrix, fixed.points_mm))
+    values, inside = moving.at(moving.coarse.data, apply_affine(matrix, fixed.points_mm))
     if np.count_nonzero(inside) < BINS:
         return 0.0
     joint, _, _ = np.histogram2d(fixed.coarse.data[fixed.head][inside], values[inside], BINS)
@@ -193,11 +185,8 @@ def _measure_peak(fixed: Side, moving: Side, matrix: Matrix, information: float)
     """Return the smallest relative loss of mutual information when the transform is shifted."""
     if information <= 0:
         return 0.0
-    return (
-        1
-        - max(_measure_information(fixed, moving, matrix @ probe) for probe in _build_probes(fixed.centre_mm))
-        / information
-    )
+    probes = _build_probes(fixed.centre_mm)
+    return 1 - max(_measure_information(fixed, moving, matrix @ probe) for probe in probes) / information
 
 
 def _build_probes(centre_mm: npt.NDArray[np.float64]) -> list[Matrix]:
@@ -219,15 +208,14 @@ def _build_probes(centre_mm: npt.NDArray[np.float64]) -> list[Matrix]:
 def _measure_head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
     """Return the Dice of the heads inside both fields of view."""
     index = np.indices(fixed.coarse.grid.shape).reshape(3, -1).T
-    affine = fixed.coarse.grid.affine
-    values, inside = moving.at(moving.head, _transform_points(matrix, index @ affine[:3, :3].T + affine[:3, 3]))
+    values, inside = moving.at(moving.head, apply_affine(matrix, apply_affine(fixed.coarse.grid.affine, index)))
     fixed_head, moving_head = fixed.head.ravel() & inside, (values > 0.5) & inside
     total = int(np.count_nonzero(fixed_head)) + int(np.count_nonzero(moving_head))
     return 2 * int(np.count_nonzero(fixed_head & moving_head)) / max(1, total)
 
 
 def _measure_edge_agreement(fixed: Side, moving: Side, matrix: Matrix) -> float:
-    values, inside = moving.at(moving.gradients, _transform_points(matrix, fixed.points_mm))
+    values, inside = moving.at(moving.gradients, apply_affine(matrix, fixed.points_mm))
     fixed_edges, moving_edges = fixed.gradients[fixed.head][inside], values[inside]
     if fixed_edges.size < BINS or fixed_edges.std() == 0 or moving_edges.std() == 0:
         return 0.0

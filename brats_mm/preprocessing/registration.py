@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (the usual abbreviation)
+from nibabel.affines import apply_affine
 
 from brats_mm.domain.volume import Volume
 from brats_mm.preprocessing.alignment_measures import Alignment, Side, find_registration_warnings, measure, prepare_side
@@ -67,9 +68,8 @@ def register(reference: Volume | Side, moving: Volume, *, still_mm: float = 0.0)
     return best
 
 
-def keep_in_place(reference: Volume | Side, moving: Volume) -> Registered:
-    """Keep `moving` where its header places it, and measure its alignment to `reference`."""
-    fixed = reference if isinstance(reference, Side) else prepare_side(reference)
+def keep_in_place(fixed: Side, moving: Volume) -> Registered:
+    """Keep `moving` where its header places it, and measure its alignment to `fixed`."""
     return Registered(np.eye(4), measure(fixed, prepare_side(moving), np.eye(4), start="header"), ())
 
 
@@ -94,8 +94,7 @@ def _align_centres(fixed: Side, moving: Side) -> Matrix:
 
 def _measure_movement_mm(matrix: Matrix, fixed: Side) -> float:
     """Return the largest displacement of any point of the head."""
-    points = fixed.points_mm
-    return float(np.linalg.norm(points @ matrix[:3, :3].T + matrix[:3, 3] - points, axis=1).max())
+    return float(np.linalg.norm(apply_affine(matrix, fixed.points_mm) - fixed.points_mm, axis=1).max())
 
 
 def _search(fixed: Side, moving: Side, start: Matrix) -> Matrix:

@@ -1,7 +1,6 @@
 """Bring maps to another grid: reorder equal voxels, otherwise interpolate or average."""
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import affine_transform
 
 from brats_mm.domain.lattice import ROUNDING, match_lattice, place_voxels
@@ -24,24 +23,11 @@ def move_to_grid(data: Array, old: Grid, new: Grid) -> Array:
     match = match_lattice(old, new, ROUNDING)
     if match is not None and match.fills(new.shape):
         return place_voxels(data, match, new.shape)
-    parts = _count_parts(old, new)
-    finer = _refine_grid(new, parts)
+    # Samples per new voxel along each axis, so that no old voxel is skipped.
+    parts = [min(_MAX_REFINEMENT, max(1, round(step / min(old.spacing_mm)))) for step in new.spacing_mm]
+    x, y, z = (side * part for side, part in zip(new.shape, parts, strict=True))
+    finer = new.resize((x, y, z))
     to_old = np.linalg.inv(old.affine) @ finer.affine  # from indices of the finer grid to indices of old
     fine = affine_transform(data, to_old[:3, :3], to_old[:3, 3], finer.shape, order=1, mode="grid-constant", cval=0.0)
     split = fine.reshape([side for axis in range(3) for side in (new.shape[axis], parts[axis])])
     return np.asarray(split.mean(axis=(1, 3, 5), dtype=np.float32))
-
-
-def _count_parts(old: Grid, new: Grid) -> tuple[int, int, int]:
-    """Return the number of samples per new voxel along each axis, so that no old voxel is skipped."""
-    x, y, z = (min(_MAX_REFINEMENT, max(1, round(step / min(old.spacing_mm)))) for step in new.spacing_mm)
-    return x, y, z
-
-
-def _refine_grid(grid: Grid, parts: tuple[int, int, int]) -> Grid:
-    cut = np.array(parts, np.float64)
-    affine: npt.NDArray[np.float64] = grid.affine.copy()
-    affine[:3, :3] = grid.affine[:3, :3] / cut
-    affine[:3, 3] -= grid.affine[:3, :3] @ ((cut - 1) / (2 * cut))
-    x, y, z = (side * part for side, part in zip(grid.shape, parts, strict=True))
-    return Grid((x, y, z), affine)
