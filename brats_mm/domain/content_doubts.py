@@ -1,6 +1,7 @@
 """Warnings about unsuitable images: copies of another sequence, masks, inverted contrast."""
 
 from collections.abc import Mapping
+from itertools import combinations
 
 import numpy as np
 
@@ -36,18 +37,16 @@ def warn_about_content(modality: Modality, volume: Volume) -> list[str]:
 
 def copy_warnings(volumes: Mapping[Modality, Volume]) -> list[str]:
     """Return warnings about pairs of sequences that are the same image except for scale and offset."""
-    present = sort_modalities(volumes)
-    pairs = []
-    for i, a in enumerate(present):
-        for b in present[i + 1 :]:
-            first, second = (volumes[m].data[::4, ::4, ::4].astype(np.float64) for m in (a, b))
-            both = volumes[a].foreground[::4, ::4, ::4] & volumes[b].foreground[::4, ::4, ::4]
-            x, y = first[both], second[both]
-            if x.size < MIN_COMPARED or x.std() == 0 or y.std() == 0:
-                continue
-            if abs(float(np.corrcoef(x, y)[0, 1])) > COPY_CORRELATION:
-                pairs.append(
-                    f"{a.label} and {b.label} are the same image except for scale. Provide a separate file for each "
-                    "sequence, and omit missing sequences."
-                )
-    return pairs
+    warnings = []
+    for a, b in combinations(sort_modalities(volumes), 2):
+        first, second = (volumes[m].data[::4, ::4, ::4].astype(np.float64) for m in (a, b))
+        both = volumes[a].foreground[::4, ::4, ::4] & volumes[b].foreground[::4, ::4, ::4]
+        x, y = first[both], second[both]
+        if x.size < MIN_COMPARED or x.std() == 0 or y.std() == 0:
+            continue
+        if abs(float(np.corrcoef(x, y)[0, 1])) > COPY_CORRELATION:
+            warnings.append(
+                f"{a.label} and {b.label} are the same image except for scale. Provide a separate file for each "
+                "sequence, and omit missing sequences."
+            )
+    return warnings

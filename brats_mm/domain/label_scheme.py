@@ -75,8 +75,6 @@ _FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """Patterns of case names by challenge, with the scheme of each."""
 
-_OTHER = "other"
-
 
 def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
     """Decide the scheme of each case from the names and the label values of all cases of a data set.
@@ -89,7 +87,7 @@ def decide_schemes(values: Mapping[str, Values]) -> dict[str, LabelScheme]:
     """
     families: dict[str, list[str]] = {}
     for name in values:
-        families.setdefault(_find_family_of_case(name, values[name]), []).append(name)
+        families.setdefault(_find_family(name, values[name]), []).append(name)
     schemes: dict[str, LabelScheme] = {}
     for family, names in families.items():
         together = frozenset[int]().union(*(values[name] for name in names))
@@ -105,17 +103,13 @@ def find_scheme(parts: Mapping[int, Compartment]) -> LabelScheme | None:
     return next((scheme for scheme in LabelScheme if scheme.parts == dict(parts)), None)
 
 
-def _find_family(name: str) -> str:
-    return next((family for pattern, family in _FAMILIES if pattern.match(name)), _OTHER)
-
-
-def _find_family_of_case(name: str, values: Values) -> str:
+def _find_family(name: str, values: Values) -> str:
     """Return the family of a case's name, corrected if its own values rule that family out.
 
     Until 2021, no scheme used label 3. So a case of those years with label 3 but not 4 was republished with labels of
     2023.
     """
-    family = _find_family(name)
+    family = next((family for pattern, family in _FAMILIES if pattern.match(name)), "other")
     return "2023" if family == "2018" and 3 in values and 4 not in values else family
 
 

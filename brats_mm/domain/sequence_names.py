@@ -23,27 +23,18 @@ class ImageName:
     sub_folder: str = ""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Meaning of a file name.
+class Reading(NameReading):
+    """Meaning of a file name, with its sequences as modalities."""
 
-    Attributes:
-        modalities: the sequences that it names. One if the name is clear, several if it is ambiguous.
-        is_label: whether the name marks a label map.
-        kind: the kind of another image or result, such as `ADC map`, or empty.
-        kind_word: the word that names the kind.
-        doubt: another possible meaning of the name, such as `a real part`, or empty.
-        copy: the word that marks a derived copy of a series, such as `annotated`, or empty.
-        number: the channel number (`0000`) that identifies the sequence if no words do.
-    """
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The sequences that it names. One if the name is clear, several if it is ambiguous."""
+        return tuple(map(Modality, self.sequences))
 
-    modalities: tuple[Modality, ...] = ()
-    is_label: bool = False
-    kind: str = ""
-    kind_word: str = ""
-    copy: str = ""
-    number: str | None = None
-    doubt: str = ""
+    @property
+    def is_label(self) -> bool:
+        """Whether the name marks a label map."""
+        return bool(self.label)
 
     @property
     def is_other(self) -> bool:
@@ -60,7 +51,7 @@ class Reading:
 def read_image_names(names: Sequence[ImageName], folder: str) -> tuple[Reading, ...]:
     """Read the names of a folder's images together. See `name_rules.read_names`."""
     readings = name_rules.read_names([(name.stem, name.sub_folder) for name in names], folder)
-    return tuple(_to_reading(name_reading) for name_reading in readings)
+    return tuple(Reading(**vars(reading)) for reading in readings)
 
 
 def find_modalities(stem: str) -> set[Modality]:
@@ -93,16 +84,3 @@ def parse_modality(name: str) -> Modality:
             f"Unknown sequence {name!r}. Choose one of {', '.join(modality.value for modality in MODALITIES)}."
         )
     return Modality(weighting)
-
-
-def _to_reading(reading: NameReading) -> Reading:
-    modalities = tuple(modality for modality in MODALITIES if modality.value in reading.sequences)
-    return Reading(
-        modalities,
-        bool(reading.label),
-        reading.kind,
-        reading.kind_word,
-        reading.copy,
-        reading.number or None,
-        reading.doubt,
-    )

@@ -1,7 +1,8 @@
 """Read the sequences of a case from files and check their grids."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
 
 import nibabel as nib
@@ -25,28 +26,20 @@ LEANING_DEG = 1.0
 """Shear of a prepared image above which a warning is given."""
 
 
-def read_case(
-    files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume, tolerance: float = GRID_TOLERANCE
-) -> Case:
+def read_case(files: CaseFiles) -> Case:
     """Read all sequences of a case onto one grid.
 
     The grid is that of the sequence with the most voxels, or the first of these in channel order (T1, T1ce, T2, FLAIR).
     Sequences stored in another axis order, direction or crop are brought to it exactly.
 
-    Args:
-        files: files of the sequences.
-        read: function that reads a file.
-        tolerance: maximum distance between corresponding voxel centres, as a fraction of a voxel.
-
     Raises:
         VolumeError, GridError, CaseError: all faults of the case in one message, with the class of the most severe one.
     """
-    volumes, faults = _read_all(files, read)
-    together = unify_grids(volumes, tolerance) if volumes else None
+    volumes, faults = _read_all(files, read_volume)
+    together = unify_grids(volumes) if volumes else None
     if volumes and together is None:
         faults.append(_make_grid_error(files.name, files, volumes))
-    twins = _find_twin_fault(files, volumes)
-    _raise_faults(faults if twins is None else [*faults, twins])
+    _raise_faults(faults)
     assert together is not None
     return _build_case(files.name, volumes, together, files)
 
@@ -58,8 +51,7 @@ def read_scans(files: CaseFiles, *, read: Callable[[Path], Volume] = read_volume
         VolumeError, CaseError: all faults of the case in one message, with the class of the most severe one.
     """
     volumes, faults = _read_all(files, read)
-    twins = _find_twin_fault(files, volumes)
-    _raise_faults(faults if twins is None else [*faults, twins])
+    _raise_faults(faults)
     warnings = [warning for modality in sort_modalities(volumes) for warning in _warn_about_headers(modality, volumes)]
     return Scans(files.name, volumes, (*warnings, *_warn_about_atlas(volumes)), files)
 
@@ -94,12 +86,9 @@ def _build_case(
 
 def _raise_faults(faults: list[InputError]) -> None:
     if faults:
-        kind = next(kind for kind in (VolumeError, GridError, CaseError, InputError) if _has_kind(faults, kind))
+        severity = (VolumeError, GridError, CaseError, InputError)
+        kind = next(kind for kind in severity if any(isinstance(fault, kind) for fault in faults))
         raise kind(" ".join(dict.fromkeys(str(fault) for fault in faults)))
-
-
-def _has_kind(faults: list[InputError], kind: type[InputError]) -> bool:
-    return any(isinstance(fault, kind) for fault in faults)
 
 
 def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Modality, Volume], list[InputError]]:
@@ -116,7 +105,7 @@ def _read_all(files: CaseFiles, read: Callable[[Path], Volume]) -> tuple[dict[Mo
                 volumes[modality] = task.result()
             except InputError as fault:  # noqa: PERF203 (all faults are reported at once)
                 faults.append(fault)
-    return volumes, faults
+    return volumes, [*faults, *_find_twin_faults(files, volumes)]
 
 
 def _make_grid_error(name: str, files: CaseFiles | None, volumes: Mapping[Modality, Volume]) -> GridError:
@@ -136,21 +125,18 @@ def _describe(modality: Modality, files: CaseFiles | None, grid: Grid) -> str:
     return f"{modality.label}{file} has {shape} voxels of {spacing} mm, orientation {axes}, offset ({offset}) mm"
 
 
-def _find_twin_fault(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> CaseError | None:
-    """Return a fault if two sequences have identical images, even with different file names."""
-    present = sort_modalities(volumes)
+def _find_twin_faults(files: CaseFiles, volumes: Mapping[Modality, Volume]) -> Iterator[CaseError]:
+    """Yield a fault if two sequences have identical images, even with different file names."""
     twins = [
         f"{a.label} ({Path(files.paths[a]).name}) and {b.label} ({Path(files.paths[b]).name})"
-        for i, a in enumerate(present)
-        for b in present[i + 1 :]
+        for a, b in combinations(sort_modalities(volumes), 2)
         if _has_same_voxels(volumes[a].data, volumes[b].data)
     ]
-    if not twins:
-        return None
-    return CaseError(
-        f"The same image was given twice: {'; '.join(twins)} have identical voxels. Provide a separate file for each "
-        "sequence, and omit missing sequences."
-    )
+    if twins:
+        yield CaseError(
+            f"The same image was given twice: {'; '.join(twins)} have identical voxels. Provide a separate file for "
+            "each sequence, and omit missing sequences."
+        )
 
 
 def _has_same_voxels(a: Array, b: Array) -> bool:

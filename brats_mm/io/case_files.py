@@ -63,18 +63,12 @@ def _find_session_of_images(folder: Path, selection: BidsFilter) -> str | None:
         CaseError: the filter selects no session or several.
     """
     names = [path.name for subfolder in (folder, *_list_subfolders(folder)) for path in _list_images(subfolder)[0]]
-    every = sorted({session for name in names if (session := find_session(name)) is not None})
-    if not every:
+    sessions = {name: session for name in names if (session := find_session(name)) is not None}
+    if not sessions:
         return None
-    matches = sorted(
-        {
-            session
-            for name in names
-            if (session := find_session(name)) is not None and explain_skip(name, selection) is None
-        }
-    )
+    matches = sorted({session for name, session in sessions.items() if explain_skip(name, selection) is None})
     if len(matches) != 1:
-        raise make_session_count_error(matches, every)
+        raise make_session_count_error(matches, sorted(set(sessions.values())))
     return matches[0]
 
 
@@ -295,18 +289,18 @@ def _describe_possible_sequences(path: Path, recognised: Recognised) -> str:
 def _check_unique(recognised: Recognised, ignored: Mapping[str, str], folder: Path) -> None:
     if not recognised.candidates:
         raise CaseError(_describe_nothing_found(ignored, folder))
-    doubles = [
-        f"{modality.label} could be {_join_with_or([_format_path(path, folder) for path in candidates])}"
+    doubles = {
+        modality: [_format_path(path, folder) for path in recognised.candidates[modality]]
         for modality in sort_modalities(recognised.candidates)
-        if len(candidates := recognised.candidates[modality]) > 1
-    ]
+        if len(recognised.candidates[modality]) > 1
+    }
     if doubles:
-        doubled = [path for paths in recognised.candidates.values() if len(paths) > 1 for path in paths]
+        listed = [f"{m.label} could be {_join_names(names[:-1])} or {names[-1]}" for m, names in doubles.items()]
         advice = "Keep one file per sequence"
-        if differ_in_time(_format_path(path, folder) for path in doubled):
+        if differ_in_time(name for names in doubles.values() for name in names):
             advice = "Their names state different time points. Keep one, select a BIDS session with --session"
         raise CaseError(
-            f"In {folder}, several files match the same sequence: {'; '.join(doubles)}. {advice}, or {_BY_OPTION}."
+            f"In {folder}, several files match the same sequence: {'; '.join(listed)}. {advice}, or {_BY_OPTION}."
         )
 
 
@@ -377,10 +371,6 @@ def _format_reasons(ignored: Mapping[str, str]) -> str:
 def _join_names(names: list[str]) -> str:
     more = len(names) - _MAX_SHOWN_FILES
     return ", ".join(names[:_MAX_SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _join_with_or(names: list[str]) -> str:
-    return _join_names(names[:-1]) + f" or {names[-1]}"
 
 
 def _format_path(path: Path, folder: Path) -> str:

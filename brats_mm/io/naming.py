@@ -49,30 +49,21 @@ def recognise(images: Sequence[Path], folder: Path) -> Recognised:
     unclear: dict[Path, Sequence[Modality]] = {}
     doubts: dict[Path, str] = {}
     for image, reading in zip(images, readings, strict=True):
-        reason = _explain_ignored(reading)
         modalities = (order[reading.number],) if reading.number in order else reading.modalities
-        if reason is not None:
-            ignored[image] = reason
-        elif modalities and reading.doubt:
-            unclear[image] = modalities
-            doubts[image] = reading.doubt
-        elif len(modalities) == 1:
-            candidates.setdefault(modalities[0], []).append(image)
-        elif modalities:
-            unclear[image] = modalities
-        else:
+        if reading.is_label:
+            ignored[image] = "its name marks a label map"
+        elif reading.is_other:
+            ignored[image] = f"its name marks another kind of image or a result ({reading.kind}: {reading.kind_word!r})"
+        elif not modalities:
             ignored[image] = "its name contains no sequence"
+        elif reading.doubt or len(modalities) > 1:
+            unclear[image] = modalities
+            doubts |= {image: reading.doubt} if reading.doubt else {}
+        else:
+            candidates.setdefault(modalities[0], []).append(image)
     copies = {image: reading.copy for image, reading in zip(images, readings, strict=True) if reading.copy}
     notes = (*(notes if candidates else ()), *_prefer_originals(candidates, copies, ignored))
     return Recognised(candidates, ignored, unclear, doubts, notes)
-
-
-def _explain_ignored(reading: Reading) -> str | None:
-    if reading.is_label:
-        return "its name marks a label map"
-    if reading.is_other:
-        return f"its name marks another kind of image or a result ({reading.kind}: {reading.kind_word!r})"
-    return None
 
 
 def _prefer_originals(
@@ -96,20 +87,15 @@ _MAX_DESCRIPTION_BYTES = 4 << 20
 """Maximum size of a `dataset.json` in bytes, four times that of a list with 10,000 cases."""
 
 
-def _find_channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str | None, Modality], tuple[str, ...]]:
+def _find_channels(readings: Sequence[Reading], folder: Path) -> tuple[dict[str, Modality], tuple[str, ...]]:
     """Return the sequence of each channel number, if files are numbered."""
     if not any(reading.number for reading in readings):
         return {}, ()
-    order, source = _find_channel_order(folder)
-    order_text = ", ".join(f"{number} {modality.label}" for number, modality in sorted(order.items()))
-    return dict(order.items()), (f"the channel order is from {source}: {order_text}",)
-
-
-def _find_channel_order(folder: Path) -> tuple[dict[str, Modality], str]:
     order, source = read_described_channels(folder)
-    if order:
-        return order, source
-    return dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True)), "the Medical Segmentation Decathlon"
+    if not order:
+        order, source = dict(zip(CHANNEL_NUMBERS, MSD_CHANNELS, strict=True)), "the Medical Segmentation Decathlon"
+    order_text = ", ".join(f"{number} {modality.label}" for number, modality in sorted(order.items()))
+    return order, (f"the channel order is from {source}: {order_text}",)
 
 
 def read_described_channels(folder: Path) -> tuple[dict[str, Modality], str]:

@@ -1,9 +1,8 @@
 """Find the bundle of a running config, because MONAI does not give a config its location."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
+from traceback import walk_stack
 from typing import Any
 
 from brats_mm.errors import BundleError
@@ -15,7 +14,7 @@ def find_running_workflow() -> Any | None:
     """Return the `ConfigWorkflow` that is evaluating the caller's config entry, or None outside of one."""
     from monai.bundle import ConfigWorkflow
 
-    owners = (frame.f_locals.get("self") for frame in _iterate_frames(sys._getframe(1)))
+    owners = (frame.f_locals.get("self") for frame, _ in walk_stack(sys._getframe(1)))
     return next((owner for owner in owners if isinstance(owner, ConfigWorkflow)), None)
 
 
@@ -40,9 +39,3 @@ def bundle_folder() -> str:
         f"The config is not part of a bundle: {' and '.join(map(str, candidates))} have no {METADATA.as_posix()}. "
         "Provide the folder of the bundle with --bundle_root."
     )
-
-
-def _iterate_frames(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back

@@ -6,7 +6,7 @@ import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -116,10 +116,7 @@ def _check_directory(archive: Path, limits: ZipLimits) -> None:
         raise _zip_error(problem="is damaged or truncated, or is not a zip file. Create it again")
     if _END_64 in tail[max(0, at - 20) : at]:
         raise _zip_error(problem="is a ZIP64 file. Pack one case, without ZIP64")
-    entries, directory = (
-        struct.unpack("<H", tail[at + 10 : at + 12])[0],
-        struct.unpack("<I", tail[at + 12 : at + 16])[0],
-    )
+    entries, directory = struct.unpack("<HI", tail[at + 10 : at + 16])
     if entries > limits.entries or directory > limits.entries * _DIRECTORY_BYTES_AN_ENTRY:
         raise _make_too_many_error(limits)
 
@@ -137,7 +134,8 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
     if len(images) > MAX_VOLUMES:
         raise _zip_error(problem=f"holds {len(images):,} volume files, but a case has only a few. Pack only one case")
     shared = _count_shared_folders([PurePosixPath(entry.filename) for entry in images])
-    _write_all(opened, images, lambda entry: _make_output_path(folder, PurePosixPath(entry.filename), shared), limits)
+    targets = ((entry, _make_output_path(folder, PurePosixPath(entry.filename), shared)) for entry in images)
+    _write_all(opened, targets, limits)
     image_ids = {id(entry) for entry in images}
     passed_over = {entry.filename[-200:]: "it is not an image" for entry in visible if id(entry) not in image_ids}
     return Unpacked(folder, passed_over)
@@ -149,7 +147,9 @@ def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folde
     if entries and not images:
         files = "1 file" if len(entries) == 1 else f"{len(entries):,} files"
         raise _zip_error(problem=f"holds {files}, but none is a volume or DICOM. Pack the images of one case")
-    _write_all(opened, images, _number_paths(folder), limits)
+    names = (_make_safe_name(PurePosixPath(entry.filename).name) for entry in images)  # often shared: number them
+    targets = (folder / f"{number:06d}_{name}" for number, name in enumerate(names))
+    _write_all(opened, zip(images, targets, strict=True), limits)
     count = len(entries) - len(images)
     if not count:
         return Unpacked(folder, {}, is_dicom=True)
@@ -218,12 +218,6 @@ def _make_output_path(folder: Path, name: PurePosixPath, shared: int) -> Path:
     return target
 
 
-def _number_paths(folder: Path) -> Callable[[zipfile.ZipInfo], Path]:
-    """Return a function that numbers output paths in one folder, because DICOM files often share their names."""
-    numbers = iter(range(1 << 30))
-    return lambda entry: folder / f"{next(numbers):06d}_{_make_safe_name(PurePosixPath(entry.filename).name)}"
-
-
 def _make_safe_name(part: str) -> str:
     """Return a file name with safe characters that is read as the same sequence, also for `T1 (C+)` and `T2*`."""
     starred = unicodedata.normalize("NFC", part.replace("*", "star"))
@@ -233,15 +227,10 @@ def _make_safe_name(part: str) -> str:
     return safe[-_MAX_PART_LENGTH:].lstrip(".") or "_"
 
 
-def _write_all(
-    opened: zipfile.ZipFile,
-    entries: list[zipfile.ZipInfo],
-    target_of: Callable[[zipfile.ZipInfo], Path],
-    limits: ZipLimits,
-) -> None:
+def _write_all(opened: zipfile.ZipFile, targets: Iterable[tuple[zipfile.ZipInfo, Path]], limits: ZipLimits) -> None:
     remaining = limits.unpacked_bytes
-    for entry in entries:
-        remaining -= _write(opened, entry, target_of(entry), min(remaining, limits.file_bytes))
+    for entry, target in targets:
+        remaining -= _write(opened, entry, target, min(remaining, limits.file_bytes))
 
 
 def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, most: int) -> int:

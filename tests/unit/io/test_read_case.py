@@ -6,7 +6,7 @@ import pytest
 
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError, GridError, VolumeError
-from brats_mm.io.case import build_explicit_case, find_case, read_case
+from brats_mm.io.case import build_case, build_explicit_case, find_case, read_case, read_scans
 
 T1, T1CE, T2, FLAIR = Modality
 SHAPE = (12, 12, 12)
@@ -58,7 +58,7 @@ def test_shift_below_half_a_voxel_is_tolerated_and_reported(tmp_path, offset_mm)
     assert case.warnings[0].startswith(f"T2 is {offset_mm:.3f} mm off the case's grid")
     np.testing.assert_array_equal(case.volumes[T2].data, brain(2))
     with pytest.raises(GridError):
-        read_case(find_case(tmp_path), tolerance=0.04)
+        build_case(read_scans(find_case(tmp_path)), tolerance=0.04)
 
 
 def test_other_axis_order_direction_or_crop_is_reversed_exactly(tmp_path):
