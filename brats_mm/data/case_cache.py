@@ -20,7 +20,7 @@ from monai.transforms import Compose, Transform
 from monai.transforms.traits import RandomizableTrait
 
 from brats_mm.data import transforms
-from brats_mm.data.datalist import Item
+from brats_mm.data.datalist import Item, list_files
 from brats_mm.data.transplant import RandTransplantTumourd
 from brats_mm.domain import label_map, label_scheme, resample
 
@@ -108,8 +108,7 @@ class PreparedCases:
 
 def hash_item(item: Item) -> bytes:
     """Return a hash of a case's entry and of its files' sizes and modification times."""
-    files = [*item["image"].values(), *([item["label"]] if "label" in item else [])]
-    stats = [Path(file).stat() for file in dict.fromkeys(files) if Path(file).is_file()]
+    stats = [Path(file).stat() for file in list_files(item) if Path(file).is_file()]
     return _hash_content([item, [(stat.st_size, stat.st_mtime_ns) for stat in stats]])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from brats_mm.data.checked_nifti import load_checked
-from brats_mm.data.datalist import Item, read_section_entries, resolve_item
+from brats_mm.data.datalist import Item, format_names, list_files, read_section_entries, resolve_item
 from brats_mm.data.file_stamp import FileStamp, read_file_stamp
 from brats_mm.data.label_maps import add_label_schemes, parse_scheme, read_label_values
 from brats_mm.data.split import parse_patient
@@ -32,9 +32,6 @@ THREADS = 4
 """Number of cases to check in parallel, because most time is spent on disk access and decompression."""
 
 SECTIONS = ("training", "validation")
-
-MAX_SHOWN = 5
-"""Maximum number of names in a warning."""
 
 Checked = tuple[str, Item | str]
 """Section of a case, and its item or the fault in its entry."""
@@ -106,23 +103,17 @@ def check_cases(
         len(listed) - len(lacking),
         datalist,
         f" with {' and '.join(needs)}" if needs else "",
-        f" Cases without it: {_first(lacking)}." if lacking else "",
+        f" Cases without it: {format_names(lacking)}." if lacking else "",
     )
     return len(listed)
 
 
 def _resolve_entry(entry: Any, root: Path) -> Item | str:
-    name = entry if isinstance(entry, str) else _find_name(entry)
     try:
         return dict(resolve_item(entry, root))
     except (InputError, KeyError, ValueError) as error:
-        return f"{name}: {error}"
-
-
-def _find_name(entry: Any) -> str:
-    """Return the name of an entry, else its label map, for messages."""
-    fields = entry if isinstance(entry, dict) else {}
-    return str(fields.get("name") or fields.get("label") or "an unnamed case")
+        fields = entry if isinstance(entry, dict) else {"name": entry if isinstance(entry, str) else None}
+        return f"{fields.get('name') or fields.get('label') or 'an unnamed case'}: {error}"
 
 
 def _check_case(checked: Checked, needs: Sequence[str]) -> Findings:
@@ -132,7 +123,7 @@ def _check_case(checked: Checked, needs: Sequence[str]) -> Findings:
     name = item["name"]
     if not all(item["image"].get(modality) for modality in needs):
         return Findings(name)
-    return _check_entry(json.dumps(item, sort_keys=True), tuple(map(read_file_stamp, _list_files(item))))
+    return _check_entry(json.dumps(item, sort_keys=True), tuple(map(read_file_stamp, list_files(item))))
 
 
 @lru_cache(maxsize=8192)
@@ -142,11 +133,6 @@ def _check_entry(entry: str, stamps: tuple[FileStamp, ...]) -> Findings:
     name, brains = item["name"], list[Volume]()
     faults = "; ".join(_find_item_faults(item, brains))
     return Findings(name, f"{name}: {faults}" if faults else None, any(_has_exchanged_front(brain) for brain in brains))
-
-
-def _list_files(item: Item) -> list[str]:
-    """Return the files of a case, each once, the label map last."""
-    return list(dict.fromkeys([*item["image"].values(), *([item["label"]] if "label" in item else [])]))
 
 
 def _has_exchanged_front(brain: Volume) -> bool:
@@ -162,12 +148,8 @@ def _warn_of_exchanged_fronts(names: Sequence[str]) -> None:
             "Cases with front and back apparently exchanged: %d (%s). Check them in a viewer, and correct the "
             "header of their images and label map, or remove them from the list.",
             len(names),
-            _first(names),
+            format_names(names),
         )
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:MAX_SHOWN]) + (" and others" if len(names) > MAX_SHOWN else "")
 
 
 def _find_duplicates(listed: Sequence[Checked]) -> Iterator[str]:
@@ -184,7 +166,7 @@ def _find_shared_between_cases(items: Sequence[Item]) -> Iterator[str]:
     """Yield the cases that list a file of another case, which would be in training and validation unnoticed."""
     owners: dict[Path, str] = {}
     for item in items:
-        for path in map(Path.resolve, map(Path, _list_files(item))):
+        for path in map(Path.resolve, map(Path, list_files(item))):
             owner = owners.setdefault(path, item["name"])
             if owner != item["name"]:
                 yield f"{item['name']}: {path.name} is also listed for {owner}"
@@ -214,17 +196,18 @@ def _find_item_faults(item: Item, brains: list[Volume]) -> Iterator[str]:
     if not item.get("volumes"):
         yield from _find_shared_files(item)
     grids: list[tuple[str, Any]] = []
-    for path in _list_files(item):
-        image, fault = _open_image(Path(path), _count_axes(item, path))
+    for path in list_files(item):
+        is_label = path == item.get("label")
+        image, fault = _open_image(Path(path), 4 if "volumes" in item and not is_label else 3)
         if fault:
             yield fault
             continue
         grids.append((Path(path).name, image))
-        yield from (
-            _find_label_faults(item) if path == item.get("label") else _find_image_faults(item, path, image, brains)
-        )
+        yield from _find_label_faults(item) if is_label else _find_image_faults(item, path, image, brains)
     for name, image in grids[1:]:
-        if not _has_same_grid(image, grids[0][1]):
+        new = read_grid(grids[0][1])
+        match = match_lattice(read_grid(image), new)
+        if match is None or not match.lies_in(new.shape):
             yield f"{name} does not have the grid of {grids[0][0]}"
 
 
@@ -255,21 +238,13 @@ def _find_image_faults(item: Item, path: str, image: Any, brains: list[Volume]) 
         elif not bool(values.any()):
             yield f"{part} is zero everywhere. Remove the sequence from the list"
         elif not brains:
+            grid = read_grid(image)
             try:
-                grid = (
-                    read_grid(image)
-                    if "orientation" not in item
-                    else set_directions(read_grid(image), item["orientation"])
-                )
+                grid = set_directions(grid, item["orientation"]) if "orientation" in item else grid
             except GridError as error:
                 yield f"{part}: {error}"
             else:
                 brains.append(Volume(np.asarray(values, np.float32), grid))
-
-
-def _count_axes(item: Item, path: str) -> int:
-    """Return the number of axes of a file: four if all sequences are in one file."""
-    return 4 if "volumes" in item and path != item.get("label") else 3
 
 
 def _open_image(path: Path, axes: int) -> tuple[Any, str | None]:
@@ -300,9 +275,3 @@ def _find_label_faults(item: Item) -> Iterator[str]:
     if unknown:
         values_text = ", ".join(map(str, unknown))
         yield f"{path.name}: the label map holds {values_text}, which the label scheme {scheme.value} does not know"
-
-
-def _has_same_grid(image: Any, first: Any) -> bool:
-    new = read_grid(first)
-    match = match_lattice(read_grid(image), new)
-    return match is not None and match.lies_in(new.shape)

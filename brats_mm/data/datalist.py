@@ -87,26 +87,32 @@ def find_items(dataset_dir: Path | str) -> list[Item]:
     return items
 
 
+def list_files(item: Item) -> list[str]:
+    """Return the files of a case, each once, the label map last."""
+    return list(dict.fromkeys([*item["image"].values(), *([item["label"]] if "label" in item else [])]))
+
+
+def format_names(names: Sequence[str]) -> str:
+    """Return the first of several names for a message."""
+    return ", ".join(names[:MAX_SHOWN]) + (" and others" if len(names) > MAX_SHOWN else "")
+
+
 def make_datalist(
-    dataset_dir: Path | str,
-    validation: Collection[str],
-    *,
-    testing: Collection[str] = (),
-    items: Sequence[Item] | None = None,
+    dataset_dir: Path | str, items: Sequence[Item], validation: Collection[str], *, testing: Collection[str] = ()
 ) -> dict[str, Any]:
     """List the cases of a folder in Decathlon style, with paths relative to the folder.
 
     Args:
-        dataset_dir: folder with one subfolder per case.
+        dataset_dir: folder that contains all files.
+        items: the cases.
         validation: names of validation cases. Other cases with a label map are for training.
         testing: names of test cases. Cases without a label map are added to them.
-        items: the cases, if they were found in another way.
 
     Raises:
-        CaseError: there is no case, or a name is unknown.
+        CaseError: a name is unknown.
     """
     root = Path(dataset_dir).expanduser()
-    entries = [_make_relative(item, root) for item in (find_items(root) if items is None else items)]
+    entries = [_make_relative(item, root) for item in items]
     labelled = [item for item in entries if "label" in item]
     _check_names([*validation, *testing], labelled, root)
     unlabelled = {item["name"] for item in entries} - {item["name"] for item in labelled}
@@ -157,10 +163,9 @@ def load_training_items(
     usable = [item for item in items if all(item["image"].get(modality) for modality in needs)]
     left_out = [item["name"] for item in items if item not in usable]
     if left_out and usable:
-        names_text = ", ".join(left_out[:MAX_SHOWN]) + (" and others" if len(left_out) > MAX_SHOWN else "")
         logger.warning(
             "%d of the %d cases for %s lack %s and are left out: %s.",
-            *(len(left_out), len(items), section, ", ".join(needs), names_text),
+            *(len(left_out), len(items), section, ", ".join(needs), format_names(left_out)),
         )
     if not usable:
         raise CaseError(f"No case of the section {section} in {datalist} has {', '.join(needs) or 'any sequence'}.")

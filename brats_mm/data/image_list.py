@@ -22,7 +22,8 @@ def assign_images(paths: Sequence[str | None]) -> dict[str, str]:
         CaseError: the names state the sequences of some files only, or a sequence twice, or there are not four names.
     """
     files = [path for path in paths if path]
-    readings = read_image_names([ImageName(image_stem(Path(path).name)) for path in files], _find_folder(files))
+    folder = Path(files[0]).parent.name if files else ""
+    readings = read_image_names([ImageName(image_stem(Path(path).name)) for path in files], folder)
     named = {path: reading.modality for path, reading in zip(files, readings, strict=True)}
     if files and None not in named.values() and len(set(named.values())) == len(files):
         return {modality.value: path for path, modality in named.items() if modality is not None}
@@ -36,10 +37,6 @@ def assign_images(paths: Sequence[str | None]) -> dict[str, str]:
 def image_stem(name: str) -> str:
     """Return the name of an image file without its suffix."""
     return name.rpartition(".")[0] if name.lower().endswith(ITK_SUFFIXES) else name.split(".nii", maxsplit=1)[0]
-
-
-def _find_folder(files: Sequence[str]) -> str:
-    return Path(files[0]).parent.name if files else ""
 
 
 def _make_message(files: Sequence[str], named: dict[str, Modality | None]) -> str:

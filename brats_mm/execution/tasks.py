@@ -124,7 +124,7 @@ def run_tasks(engine: Engine[T, R], tasks: Iterable[T]) -> Iterator[Finished[T, 
 
     def collect(timeout_s: float) -> Iterator[Finished[T, R]]:
         for finished in engine.collect(timeout_s):
-            if finished.result is None and can_retry(attempts[finished.task.name], engine.retries + 1):
+            if finished.result is None and attempts[finished.task.name] <= engine.retries:
                 submit(replace(finished.task, alone=True))
             else:
                 yield replace(finished, attempts=attempts.pop(finished.task.name))
@@ -136,11 +136,6 @@ def run_tasks(engine: Engine[T, R], tasks: Iterable[T]) -> Iterator[Finished[T, 
         yield from collect(0.0)
     while attempts:
         yield from collect(_PATIENCE_S)
-
-
-def can_retry(attempts: int, most: int) -> bool:
-    """Return whether to retry a task whose worker was lost."""
-    return attempts < most
 
 
 class Waiting(Generic[T]):

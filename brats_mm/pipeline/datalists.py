@@ -136,14 +136,13 @@ def write_fold_lists(datalist: Path, output: Path) -> tuple[WrittenList, ...]:
         raise CaseError(
             f"{datalist} cannot be used for cross-validation: {problem}. Number the folds from 0 with the key fold."
         )
-    datalists = []
+    written = []
     for fold in folds:
-        content = {
-            "training": [entry for entry, number in zip(entries, numbers, strict=True) if number != fold],
-            "validation": [entry for entry, number in zip(entries, numbers, strict=True) if number == fold],
-        }
-        datalists.append(_write(output.with_name(f"{output.stem}_fold{fold}.json"), content))
-    return tuple(datalists)
+        sections: dict[str, list[Any]] = {"training": [], "validation": []}
+        for entry, number in zip(entries, numbers, strict=True):
+            sections["validation" if number == fold else "training"].append(entry)
+        written.append(_write(output.with_name(f"{output.stem}_fold{fold}.json"), sections))
+    return tuple(written)
 
 
 def write_fold_list(datalist: Path, output: Path, fold: int) -> Path:
@@ -199,16 +198,16 @@ def _make_lists(root: Path, items: list[Item], division: Division) -> list[dict[
         raise OptionError("--validation, --folds and --split are mutually exclusive. Set at most one of them.")
     if _has_nnunet_splits(division):
         return [
-            make_datalist(root, validation, items=[item for item in items if item["name"] in training | validation])
+            make_datalist(root, [item for item in items if item["name"] in training | validation], validation)
             for training, validation in read_nnunet_splits(division.files[0], names)
         ]
     if division.files:
-        return [_from_files(root, items, division.files)]
+        return [_from_files(root, items, names, division.files)]
     if division.folds:
         folds = choose_validation_folds(names, division.folds, seed=division.seed)
     else:
         folds = (_choose_validation(names, division.validation or ("0.2",), division.seed),)
-    lists = [make_datalist(root, fold, items=items) for fold in folds]
+    lists = [make_datalist(root, items, fold) for fold in folds]
     if not all(content["training"] for content in lists):
         raise CaseError(f"No labelled case of {root} is left for training. Select fewer cases for validation.")
     return lists
@@ -226,9 +225,8 @@ def _choose_validation(names: list[str], groups: tuple[str, ...], seed: int) -> 
     return frozenset(groups) if share is None else choose_validation_share(names, share, seed=seed)
 
 
-def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[str, Any]:
-    labelled = [item["name"] for item in items if "label" in item]
-    sets = [part for path in files for part in read_names(path, labelled)]
+def _from_files(root: Path, items: list[Item], names: list[str], files: tuple[Path, ...]) -> dict[str, Any]:
+    sets = [part for path in files for part in read_names(path, names)]
     if len(sets) not in (2, 3):
         raise OptionError(
             "--split needs two or three lists of names, for training, validation and testing: a file for each, or one "
@@ -240,4 +238,4 @@ def _from_files(root: Path, items: list[Item], files: tuple[Path, ...]) -> dict[
         raise CaseError(f"The lists contain {', '.join(duplicates[:5])} more than once. Put each case into one list.")
     listed = training | validation | testing
     selected = [item for item in items if item["name"] in listed]
-    return make_datalist(root, validation, testing=testing, items=selected)
+    return make_datalist(root, selected, validation, testing=testing)

@@ -31,21 +31,19 @@ class Check:
     found: str
 
 
-def run_checks(bundle: str | None = None, folder: Path | None = None, *, trusted: bool = False) -> tuple[Check, ...]:
+def run_checks(bundle: str | None = None, *, trusted: bool = False) -> tuple[Check, ...]:
     """Run all checks. Errors are reported as failed checks.
 
     Args:
         bundle: folder of the bundle to check. None is the installed one.
-        folder: data folder of the service, whose records are checked if it exists. None skips this check.
         trusted: run any code that the bundle's config refers to.
     """
-    checked_folder = folder or Path.cwd()
     steps: tuple[tuple[str, Callable[[], Check]], ...] = (
         ("GPU", _check_gpu),
         ("backend", _check_backend),
         ("memory", _check_memory),
-        ("disk", lambda: _check_disk(checked_folder)),
-        ("writing", lambda: _check_writable(checked_folder)),
+        ("disk", _check_disk),
+        ("writing", _check_writable),
         ("versions", _check_versions),
         ("convolution", _check_convolution),
         ("weights", lambda: _check_weights(bundle)),
@@ -90,15 +88,15 @@ def _check_memory() -> Check:
     return Check("memory", state, f"{free / 1e9:.1f} GB free of at least {NEEDED_MEMORY_BYTES / 1e9:.1f} advised")
 
 
-def _check_disk(folder: Path) -> Check:
-    free = shutil.disk_usage(folder).free
+def _check_disk() -> Check:
+    free = shutil.disk_usage(Path.cwd()).free
     state = "ok" if free >= NEEDED_FREE_BYTES else "warning"
     return Check("disk", state, f"{free / 1e9:.1f} GB free in the current folder")
 
 
-def _check_writable(folder: Path) -> Check:
+def _check_writable() -> Check:
     try:
-        with tempfile.TemporaryFile(dir=folder) as stream:
+        with tempfile.TemporaryFile(dir=Path.cwd()) as stream:
             stream.write(b"brats-mm")
     except OSError as error:
         return Check(

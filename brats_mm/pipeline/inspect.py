@@ -49,12 +49,14 @@ def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[
 
 
 def _inspect_dicom(scan: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
-    studies = [_describe_study(study, overrides) for study in scan.studies if _is_selected(study, scan, overrides)]
-    problems = []
+    selected, problems = scan.studies, []
     try:
-        select_study(scan, overrides.study)
+        study = select_study(scan, overrides.study)
     except InputError as error:
         problems.append(str(error))
+    else:
+        selected = scan.studies if overrides.study is None else (study,)
+    studies = [_describe_study(study, overrides) for study in selected]
     return {
         "kind": "DICOM",
         "patients": scan.patients,
@@ -63,15 +65,6 @@ def _inspect_dicom(scan: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
         "problems": problems + [problem for study in studies for problem in study.pop("problems")],
         "ignored": scan.ignored_in_words(),
     }
-
-
-def _is_selected(study: Study, scan: Scan, overrides: SeriesOverrides) -> bool:
-    if overrides.study is None:
-        return True
-    try:
-        return select_study(scan, overrides.study) is study
-    except InputError:
-        return True
 
 
 def _describe_study(study: Study, overrides: SeriesOverrides) -> dict[str, Any]:

@@ -121,10 +121,12 @@ def build_anatomy(rng: np.random.Generator, axes: Axes) -> Anatomy:
     upright = np.maximum(np.clip(np.sqrt((inward**2).sum(axis=0)) * 4 - 2.6, 0, 1), np.clip(2 - pial / 5, 0, 1))
     reach = upright * (16 + 3 * smooth_noise(rng, axes.shape, 14.0))
     reach = np.where(cerebellum < 0, 18, np.where(stem < 2, 0, reach))
-    centre_free = np.minimum(_build_paired_ventricles(bent), _build_midline_ventricles(bent))
+    paired = np.minimum.reduce([_build_capsule(_mirror(bent), *capsule) for capsule in _VENTRICLES])
+    midline = [_build_capsule(bent, *capsule) for capsule in _MIDLINE_VENTRICLES]
+    ventricle = np.minimum.reduce([np.maximum(paired, 1.2 - np.abs(bent.x)), *midline])  # 1.2: half of the septum
     nuclei = np.minimum.reduce([_build_ellipsoid(_mirror(bent), centre, half) for centre, half in _NUCLEI])
     sinus = np.maximum(np.abs(bent.x) - 3, np.maximum(hull - 6, -bent.z - 5 + np.maximum(bent.y, -20)))
-    fields = (hull, pial, fold, reach, centre_free, nuclei, stem, sinus)
+    fields = (hull, pial, fold, reach, ventricle, nuclei, stem, sinus)
     return Anatomy(*(np.ascontiguousarray(field, dtype=np.float32) for field in fields))
 
 
@@ -211,13 +213,3 @@ def _build_folia(rng: np.random.Generator, at: Axes) -> Array:
     way = np.hypot(at.y + 30, at.z + 30) + 0.03 * np.hypot(at.x, 10) ** 1.6
     way = way + 1.2 * smooth_noise(rng, at.shape, 8.0)
     return np.asarray(1.6 * (np.sin(2 * np.pi * way / 9.0) * (9.0 / (2 * np.pi)) + 0.4), np.float32)
-
-
-def _build_paired_ventricles(at: Axes) -> Array:
-    parts = [_build_capsule(_mirror(at), *capsule) for capsule in _VENTRICLES]
-    septum = 1.2 - np.abs(at.x)
-    return np.asarray(np.maximum(np.minimum.reduce(parts), septum), np.float32)
-
-
-def _build_midline_ventricles(at: Axes) -> Array:
-    return np.asarray(np.minimum.reduce([_build_capsule(at, *capsule) for capsule in _MIDLINE_VENTRICLES]), np.float32)

@@ -33,11 +33,9 @@ def grow_tumour(rng: np.random.Generator, axes: Axes, anatomy: Anatomy, *, enhan
     core = np.maximum(core, np.maximum(1.5 - anatomy.ventricle, 2.0 - anatomy.pial))
     thickness = 3.8 + 1.7 * smooth_noise(rng, axes.shape, 7.0)
     rim = np.maximum(thickness, 1.6) if enhancing else np.zeros_like(core)
-    return Tumour(
-        core.astype(np.float32),
-        rim.astype(np.float32),
-        _build_oedema(rng, axes, anatomy, core + _compute_crossing(axes, centre)),
-    )
+    crossing = 1.5 * np.maximum(-np.sign(centre[0]) * axes.x, 0)  # extra distance to the other hemisphere
+    oedema = _build_oedema(rng, axes, anatomy, core + np.asarray(crossing, np.float32))
+    return Tumour(core.astype(np.float32), rim.astype(np.float32), oedema)
 
 
 def _place(rng: np.random.Generator, axes: Axes, anatomy: Anatomy) -> tuple[float, float, float]:
@@ -59,11 +57,6 @@ def _build_core(rng: np.random.Generator, axes: Axes, centre: tuple[float, float
         parts.append((reach - 1) * half.min())
     rough = 1.8 * smooth_noise(rng, axes.shape, 6.0) + 0.8 * smooth_noise(rng, axes.shape, 3.0)
     return np.asarray(np.minimum.reduce(parts) + rough, np.float32)
-
-
-def _compute_crossing(axes: Axes, centre: tuple[float, float, float]) -> Array:
-    """Return the extra distance for oedema to reach the other hemisphere."""
-    return np.asarray(1.5 * np.maximum(-np.sign(centre[0]) * axes.x, 0), np.float32)
 
 
 def _build_oedema(rng: np.random.Generator, axes: Axes, anatomy: Anatomy, core: Array) -> Array:

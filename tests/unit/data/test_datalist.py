@@ -63,7 +63,7 @@ def test_error_for_folder_without_cases_describes_expected_content(tmp_path: Pat
 
 
 def test_list_of_folder_round_trips(root: Path) -> None:
-    result = make_datalist(root, validation=["Brats18_2"])
+    result = make_datalist(root, find_items(root), ["Brats18_2"])
     (root / "list.json").write_text(json.dumps(result))
 
     training = load_training_items(root, root / "list.json", "training")
@@ -77,7 +77,7 @@ def test_list_of_folder_round_trips(root: Path) -> None:
 
 def test_validation_names_must_exist(root: Path) -> None:
     with pytest.raises(CaseError, match="no labelled case nobody"):
-        make_datalist(root, validation=["nobody"])
+        make_datalist(root, find_items(root), ["nobody"])
 
 
 def test_accepts_split_file_of_names(root: Path) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from brats_mm.execution.tasks import can_retry
 from brats_mm_service.jobs.files import JobFiles, build_manifest
 from brats_mm_service.jobs.model import Job, NewJob, Progress, ResultFile
 from brats_mm_service.jobs.notifications import JobNotifications
@@ -269,7 +268,7 @@ class JobQueue:
 
         Called by the supervisor.
         """
-        if not can_retry(job.attempts, self.limits.attempts):
+        if job.attempts >= self.limits.attempts:
             self.fail(job, kind, detail)
             return
         self.files.clear_attempts(job.id)
