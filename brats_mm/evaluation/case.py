@@ -15,6 +15,7 @@ from brats_mm.domain.availability import Availability, format_subset
 from brats_mm.domain.case import Case
 from brats_mm.domain.entropy import binary_entropy
 from brats_mm.domain.label_map import Mask
+from brats_mm.domain.options import GRID_TOLERANCE
 from brats_mm.domain.prediction import THRESHOLD, ModelIdentity, Prediction
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.resample import find_bounding_box
@@ -81,7 +82,11 @@ def _describe_windows(predictor: Predictor) -> dict[str, Any]:
 
 
 def evaluate_case(
-    labelled: LabelledCase, predictor: SetPredictor, requested: Sequence[Availability], policy: EmptyPolicy
+    labelled: LabelledCase,
+    predictor: SetPredictor,
+    requested: Sequence[Availability],
+    policy: EmptyPolicy,
+    tolerance: float = GRID_TOLERANCE,
 ) -> CaseEvaluation:
     """Score one case with each requested subset whose sequences are all available.
 
@@ -90,12 +95,13 @@ def evaluate_case(
         predictor: model to score.
         requested: subsets to score. Subsets with missing sequences are skipped.
         policy: scoring of empty regions.
+        tolerance: maximum distance between voxel centres of images and label map, as a fraction of a voxel.
 
     Raises:
         InputError: an image or the label map is unusable.
     """
-    case = read_case(labelled.files)
-    reference = read_reference(labelled.label, case.grid, labelled.scheme)
+    case = read_case(labelled.files, tolerance=tolerance)
+    reference = read_reference(labelled.label, case.grid, labelled.scheme, tolerance=tolerance)
     warnings = [*case.warnings, *warn_about_offset(labelled.label, case.grid)]
     shape = case.grid.shape
     brain = (

@@ -13,6 +13,7 @@ from typing import Any
 
 from brats_mm import __version__
 from brats_mm.domain.availability import SUBSETS, Availability, format_subset, sort_modalities
+from brats_mm.domain.options import GRID_TOLERANCE
 from brats_mm.errors import CaseError, InputError
 from brats_mm.evaluation.case import SetPredictor, evaluate_case
 from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
@@ -54,6 +55,7 @@ class EvaluationSettings:
         parquet: also write both tables as Parquet. Needs pyarrow.
         resume: continue an interrupted evaluation if there is one.
         overwrite: replace an existing evaluation, and without `resume` an interrupted one too.
+        grid_tolerance: maximum distance between voxel centres of a case's files, as a fraction of a voxel, 0 to 0.5.
     """
 
     policy: EmptyPolicy = EmptyPolicy.BRATS
@@ -62,6 +64,7 @@ class EvaluationSettings:
     parquet: bool = False
     resume: bool = False
     overwrite: bool = False
+    grid_tolerance: float = GRID_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def _evaluate_pending(
     for done, labelled in enumerate(cases[before:], start=before + 1):
         result: CaseEvaluation | str
         try:
-            result = evaluate_case(labelled, predictor, settings.subsets, settings.policy)
+            result = evaluate_case(labelled, predictor, settings.subsets, settings.policy, settings.grid_tolerance)
         except InputError as error:
             result = str(error)
             logger.warning("Case %s failed: %s", labelled.files.name, error)
@@ -180,6 +183,7 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
         "way of prediction": predictor.description,
         "window settings": dict(predictor.windows),
         "empty-region policy": settings.policy.value,
+        "grid tolerance": settings.grid_tolerance,
         "list of tables": [CASES, WEIGHTS, TRUST],
         "choice of availability sets": [format_subset(subset) for subset in settings.subsets],
         "list of cases": [_identify_case(case) for case in cases],

@@ -9,14 +9,16 @@ import numpy.typing as npt
 from brats_mm.data.nan_background import fill_nan_background
 from brats_mm.domain.label_map import Mask, extract_checked_regions, to_integer_labels
 from brats_mm.domain.label_scheme import LabelScheme
-from brats_mm.domain.lattice import EXACT_GRID_MM, match_lattice, place_voxels
+from brats_mm.domain.lattice import EXACT_GRID_MM, GRID_TOLERANCE, match_lattice, place_voxels
 from brats_mm.domain.regions import Region
 from brats_mm.domain.volume import Grid
 from brats_mm.errors import GridError, VolumeError
 from brats_mm.io.volume import read_grid, read_stored
 
 
-def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) -> dict[Region, Mask]:
+def read_reference(
+    path: Path, grid: Grid, scheme: LabelScheme | None = None, *, tolerance: float = GRID_TOLERANCE
+) -> dict[Region, Mask]:
     """Read a NIfTI label map as region masks on a case's grid.
 
     A map stored with another axis order, direction or crop is brought to the grid exactly.
@@ -25,16 +27,22 @@ def read_reference(path: Path, grid: Grid, scheme: LabelScheme | None = None) ->
         path: the label map.
         grid: grid of the case's images.
         scheme: label scheme. None detects it from this map, and rejects values that match several schemes.
+        tolerance: maximum distance between corresponding voxel centres, as a fraction of a voxel.
 
     Raises:
         VolumeError: the file cannot be read, or has values outside the scheme.
         GridError: the map does not match the grid.
     """
-    return extract_checked_regions(read_labels(path, grid), scheme, path.name)
+    return extract_checked_regions(read_labels(path, grid, tolerance=tolerance), scheme, path.name)
 
 
-def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
+def read_labels(path: Path, grid: Grid, *, tolerance: float = GRID_TOLERANCE) -> npt.NDArray[np.int16]:
     """Read a label map of any format on a case's grid, with its values as stored.
+
+    Args:
+        path: the label map.
+        grid: grid of the case's images.
+        tolerance: maximum distance between corresponding voxel centres, as a fraction of a voxel.
 
     Returns:
         int16 array of `grid.shape`.
@@ -45,7 +53,7 @@ def read_labels(path: Path, grid: Grid) -> npt.NDArray[np.int16]:
     """
     stored, affine = _read(path)
     label_grid = Grid((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
-    match = match_lattice(label_grid, grid)
+    match = match_lattice(label_grid, grid, tolerance)
     placed = None if match is None else place_voxels(stored, match, grid.shape)
     if placed is None or np.count_nonzero(placed) < np.count_nonzero(stored):
         raise GridError(

@@ -13,7 +13,8 @@ from brats_mm.cli.output import Console
 from brats_mm.cli.system import choose_interrupt_code
 from brats_mm.domain.counting import format_count
 from brats_mm.domain.label_scheme import SCHEMES
-from brats_mm.domain.options import ModelOptions
+from brats_mm.domain.number_range import Range, check_numbers
+from brats_mm.domain.options import GRID_TOLERANCE, ModelOptions
 from brats_mm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--empty", choices=("brats", "skip"), default="brats", help="empty region: score 1 or 0, or skip"
     )
+    parser.add_argument(
+        "--grid-tolerance",
+        type=float,
+        default=GRID_TOLERANCE,
+        metavar="VOXELS",
+        help="maximum distance between voxel centres of a case's images and label map, as a fraction of a voxel, 0 to "
+        f"{GRID_TOLERANCE:g}",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for tables and plots")
     parser.add_argument(
         "--resume", action="store_true", help=("continue an interrupted evaluation in OUT, if there is one")
@@ -81,6 +90,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     from brats_mm.evaluation.checkpoint import EvaluationCheckpoint
     from brats_mm.io.labelled_cases import list_labelled_cases
 
+    words = f"a number of voxels from 0 to {GRID_TOLERANCE:g}"
+    check_numbers(options, {"grid_tolerance": Range(words, 0, GRID_TOLERANCE)})
     model = build_options(options, ModelOptions)
     _check_used(options, model)
     checkpoint = EvaluationCheckpoint(options.output)
@@ -105,6 +116,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         parquet=options.parquet,
         resume=options.resume,
         overwrite=options.overwrite,
+        grid_tolerance=options.grid_tolerance,
     )
     if options.resume and (done := checkpoint.count_finished_cases()):
         console.say(f"Resuming after {format_count(done, 'finished case')}.")

@@ -129,3 +129,16 @@ def test_command_scores_label_maps_and_reports_missing_ones(
     assert "has no prediction of one" in capsys.readouterr().err
     with pytest.raises(CaseError, match="no folder"):
         make_label_map_predictor(tmp_path / "absent")
+
+
+def test_grid_tolerance_refuses_smaller_offsets(
+    cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _predicted(tmp_path / "other", _labels(1, 2, 3))
+    _shifted(cases / "one" / "one-seg.nii.gz", 0.4)
+    command = ["evaluate", str(cases), "-o", str(tmp_path / "out"), "--predictions", str(tmp_path / "other")]
+    assert main([*command, "--grid-tolerance", "0.3"]) == 2
+    assert "The label map one-seg.nii.gz is on a different grid than the images" in capsys.readouterr().err
+    assert main([*command, "--grid-tolerance", "0.7"]) == 2
+    assert "--grid-tolerance is 0.7. Use a number of voxels from 0 to 0.5." in capsys.readouterr().err
+    assert main([*command, "--grid-tolerance", "0.45"]) == 0
