@@ -213,7 +213,7 @@ def read_section_entries(path: Path, section: str) -> Iterator[Any]:
         CaseError: the list cannot be read or does not have the section.
         OptionError: the section name is unknown.
     """
-    content = read_json(path, CaseError, "Set --datalist to a JSON list of cases.")
+    content = read_json(path, CaseError, "Provide a JSON list of cases.")
     if section not in SECTIONS and section not in content:
         raise OptionError(f"The section is {section!r}. Choose one of {', '.join({**SECTIONS, **content})}.")
     for name in SECTIONS.get(section, (section,)):

@@ -110,7 +110,7 @@ def read_described_channels(folder: Path) -> tuple[dict[str, Modality], str]:
 def _read_dataset_names(path: Path) -> dict[str, Modality]:
     """Return sequences by channel number from an nnU-Net or Decathlon `dataset.json`, or nothing if it is unusable."""
     try:
-        if path.stat().st_size > _MAX_DESCRIPTION_BYTES:
+        if not path.is_file() or path.stat().st_size > _MAX_DESCRIPTION_BYTES:
             return {}
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,6 +1,7 @@
 """Cases come from folders, Decathlon-style lists and split files, and errors name the file or case."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,10 @@ def test_evaluation_rejects_case_with_orientation_override(root: Path) -> None:
     listed.write_text(json.dumps({"validation": [{**item, "orientation": "LPS", "label_scheme": "brats2023"}]}))
     with pytest.raises(CaseError, match=rf"orientation of the case {name}"):
         list_labelled_cases(listed)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipe_without_writer_is_refused_as_list(tmp_path):
+    os.mkfifo(tmp_path / "list.json")
+    with pytest.raises(CaseError, match=r"list\.json cannot be read \(it is a pipe\)\. Provide a JSON list of cases\."):
+        load_training_items(tmp_path, tmp_path / "list.json", "training")

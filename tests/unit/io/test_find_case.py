@@ -339,3 +339,11 @@ def test_named_pipe_is_never_opened(tmp_path):
     assert not is_unfetched(tmp_path / "t1.nii.gz")
     assert not is_zip(tmp_path / "t1.nii.gz")
     assert not is_dicom(tmp_path / "t1.nii.gz")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipe_instead_of_description_is_ignored(tmp_path):
+    for number in range(4):
+        (tmp_path / f"x_{number:04d}.nii.gz").touch()
+    os.mkfifo(tmp_path / "dataset.json")
+    assert len(find_case(tmp_path).paths) == 4
