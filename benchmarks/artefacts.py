@@ -18,6 +18,7 @@ from types import MappingProxyType
 import machine
 import numpy as np
 from input_checks import cropped
+from pages import update_page
 from scipy import ndimage
 
 from brats_mm.domain.availability import Availability, format_subset, sort_modalities
@@ -28,7 +29,6 @@ from brats_mm.domain.volume import Array, Volume
 from brats_mm.io.case import read_case
 from brats_mm.io.labelled_cases import LabelledCase, list_labelled_cases
 from brats_mm.io.reference_labels import read_reference
-from brats_mm.packaging.trust import replace_blocks
 from brats_mm.trust.input_checks.artefacts import (
     ARTEFACTS,
     MAX_THICK_SHARPNESS,
@@ -259,10 +259,7 @@ def main() -> None:
             )
         )
     made = page_block(rows, seconds)
-    if options.page is not None:
-        options.page.write_text(
-            replace_blocks(options.page.read_text(), {"artefacts": made}, "benchmarks/artefacts.py")
-        )
+    update_page(options.page, {"artefacts": made}, "benchmarks/artefacts.py")
     print(made)
 
 

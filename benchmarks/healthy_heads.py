@@ -17,6 +17,7 @@ from pathlib import Path
 import machine
 import numpy as np
 from case_list import case_parser, chosen_cases
+from pages import update_page
 from scipy import ndimage
 
 from brats_mm import Segmenter
@@ -29,7 +30,6 @@ from brats_mm.domain.volume import Volume
 from brats_mm.evaluation.tables import read_trust_records
 from brats_mm.io.case import read_case
 from brats_mm.io.reference_labels import read_reference
-from brats_mm.packaging.trust import replace_blocks
 from brats_mm.trust.assess import assess
 from brats_mm.trust.case_dice import collect_estimates
 from brats_mm.trust.no_tumour import compute_no_tumour_score, find_no_tumour_warnings, fit_no_tumour_scores
@@ -177,8 +177,7 @@ def main() -> None:
             [one.estimates for one in answers], group_by_case(read_trust_records(options.trust.parent))
         )
         print(blocks["no-tumour"])
-    if options.page is not None:
-        options.page.write_text(replace_blocks(options.page.read_text(), blocks, "benchmarks/healthy_heads.py"))
+    update_page(options.page, blocks, "benchmarks/healthy_heads.py")
 
 
 if __name__ == "__main__":

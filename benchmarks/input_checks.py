@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from corruptions import Shift, biased, misregistered, noisy, rescaled, thick_slices
+from pages import update_page
 from scipy import ndimage
 
 from brats_mm.domain.availability import SUBSETS, Availability, format_subset
@@ -38,7 +39,6 @@ from brats_mm.io.case_files import find_case
 from brats_mm.io.labelled_cases import LabelledCase, list_labelled_cases
 from brats_mm.io.reference_labels import read_reference
 from brats_mm.io.volume import read_volume
-from brats_mm.packaging.trust import replace_blocks
 from brats_mm.trust.input_checks.artefacts import ARTEFACTS
 from brats_mm.trust.input_checks.check import Check, check_inputs, measure_flat_share
 from brats_mm.trust.input_checks.coarse import (
@@ -444,10 +444,7 @@ def front_block(heads: Mapping[str, Mask], turned: Sequence[str]) -> str:
 
 def front(options: argparse.Namespace) -> None:
     block = front_block(dict(heads_below(options.datalist)), options.turned)
-    if options.page is not None:
-        options.page.write_text(
-            replace_blocks(options.page.read_text(), {"front-back": block}, "benchmarks/input_checks.py")
-        )
+    update_page(options.page, {"front-back": block}, "benchmarks/input_checks.py")
     print(block)
 
 
@@ -480,10 +477,7 @@ def main() -> None:
             json.dumps({"machine": options.machine, "rows": [asdict(item) for item in rows]}, indent=1)
         )
     block = page_block(rows, options.turned)
-    if options.page is not None:
-        options.page.write_text(
-            replace_blocks(options.page.read_text(), {"input-checks": block}, "benchmarks/input_checks.py")
-        )
+    update_page(options.page, {"input-checks": block}, "benchmarks/input_checks.py")
     print(block)
 
 

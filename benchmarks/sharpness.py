@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from case_list import case_parser, chosen_cases
+from pages import update_page
 
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.resample import find_bounding_box
 from brats_mm.domain.volume import Array, Volume
 from brats_mm.io.case import read_case
-from brats_mm.packaging.trust import replace_blocks
 
 FALSE_ALARMS = 0.03
 FOLDS = 5
@@ -146,10 +146,7 @@ def main() -> None:
                 features[name].append(sharpness(change(data, inside, rng), inside))
         print(labelled.files.name, flush=True)
     made = block(features, case)
-    if options.page is not None:
-        options.page.write_text(
-            replace_blocks(options.page.read_text(), {"sharpness": made}, "benchmarks/sharpness.py")
-        )
+    update_page(options.page, {"sharpness": made}, "benchmarks/sharpness.py")
     print(made)
 
 
