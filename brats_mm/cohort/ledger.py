@@ -4,6 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -51,27 +52,26 @@ class Failure:
     attempts: int
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+@contextmanager
+def _records_errors(path: Path) -> Iterator[None]:
+    """Raise an error of SQLite from the block as an `OutputError` about the records."""
     try:
-        return sqlite3.connect(path, timeout=1, isolation_level=None)
+        yield
     except sqlite3.DatabaseError as error:
-        raise _make_records_error(path, error) from error
-
-
-def _make_records_error(path: Path, error: sqlite3.DatabaseError) -> OutputError:
-    if "locked" in str(error):
-        return OutputError(
-            f"Another brats-mm cohort is writing to {path.parent}. Wait for it, or choose another folder."
-        )
-    return OutputError(f"The records {path} cannot be read ({error}). Choose another folder.")
+        if "locked" in str(error):
+            raise OutputError(
+                f"Another brats-mm cohort is writing to {path.parent}. Wait for it, or choose another folder."
+            ) from error
+        raise OutputError(f"The records {path} cannot be read ({error}). Choose another folder.") from error
 
 
 class Ledger:
     """Records of a cohort. Only one process can open them at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._records = _connect(path)
-        try:
+        with _records_errors(path), ExitStack() as stack:
+            self._records = sqlite3.connect(path, timeout=1, isolation_level=None)
+            stack.callback(self._records.close)
             self._records.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._records.execute("PRAGMA journal_mode = WAL")
             self._records.execute("PRAGMA synchronous = NORMAL")
@@ -80,9 +80,7 @@ class Ledger:
             self._records.execute("DELETE FROM seen")
             self._records.execute("DELETE FROM faults")
             self._run = self._records.execute("SELECT COALESCE(MAX(run), 0) + 1 FROM cases").fetchone()[0]
-        except sqlite3.DatabaseError as error:
-            self._records.close()
-            raise _make_records_error(path, error) from error
+            stack.pop_all()  # keep the records open
 
     def __enter__(self) -> "Ledger":
         return self
