@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import Commands, add_command
-from brats_mm.cli.options.common import add_terminal_options
+from brats_mm.cli.options.common import add_dataset_dir_option, add_terminal_options
 from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.options.request import load_segmenter
 from brats_mm.cli.output import Console
@@ -36,12 +36,7 @@ def add(commands: Commands) -> None:
         "  brats-mm evaluate CASES -o evaluation --resume",
     )
     parser.add_argument("dataset", type=Path, metavar="DATALIST", help="JSON list of cases, or folder of case folders")
-    parser.add_argument(
-        "--dataset-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder that the list's paths are relative to (default: folder of the list)",
-    )
+    add_dataset_dir_option(parser)
     parser.add_argument("--section", default="validation", help="section of the list")
     parser.add_argument("--cases", nargs="*", default=[], metavar="CASE", help="only these cases")
     parser.add_argument(

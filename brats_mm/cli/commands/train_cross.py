@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from brats_mm.cli.command import Commands, add_command
-from brats_mm.cli.options.common import add_terminal_options
+from brats_mm.cli.options.common import add_dataset_dir_option, add_terminal_options
 from brats_mm.cli.options.generate import add_options, build_options
 from brats_mm.cli.output import Console
 from brats_mm.domain.counting import format_count
@@ -29,12 +29,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("datalist", type=Path, metavar="DATALIST", help="list of labelled cases")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the training")
-    parser.add_argument(
-        "--dataset-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder that the list's paths are relative to (default: folder of the list)",
-    )
+    add_dataset_dir_option(parser)
     parser.add_argument("--section", nargs="+", default=["training"], metavar="NAME", help="sections to train on")
     add_options(parser, TimedTraining)
     parser.add_argument(

@@ -1,6 +1,7 @@
 """Options that many commands share: terminal output and the bundle."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,13 +23,18 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:
-    """Add `--bundle` and `--trust-bundle`.
+def add_dataset_dir_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--dataset-dir` to a command that reads a list of cases."""
+    parser.add_argument(
+        "--dataset-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder that the list's paths are relative to (default: folder of the list)",
+    )
 
-    Args:
-        parser: parser to add them to.
-        help: help text of `--bundle`.
-    """
+
+def add_bundle_options(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add `--bundle`, with its help text, and `--trust-bundle`."""
     parser.add_argument("--bundle", metavar="DIR", help=help)
     parser.add_argument("--trust-bundle", action="store_true", help=TRUST)
 

@@ -5,7 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats_mm.cli.command import Commands, add_command
-from brats_mm.cli.options.common import add_bundle_options, add_terminal_options, open_selected_bundle
+from brats_mm.cli.options.common import (
+    add_bundle_options,
+    add_dataset_dir_option,
+    add_terminal_options,
+    open_selected_bundle,
+)
 from brats_mm.cli.output import Console
 from brats_mm.errors import OptionError
 
@@ -54,12 +59,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="with --calibrate: fit a foreground temperature per subset and region, without changing the segmentation",
     )
-    parser.add_argument(
-        "--dataset-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder that the list's paths are relative to (default: folder of the list)",
-    )
+    add_dataset_dir_option(parser)
     parser.add_argument("--section", default="validation", help="section of the list")
     add_terminal_options(parser)
 
