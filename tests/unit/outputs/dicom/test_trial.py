@@ -18,6 +18,15 @@ from tests.fakes.dicom_series import TYPICAL
 AXIAL = turned((0, 1, 2), (-1, -1, 1), spacing=(1.0, 1.0, 3.0))
 
 
+def write_results_of(folder):
+    """Write the DICOM results of `folder/series`, and return their folder."""
+    source = read_folder_headers(folder / "series")
+    prediction = prediction_on(source.grid, np.ones(source.grid.shape))
+    with OutputFolder(folder / "out") as out:
+        write_dicom(prediction, out, DicomOutput({Modality.T1CE: source}))
+    return folder / "out" / "dicom"
+
+
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
 @pytest.mark.parametrize("value", [None, "", "0"], ids=["absent", "empty", "zero"])
 def test_missing_slice_thickness_is_set_to_slice_distance(tmp_path, value, enhanced):
@@ -30,12 +39,7 @@ def test_missing_slice_thickness_is_set_to_slice_distance(tmp_path, value, enhan
         if value is not None:
             holder.SliceThickness = value
         image.save_as(path)
-    source = read_folder_headers(tmp_path / "series")
-    prediction = prediction_on(source.grid, np.ones(source.grid.shape))
-
-    with OutputFolder(tmp_path / "out") as out:
-        write_dicom(prediction, out, DicomOutput({Modality.T1CE: source}))
-    result = hd.seg.segread(tmp_path / "out" / "dicom" / "segmentation.dcm")
+    result = hd.seg.segread(write_results_of(tmp_path) / "segmentation.dcm")
     assert result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 3.0
 
 
@@ -51,12 +55,7 @@ def test_geometry_repeated_for_each_frame_is_used(tmp_path, shared):
     if shared == "absent":
         del image.SharedFunctionalGroupsSequence
     image.save_as(path)
-    source = read_folder_headers(tmp_path / "series")
-    prediction = prediction_on(source.grid, np.ones(source.grid.shape))
-
-    with OutputFolder(tmp_path / "out") as out:
-        write_dicom(prediction, out, DicomOutput({Modality.T1CE: source}))
-    result = hd.seg.segread(tmp_path / "out" / "dicom" / "segmentation.dcm")
+    result = hd.seg.segread(write_results_of(tmp_path) / "segmentation.dcm")
     groups = result.SharedFunctionalGroupsSequence[0]
     assert list(groups.PixelMeasuresSequence[0].PixelSpacing) == [1.0, 1.0]
     assert list(groups.PlaneOrientationSequence[0].ImageOrientationPatient) == [1, 0, 0, 0, 1, 0]
@@ -76,13 +75,9 @@ def test_geometry_repeated_for_each_frame_is_used(tmp_path, shared):
 def test_names_in_any_character_set_are_kept(tmp_path, characters, name):
     facts = replace(TYPICAL["t1ce"], extra={"SpecificCharacterSet": characters, "PatientName": name})
     made_source(tmp_path / "series", AXIAL, facts=facts)
-    source = read_folder_headers(tmp_path / "series")
-    prediction = prediction_on(source.grid, np.ones(source.grid.shape))
-
-    with OutputFolder(tmp_path / "out") as out:
-        write_dicom(prediction, out, DicomOutput({Modality.T1CE: source}))
+    results = write_results_of(tmp_path)
     for result in ("segmentation.dcm", "entropy.dcm", "report.dcm"):
-        written = pydicom.dcmread(tmp_path / "out" / "dicom" / result)
+        written = pydicom.dcmread(results / result)
         assert (written.SpecificCharacterSet, str(written.PatientName)) == ("ISO_IR 192", name)
 
 
