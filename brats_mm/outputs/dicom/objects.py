@@ -12,11 +12,11 @@ from brats_mm.domain.display import format_percent, format_percents
 from brats_mm.domain.prediction import ModelIdentity
 from brats_mm.outputs.dicom.codes import ARTIFICIAL_INTELLIGENCE, build_coding_schemes, make_concept
 from brats_mm.outputs.dicom.findings import Findings
+from brats_mm.outputs.dicom.source import SourceSeries, build_geometry
 from brats_mm.trust.assess import RegionTrust
 
 MANUFACTURER = "The BraTS-MM developers"
 PRODUCT = "BraTS-MM"
-BODY_PART = "BRAIN"
 _NAMESPACE = uuid.UUID("5d9f5a0e-2f0b-5f5e-9d0d-6b7c1d7f5a11")
 _NO_DATE = datetime.date(1900, 1, 1)
 _MAX_LENGTH = 64
@@ -103,6 +103,12 @@ def format_model_version(model: ModelIdentity) -> str:
     return f"{model.version} ({model.weights_sha256[:12]})"
 
 
+def format_software(findings: Findings, provenance: Provenance) -> str:
+    """Return the versions of the software and the model, within the limit of a long string."""
+    model = findings.model
+    return f"{provenance.software}, {model.name} {format_model_version(model)}"[:_MAX_LENGTH]
+
+
 def list_parameters(findings: Findings) -> dict[str, str]:
     """Return the inputs of the algorithm."""
     return {
@@ -144,14 +150,32 @@ def build_common_arguments(
         "instance_number": 1,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": PRODUCT,
-        "software_versions": f"{provenance.software}, {findings.model.name} {format_model_version(findings.model)}"[
-            :_MAX_LENGTH
-        ],
+        "software_versions": format_software(findings, provenance),
         "device_serial_number": findings.model.weights_sha256[:16],
         "series_description": describe_series(title, findings.used),
         "coding_schemes": build_coding_schemes(),
         **dated,
     }
+
+
+def build_image_arguments(
+    title: str, series_number: int, findings: Findings, source: SourceSeries, provenance: Provenance
+) -> dict[str, Any]:
+    """Return the common arguments of the highdicom constructors of images on the slices of a series."""
+    return {
+        "source_images": list(source.images),
+        "content_description": describe_content(findings.used, findings.missing),
+        "content_creator_name": f"{PRODUCT}^",
+        **build_geometry(source),
+        **build_common_arguments(title, series_number, findings, provenance),
+    }
+
+
+def finish_image(dataset: Any, findings: Findings, source: SourceSeries, provenance: Provenance) -> Any:
+    """Add the body part and the comments to an image, and finish it."""
+    dataset.BodyPartExamined = "BRAIN"
+    dataset.ImageComments = format_image_comments(findings)
+    return finish(dataset, source.images[0], provenance)
 
 
 def finish(dataset: Any, source: Any, provenance: Provenance) -> Any:

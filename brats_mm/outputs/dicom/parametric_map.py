@@ -7,15 +7,8 @@ import numpy as np
 from brats_mm.domain.entropy import MAX_COMPARTMENT_NATS
 from brats_mm.outputs.dicom.codes import ENTROPY, ENTROPY_EXPLANATION, NO_UNITS, make_concept
 from brats_mm.outputs.dicom.findings import Findings
-from brats_mm.outputs.dicom.objects import (
-    BODY_PART,
-    Provenance,
-    build_common_arguments,
-    describe_content,
-    finish,
-    format_image_comments,
-)
-from brats_mm.outputs.dicom.source import SourceSeries, build_geometry
+from brats_mm.outputs.dicom.objects import Provenance, build_image_arguments, finish_image
+from brats_mm.outputs.dicom.source import SourceSeries
 
 SERIES_NUMBER = 9802
 
@@ -40,18 +33,12 @@ def make_entropy_map(findings: Findings, source: SourceSeries, provenance: Prove
         window_explanation="Entropy, 0 to ln 4 nats",
     )
     dataset = ParametricMap(
-        source_images=list(source.images),
         pixel_array=source.frames(findings.entropy).astype(np.float32),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[window],
         content_label="BRATS_MM_ENTROPY",
-        content_description=describe_content(findings.used, findings.missing),
-        content_creator_name="BraTS-MM^",
         derived_pixel_contrast=DerivedPixelContrastValues.QUANTITY,
-        **build_geometry(source),
-        **build_common_arguments("entropy", SERIES_NUMBER, findings, provenance),
+        **build_image_arguments("entropy", SERIES_NUMBER, findings, source, provenance),
     )
-    dataset.BodyPartExamined = BODY_PART
-    dataset.ImageComments = format_image_comments(findings)
-    return finish(dataset, source.images[0], provenance)
+    return finish_image(dataset, findings, source, provenance)

@@ -7,16 +7,8 @@ import numpy as np
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Compartment
 from brats_mm.outputs.dicom.codes import make_concept
 from brats_mm.outputs.dicom.findings import CONVENTION, Findings
-from brats_mm.outputs.dicom.objects import (
-    BODY_PART,
-    Provenance,
-    build_common_arguments,
-    describe_content,
-    finish,
-    format_image_comments,
-    identify_algorithm,
-)
-from brats_mm.outputs.dicom.source import SourceSeries, build_geometry
+from brats_mm.outputs.dicom.objects import Provenance, build_image_arguments, finish_image, identify_algorithm
+from brats_mm.outputs.dicom.source import SourceSeries
 
 SERIES_NUMBER = 9801
 
@@ -38,7 +30,6 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
         source = source.select_slice(len(source.slices) // 2)
     frames = source.frames(findings.labels)
     dataset = Segmentation(
-        source_images=list(source.images),
         pixel_array=np.stack(
             [frames == CONVENTION.value_of(compartment) for compartment in Compartment], axis=-1
         ).astype(np.uint8),
@@ -48,15 +39,10 @@ def make_segmentation(findings: Findings, source: SourceSeries, provenance: Prov
             for number, compartment in enumerate(Compartment, start=1)
         ],
         content_label="BRATS_MM_SEG",
-        content_description=describe_content(findings.used, findings.missing),
-        content_creator_name="BraTS-MM^",
         omit_empty_frames=True,
-        **build_geometry(source),
-        **build_common_arguments("SEG", SERIES_NUMBER, findings, provenance),
+        **build_image_arguments("SEG", SERIES_NUMBER, findings, source, provenance),
     )
-    dataset.BodyPartExamined = BODY_PART
-    dataset.ImageComments = format_image_comments(findings)
-    return finish(dataset, source.images[0], provenance)
+    return finish_image(dataset, findings, source, provenance)
 
 
 def find_segment_number(compartment: Compartment) -> int:

@@ -16,7 +16,7 @@ from brats_mm.outputs.dicom.objects import (
     describe_series,
     describe_structure_set,
     finish,
-    format_model_version,
+    format_software,
 )
 from brats_mm.outputs.dicom.source import SourceSeries
 
@@ -57,9 +57,7 @@ def make_structure_set(findings: Findings, source: SourceSeries, provenance: Pro
     dataset.SeriesInstanceUID = provenance.uid(_TITLE, "series")
     dataset.SeriesDescription = describe_series(_TITLE, findings.used)
     dataset.Manufacturer, dataset.ManufacturerModelName = MANUFACTURER, PRODUCT
-    dataset.SoftwareVersions = f"{provenance.software}, {findings.model.name} {format_model_version(findings.model)}"[
-        :64
-    ]
+    dataset.SoftwareVersions = format_software(findings, provenance)
     dataset.DeviceSerialNumber = findings.model.weights_sha256[:16]
     dataset.OperatorsName = dataset.PositionReferenceIndicator = ""
     dataset.StructureSetLabel = "BRATS_MM"
