@@ -114,7 +114,7 @@ def fit_contrast(features: npt.NDArray[np.float64]) -> ContrastModel:
     return ContrastModel(own, bias.detach().numpy() - mean @ own)
 
 
-def exchange_leads(features: npt.NDArray[np.float64]) -> tuple[float, ...]:
+def swap_leads(features: npt.NDArray[np.float64]) -> tuple[float, ...]:
     """Return the largest lead of another assignment in left-out cases but one, by number of sequences."""
     leads: dict[int, list[float]] = {size: [] for size in (1, 2, 3, 4)}
     for fold in range(FOLDS):
@@ -137,7 +137,7 @@ def fit(cases: Sequence[LabelledCase], turned: Sequence[str]) -> Reference:
         fit_contrast(features),
         min(shape.likeness for shape in shapes) - 0.02,
         max(shape.lead for shape in shapes) + 0.02,
-        exchange_leads(features),
+        swap_leads(features),
         max(share for item in measured.values() for share in item.flat) * 1.25,
     )
 
@@ -157,14 +157,14 @@ class Fault:
     make: Callable[[Case, Masks, np.random.Generator], Volumes]
 
 
-def exchanged(a: Modality, b: Modality, given: Availability) -> Fault:
-    """Exchange the names of two images. With one image, give that of `b` as `a`."""
+def swap_sequences(a: Modality, b: Modality, given: Availability) -> Fault:
+    """Swap the names of two images. With one image, give that of `b` as `a`."""
 
     def make(case: Case, masks: Masks, rng: np.random.Generator) -> Volumes:
         swapped = {**case.volumes, a: case.volumes[b], b: case.volumes[a]}
         return {modality: swapped[modality] for modality in given}
 
-    return Fault(f"{' and '.join(sorted((a.label, b.label)))}, of {len(given)}", Check.EXCHANGE, make)
+    return Fault(f"{' and '.join(sorted((a.label, b.label)))}, of {len(given)}", Check.SWAP, make)
 
 
 def flipped(name: str, check: Check | None, change: Callable[[Array], Array]) -> Fault:
@@ -187,7 +187,7 @@ def replace_data(volume: Volume, data: Array) -> Volume:
 
 
 def turned_axes(data: Array) -> Array:
-    """Exchange the second and third axis, within the same shape."""
+    """Swap the second and third axis, within the same shape."""
     side = min(data.shape[1:])
     middle = (data.shape[1] - side) // 2
     swapped = np.zeros_like(data)
@@ -265,14 +265,14 @@ def cut(name: str, share: float, *, top: bool) -> Fault:
 
 FULL = frozenset(MODALITIES)
 FAULTS = (
-    *(exchanged(a, b, FULL) for a, b in combinations(MODALITIES, 2)),
-    *(exchanged(a, b, frozenset({a, b})) for a, b in combinations(MODALITIES, 2)),
-    *(exchanged(a, b, frozenset({a})) for a in MODALITIES for b in MODALITIES if a is not b),
-    flipped("front and back exchanged", Check.TURN, lambda data: data[:, ::-1]),
-    flipped("top and bottom exchanged", Check.TURN, lambda data: data[:, :, ::-1]),
-    flipped("both exchanged", Check.TURN, lambda data: data[:, ::-1, ::-1]),
-    flipped("second and third axis exchanged", Check.TURN, turned_axes),
-    flipped("left and right exchanged", None, lambda data: data[::-1]),
+    *(swap_sequences(a, b, FULL) for a, b in combinations(MODALITIES, 2)),
+    *(swap_sequences(a, b, frozenset({a, b})) for a, b in combinations(MODALITIES, 2)),
+    *(swap_sequences(a, b, frozenset({a})) for a in MODALITIES for b in MODALITIES if a is not b),
+    flipped("front and back swapped", Check.TURN, lambda data: data[:, ::-1]),
+    flipped("top and bottom swapped", Check.TURN, lambda data: data[:, :, ::-1]),
+    flipped("both swapped", Check.TURN, lambda data: data[:, ::-1, ::-1]),
+    flipped("second and third axis swapped", Check.TURN, turned_axes),
+    flipped("left and right swapped", None, lambda data: data[::-1]),
     as_flair("interpolated brain mask as FLAIR", soft_brain),
     as_flair("interpolated label map as FLAIR", soft_labels),
     as_flair("probability map as FLAIR", soft_tumour),
@@ -373,7 +373,7 @@ def page_block(rows: Sequence[Row], turned: Sequence[str]) -> str:
     named = sum(Check.TURN.value in item.warned for item in known)
     seconds = float(np.median([item.seconds for item in untouched]))
     said = (
-        f"{len(untouched)} validation cases. The header of {len(known)} of them exchanges front and back, as pictures "
+        f"{len(untouched)} validation cases. The header of {len(known)} of them swaps front and back, as pictures "
         f"show. The check finds {named} of {len(known)}. They are not in the first table, and are no false alarms. "
         f"The checks take {seconds:.2f} s of one processor core for four sequences (median)."
     )
@@ -396,8 +396,8 @@ def heads_below(folder: Path) -> Iterator[tuple[str, Mask]]:
             yield case.name, head
 
 
-def exchanged_headers(head: Mask, reference: Reference) -> tuple[bool, bool]:
-    """Return whether the shape check and the lowest-part check detect a head with front and back exchanged."""
+def detect_swapped_header(head: Mask, reference: Reference) -> tuple[bool, bool]:
+    """Return whether the shape check and the lowest-part check detect a head with front and back swapped."""
     shape = measure_shape(head, reference.mean_brain)
     is_turned = shape.likeness >= reference.least_likeness and shape.turn != UPRIGHT
     lead = compute_anterior_offset(head, (STEP_MM,) * 3)
@@ -421,13 +421,13 @@ def front_block(heads: Mapping[str, Mask], turned: Sequence[str]) -> str:
         values = [leads[name] for name in names]
         return f"{min(values):.2f} to {max(values):.2f}" if values else "-"
 
-    rows = [("wrong header", [exchanged_headers(head, reference) for head in wrong.values()])]
+    rows = [("wrong header", [detect_swapped_header(head, reference) for head in wrong.values()])]
     for height in LOWEST_MM:
         part = f" without its lowest {height} mm" if height else ""
         cut = [cut_off_lowest(head, height) for head in right.values()]
         rows += [
-            (f"exchanged on purpose{part}", [exchanged_headers(head[:, ::-1], reference) for head in cut]),
-            (f"right header{part} (false alarms)", [exchanged_headers(head, reference) for head in cut]),
+            (f"swapped on purpose{part}", [detect_swapped_header(head[:, ::-1], reference) for head in cut]),
+            (f"right header{part} (false alarms)", [detect_swapped_header(head, reference) for head in cut]),
         ]
     lines = [
         f"{len(heads)} brains. The lowest part lies {span(right)} of the brain's length in front of its centre in "

@@ -18,7 +18,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     """Format help: wrap paragraphs to the terminal width, keep line breaks in examples, and show defaults."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """Wrap each line of a description or epilog, but not indented ones, which are commands to copy."""
+        """Wrap the lines of a description or epilog, except indented ones, which are commands to copy."""
         lines = [
             line if line.startswith(" ") else textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
             for line in text.splitlines()

@@ -28,7 +28,7 @@ _REFUSED = (
 
 
 class Terminated(KeyboardInterrupt):
-    """Raised if a signal requests the end of the command, like KeyboardInterrupt on Ctrl-C."""
+    """Raised when a signal asks the command to stop, like KeyboardInterrupt for Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -111,7 +111,7 @@ def check_address_space() -> None:
 
 
 def explain_error(error: BaseException) -> tuple[str, int] | None:
-    """Return a message and exit code for an error of the system, or None for a bug."""
+    """Return the message and exit code for a system error, or None if the error is a bug."""
     if is_out_of_memory(error):
         message = (
             "Out of memory. Close other programs, raise the memory limit of this process, or use smaller windows "

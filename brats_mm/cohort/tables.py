@@ -94,7 +94,7 @@ def write_results_table(folder: Path, rows: Iterator[Mapping[str, Any]], kind: T
 
     Args:
         folder: folder of the cohort.
-        rows: table rows from `row_of`.
+        rows: table rows from `build_row`.
         kind: format of the table.
 
     Raises:

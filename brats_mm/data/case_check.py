@@ -39,7 +39,7 @@ Checked = tuple[str, Item | str]
 
 @dataclass(frozen=True)
 class Findings:
-    """Findings about a case: its fault, if any, and whether front and back of the brain appear exchanged."""
+    """Findings about a case: its fault, if any, and whether front and back of the brain appear swapped."""
 
     name: str
     fault: str | None = None
@@ -58,7 +58,7 @@ def check_cases(
 
     A case is faulty if a file is missing, truncated or unreadable, a sequence is empty or the same file as another, the
     files have different grids, or the label map is missing or has values outside its label scheme. The list is faulty
-    if it names a case twice, in one section or in both. Brains whose front and back appear exchanged give a warning.
+    if it names a case twice, in one section or in both. Brains whose front and back appear swapped give a warning.
     A process reads each case once, unless its entry or one of its files changes.
 
     Args:
@@ -96,7 +96,7 @@ def check_cases(
             "Fix them or remove them from the list. Training was not started."
         )
     _warn_of_shared_patients(listed)
-    _warn_of_exchanged_fronts([finding.name for finding in findings if finding.is_backwards])
+    _warn_about_swapped_fronts([finding.name for finding in findings if finding.is_backwards])
     lacking = [item["name"] for item in items if not all(item["image"].get(modality) for modality in needs)]
     logger.info(
         "All %d cases of %s%s passed the check.%s",
@@ -132,20 +132,20 @@ def _check_entry(entry: str, stamps: tuple[FileStamp, ...]) -> Findings:
     item: Item = json.loads(entry)
     name, brains = item["name"], list[Volume]()
     faults = "; ".join(_find_item_faults(item, brains))
-    return Findings(name, f"{name}: {faults}" if faults else None, any(_has_exchanged_front(brain) for brain in brains))
+    return Findings(name, f"{name}: {faults}" if faults else None, any(_is_front_swapped(brain) for brain in brains))
 
 
-def _has_exchanged_front(brain: Volume) -> bool:
-    """Return whether front and back of a skull-stripped brain appear exchanged."""
+def _is_front_swapped(brain: Volume) -> bool:
+    """Return whether front and back of a skull-stripped brain appear swapped."""
     across, along, up = (brain.grid.spacing_mm[axis] for axis in brain.grid.ras_order)
     lead = compute_anterior_offset(brain.grid.to_ras(brain.foreground), (across, along, up))
     return lead is not None and lead > FRONT_LEAD
 
 
-def _warn_of_exchanged_fronts(names: Sequence[str]) -> None:
+def _warn_about_swapped_fronts(names: Sequence[str]) -> None:
     if names:
         logger.warning(
-            "Cases with front and back apparently exchanged: %d (%s). Check them in a viewer, and correct the "
+            "Cases whose front and back appear swapped: %d (%s). Check them in a viewer, and correct the "
             "header of their images and label map, or remove them from the list.",
             len(names),
             format_names(names),
@@ -274,4 +274,4 @@ def _find_label_faults(item: Item) -> Iterator[str]:
     unknown = find_unknown_values(values, scheme)
     if unknown:
         values_text = ", ".join(map(str, unknown))
-        yield f"{path.name}: the label map holds {values_text}, which the label scheme {scheme.value} does not know"
+        yield f"{path.name}: the label map holds {values_text}, which the label scheme {scheme.value} does not define"

@@ -53,10 +53,10 @@ def add_gaps(items: Sequence[Item], shares: Mapping[Modality, float | int], *, s
 
 
 def parse_shares(words: Sequence[str]) -> dict[Modality, float]:
-    """Parse words such as `t1ce=0.1`.
+    """Parse settings such as `t1ce=0.1`.
 
     Raises:
-        OptionError: a word has no known sequence or no number.
+        OptionError: a setting has no known sequence or no number.
     """
     return dict(map(_parse_share, words))
 

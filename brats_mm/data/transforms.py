@@ -161,7 +161,7 @@ class LabelsToRegionsd(MapTransform):
 class CropCandidatesd(Transform):
     """Add possible window centres as `centres`: flat voxel indices of brain, whole tumour and enhancing tumour.
 
-    Belongs to the cached part of the transforms. `RandCropByLabelClassesd(indices_key="centres")` draws from it.
+    Belongs in the cached part of the transforms. `RandCropByLabelClassesd(indices_key="centres")` draws from it.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

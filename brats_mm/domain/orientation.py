@@ -1,4 +1,4 @@
-"""Detect and correct wrong axis directions of a head, and exchanged front and back."""
+"""Detect and correct wrong axis directions of a head, and swapped front and back."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def set_directions(grid: Grid, codes: str) -> Grid:
             front (anterior), and the third upwards (superior). Each must lie on the same patient axis as in the header.
 
     Raises:
-        GridError: the codes are not three directions, or exchange axes.
+        GridError: the codes are not three directions, or swap axes.
     """
     current = "".join(LETTERS[axis][direction > 0] for axis, direction in grid.ras_axes)
     pairs = [LETTERS[axis] for axis, _ in grid.ras_axes]
@@ -49,9 +49,9 @@ LOW_SHARE = 0.12
 """Fraction of the brain's height that counts as its lowest part: cerebellum and brain stem."""
 
 FRONT_LEAD = 0.05
-"""Lead from which front and back appear exchanged.
+"""Lead from which front and back appear swapped.
 
-120 correct brains have -0.27 to -0.03, and five exchanged ones 0.12 to 0.18.
+120 correct brains have -0.27 to -0.03, and five swapped ones 0.12 to 0.18.
 """
 
 

@@ -180,12 +180,12 @@ def _plan(cases: Sequence[LabelledCase], predictor: SetPredictor, settings: Eval
     return {
         "software version": __version__,
         "model": predictor.model.document(),
-        "way of prediction": predictor.description,
+        "prediction method": predictor.description,
         "window settings": dict(predictor.windows),
         "empty-region policy": settings.policy.value,
         "grid tolerance": settings.grid_tolerance,
         "list of tables": [CASES, WEIGHTS, TRUST],
-        "choice of availability sets": [format_subset(subset) for subset in settings.subsets],
+        "choice of subsets": [format_subset(subset) for subset in settings.subsets],
         "list of cases": [_identify_case(case) for case in cases],
     }
 

@@ -30,7 +30,7 @@ class Statistic:
 
     Attributes:
         evaluation: name of the evaluation.
-        sequences: a key of `subset_groups.EVERY`.
+        sequences: a key of `subset_groups.ALL_GROUPS`.
         region: wt, tc or et.
         rule: raw or et500.
         score: a column of `cases.csv`.

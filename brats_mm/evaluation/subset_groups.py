@@ -29,4 +29,4 @@ ALL_GROUPS: Mapping[str, tuple[Availability, ...]] = {
 """Groups of subsets and single subsets, by key."""
 
 NAMES: Mapping[str, str] = {**{format_subset(subset): describe(subset) for subset in SUBSETS}, **GROUP_NAMES}
-"""Names of the keys of `EVERY`."""
+"""Names of the keys of `ALL_GROUPS`."""

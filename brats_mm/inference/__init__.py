@@ -1,1 +1,1 @@
-"""Inference: from a case to a prediction."""
+"""Turn a case into a prediction."""

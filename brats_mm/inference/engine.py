@@ -106,7 +106,9 @@ def run_windows(
     Args:
         model_input: result of `prepare`. Must contain all modalities of all subsets.
         backend: backend to run the network.
+        settings: size, overlap and flips of the windows.
         subsets: availability sets to predict. `[model_input.available]` for an ordinary case.
+        on_window: called with the numbers of finished and total expert passes.
     """
     if isinstance(backend, CrossSequenceBackend):
         return _run_coarse_to_fine(model_input, backend, settings, subsets, on_window)

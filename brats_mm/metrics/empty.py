@@ -59,6 +59,7 @@ def relabel_small_enhancing(
 
     Args:
         masks: nested masks of the three regions.
+        minimum_voxels: smallest enhancing tumour that is kept.
     """
     if int(masks[Region.ET].sum()) >= minimum_voxels:
         return masks

@@ -61,7 +61,7 @@ class CrossSequenceMixture(ExpertMixture):
         """Return `compute_gate_weights` of thumbnails (b, m, 16, 16, 16).
 
         Args:
-            small: thumbnails (b, m, 16, 16, 16) from `case_gate.thumbnail`.
+            small: thumbnails (b, m, 16, 16, 16) from `case_gate.make_thumbnail`.
             available: (b, m) booleans.
 
         Returns:

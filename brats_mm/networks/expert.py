@@ -7,7 +7,7 @@ convolutions in the decoder and a 1x1x1 head on every decoder level.
 Two differences do not change the function class or the number of parameters:
 
 * The released decoder uses transposed convolutions of kernel 3 and stride 1. They equal plain convolutions with the
-  kernel flipped and its channel axes exchanged. This module uses plain ones, which are about twice as fast on a CPU.
+  kernel flipped and its channel axes swapped. This module uses plain ones, which are about twice as fast on a CPU.
 * The four lower heads are used only for deep supervision (`forward_levels`). `forward` uses the last head.
 """
 

@@ -107,7 +107,7 @@ def _to_rows(volume: Tensor) -> Tensor:
 
 
 def _to_volume(rows: Tensor, shape: torch.Size) -> Tensor:
-    """Invert `_rows`, in channels-last memory format."""
+    """Invert `_to_rows`, in channels-last memory format."""
     batch, channels = shape[:2]
     return rows.view(batch, *shape[2:], channels).permute(0, 4, 1, 2, 3)
 

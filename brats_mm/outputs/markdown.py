@@ -10,7 +10,7 @@ NOTHING = "-"
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table whose first column is aligned left and whose other columns are aligned right.
 
-    >>> print(table(["region", "Dice"], [["WT", "90.1"]]))
+    >>> print(format_table(["region", "Dice"], [["WT", "90.1"]]))
     | region | Dice |
     |---|---:|
     | WT | 90.1 |
@@ -22,7 +22,7 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def format_figure(value: float | None, digits: int = 2, *, scale: int | float = 1) -> str:
     """Return a scaled number with a fixed number of digits, or a dash for None and NaN.
 
-    >>> figure(0.90123, scale=100), figure(None)
+    >>> format_figure(0.90123, scale=100), format_figure(None)
     ('90.12', '-')
     """
     return NOTHING if value is None or math.isnan(value) else f"{scale * value:.{digits}f}"

@@ -57,7 +57,7 @@ class BrainNetwork(nn.Module):
         self.head = nn.Conv3d(first, 8, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b 1 h w d"]) -> Float[Tensor, "b 1 h w d"]:
-        """Return logits. Sides must be multiples of `MULTIPLE`, and values must come from `normalised`."""
+        """Return logits. Sides must be multiples of `MULTIPLE`, and values must come from `normalise`."""
         skips = [self.first(space_to_depth(x))]
         for level in self.down:
             skips.append(level(skips[-1]))

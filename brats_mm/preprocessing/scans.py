@@ -337,7 +337,7 @@ def _check_brain(mask: Mask, doubts: tuple[str, ...], log: _Log) -> Mask:
             "--prepared."
         )
     if doubts:
-        log.warn(f"The brain may be wrong: {', and '.join(doubts)}. Check it with --keep-intermediate.")
+        log.warn(f"The brain mask may be wrong: {', and '.join(doubts)}. Check it with --keep-intermediate.")
     return np.asarray(mask)
 
 

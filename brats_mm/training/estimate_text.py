@@ -1,4 +1,4 @@
-"""Text of a training run's estimate and of its data set's fingerprint."""
+"""Render the estimate of a training run, and the fingerprint of its data, as text."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -26,7 +26,7 @@ another old table
 After.
 """
 FAULT = "T1 and T2, of 4"
-FOUND, MISSED, OTHER = ("exchanged sequences",), (), ("no whole brain",)
+FOUND, MISSED, OTHER = ("swapped sequences",), (), ("no whole brain",)
 
 
 def row(name: str, case: str, warned: tuple[str, ...], expected: str | None = None) -> input_checks.Row:
@@ -43,13 +43,13 @@ def made_rows() -> list[input_checks.Row]:
     return rows
 
 
-def brain(folder: Path, name: str, *, exchanged: bool = False) -> None:
+def brain(folder: Path, name: str, *, swapped: bool = False) -> None:
     """Write a synthetic head of 1.2 L whose lowest part is at the back, or at the front if its header is wrong."""
     x, y, z = (np.indices((40, 48, 36)) * 4.0).astype(np.float32)
     cerebrum = ((x - 80) / 60) ** 2 + ((y - 96) / 80) ** 2 + ((z - 85) / 50) ** 2 < 1
     cerebellum = ((x - 80) / 40) ** 2 + ((y - 60) / 25) ** 2 + ((z - 40) / 24) ** 2 < 1
     data = (cerebrum | cerebellum) * (100 + x)
-    data = data[:, ::-1] if exchanged else data
+    data = data[:, ::-1] if swapped else data
     (folder / name).mkdir(parents=True)
     nib.Nifti1Image(data.astype(np.float32), np.diag([4.0, 4.0, 4.0, 1.0])).to_filename(
         folder / name / f"{name}-t1ce.nii.gz"
@@ -63,15 +63,15 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 def test_fault_is_found_only_if_its_check_warns() -> None:
     table = input_checks.detection_table([one for one in made_rows() if one.case != "turned"])
-    assert f"| {FAULT} | exchanged sequences | 1 of 2 | 0 |" in table
-    assert "| left and right exchanged | none can | - | 1 |" in table
-    assert "| front and back exchanged | turned head | 0 of 2 | 1 |" in table
+    assert f"| {FAULT} | swapped sequences | 1 of 2 | 0 |" in table
+    assert "| left and right swapped | none can | - | 1 |" in table
+    assert "| front and back swapped | turned head | 0 of 2 | 1 |" in table
 
 
 def test_false_alarms_exclude_wrong_headers_only_for_header_checks() -> None:
     table = input_checks.alarm_table(made_rows(), ["turned"])
     cells = {line.split(" | ")[0]: line.split(" | ")[1] for line in table.splitlines()[2:]}
-    assert cells["| exchanged sequences"] == "1 of 3"
+    assert cells["| swapped sequences"] == "1 of 3"
     assert cells["| turned head"] == "0 of 2"
 
 
@@ -87,20 +87,20 @@ def test_evaluate_replaces_only_its_table_in_page(
     arguments = ("evaluate", "split.json", "--turned", "turned", "-o", str(tmp_path / "rows.json"))
     run(monkeypatch, *arguments, "--page", str(page))
     text = page.read_text()
-    assert "3 validation cases. The header of 1 of them exchanges front and back" in text
+    assert "3 validation cases. The header of 1 of them swaps front and back" in text
     assert "The check finds 1 of 1." in text
-    assert f"| {FAULT} | exchanged sequences | 1 of 2 | 0 |" in text
+    assert f"| {FAULT} | swapped sequences | 1 of 2 | 0 |" in text
     assert "an old table" not in text
     assert "another old table" in text
     assert text.startswith("# Trust\n\n<!-- trust input-checks")
     assert text.endswith("After.\n")
-    assert f"| {FAULT} | exchanged sequences | 1 of 2 | 0 |" in capsys.readouterr().out
+    assert f"| {FAULT} | swapped sequences | 1 of 2 | 0 |" in capsys.readouterr().out
 
 
 def test_front_counts_wrong_headers_and_writes_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two correct heads, and one with front and back exchanged. The lowest part distinguishes them."""
-    for name, exchanged in (("a", False), ("b", False), ("wrong", True)):
-        brain(tmp_path / "cases", name, exchanged=exchanged)
+    """Two correct heads, and one with front and back swapped. The lowest part distinguishes them."""
+    for name, swapped in (("a", False), ("b", False), ("wrong", True)):
+        brain(tmp_path / "cases", name, swapped=swapped)
     page = tmp_path / "trust.md"
     page.write_text(PAGE)
     run(monkeypatch, "front", str(tmp_path / "cases"), "--turned", "wrong", "--page", str(page))
@@ -111,7 +111,7 @@ def test_front_counts_wrong_headers_and_writes_table(tmp_path: Path, monkeypatch
     assert "an old table" in text
     cells = {line.split(" | ")[0]: line.split(" | ")[2] for line in text.splitlines() if " of " in line and "|" in line}
     assert cells["| wrong header"] == "1 of 1"
-    assert cells["| exchanged on purpose"] == "2 of 2"
+    assert cells["| swapped on purpose"] == "2 of 2"
     assert cells["| right header (false alarms)"] == "0 of 2"
 
 

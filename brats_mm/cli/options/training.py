@@ -85,7 +85,7 @@ class SettingsPrinter:
 
 
 class _MonaiFilter:
-    """Filter of MONAI's loggers: no tracebacks unless debugging, only warnings if quiet, no note of a logging file."""
+    """Filter for MONAI's loggers. Hides tracebacks and the note about the log file, unless `debug` is set."""
 
     def __init__(self) -> None:
         self.debug = self.quiet = False
@@ -103,7 +103,7 @@ _MONAI_LOGGERS = ("monai.bundle.workflows", "monai.handlers.StatsHandler")
 
 
 def show_log(options: argparse.Namespace) -> None:
-    """Print the log of the training without those of other libraries."""
+    """Print the training log, but not the logs of other libraries."""
     import logging
 
     logging.getLogger("ignite").setLevel(logging.NOTSET if options.debug else logging.CRITICAL)  # it logs tracebacks
@@ -121,7 +121,7 @@ def show_log(options: argparse.Namespace) -> None:
 
 
 def list_saved_states(folder: Path) -> frozenset[tuple[Path, int]]:
-    """Return the path and time of change of each training state in a folder, which every epoch replaces."""
+    """Return the path and modification time of each training state in a folder. Each epoch replaces them."""
     return frozenset((path, path.stat().st_mtime_ns) for path in folder.rglob("*_last.pt"))
 
 

@@ -68,6 +68,7 @@ def patch_ratios(
 
     Args:
         image: (b, m, h, w) images or (b, m, h, w, d) volumes with slices along d.
+        settings: size and number of the patches, and the guards of the ratio.
     """
     patch, corner = settings.patch, settings.corner
     axes = 3 if settings.volumetric else 2
@@ -106,6 +107,7 @@ def compute_frequency_ratio(
         image: complete inputs, before any modality is dropped.
         available: availability of each sample's modalities.
         inside: mask of valid patches, which must lie fully inside. Default: everywhere.
+        settings: see `patch_ratios`.
     """
     ratios = patch_ratios(image, settings)
     is_counted = available[:, :, None].expand(ratios.shape)

@@ -82,7 +82,7 @@ def pack_case(item: Mapping[str, Any], chain: Compose) -> PackedCase:
     Args:
         item: dictionary with `name`, `image` (files by modality) and optionally `label`. See `data.datalist`. Without
             a label map, all labels are 0.
-        chain: transforms from `preprocessing`.
+        chain: transforms from `build_preprocessing`.
     """
     data = chain(item)
     image = data["image"].as_tensor().numpy()

@@ -40,8 +40,8 @@ MIN_VOXELS = 100
 """Minimum foreground of an image to check in coarse voxels: 6.4 mL."""
 
 FRONT_WARNING = (
-    "Front and back appear exchanged: the lowest part of the brain lies at its front. Check the orientation in a "
-    "viewer. If it is wrong, convert the images again or correct their header. Left and right can be exchanged too."
+    "Front and back appear swapped: the lowest part of the brain lies at its front. Check the orientation in a "
+    "viewer. If it is wrong, convert the images again or correct their header. Left and right can be swapped too."
 )
 
 
@@ -83,9 +83,9 @@ def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None
     likely = find_likely_assignment(
         {m: expected.contrast.log_likelihoods(compute_contrast_features(scan, frame)) for m, scan in images.items()}
     )
-    is_exchanged = likely.lead > expected.exchange_lead[len(images) - 1]
+    is_swapped = likely.lead > expected.swap_lead[len(images) - 1]
     findings.append(
-        Finding(Check.EXCHANGE, likely.lead, _format_exchange_warning(likely.contrasts) if is_exchanged else None)
+        Finding(Check.SWAP, likely.lead, _format_swap_warning(likely.contrasts) if is_swapped else None)
     )
     return tuple(findings)
 
@@ -120,13 +120,13 @@ def _format_no_brain_warning(volume_ml: float) -> str:
 def _turn_warning(text: str) -> str:
     return (
         f"The head seems to have {text}, compared with the header. Check the orientation in a viewer. If it is "
-        "wrong, left and right can be exchanged too."
-        if text.endswith("exchanged")
+        "wrong, left and right can be swapped too."
+        if text.endswith("swapped")
         else f"The head seems to be {text} than the header states. Check the orientation in a viewer."
     )
 
 
-def _format_exchange_warning(contrasts: Mapping[Modality, Modality]) -> str:
+def _format_swap_warning(contrasts: Mapping[Modality, Modality]) -> str:
     changed = {given: likely for given, likely in contrasts.items() if given is not likely}
     descriptions = ", ".join(
         f"the image given as {given.label} looks like {contrast.label}" for given, contrast in changed.items()

@@ -1,4 +1,4 @@
-"""Classify the contrast of an image (T1, T1ce, T2 or FLAIR) by its grey values, to detect exchanged sequences."""
+"""Classify the contrast of an image (T1, T1ce, T2 or FLAIR) by its grey values, to detect swapped sequences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ class Check(str, Enum):
     SHAPE = "no whole brain"
     TURN = "turned head"
     FRONT = "front and back"
-    EXCHANGE = "exchanged sequences"
+    SWAP = "swapped sequences"
     GHOST = "ghost of motion"
     SLICES = "thick slices"
     FLUID = "large fluid-filled space"

@@ -18,7 +18,7 @@ class Turn:
 
     Attributes:
         order: for each axis (right, anterior, superior), the axis of an upright brain along it.
-        flipped: whether anterior and posterior, and superior and inferior, are exchanged.
+        flipped: whether anterior and posterior, and superior and inferior, are swapped.
     """
 
     order: tuple[int, int, int] = UNCHANGED
@@ -35,7 +35,7 @@ class Turn:
         if self.order != UNCHANGED:
             return "turned about another axis"
         pairs = ("front and back", "top and bottom")
-        return " and ".join(pair for pair, flip in zip(pairs, self.flipped, strict=True) if flip) + " exchanged"
+        return " and ".join(pair for pair, flip in zip(pairs, self.flipped, strict=True) if flip) + " swapped"
 
 
 UPRIGHT = Turn()

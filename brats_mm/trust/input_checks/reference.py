@@ -21,7 +21,7 @@ class Reference:
         contrast: model of contrasts.
         least_likeness: smallest likeness of a whole brain to the mean brain.
         turn_lead: smallest lead in likeness of a turn over the upright head.
-        exchange_lead: smallest lead in log likelihood of other contrasts, by number of sequences, 1 to 4.
+        swap_lead: smallest lead in log likelihood of other contrasts, by number of sequences, 1 to 4.
         flat_share: largest fraction of a scan's foreground in few grey values.
     """
 
@@ -29,7 +29,7 @@ class Reference:
     contrast: ContrastModel
     least_likeness: float
     turn_lead: float
-    exchange_lead: tuple[float, ...]
+    swap_lead: tuple[float, ...]
     flat_share: float
 
 
@@ -42,7 +42,7 @@ def load_default_reference() -> Reference:
             ContrastModel(stored["weights"].astype(np.float64), stored["bias"].astype(np.float64)),
             float(stored["least_likeness"]),
             float(stored["turn_lead"]),
-            tuple(float(lead) for lead in stored["exchange_lead"]),
+            tuple(float(lead) for lead in stored["swap_lead"]),
             float(stored["flat_share"]),
         )
 
@@ -56,6 +56,6 @@ def save_reference(reference: Reference, path: Path) -> None:
         bias=reference.contrast.bias.astype(np.float16),
         least_likeness=reference.least_likeness,
         turn_lead=reference.turn_lead,
-        exchange_lead=np.array(reference.exchange_lead),
+        swap_lead=np.array(reference.swap_lead),
         flat_share=reference.flat_share,
     )

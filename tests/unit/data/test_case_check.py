@@ -125,7 +125,7 @@ def test_label_maps_must_follow_one_scheme(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stored_backwards", [False, True])
-def test_warns_of_brains_with_front_and_back_exchanged(
+def test_warns_of_brains_with_front_and_back_swapped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, stored_backwards: bool
 ) -> None:
     """The warning follows the header, not the order of storage."""
@@ -142,7 +142,7 @@ def test_warns_of_brains_with_front_and_back_exchanged(
             nib.Nifti1Image(data, affine).to_filename(tmp_path / name / f"{name}-{part}.nii.gz")
     with caplog.at_level("WARNING"):
         assert check_cases(tmp_path, _list(tmp_path, training=["front"], validation=["back"])) == 2
-    assert "Cases with front and back apparently exchanged: 1 (front)" in caplog.text
+    assert "Cases whose front and back appear swapped: 1 (front)" in caplog.text
     caplog.clear()
     header = "RPS" if stored_backwards else "RAS"
     corrected = header.translate(str.maketrans("AP", "PA"))

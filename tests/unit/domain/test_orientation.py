@@ -10,7 +10,7 @@ from brats_mm.errors import GridError
 LPS = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 
-def test_front_and_back_are_exchanged_in_same_box():
+def test_front_and_back_are_swapped_in_same_box():
     grid = Grid((240, 240, 155), LPS)
     fixed = set_directions(grid, "LAS")
     assert fixed.affine.tolist() == [[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]

@@ -409,7 +409,7 @@ def test_interrupted_evaluation_needs_resume_or_restart(stopped, three):
         evaluate(list_labelled_cases(three), stopped, replace(unsure(), model=replace(MODEL, version="9")), again)
     with pytest.raises(OptionError, match="another window settings"):
         evaluate(list_labelled_cases(three), stopped, replace(unsure(), windows={"overlap": 0.25}), again)
-    with pytest.raises(OptionError, match="another choice of availability sets"):
+    with pytest.raises(OptionError, match="another choice of subsets"):
         evaluate(list_labelled_cases(three), stopped, unsure(), replace(again, subsets=SUBSETS))
     with pytest.raises(OptionError, match="another list of cases"):
         evaluate(list_labelled_cases(three, names=["one", "zwei"]), stopped, unsure(), again)

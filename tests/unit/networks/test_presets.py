@@ -63,7 +63,7 @@ def test_full_preset_has_widths_of_nnunet():
 
 
 def test_transposed_convolution_of_stride_one_equals_convolution():
-    """With the kernel flipped and the channel axes exchanged, so the decoder can use plain convolutions."""
+    """With the kernel flipped and the channel axes swapped, so the decoder can use plain convolutions."""
     up = nn.ConvTranspose3d(2, 3, kernel_size=3, padding=1)
     plain = nn.Conv3d(2, 3, kernel_size=3, padding=1)
     plain.weight.data = up.weight.data.flip(2, 3, 4).transpose(0, 1).clone()

@@ -40,7 +40,7 @@ def warnings_of(volumes, reference=None):
 
 def test_correctly_named_brain_gives_no_warning(brain):
     findings = check_inputs({T2: brain}, seen_as(T2))
-    assert [one.check for one in findings] == [Check.FLAT, Check.SHAPE, Check.TURN, Check.FRONT, Check.EXCHANGE]
+    assert [one.check for one in findings] == [Check.FLAT, Check.SHAPE, Check.TURN, Check.FRONT, Check.SWAP]
     assert [one.warning for one in findings] == [None] * 5
 
 
@@ -53,7 +53,7 @@ def test_rounded_spacing_does_not_stop_check(brain):
 
 def test_wrong_name_warning_states_likely_sequence(brain):
     assert warnings_of({FLAIR: brain}, seen_as(T2)) == {
-        Check.EXCHANGE: "The image given as FLAIR looks like T2. Check that each sequence was given under its own name."
+        Check.SWAP: "The image given as FLAIR looks like T2. Check that each sequence was given under its own name."
     }
 
 
@@ -61,7 +61,7 @@ def test_warns_of_rotated_head(brain):
     turned = Volume(np.ascontiguousarray(brain.data[:, ::-1]), brain.grid)
     message = warnings_of({T1: turned}, seen_as(T1))
     assert list(message) == [Check.TURN]
-    assert "front and back exchanged" in message[Check.TURN]
+    assert "front and back swapped" in message[Check.TURN]
 
 
 def test_head_stored_in_other_orientation_is_not_rotated(brain):
@@ -77,7 +77,7 @@ def test_distinguishes_front_and_back_when_shape_does_not(brain):
     turned = Volume(np.ascontiguousarray(brain.data[:, ::-1]), brain.grid)
     message = warnings_of({T1: turned}, unsure)
     assert list(message) == [Check.FRONT]
-    assert message[Check.FRONT].startswith("Front and back appear exchanged")
+    assert message[Check.FRONT].startswith("Front and back appear swapped")
     assert "viewer" in message[Check.FRONT]
 
 
@@ -127,4 +127,4 @@ def test_reference_round_trips_through_file(tmp_path, monkeypatch):
     read = load_default_reference.__wrapped__()
     assert np.array_equal(read.mean_brain, reference.mean_brain)
     assert np.array_equal(read.contrast.weights, reference.contrast.weights)
-    assert (read.turn_lead, read.exchange_lead) == (reference.turn_lead, reference.exchange_lead)
+    assert (read.turn_lead, read.swap_lead) == (reference.turn_lead, reference.swap_lead)

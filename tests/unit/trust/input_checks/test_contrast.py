@@ -1,4 +1,4 @@
-"""Contrasts are recognised from grey values, and exchanged sequences from the likeliest assignment."""
+"""Contrasts are recognised from grey values, and swapped sequences from the likeliest assignment."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_features_do_not_depend_on_scale_and_offset():
     assert np.isfinite(one).all()
 
 
-def test_finds_exchanged_sequences():
+def test_finds_swapped_sequences():
     given = {T1: likelihoods(T2), T2: likelihoods(T1), FLAIR: likelihoods(FLAIR)}
     other = find_likely_assignment(given)
     assert other.contrasts == {T1: T2, T2: T1, FLAIR: FLAIR}

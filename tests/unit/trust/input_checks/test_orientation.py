@@ -46,9 +46,9 @@ def test_upright_head_matches_mean_at_any_position_and_size():
 @pytest.mark.parametrize(
     ("turn", "words"),
     [
-        (Turn(flipped=(True, False)), "front and back exchanged"),
-        (Turn(flipped=(False, True)), "top and bottom exchanged"),
-        (Turn(flipped=(True, True)), "front and back and top and bottom exchanged"),
+        (Turn(flipped=(True, False)), "front and back swapped"),
+        (Turn(flipped=(False, True)), "top and bottom swapped"),
+        (Turn(flipped=(True, True)), "front and back and top and bottom swapped"),
         (Turn((0, 2, 1)), "turned about another axis"),
     ],
 )
