@@ -60,7 +60,7 @@ def create_bundle(
 
     Args:
         checkpoints: at least one `model.pt` or `model_last.pt` of a training run. Several checkpoints must come from
-            one training run or continue each other. Their weights are averaged with `networks.mean_weights.average_weights`.
+            one training run or continue each other. Their weights are averaged (`networks.mean_weights`).
         folder: folder for the bundle. It must not contain a bundle.
         template: bundle whose `network_def` the weights belong to.
         version: version of the new bundle.

@@ -3,8 +3,8 @@
 Source: Nezakati et al., arXiv 2410.03010. The paper masks whole modalities in training and replaces their tokens by
 projected ones. It does not cover volumes, so the host network is designed here:
 
-* Encoders (`networks.expert.Encoder`) are those of the light expert, one per modality. So the comparison with the mixture is
-  one of methods, not of encoders.
+* Encoders (`networks.expert.Encoder`) are those of the light expert, one per modality. So a comparison with the mixture
+  compares methods, not encoders.
 * At each scale the modalities' features are concatenated, and a 1x1x1 convolution maps them to the decoder's width. The
   decoder is twice as wide as an expert's, which roughly matches the mixture's parameters and operations.
 * Tokens are the voxels of the coarsest feature map. Finer features (skips) of a missing modality are zero. With
