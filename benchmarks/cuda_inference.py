@@ -35,7 +35,7 @@ def segment(backend: TorchCrossSequenceBackend, image: Tensor, batch: int, windo
     available = torch.ones(1, len(MODALITIES), dtype=torch.bool, device=device)
     weights = backend.compute_case_weights(make_thumbnail(moved), available)[0].float()
     shares = weights[: len(MODALITIES)]
-    experts = [backend.contribution(m, moved[:, m.channel : m.channel + 1])[0] for m in MODALITIES]
+    experts = [backend.compute_contribution(m, moved[:, m.channel : m.channel + 1])[0] for m in MODALITIES]
     mixture = sum(share[:, None, None, None] * logits for share, logits in zip(shares, experts, strict=True))
     assert isinstance(mixture, Tensor)
     positions = plan_windows(torch.ones(image.shape[1:], dtype=torch.bool), window, 0.5).positions

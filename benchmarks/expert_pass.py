@@ -41,9 +41,9 @@ def make_ways(size: str) -> dict[str, Way]:
     return {
         "torch, default layout": plain,
         "torch, channels last": lambda window: last(_last(window)),
-        "torch, ours": lambda window: ours.contribution(Modality.FLAIR, _last(window)),
+        "torch, ours": lambda window: ours.compute_contribution(Modality.FLAIR, _last(window)),
         "torch.compile": lambda window: compiled(_last(window)),
-        "openvino": lambda window: graph.contribution(Modality.FLAIR, window),
+        "openvino": lambda window: graph.compute_contribution(Modality.FLAIR, window),
     }
 
 

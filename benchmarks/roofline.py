@@ -103,7 +103,7 @@ def torch_pass(network: CrossSequenceMixture, expert: str, inputs: tuple[Tensor,
     def run() -> Tensor:
         if expert == "cross":
             return backend.compute_joint_contribution(window, inputs[1])
-        return backend.contribution(Modality(expert), window)
+        return backend.compute_contribution(Modality(expert), window)
 
     with torch.inference_mode():
         run()

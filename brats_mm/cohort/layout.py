@@ -8,7 +8,7 @@ from brats_mm.cohort.bids import describe_dataset, locate_bids_folder, make_bids
 from brats_mm.cohort.records import Layout
 from brats_mm.domain.regions import LabelConvention
 from brats_mm.errors import OutputError
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 
 CASES = "cases"
 LEDGER = "cohort.sqlite3"
@@ -31,7 +31,7 @@ def prepare_output(
     Raises:
         OutputError: the folder holds other files or cannot be written to.
     """
-    with output_errors(folder):
+    with convert_output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         manifest_path = None if manifest is None else manifest.resolve()
         if not (folder / LEDGER).exists() and any(path.resolve() != manifest_path for path in folder.iterdir()):
@@ -42,7 +42,7 @@ def prepare_output(
             describe_dataset(folder, labels, version)
 
 
-def work_folder(folder: Path, case: str, layout: Layout) -> Path:
+def prepare_work_folder(folder: Path, case: str, layout: Layout) -> Path:
     """Return the folder to which a worker writes a case. Removes incomplete results of an earlier worker.
 
     Args:
@@ -71,7 +71,7 @@ def publish(folder: Path, case: str, layout: Layout) -> Path:
     if layout is Layout.PLAIN:
         return Path(CASES, case)
     target, work = folder / locate_bids_folder(case), folder / _WORK / case
-    with output_errors(target):
+    with convert_output_errors(target):
         target.mkdir(parents=True, exist_ok=True)
         # The report is moved last, so that its presence means complete results.
         for file in sorted((path for path in work.iterdir() if path.is_file()), key=lambda path: path.name == _REPORT):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from brats_mm.cohort.content import hash_content
-from brats_mm.cohort.layout import publish, work_folder
+from brats_mm.cohort.layout import prepare_work_folder, publish
 from brats_mm.cohort.records import CaseState, CaseTask, Layout, TaskResult
 from brats_mm.cohort.tables import build_row
 from brats_mm.errors import BratsMMError, OutputError
@@ -78,7 +78,7 @@ class _Jobs:
             if task.known is not None and hashed.exception() is None and hashed.result() == task.known:
                 self.same.append(TaskResult(task.case.name, CaseState.SAME, task.known))
                 continue
-            folder = work_folder(Path(task.output), task.case.name, self.layout)
+            folder = prepare_work_folder(Path(task.output), task.case.name, self.layout)
             self.under_way[folder] = (task, hashed)
             yield replace(self.template, input=_find_source(task), output=folder)
 

@@ -11,7 +11,7 @@ from brats_mm.cohort.ledger import Failure
 from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
 from brats_mm.outputs.csv_text import escape_formula
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.outputs.parquet import write_parquet
 
 STAGES = ("read", "register", "bias", "brain", "prepare", "network", "restore", "back", "write")
@@ -102,7 +102,7 @@ def write_results_table(folder: Path, rows: Iterator[Mapping[str, Any]], kind: T
     """
     path = folder / f"results.{kind.value}"
     aside = folder / f".{path.name}.partial"
-    with output_errors(path):
+    with convert_output_errors(path):
         if kind is TableFormat.PARQUET:
             write_parquet(aside, COLUMNS, rows)
         else:
@@ -126,7 +126,7 @@ def write_failures(folder: Path, failures: Iterator[Failure]) -> Path:
     """
     path = folder / "failures.csv"
     aside = folder / ".failures.csv.partial"
-    with output_errors(path):
+    with convert_output_errors(path):
         _write_csv(aside, [field.name for field in fields(Failure)], map(asdict, failures))
         aside.replace(path)
     return path

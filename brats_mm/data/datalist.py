@@ -8,7 +8,7 @@ from typing import Any
 
 from brats_mm.data.checked_nifti import ITK_SUFFIXES
 from brats_mm.data.decathlon import add_volumes
-from brats_mm.data.image_list import assign_images, image_stem
+from brats_mm.data.image_list import assign_images, get_image_stem
 from brats_mm.data.json_file import read_json
 from brats_mm.data.label_maps import add_label_schemes
 from brats_mm.domain.modality import MODALITIES, Modality
@@ -42,7 +42,7 @@ def find_item(folder: Path) -> Item | None:
     """
     files = sorted(folder.iterdir())
     paths = [path for path in files if path.name.endswith(SUFFIXES)] or [path for path in files if _is_itk(path.name)]
-    readings = read_image_names([ImageName(image_stem(path.name)) for path in paths], folder.name)
+    readings = read_image_names([ImageName(get_image_stem(path.name)) for path in paths], folder.name)
     images: dict[str, str] = {}
     for path, reading in zip(paths, readings, strict=True):
         if reading.modality is None:

@@ -23,7 +23,7 @@ def assign_images(paths: Sequence[str | None]) -> dict[str, str]:
     """
     files = [path for path in paths if path]
     folder = Path(files[0]).parent.name if files else ""
-    readings = read_image_names([ImageName(image_stem(Path(path).name)) for path in files], folder)
+    readings = read_image_names([ImageName(get_image_stem(Path(path).name)) for path in files], folder)
     named = {path: reading.modality for path, reading in zip(files, readings, strict=True)}
     if files and None not in named.values() and len(set(named.values())) == len(files):
         return {modality.value: path for path, modality in named.items() if modality is not None}
@@ -34,7 +34,7 @@ def assign_images(paths: Sequence[str | None]) -> dict[str, str]:
     return {modality.value: path for modality, path in in_channel_order.items() if path}
 
 
-def image_stem(name: str) -> str:
+def get_image_stem(name: str) -> str:
     """Return the name of an image file without its suffix."""
     return name.rpartition(".")[0] if name.lower().endswith(ITK_SUFFIXES) else name.split(".nii", maxsplit=1)[0]
 

@@ -129,7 +129,7 @@ def simplify(text: str) -> str:
     return unicodedata.normalize("NFC", unaccented)  # Korean syllables as written, not as letters
 
 
-def name_tokens(text: str) -> list[str]:
+def split_name_tokens(text: str) -> list[str]:
     """Return the runs of letters and digits of a name, in lower case and without accents."""
     return _TOKEN.findall(simplify(text))
 

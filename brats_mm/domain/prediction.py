@@ -213,11 +213,11 @@ class Prediction:
         Raises:
             OptionError: `content` or `labels` is unknown, or `tools` is None.
         """
-        return self._need_tools().to_nibabel(self, content, LabelConvention.of(labels))
+        return self._need_tools().to_nibabel(self, content, LabelConvention.parse(labels))
 
     def to_sitk(self, content: str = "labels", *, labels: LabelConvention | str = LabelConvention.BRATS2023) -> Any:
         """Return a volume as a `SimpleITK.Image`. Takes the arguments and raises the errors of `to_nibabel`."""
-        return self._need_tools().to_sitk(self, content, LabelConvention.of(labels))
+        return self._need_tools().to_sitk(self, content, LabelConvention.parse(labels))
 
     def _need_tools(self) -> PredictionTools:
         if self.tools is None:
@@ -237,7 +237,7 @@ class Prediction:
         Raises:
             OptionError: the convention is unknown.
         """
-        convention = LabelConvention.of(convention)
+        convention = LabelConvention.parse(convention)
         wt, tc, et = (self.probabilities[region] >= THRESHOLD for region in REGIONS)
         return merge_regions(wt, tc, et, convention)
 

@@ -55,7 +55,7 @@ class LabelConvention(str, Enum):
     BRATS2021 = "brats2021"
 
     @classmethod
-    def of(cls, name: "LabelConvention | str") -> "LabelConvention":
+    def parse(cls, name: "LabelConvention | str") -> "LabelConvention":
         """Return the convention of a name such as `brats2021`.
 
         Raises:

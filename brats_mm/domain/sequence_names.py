@@ -8,7 +8,7 @@ from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.name_rules import NameReading
 from brats_mm.domain.name_rules import count_common_parts as count_common_parts  # noqa: PLC0414 (part of this interface)
 from brats_mm.domain.name_words import CHANNEL_NUMBERS as CHANNEL_NUMBERS  # noqa: PLC0414
-from brats_mm.domain.name_words import name_tokens as name_tokens  # noqa: PLC0414
+from brats_mm.domain.name_words import split_name_tokens as split_name_tokens  # noqa: PLC0414
 from brats_mm.errors import OptionError
 
 MSD_CHANNELS: tuple[Modality, ...] = tuple(map(Modality, name_words.DECATHLON))

@@ -41,6 +41,6 @@ class SubsetCalibration:
     cases: int
     corrections: Mapping[Availability, Mapping[Region, Correction]]
 
-    def of(self, subset: Availability, region: Region) -> Correction:
+    def find_correction(self, subset: Availability, region: Region) -> Correction:
         """Return the correction of a region for a subset, or the identity if none was fitted."""
         return self.corrections.get(subset, {}).get(region, IDENTITY)

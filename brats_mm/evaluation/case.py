@@ -179,7 +179,7 @@ def _count_uncalibrated(prediction: Prediction, reference: Mask, region: Region,
     these sequences.
     """
     calibration = prediction.model.calibration
-    correction = IDENTITY if calibration is None else calibration.of(prediction.case.available, region)
+    correction = IDENTITY if calibration is None else calibration.find_correction(prediction.case.available, region)
     if correction == IDENTITY:
         return None
     probability = np.asfortranarray(prediction.probabilities[region][brain])

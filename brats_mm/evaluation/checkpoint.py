@@ -25,7 +25,7 @@ from brats_mm.evaluation.summary import CaseEvaluation
 from brats_mm.evaluation.tables import CASES, CaseRow, WeightRow
 from brats_mm.metrics.calibration import Reliability
 from brats_mm.metrics.uncertainty import EntropyTable
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.trust.record import TrustRecord
 
 FOLDER = "unfinished"
@@ -89,7 +89,7 @@ class EvaluationCheckpoint:
                 pass
             return
         self._made = [folder for folder in (self._results, *self._results.parents) if not folder.exists()]
-        with output_errors(self._results):
+        with convert_output_errors(self._results):
             self._remove()
             self.folder.mkdir(parents=True)
             (self.folder / PLAN).write_text(json.dumps(plan_document, indent=1), encoding="utf-8")
@@ -103,7 +103,7 @@ class EvaluationCheckpoint:
             result: its results, or the reason.
         """
         new = self._make_path(number).with_suffix(".new")
-        with output_errors(self.folder):
+        with convert_output_errors(self.folder):
             with new.open("wb") as stream:
                 np.savez_compressed(stream, **_encode(name, result))
                 stream.flush()
@@ -128,7 +128,7 @@ class EvaluationCheckpoint:
 
     def discard(self) -> None:
         """Remove the folder."""
-        with output_errors(self.folder):
+        with convert_output_errors(self.folder):
             self._remove()
 
     def leave(self) -> None:

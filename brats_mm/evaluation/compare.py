@@ -20,7 +20,7 @@ from brats_mm.evaluation.comparison_tables import render_comparison_latex, write
 from brats_mm.evaluation.tables import NUMBERS, SCORES, CaseRow, read_case_rows, read_summary, write_document
 from brats_mm.metrics.case_scores import Rule
 from brats_mm.metrics.monotonicity import PairTally, tally_pairs
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 
 COMPARISON = "comparison.json"
 MARKDOWN = "comparison.md"
@@ -63,7 +63,7 @@ def compare(first: Path, second: Path, out: Path | None = None) -> dict[str, Any
         "sets": _compare_sets(a, b, cases),
     }
     if out is not None:
-        with output_errors(out):
+        with convert_output_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             (out / MARKDOWN).write_text(render_comparison_markdown(document), encoding="utf-8")
             (out / LATEX).write_text(render_comparison_latex(document), encoding="utf-8")
@@ -91,7 +91,7 @@ def compare_pairs(first: Values, second: Values) -> dict[str, Any]:
         "difference": float(difference.mean()),
         "low": low,
         "high": high,
-        "p": signed_rank(difference),
+        "p": compute_signed_rank_p(difference),
     }
 
 
@@ -112,13 +112,13 @@ def compute_bootstrap_interval(values: Values, statistic: Callable[[Values], Val
     return float(low), float(high)
 
 
-def signed_rank(difference: Values) -> float:
+def compute_signed_rank_p(difference: Values) -> float:
     """Return the two-sided p value of Wilcoxon's signed-rank test, or 1 if no case differs."""
     changed = difference[difference != 0]
     return float(wilcoxon(changed).pvalue) if len(changed) else 1.0
 
 
-def holm(p: Sequence[float]) -> list[float]:
+def correct_by_holm(p: Sequence[float]) -> list[float]:
     """Correct p values for multiple testing by Holm's step-down method."""
     adjusted = [0.0] * len(p)
     largest = 0.0
@@ -170,7 +170,7 @@ def _compare_sets(a: Scores, b: Scores, cases: Sequence[str]) -> dict[str, Any]:
             if et_comparison["cases"]:
                 by_subset.setdefault(subset, {})[region.value] = et_comparison
                 results.append(et_comparison)
-    for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
+    for result, p in zip(results, correct_by_holm([result["p"] for result in results]), strict=True):
         result["p_holm"] = p
     return by_subset
 

@@ -33,7 +33,7 @@ from brats_mm.evaluation.tables import (
 from brats_mm.io.bundle import compute_sha256
 from brats_mm.io.labelled_cases import LabelledCase
 from brats_mm.metrics.empty import EmptyPolicy
-from brats_mm.outputs.folder import OutputFolder, output_errors
+from brats_mm.outputs.folder import OutputFolder, convert_output_errors
 from brats_mm.outputs.parquet import require_parquet
 from brats_mm.trust.record import TrustRecord
 
@@ -213,7 +213,7 @@ def _publish(
     work = checkpoint.folder
     names = [CASES, WEIGHTS, TRUST, SUMMARY, MARKDOWN]
     write_document(work / SUMMARY, document)
-    with output_errors(folder):
+    with convert_output_errors(folder):
         (work / MARKDOWN).write_text(render_markdown(document), encoding="utf-8")
         if settings.parquet:
             tables = {CASES: CaseRow, WEIGHTS: WeightRow}

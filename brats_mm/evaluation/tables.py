@@ -13,7 +13,7 @@ from brats_mm.data.json_file import read_json
 from brats_mm.errors import OptionError
 from brats_mm.metrics.case_scores import RegionScores
 from brats_mm.outputs.csv_text import escape_formula, unescape_formula
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.outputs.parquet import GROUP_ROWS, write_parquet
 from brats_mm.trust.record import TrustRecord
 
@@ -107,7 +107,7 @@ class RowWriter:
         self._columns = [field.name for field in fields(kind)]
 
     def __enter__(self) -> "RowWriter":
-        with output_errors(self._path):
+        with convert_output_errors(self._path):
             self._stream = self._path.open("w", encoding="utf-8", newline="")
             self._writer = csv.DictWriter(self._stream, self._columns)
             self._writer.writeheader()
@@ -115,7 +115,7 @@ class RowWriter:
 
     def write(self, rows: Iterable[Any]) -> None:
         """Append rows and flush."""
-        with output_errors(self._path):
+        with convert_output_errors(self._path):
             for row in rows:
                 self._writer.writerow({name: _format_cell(value) for name, value in asdict(row).items()})
             self._stream.flush()
@@ -123,7 +123,7 @@ class RowWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with output_errors(self._path):
+        with convert_output_errors(self._path):
             self._stream.close()
 
 
@@ -199,7 +199,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def write_document(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON. NaN becomes null."""
-    with output_errors(path):
+    with convert_output_errors(path):
         path.write_text(json.dumps(to_plain_document(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

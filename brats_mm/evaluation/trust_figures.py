@@ -23,7 +23,7 @@ from brats_mm.trust.left_out import LeftOut, LeftOutGain, LeftOutPrediction, pre
 from brats_mm.trust.record import CaseRecords, TrustRecord, group_by_case
 
 
-def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+def compute_spearman(a: Sequence[float], b: Sequence[float]) -> float:
     """Return Spearman's rank correlation over the pairs without NaN. NaN if either side is constant.
 
     Args:
@@ -38,7 +38,7 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
     return float(np.corrcoef(rankdata(pairs[0]), rankdata(pairs[1]))[0, 1])
 
 
-def auroc(score: Sequence[float], positive: Sequence[bool]) -> float:
+def compute_auroc(score: Sequence[float], positive: Sequence[bool]) -> float:
     """Return the probability that a positive has a higher score than a negative. Ties count one half.
 
     NaN if there are no positives or no negatives.
@@ -140,8 +140,8 @@ def _score_expected_dice(predictions: Sequence[LeftOutPrediction]) -> dict[str, 
         "failures": sum(failed),
         **{
             name: {
-                "spearman": spearman(values, true),
-                "auroc_failure": auroc([-value for value in values], failed),
+                "spearman": compute_spearman(values, true),
+                "auroc_failure": compute_auroc([-value for value in values], failed),
                 "mean_absolute_error": _average(abs(a - b) for a, b in zip(values, true, strict=True)),
             }
             for name, values in estimators.items()
@@ -268,7 +268,7 @@ def _score_importance(
     }
     return {
         "pairs": len(columns["gate_weight"]),
-        **{name: spearman(columns[a], columns[b]) for name, (a, b) in pairs.items()},
+        **{name: compute_spearman(columns[a], columns[b]) for name, (a, b) in pairs.items()},
     }
 
 

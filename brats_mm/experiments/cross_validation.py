@@ -96,7 +96,7 @@ def cross_validate(
     if scheme is not None:
         plan = replace(plan, label_scheme=scheme, settings={**plan.settings, "label_scheme": scheme})
     check_same_settings(bundle, plan)
-    lists = fold_lists(plan)
+    lists = prepare_fold_lists(plan)
     cases = [list_labelled_cases(path, dataset_dir=plan.dataset, scheme=plan.label_scheme) for path in lists]
     _require_folds([[case.files.name for case in labelled] for labelled in cases])
     write_json(_merge_trainings(bundle, plan), plan.output / RECORD, indent=2)
@@ -172,7 +172,7 @@ def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, "none" if value is None else value
 
 
-def fold_lists(plan: CrossValidation) -> Sequence[Path]:
+def prepare_fold_lists(plan: CrossValidation) -> Sequence[Path]:
     """Return the lists of the folds, and write them in the first call.
 
     Raises:

@@ -31,7 +31,7 @@ class ExpertBackend(Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+    def compute_contribution(self, modality: Modality, window: Tensor) -> Tensor:
         """Return the output (b, c, h, w, d) of one expert for windows (b, 1, h, w, d).
 
         Args:
@@ -42,7 +42,7 @@ class ExpertBackend(Protocol):
             Tensor (b, c, h, w, d): logits, probabilities or features, as the mixture mixes them.
         """
 
-    def on(self, device: torch.device) -> "ExpertBackend":
+    def move_to(self, device: torch.device) -> "ExpertBackend":
         """Return this backend on the given or the current device."""
 
 
@@ -60,10 +60,10 @@ class Backend(ExpertBackend, Protocol):
             Tensor (b, m, c), unbounded. `networks.mixing.compute_modality_weights` converts it to weights.
         """
 
-    def output_layer(self, mixture: Tensor) -> Tensor:
+    def compute_logits(self, mixture: Tensor) -> Tensor:
         """Return the logits of a mixture of contributions."""
 
-    def on(self, device: torch.device) -> "Backend":
+    def move_to(self, device: torch.device) -> "Backend":
         """Return this backend on the given or the current device."""
 
 
@@ -86,7 +86,7 @@ class TorchBackend:
         self._autocast = autocast
         self._network = use_onednn(network.to(device))
 
-    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+    def compute_contribution(self, modality: Modality, window: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
             contribution: Tensor = self._network.get_submodule(f"experts.{modality.value}")(window)
         return contribution
@@ -95,11 +95,11 @@ class TorchBackend:
         values: Tensor = self._network.get_submodule("gate")(image)
         return values
 
-    def output_layer(self, mixture: Tensor) -> Tensor:
+    def compute_logits(self, mixture: Tensor) -> Tensor:
         logits: Tensor = self._network.get_submodule("output_layer")(mixture)
         return logits
 
-    def on(self, device: torch.device) -> "TorchBackend":
+    def move_to(self, device: torch.device) -> "TorchBackend":
         return TorchBackend(self._network, device, autocast=self._autocast)
 
 
@@ -122,7 +122,9 @@ def mix(
     """
     contributions = {}
     for modality in find_required_experts(subsets):
-        contributions[modality] = backend.contribution(modality, image[:, modality.channel : modality.channel + 1])
+        contributions[modality] = backend.compute_contribution(
+            modality, image[:, modality.channel : modality.channel + 1]
+        )
         on_expert()
     logits, weights = [], []
     for subset in subsets:
@@ -135,7 +137,7 @@ def mix(
         mixture = _apply_weight(contributions[first], weight[:, first.channel])
         for modality in others:
             mixture += _apply_weight(contributions[modality], weight[:, modality.channel])
-        logits.append(backend.output_layer(mixture).float())
+        logits.append(backend.compute_logits(mixture).float())
         shares = weight.flatten(3).mean(dim=3) if weight.dim() > 3 else weight  # mean over the window
         weights.append(shares.expand(-1, -1, logits[-1].shape[1]))  # expand a weight that all regions share
     return torch.stack(logits), torch.stack(weights)

@@ -96,7 +96,7 @@ class EngineInferer(Inferer):
         self.device = torch.device("cpu")
         self._maps: deque[LogitMap] = deque(maxlen=MAX_CACHED_MAPS)
 
-    def taken(self, logits: Float[Tensor, "c h w d"]) -> LogitMap:
+    def take_map(self, logits: Float[Tensor, "c h w d"]) -> LogitMap:
         """Remove and return the stored map of these logits, or else return a map with only the logits."""
         for index, logit_map in enumerate(self._maps):
             if logit_map.logits.shape == logits.shape and torch.equal(logit_map.logits.float().cpu(), logits):

@@ -103,7 +103,7 @@ def compute_coarse_contributions(
         total: Tensor | None = None
         for position in windows.positions:
             patch = channel[(slice(None), *position)][None]
-            logits = _average_views(partial(backend.contribution, modality), patch, tta_flips)[0]
+            logits = _average_views(partial(backend.compute_contribution, modality), patch, tta_flips)[0]
             count()
             if coverage is None:
                 total = logits

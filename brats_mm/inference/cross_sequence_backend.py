@@ -32,7 +32,7 @@ class CrossSequenceBackend(ExpertBackend, Protocol):
     def compute_case_weights(self, small: Tensor, available: Tensor) -> Tensor:
         """Return the gate weights (b, m + 1, c) for a case's thumbnail (b, m, 16, 16, 16)."""
 
-    def on(self, device: torch.device) -> "CrossSequenceBackend":
+    def move_to(self, device: torch.device) -> "CrossSequenceBackend":
         """Return this backend on the given or the current device."""
 
 
@@ -43,7 +43,7 @@ class TorchCrossSequenceBackend(TorchBackend):
         super().__init__(network, device, autocast=autocast)
         self._mixture = network
 
-    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+    def compute_contribution(self, modality: Modality, window: Tensor) -> Tensor:
         return restore_full_resolution(self.compute_lattice_contribution(modality, window), window.shape[2:])
 
     def compute_lattice_contribution(self, modality: Modality, window: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class TorchCrossSequenceBackend(TorchBackend):
     def compute_case_weights(self, small: Tensor, available: Tensor) -> Tensor:
         return self._mixture.compute_thumbnail_weights(small, available)
 
-    def on(self, device: torch.device) -> "TorchCrossSequenceBackend":
+    def move_to(self, device: torch.device) -> "TorchCrossSequenceBackend":
         return TorchCrossSequenceBackend(self._mixture, device, autocast=self._autocast)
 
 

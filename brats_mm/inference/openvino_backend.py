@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import OptionError
 from brats_mm.inference.cross_sequence_backend import restore_full_resolution
-from brats_mm.inference.openvino_cache import CompiledCache, cache_folder
+from brats_mm.inference.openvino_cache import CompiledCache, locate_cache_folder
 from brats_mm.inference.openvino_graph import (
     GRAPH_VERSION,
     build_graph,
@@ -72,10 +72,10 @@ class OpenVinoBackend:
         self._network = network.cpu()
         self._core = ov.Core()
         key = (weights_sha256, ov.__version__, str(GRAPH_VERSION), self.precision, self._read_processor_name())
-        self._cache = CompiledCache(folder or cache_folder(), key) if weights_sha256 else None
+        self._cache = CompiledCache(folder or locate_cache_folder(), key) if weights_sha256 else None
         self._requests: dict[str, ov.InferRequest] = {}
 
-    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+    def compute_contribution(self, modality: Modality, window: Tensor) -> Tensor:
         request = self._request(modality.value)
         results = request.infer([np.ascontiguousarray(window.numpy())], share_inputs=True)
         return torch.from_numpy(results[0])
@@ -84,11 +84,11 @@ class OpenVinoBackend:
         values: Tensor = self._network.get_submodule("gate")(image)
         return values
 
-    def output_layer(self, mixture: Tensor) -> Tensor:
+    def compute_logits(self, mixture: Tensor) -> Tensor:
         logits: Tensor = self._network.get_submodule("output_layer")(mixture)
         return logits
 
-    def on(self, device: torch.device) -> "OpenVinoBackend":
+    def move_to(self, device: torch.device) -> "OpenVinoBackend":
         """Return this backend, which only runs on the CPU."""
         assert device.type == "cpu"
         return self
@@ -111,7 +111,7 @@ class OpenVinoBackend:
                 logger.warning("Recompiling a model that cannot be loaded (%s).", error)
         compiled = self._core.compile_model(self._build_graph(name), CPU, options)
         if self._cache:
-            self._cache.keep(name, compiled.export_model().getvalue())
+            self._cache.store(name, compiled.export_model().getvalue())
         return compiled
 
     def _choose_options(self) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
         request.infer([np.ascontiguousarray(window.numpy())], share_inputs=True, share_outputs=True)
         return _copy_output(request.get_output_tensor(0))
 
-    def contribution(self, modality: Modality, window: Tensor) -> Tensor:
+    def compute_contribution(self, modality: Modality, window: Tensor) -> Tensor:
         return restore_full_resolution(self.compute_lattice_contribution(modality, window), window.shape[2:])
 
     def compute_joint_contribution(self, window: Tensor, available: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ class OpenVinoCrossSequenceBackend(OpenVinoBackend):
         assert isinstance(self._network, CrossSequenceMixture)
         return self._network.compute_thumbnail_weights(small, available)
 
-    def on(self, device: torch.device) -> "OpenVinoCrossSequenceBackend":
+    def move_to(self, device: torch.device) -> "OpenVinoCrossSequenceBackend":
         """Return this backend, which only runs on the CPU."""
         assert device.type == "cpu"
         return self

@@ -21,7 +21,7 @@ UNUSED_DAYS = 60.0
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def cache_folder() -> Path:
+def locate_cache_folder() -> Path:
     """Return the user's cache folder: `brats-mm` in the system's cache folder."""
     path = os.environ.get(CACHE_VARIABLE)
     if path:
@@ -45,14 +45,14 @@ class CompiledCache:
     folder: Path
     key: tuple[str, ...]
 
-    def path(self, name: str) -> Path:
+    def make_path(self, name: str) -> Path:
         """Return the file of one expert."""
         digest = hashlib.sha256("\n".join((*self.key, name)).encode()).hexdigest()
         return self.folder / "openvino" / f"{name}-{digest[:32]}.bin"
 
     def load(self, name: str) -> bytes | None:
         """Return a cached model, or None if it is missing or damaged."""
-        path = self.path(name)
+        path = self.make_path(name)
         try:
             content = path.read_bytes()
         except OSError:
@@ -65,9 +65,9 @@ class CompiledCache:
             os.utime(path)  # it is in use
         return compiled
 
-    def keep(self, name: str, compiled: bytes) -> None:
+    def store(self, name: str, compiled: bytes) -> None:
         """Write a model atomically. If the folder is read-only, log it and continue without the cache."""
-        path = self.path(name)
+        path = self.make_path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as stream:

@@ -137,7 +137,7 @@ class Predictor:
         backend = self.backend or create_torch_backend(self.network, self.device)
         for device, size in attempts:
             try:
-                backend = backend.on(device)
+                backend = backend.move_to(device)
                 settings = replace(self.settings, window=size)
                 maps = run_windows(model_input, backend, settings, subsets=subsets, on_window=on_window)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -193,7 +193,7 @@ def restore_map(logit_map: LogitMap, subset: Availability, placement: Placement,
     calibration = model.calibration
     corrections = IDENTITY_BY_REGION
     if calibration is not None:
-        corrections = {region: calibration.of(subset, region) for region in REGIONS}
+        corrections = {region: calibration.find_correction(subset, region) for region in REGIONS}
     logits = drop_small_lesions(apply_calibration(logit_map.logits, corrections), model.spacing_mm**3 / 1000)
     return restore_probabilities(logits, placement, corrections), _compute_importance(logit_map, subset, placement)
 

@@ -32,7 +32,7 @@ class SingleBackend:
         self.device = device
         self._network = use_onednn(network.to(device))
 
-    def logits(
+    def compute_logits(
         self, image: Float[Tensor, "b m h w d"], subsets: Sequence[Availability]
     ) -> Float[Tensor, "s b c h w d"]:
         """Return the logits of windows for each availability set, (s, b, c, h, w, d)."""
@@ -40,7 +40,7 @@ class SingleBackend:
         logits: Tensor = self._network(image, sets.to(image.device))
         return logits.float().reshape(len(subsets), image.shape[0], *logits.shape[1:])
 
-    def on(self, device: torch.device) -> "SingleBackend":
+    def move_to(self, device: torch.device) -> "SingleBackend":
         """Return this backend on the given or the current device."""
         return SingleBackend(self._network, device)
 
@@ -85,7 +85,7 @@ def predict_windows(
     if not isinstance(backend, SingleBackend):
         assert isinstance(backend, Backend), "a cross-sequence backend runs coarse to fine"
         return mix(backend, image, subsets, on_expert)
-    logits = backend.logits(image, subsets)
+    logits = backend.compute_logits(image, subsets)
     for _ in find_required_experts(subsets):
         on_expert()
     return logits, logits.new_zeros((len(subsets), image.shape[0], 0, logits.shape[2]))

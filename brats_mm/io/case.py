@@ -11,7 +11,7 @@ import numpy as np
 from brats_mm.domain.atlas import warn_about_atlas
 from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.case import Case, CaseFiles, Scans
-from brats_mm.domain.content_doubts import copy_warnings, warn_about_content, warn_about_outline
+from brats_mm.domain.content_warnings import warn_about_copies, warn_about_content, warn_about_outline
 from brats_mm.domain.input_kind import detect_stripped
 from brats_mm.domain.lattice import EXACT_GRID_MM, GRID_TOLERANCE, OneGrid, unify_grids
 from brats_mm.domain.modality import Modality
@@ -172,7 +172,7 @@ def _collect_warnings(volumes: Mapping[Modality, Volume], together: OneGrid) -> 
         else:
             warnings += warn_about_outline(modality, volume)
         warnings += warn_about_content(modality, volume)
-    return (*warnings, *_warn_about_atlas(volumes), *copy_warnings(together.volumes))
+    return (*warnings, *_warn_about_atlas(volumes), *warn_about_copies(together.volumes))
 
 
 def _warn_about_atlas(volumes: Mapping[Modality, Volume]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from brats_mm.io.formats.metaimage import parse_metaimage
 from brats_mm.io.formats.mgh import parse_mgh
 from brats_mm.io.formats.nifti import count_nifti_volumes, parse_nifti
 from brats_mm.io.formats.nrrd import parse_nrrd
-from brats_mm.io.formats.raster import Raster, check_fetched, check_length, read_voxels, reading_errors
+from brats_mm.io.formats.raster import Raster, check_fetched, check_length, convert_reading_errors, read_voxels
 from brats_mm.io.suffixes import NIFTI_SUFFIXES, PAIR_SUFFIXES, explain_unreadable, find_image_suffix
 from brats_mm.io.volume_checks import check_voxels
 
@@ -48,7 +48,7 @@ def read_volume(path: Path) -> Volume:
     Raises:
         VolumeError: the file is missing, damaged or of another kind, or its voxels or geometry are unusable.
     """
-    with reading_errors(path):
+    with convert_reading_errors(path):
         is_folder = path.is_dir()
     if is_folder and holds_dicom(path):
         return read_series_folder(path)
@@ -68,7 +68,7 @@ def read_stored(path: Path) -> Volume:
     Raises:
         VolumeError: the file is missing, damaged or of another kind, or its geometry cannot be used.
     """
-    with reading_errors(path):
+    with convert_reading_errors(path):
         raster = _parse(path)
         return Volume(read_voxels(raster), raster.grid, raster.notes)
 
@@ -88,7 +88,7 @@ def read_header(path: Path) -> tuple[Grid, tuple[str, ...]]:
     Raises:
         VolumeError: as for `read_volume`, except for faults of voxels.
     """
-    with reading_errors(path):
+    with convert_reading_errors(path):
         if not path.is_dir() or not holds_dicom(path):
             raster = _parse(path)
             return raster.grid, (*warn_about_header(raster.grid), *raster.notes)
@@ -106,7 +106,7 @@ def check_volume(path: Path, *, one_file: bool = False) -> None:
     Raises:
         VolumeError: the header is damaged or unusable, or the file lacks data.
     """
-    with reading_errors(path):
+    with convert_reading_errors(path):
         raster = _parse(path)
         if one_file and raster.data != path:
             raise VolumeError(

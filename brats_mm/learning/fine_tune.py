@@ -24,7 +24,7 @@ from brats_mm.learning.scores import compute_mean_dice, compute_mean_scores, sco
 from brats_mm.learning.site_bundle import write_site_bundle
 from brats_mm.learning.versions import BUNDLE, REPORT
 from brats_mm.learning.watched_trainer import REMEDY, TimedTraining, Watch
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segmenter import Segmenter, choose_device
 from brats_mm.trust.calibration_file import SUBSET_CALIBRATION
@@ -58,7 +58,7 @@ def fine_tune(plan: TrainingPlan, folder: Path, options: ModelOptions, output: P
         TrainingError: the loss or a weight is not finite.
     """
     parent = open_bundle(options.bundle)
-    with output_errors(output):
+    with convert_output_errors(output):
         return _fine_tune(parent, plan, folder, options, output, watch)
 
 

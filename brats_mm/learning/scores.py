@@ -9,7 +9,7 @@ from brats_mm.domain.regions import REGIONS, LabelConvention
 from brats_mm.domain.volume import Grid
 from brats_mm.metrics.empty import EmptyPolicy
 from brats_mm.metrics.overlap import compute_overlap, count
-from brats_mm.metrics.surface import find_surface_points, hd95_of_surfaces
+from brats_mm.metrics.surface import compute_surface_hd95, find_surface_points
 
 DIGITS = 4
 
@@ -40,7 +40,7 @@ def score_prediction(predicted: Labels, corrected: Labels, grid: Grid) -> dict[s
         )
         scores[region.value] = {
             "dice": _round(compute_overlap(counts, EmptyPolicy.BRATS).dice),
-            "hd95_mm": _round(hd95_of_surfaces(*surfaces, EmptyPolicy.BRATS)),
+            "hd95_mm": _round(compute_surface_hd95(*surfaces, EmptyPolicy.BRATS)),
             "predicted_ml": _round(counts.predicted * grid.voxel_ml),
             "corrected_ml": _round(counts.reference * grid.voxel_ml),
         }

@@ -42,7 +42,7 @@ CROSS_RECIPE: dict[str, Any] = {
 """Further entries for mixtures with a cross-sequence expert, which train only that expert."""
 
 
-def plan_of_corrections(store: CorrectionStore, version: str, parent: str) -> TrainingPlan:
+def plan_from_corrections(store: CorrectionStore, version: str, parent: str) -> TrainingPlan:
     """Plan a training run on all usable corrections of a store, with files relative to the store's folder.
 
     Args:
@@ -129,7 +129,7 @@ def write_site_bundle(
     return Bundle(output)
 
 
-def as_nifti(item: dict[str, Any], folder: Path) -> dict[str, Any]:
+def convert_to_nifti(item: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Convert sequences in other formats to NIfTI, which the training reads.
 
     Args:
@@ -173,7 +173,7 @@ def _items(cases: Sequence[PlannedCase], folder: Path, output: Path, check: Call
     items = []
     for case in cases:
         check()
-        items.append(as_nifti(case.item(folder.resolve()), output.resolve() / "images" / case.name))
+        items.append(convert_to_nifti(case.item(folder.resolve()), output.resolve() / "images" / case.name))
     return items
 
 

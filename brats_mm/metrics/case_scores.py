@@ -11,7 +11,7 @@ from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.metrics.empty import EmptyPolicy, relabel_small_enhancing
 from brats_mm.metrics.lesions import Lesion, find_reference_lesions, score_lesions
 from brats_mm.metrics.overlap import compute_overlap, count
-from brats_mm.metrics.surface import Points, find_surface_points, hd95_of_surfaces
+from brats_mm.metrics.surface import Points, compute_surface_hd95, find_surface_points
 
 
 class Rule(str, Enum):
@@ -108,7 +108,9 @@ def _score(mask: Mask, region: Region, reference: Reference, policy: EmptyPolicy
     lesions = score_lesions(mask, reference.lesions[region], reference.spacing_mm, policy)
     return RegionScores(
         dice=voxels.dice,
-        hd95_mm=hd95_of_surfaces(find_surface_points(mask, reference.spacing_mm), reference.surfaces[region], policy),
+        hd95_mm=compute_surface_hd95(
+            find_surface_points(mask, reference.spacing_mm), reference.surfaces[region], policy
+        ),
         sensitivity=voxels.sensitivity,
         precision=voxels.precision,
         lesion_dice=lesions.dice,

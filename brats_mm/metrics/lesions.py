@@ -25,7 +25,7 @@ from scipy.ndimage import binary_dilation, find_objects, generate_binary_structu
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.resample import find_bounding_box
 from brats_mm.metrics.empty import LESION_PENALTY_MM, EmptyPolicy
-from brats_mm.metrics.surface import Points, find_surface_points, hd95_of_surfaces
+from brats_mm.metrics.surface import Points, compute_surface_hd95, find_surface_points
 
 DILATION_VOXELS = 3
 MIN_LESION_MM3 = 50.0
@@ -129,7 +129,7 @@ def score_lesions(
             shared = int(np.count_nonzero(mask[in_components] & lesion.mask[in_lesion]))
             dice.append(_dice(mask, lesion, shared))
             surface = _find_surface(corner, mask, spacing_mm)
-            distance = hd95_of_surfaces(surface, lesion.surface, EmptyPolicy.BRATS)
+            distance = compute_surface_hd95(surface, lesion.surface, EmptyPolicy.BRATS)
             distances.append(distance if assigned.size else LESION_PENALTY_MM)
             detected += assigned.size > 0
     false = int(number - is_assigned.sum())

@@ -37,7 +37,7 @@ def find_surface_points(mask: Bool[np.ndarray, "h w d"], spacing_mm: tuple[float
     return np.asarray(index * np.asarray(spacing_mm, np.float64))
 
 
-def hd95_of_surfaces(predicted: Points, reference: Points, policy: EmptyPolicy) -> float:
+def compute_surface_hd95(predicted: Points, reference: Points, policy: EmptyPolicy) -> float:
     """Return the HD95 of two surfaces in millimetres. NaN if the policy skips the case.
 
     `max(P95 over p of min over r |p - r|, P95 over r of min over p |p - r|)`

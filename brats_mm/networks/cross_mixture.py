@@ -82,7 +82,7 @@ class CrossSequenceMixture(ExpertMixture):
         if available is None:
             available = detect_available(image)
         views = split_views(available, image.shape[0])
-        contributions = self.contributions(list(image.chunk(image.shape[1], dim=1)), views.any(dim=0))
+        contributions = self.compute_contributions(list(image.chunk(image.shape[1], dim=1)), views.any(dim=0))
         small = make_thumbnail(image)
         logits: list[Tensor] = []
         weights: list[Tensor] = []

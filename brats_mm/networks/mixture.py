@@ -31,7 +31,7 @@ class ExpertMixture(nn.Module, ABC):
         self.gate = gate
         self.output_layer = nn.Identity() if output_layer is None else output_layer
 
-    def contributions(self, inputs: list[Tensor], required: Tensor) -> list[Tensor]:
+    def compute_contributions(self, inputs: list[Tensor], required: Tensor) -> list[Tensor]:
         """Run each expert on the samples that need it.
 
         Args:
@@ -69,7 +69,7 @@ class ExpertMixture(nn.Module, ABC):
         Returns:
             Logits (v b, c, ...), grouped by view.
         """
-        contributions = self.contributions(inputs, views.any(dim=0))
+        contributions = self.compute_contributions(inputs, views.any(dim=0))
         logits: list[Tensor] = []
         for number, view in enumerate(views.unbind(0)):
             mixture = torch.zeros(0)

@@ -38,7 +38,7 @@ def make_output_error(path: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def output_errors(path: Path) -> Iterator[None]:
+def convert_output_errors(path: Path) -> Iterator[None]:
     """Raise an `OSError` from the block as an `OutputError` about `path`."""
     try:
         yield
@@ -86,7 +86,7 @@ class OutputFolder:
     ) -> None:
         try:
             if error is None:
-                with output_errors(self.path):
+                with convert_output_errors(self.path):
                     self._commit()
                 self._made = []
             elif isinstance(error, OSError) and _is_about(error, self.path):

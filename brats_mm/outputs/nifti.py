@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.volume import Array, Grid
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.outputs.gzip_stream import to_fortran_bytes, write_gzip
 
 _SLAB = 4
@@ -87,7 +87,7 @@ def _write(path: Path, header: Any, stored: npt.NDArray[Any]) -> None:
     """Write header, empty extension flag and voxels. Equal input gives equal bytes."""
     start = header.binaryblock + b"\0\0\0\0"
     voxels = to_fortran_bytes(stored.astype(header.get_data_dtype(), copy=False))
-    with output_errors(path), path.open("wb") as raw:
+    with convert_output_errors(path), path.open("wb") as raw:
         if path.suffix == ".gz":
             write_gzip(raw, start, voxels)
         else:

@@ -52,7 +52,7 @@ def show(prediction: Prediction, *, height_px: int = _HEIGHT_PX) -> Any:
     # Radiological convention, as in every other output: the patient's right is on the left.
     widget = NiiVue(height=height_px, is_radiological_convention=True, sagittal_nose_left=True)
     widget.load_volumes(build_layers(prediction))
-    widget.scene.crosshair_pos = list(start_position(prediction))
+    widget.scene.crosshair_pos = list(find_start_position(prediction))
     widget.volumes[1].set_colormap_label(build_label_colours())
     return widget
 
@@ -89,7 +89,7 @@ def build_layers(prediction: Prediction) -> list[dict[str, Any]]:
     ]
 
 
-def start_position(prediction: Prediction) -> tuple[float, float, float]:
+def find_start_position(prediction: Prediction) -> tuple[float, float, float]:
     """Return the centre of the tumour, or of the grid without tumour, in NiiVue's coordinates.
 
     Returns:

@@ -134,7 +134,7 @@ def _select_content(prediction: Prediction, content: str, labels: LabelConventio
 
 
 def _parse_output_options(options: dict[str, Any]) -> OutputOptions:
-    labels = LabelConvention.of(options.pop("labels", LabelConvention.BRATS2023))
+    labels = LabelConvention.parse(options.pop("labels", LabelConvention.BRATS2023))
     try:
         outputs = OutputOptions(labels=labels, **options)
     except TypeError as error:

@@ -10,7 +10,7 @@ from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.options import INTERMEDIATE_FOLDER
 from brats_mm.domain.volume import Volume
-from brats_mm.outputs.folder import OutputFolder, output_errors
+from brats_mm.outputs.folder import OutputFolder, convert_output_errors
 from brats_mm.outputs.nifti import write_labels, write_map
 from brats_mm.preprocessing.itk_volume import build_transform, resample_onto
 from brats_mm.preprocessing.scans import Prepared
@@ -95,5 +95,5 @@ def _transform_name(modality: Modality) -> str:
 
 
 def _write_transform(path: Path, matrix: npt.NDArray[np.float64]) -> None:
-    with output_errors(path):
+    with convert_output_errors(path):
         sitk.WriteTransform(build_transform(matrix), str(path))

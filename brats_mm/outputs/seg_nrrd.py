@@ -12,7 +12,7 @@ import numpy as np
 from brats_mm.domain.label_map import Labels
 from brats_mm.domain.regions import BRAIN, SEGMENT_STYLES, Code, Compartment, LabelConvention, SegmentStyle
 from brats_mm.domain.volume import LPS_TO_RAS, Grid
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.outputs.gzip_stream import to_fortran_bytes, write_gzip
 
 _REPRESENTATION = "Binary labelmap"
@@ -34,7 +34,7 @@ def write_segmentation(path: Path, labels: Labels, grid: Grid, convention: Label
     Raises:
         OutputError: the file cannot be written.
     """
-    with output_errors(path), path.open("wb") as raw:
+    with convert_output_errors(path), path.open("wb") as raw:
         stream_segmentation(raw, labels, grid, convention)
 
 

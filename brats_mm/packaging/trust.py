@@ -16,7 +16,7 @@ from brats_mm.evaluation.trust_figures import (
 from brats_mm.evaluation.trust_markdown import RELIABILITY_PLOT, render_trust_blocks
 from brats_mm.evaluation.trust_plot import draw_reliability_svg
 from brats_mm.io.bundle import Bundle
-from brats_mm.outputs.folder import OutputFolder, output_errors
+from brats_mm.outputs.folder import OutputFolder, convert_output_errors
 from brats_mm.packaging.card import CARD, read_checked_summary, read_page
 from brats_mm.trust.fit import fit_profile
 from brats_mm.trust.left_out import predict_left_out
@@ -75,7 +75,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     files = [bundle.root / name for name in (TRUST_PROFILE, FIGURES, CARD)]
     if page is not None:
         plot = page.parent / RELIABILITY_PLOT
-        with output_errors(page):
+        with convert_output_errors(page):
             page.write_text(replace_blocks(read_page(page), blocks), encoding="utf-8")
             plot.parent.mkdir(parents=True, exist_ok=True)
             plot.write_text(

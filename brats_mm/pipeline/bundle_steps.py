@@ -88,12 +88,12 @@ class ToPredictiond(MapTransform):
         self.grid = _find_grid_step(grid)
         self.inferer = inferer
         self.model = model
-        self.convention = LabelConvention.of(convention)
+        self.convention = LabelConvention.parse(convention)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         logits = data[PRED] if PRED in data else data[SEGMENTATION]
         origin = self.grid.find_origin(data["image"])
-        logit_map = self.inferer.taken(torch.as_tensor(logits).float().cpu())
+        logit_map = self.inferer.take_map(torch.as_tensor(logits).float().cpu())
         run = Run(str(self.inferer.device), "torch", logit_map.window, logit_map.windows, {})
         prediction = create_prediction(origin.case, logit_map, origin.placement, self.model, run)
         labels = torch.from_numpy(prediction.labels(self.convention))[None]
@@ -123,7 +123,7 @@ class WriteResults:
     ) -> None:
         self.folder = Path(output_dir)
         self.options = OutputOptions(
-            LabelConvention.of(convention), importance_maps=importance_maps, preview=False, overwrite=overwrite
+            LabelConvention.parse(convention), importance_maps=importance_maps, preview=False, overwrite=overwrite
         )
 
     def attach(self, engine: Any) -> None:

@@ -8,7 +8,7 @@ from brats_mm.domain.availability import ALL_AVAILABLE
 from brats_mm.domain.options import INTERMEDIATE_FOLDER
 from brats_mm.errors import CaseError, OptionError, OutputError, VolumeError
 from brats_mm.io.channels import split_channel
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.pipeline.request import SegmentRequest
 
 
@@ -71,7 +71,7 @@ def check_no_overwrite(folder: Path, request: SegmentRequest) -> None:
     names = request.outputs.names(ALL_AVAILABLE)
     if request.preprocessing.keep_intermediate:
         names = (*names, INTERMEDIATE_FOLDER)
-    with output_errors(folder):
+    with convert_output_errors(folder):
         present = [] if request.outputs.overwrite else [name for name in names if (folder / name).exists()]
     if present:
         raise OutputError(

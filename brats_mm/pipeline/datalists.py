@@ -21,7 +21,7 @@ from brats_mm.data.split import (
 from brats_mm.data.training_gaps import add_gaps
 from brats_mm.domain.modality import Modality
 from brats_mm.errors import CaseError, OptionError, OutputError
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 
 SECTIONS = ("training", "validation", "testing")
 
@@ -104,7 +104,7 @@ def write_datalists(
 
 
 def _write(path: Path, content: dict[str, Any], schemes: tuple[str, ...] = ()) -> WrittenList:
-    with output_errors(path):
+    with convert_output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     counts = {section: len(content[section]) for section in SECTIONS if section in content}

@@ -49,7 +49,7 @@ class ChosenStudy:
         titles = {modality: series.title for modality, series in self.choice.chosen.items()}
         names = {series.label: series.name for series in self.study.series}
         ignored = {names[label]: reason for label, reason in self.choice.passed_over.items()}
-        return CaseFiles("study", titles, {**ignored, **self.scan.ignored_in_words()}, self.choice.notes)
+        return CaseFiles("study", titles, {**ignored, **self.scan.describe_ignored()}, self.choice.notes)
 
 
 def choose_series(folder: Path, overrides: SeriesOverrides | None = None) -> ChosenStudy:

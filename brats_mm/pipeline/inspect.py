@@ -17,12 +17,12 @@ from brats_mm.io.dicom.series import Series
 from brats_mm.io.recognise import recognise
 from brats_mm.io.volume import read_header
 from brats_mm.pipeline.dicom_study import SeriesOverrides, find_study_warnings, has_one_grid
-from brats_mm.pipeline.load import access_errors, is_dicom_folder, open_input, reject_bids
+from brats_mm.pipeline.load import convert_access_errors, is_dicom_folder, open_input, reject_bids
 
 DIGITS = 3
 
 
-@access_errors()
+@convert_access_errors()
 def inspect_input(path: Path, overrides: SeriesOverrides | None = None) -> dict[str, Any]:
     """Inspect a folder or zip of DICOM or NIfTI files.
 
@@ -63,7 +63,7 @@ def _inspect_dicom(scan: Scan, overrides: SeriesOverrides) -> dict[str, Any]:
         "studies": studies,
         "notes": list(scan.warnings),
         "problems": problems + [problem for study in studies for problem in study.pop("problems")],
-        "ignored": scan.ignored_in_words(),
+        "ignored": scan.describe_ignored(),
     }
 
 

@@ -56,7 +56,7 @@ class Loaded:
 
 
 @contextmanager
-def access_errors() -> Iterator[None]:
+def convert_access_errors() -> Iterator[None]:
     """Raise an `OSError` about a path of the input as a `CaseError`, so that it is not taken for one of the output."""
     try:
         yield
@@ -68,7 +68,7 @@ def access_errors() -> Iterator[None]:
         ) from error
 
 
-@access_errors()
+@convert_access_errors()
 def load(request: SegmentRequest) -> Loaded:
     """Read the sequences of a request's input.
 
@@ -169,7 +169,7 @@ def open_input(path: Path) -> Iterator[Path]:
     if path.is_dir():
         yield path
     elif is_zip(path):
-        with _unpacked(path) as folder:
+        with _unpack_temporarily(path) as folder:
             yield folder
     elif path.name.upper() == "DICOMDIR":
         yield path.parent
@@ -179,7 +179,7 @@ def open_input(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
+def _unpack_temporarily(path: Path) -> Iterator[Path]:
     """Yield the temporary folder of a zip's content. Messages name the zip instead of that folder.
 
     Raises:

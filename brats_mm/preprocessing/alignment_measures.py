@@ -121,7 +121,7 @@ class Side:
         """Gradient magnitude of the coarse image."""
         return np.asarray(ndimage.gaussian_gradient_magnitude(self.coarse.data, 0.8), np.float32)
 
-    def at(self, field: npt.NDArray[np.generic], points: Points) -> tuple[npt.NDArray[np.float64], Mask]:
+    def sample(self, field: npt.NDArray[np.generic], points: Points) -> tuple[npt.NDArray[np.float64], Mask]:
         """Sample a coarse field at points in millimetres, and return which points are in the field of view."""
         index = apply_affine(np.linalg.inv(self.coarse.grid.affine), points)
         inside = np.all((index >= -0.5) & (index <= np.array(field.shape) - 0.5), axis=1)
@@ -150,7 +150,7 @@ def measure(fixed: Side, moving: Side, matrix: Matrix, *, start: str) -> Alignme
     """
     rotation = np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1)))
     centre = fixed.centre_mm
-    _, inside = moving.at(moving.coarse.data, apply_affine(matrix, fixed.points_mm))
+    _, inside = moving.sample(moving.coarse.data, apply_affine(matrix, fixed.points_mm))
     information = _measure_information(fixed, moving, matrix)
     before = _measure_information(fixed, moving, np.eye(4))
     return Alignment(
@@ -171,7 +171,7 @@ def _measure_information(fixed: Side, moving: Side, matrix: Matrix) -> float:
 
     Points outside the moving image's field of view contribute 0.
     """
-    values, inside = moving.at(moving.coarse.data, apply_affine(matrix, fixed.points_mm))
+    values, inside = moving.sample(moving.coarse.data, apply_affine(matrix, fixed.points_mm))
     if np.count_nonzero(inside) < BINS:
         return 0.0
     joint, _, _ = np.histogram2d(fixed.coarse.data[fixed.head][inside], values[inside], BINS)
@@ -208,14 +208,14 @@ def _build_probes(centre_mm: npt.NDArray[np.float64]) -> list[Matrix]:
 def _measure_head_overlap(fixed: Side, moving: Side, matrix: Matrix) -> float:
     """Return the Dice of the heads inside both fields of view."""
     index = np.indices(fixed.coarse.grid.shape).reshape(3, -1).T
-    values, inside = moving.at(moving.head, apply_affine(matrix, apply_affine(fixed.coarse.grid.affine, index)))
+    values, inside = moving.sample(moving.head, apply_affine(matrix, apply_affine(fixed.coarse.grid.affine, index)))
     fixed_head, moving_head = fixed.head.ravel() & inside, (values > 0.5) & inside
     total = int(np.count_nonzero(fixed_head)) + int(np.count_nonzero(moving_head))
     return 2 * int(np.count_nonzero(fixed_head & moving_head)) / max(1, total)
 
 
 def _measure_edge_agreement(fixed: Side, moving: Side, matrix: Matrix) -> float:
-    values, inside = moving.at(moving.gradients, apply_affine(matrix, fixed.points_mm))
+    values, inside = moving.sample(moving.gradients, apply_affine(matrix, fixed.points_mm))
     fixed_edges, moving_edges = fixed.gradients[fixed.head][inside], values[inside]
     if fixed_edges.size < BINS or fixed_edges.std() == 0 or moving_edges.std() == 0:
         return 0.0

@@ -15,7 +15,7 @@ from brats_mm.errors import CaseError
 from brats_mm.preprocessing.itk_volume import build_transform, resample_onto
 
 
-def mask_on_grid(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | None = None) -> Mask:
+def resample_mask(mask: Volume, grid: Grid, matrix: npt.NDArray[np.float64] | None = None) -> Mask:
     """Resample a mask to a grid. A voxel is inside if at least half of it is.
 
     Args:

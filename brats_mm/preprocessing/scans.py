@@ -15,7 +15,7 @@ import numpy as np
 from brats_mm.domain.availability import Availability, describe, sort_modalities
 from brats_mm.domain.background import LEAST_TOLERANCE, OUTLIER_FACTOR, limit_outliers, remove_background
 from brats_mm.domain.case import Case, Scans
-from brats_mm.domain.content_doubts import copy_warnings, warn_about_content
+from brats_mm.domain.content_warnings import warn_about_content, warn_about_copies
 from brats_mm.domain.input_kind import Recognition
 from brats_mm.domain.label_map import Mask
 from brats_mm.domain.lattice import have_same_voxels, match_lattice
@@ -36,7 +36,7 @@ from brats_mm.errors import CaseError
 from brats_mm.preprocessing.alignment_measures import prepare_side
 from brats_mm.preprocessing.bias import n4_bias_correction
 from brats_mm.preprocessing.brain import extract_brain, find_brain_warnings, find_volume_warnings
-from brats_mm.preprocessing.brain_mask import mask_on_grid
+from brats_mm.preprocessing.brain_mask import resample_mask
 from brats_mm.preprocessing.itk_volume import build_transform, resample_onto
 from brats_mm.preprocessing.registration import (
     MAX_UNMOVED_MM,
@@ -141,7 +141,7 @@ def _build_masked_case(
     """Return the registered volumes, 0 outside the brain, with all warnings about them."""
     images = {m: Volume(np.where(brain, volume.data, 0), volume.grid) for m, volume in registered.items()}
     contents = [doubt for m in sort_modalities(registered) for doubt in warn_about_content(m, scans.volumes[m])]
-    warnings = (*scans.warnings, *contents, *copy_warnings(images), *preparation.warnings)
+    warnings = (*scans.warnings, *contents, *warn_about_copies(images), *preparation.warnings)
     return Case(scans.name, images, grid, warnings, scans.files, preparation)
 
 
@@ -291,7 +291,7 @@ def _transform_mask(
     """Transform a given brain mask with the sequence that it was drawn on."""
     with log.step("brain", "applying the brain mask") as quality:
         owner = next((m for m in sort_modalities(volumes) if have_same_voxels(mask.grid, volumes[m].grid)), None)
-        brain = mask_on_grid(mask, grid, matrices.get(owner, np.eye(4)) if owner else np.eye(4))
+        brain = resample_mask(mask, grid, matrices.get(owner, np.eye(4)) if owner else np.eye(4))
         quality["method"] = f"mask given, in the space of {owner.label}" if owner else "mask given, in patient space"
         quality["volume_ml"] = round(np.count_nonzero(brain) * grid.voxel_ml, 1)
     return _check_brain(brain, find_volume_warnings(brain, grid), log)
@@ -304,7 +304,7 @@ def _outline_brain(
     with log.step("brain", "extracting the brain") as quality:
         quality["method"] = f"outline of {describe(stripped)}, skull-stripped already"
         outlines = [
-            mask_on_grid(Volume((volume.data != 0).astype(np.float32), volume.grid), grid, matrices.get(m, np.eye(4)))
+            resample_mask(Volume((volume.data != 0).astype(np.float32), volume.grid), grid, matrices.get(m, np.eye(4)))
             for m, volume in stripped.items()
         ]
         mask = np.logical_or.reduce(outlines)

@@ -8,7 +8,7 @@ from brats_mm.domain.modality import MODALITIES
 from brats_mm.domain.regions import REGIONS
 
 
-def estimate_text(document: Mapping[str, Any]) -> str:
+def render_estimate(document: Mapping[str, Any]) -> str:
     """Render the document of `estimate.estimate` as lines of text."""
     return "\n".join(
         [*_describe_data(document["data"]), _describe_device(document["device"]), *_describe_trainings(document)]

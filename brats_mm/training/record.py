@@ -93,7 +93,7 @@ class TrainingRecord:
 
     def write_beside(self, checkpoint: Path) -> None:
         """Write the record next to a saved checkpoint."""
-        write_json(self.document, record_path(checkpoint), indent=2)
+        write_json(self.document, make_record_path(checkpoint), indent=2)
 
     def check_same_settings(self, checkpoint: Path) -> None:
         """Compare this run with the one that wrote a checkpoint.
@@ -135,7 +135,7 @@ def _nested(config: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def record_path(checkpoint: Path) -> Path:
+def make_record_path(checkpoint: Path) -> Path:
     """Return the path of a checkpoint's record."""
     return checkpoint.with_name(f"{checkpoint.name}.json")
 
@@ -146,7 +146,7 @@ def read_record(checkpoint: Path) -> Record | None:
     Raises:
         TrainingError: the record cannot be read.
     """
-    path, inference = record_path(checkpoint), checkpoint.parent.parent / "configs" / "inference.json"
+    path, inference = make_record_path(checkpoint), checkpoint.parent.parent / "configs" / "inference.json"
     if path.is_file():
         return read_json(path, TrainingError, "Restore this training record, or delete it to continue without it.")
     if checkpoint.parent.name == "models" and inference.is_file():
@@ -157,8 +157,8 @@ def read_record(checkpoint: Path) -> Record | None:
 
 def copy_record(source: Path, target: Path) -> None:
     """Copy the record of a checkpoint to its copy."""
-    if record_path(source).is_file():
-        record_path(target).write_bytes(record_path(source).read_bytes())
+    if make_record_path(source).is_file():
+        make_record_path(target).write_bytes(make_record_path(source).read_bytes())
 
 
 def check_same_spacing(checkpoint: Path, spacing_mm: float | int | None) -> None:
@@ -191,7 +191,7 @@ def check_evaluated_spacing(weights: Path | str, spacing_mm: float | int) -> Non
         TrainingError: the voxel sizes differ.
     """
     path = Path(weights)
-    record = read_record(path) if record_path(path).is_file() else None
+    record = read_record(path) if make_record_path(path).is_file() else None
     former = None if record is None else record["settings"].get("spacing_mm")
     if former is not None and abs(float(former) - float(spacing_mm)) > 1e-6:
         raise TrainingError(

@@ -104,7 +104,7 @@ def fit_profile(records: Records, *, coverage: float = COVERAGE) -> TrustProfile
     )
 
 
-def log_volume_error(record: TrustRecord) -> float:
+def compute_log_volume_error(record: TrustRecord) -> float:
     """Return the absolute error of the logarithm of the volume."""
     ratio = (record.reference_ml + VOLUME_OFFSET_ML) / (record.predicted_ml + VOLUME_OFFSET_ML)
     return abs(math.log(ratio))
@@ -185,7 +185,7 @@ def _fit_volume_widths(
             scores = [
                 np.array(
                     [
-                        log_volume_error(record) / compute_volume_scale(left_out.get((name, subset, region)))
+                        compute_log_volume_error(record) / compute_volume_scale(left_out.get((name, subset, region)))
                         for (subset, of), record in case.items()
                         if of is region and find_group(subset) is group
                     ],

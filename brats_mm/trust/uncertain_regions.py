@@ -104,7 +104,7 @@ class _Components:
     depth_mm: Array
     count: int
 
-    def at(self, voxel: _Index) -> int:
+    def get_label(self, voxel: _Index) -> int:
         """Return the label at a voxel, 0 for none."""
         inside = tuple(index - side.start for index, side in zip(voxel, self.box, strict=True))
         if all(0 <= index < size for index, size in zip(inside, self.numbers.shape, strict=True)):
@@ -198,4 +198,4 @@ def _has_overlap(components: Mapping[Region, _Components], first: UncertainRegio
     if first.region is second.region:
         return False
     both = (components[first.region], components[second.region])
-    return any(labelled.at(first.voxel) == labelled.at(second.voxel) != 0 for labelled in both)
+    return any(labelled.get_label(first.voxel) == labelled.get_label(second.voxel) != 0 for labelled in both)

@@ -311,7 +311,7 @@ def test_minutes_are_shared_like_epochs() -> None:
     assert budget.make_method_settings(after_experts=True) == {"minutes": 30.0}
     assert budget.make_method_settings(after_experts=False) == {"minutes": 80}
     assert (
-        experiment_training.run_settings(Path("x"), 1, {"minutes": 1.0}, Path("kept"))["epochs"]
+        experiment_training.make_run_settings(Path("x"), 1, {"minutes": 1.0}, Path("kept"))["epochs"]
         == experiment_training.NEVER
     )
 

@@ -107,4 +107,4 @@ def test_all_zero_case_counts_as_complete() -> None:
 
 def test_unknown_convention_error_lists_choices() -> None:
     with pytest.raises(OptionError, match=r"'brats2020'\. Choose one of brats2023, brats2021"):
-        LabelConvention.of("brats2020")
+        LabelConvention.parse("brats2020")

@@ -12,8 +12,8 @@ from brats_mm.cli.options.training import (
     add_training_options,
     list_saved_states,
     parse_settings,
+    reserve_training_output,
     show_log,
-    training_output,
 )
 from brats_mm.cli.output import Console
 from brats_mm.cli.system import choose_interrupt_code
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         options.split,
     )
     show_log(options)
-    with training_output(options):
+    with reserve_training_output(options):
         try:
             result = cross_validate(
                 bundle,

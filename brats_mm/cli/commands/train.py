@@ -12,8 +12,8 @@ from brats_mm.cli.options.training import (
     add_training_options,
     list_saved_states,
     parse_settings,
+    reserve_training_output,
     show_log,
-    training_output,
 )
 from brats_mm.cli.output import Console
 from brats_mm.cli.system import choose_interrupt_code
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     show = SettingsPrinter(console)
     show_log(options)
     estimated: dict[str, Any] = {}
-    with training_output(options):
+    with reserve_training_output(options):
         try:
             if options.estimate:
                 from brats_mm.training.estimate import estimate
@@ -103,9 +103,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 console.error("Interrupted before the first epoch ended. Run the same command to start again.")
             return choose_interrupt_code(interrupt)
     if estimated:
-        from brats_mm.training.estimate_text import estimate_text
+        from brats_mm.training.estimate_text import render_estimate
 
-        console.say(estimate_text(estimated))
+        console.say(render_estimate(estimated))
     elif not options.dry_run:
         console.say(f"The checkpoints are in {output}.")
     console.document(estimated or show.trainings)

@@ -126,11 +126,11 @@ def list_saved_states(folder: Path) -> frozenset[tuple[Path, int]]:
 
 
 @contextmanager
-def training_output(options: argparse.Namespace) -> Iterator[None]:
+def reserve_training_output(options: argparse.Namespace) -> Iterator[None]:
     """Log the traceback of an error with `--debug`, and reserve standard output for the document of `--json`."""
     import logging
 
-    with _logs_on_stderr() if options.json else nullcontext():
+    with _move_logs_to_stderr() if options.json else nullcontext():
         try:
             yield
         except BratsMMError:
@@ -140,7 +140,7 @@ def training_output(options: argparse.Namespace) -> Iterator[None]:
 
 
 @contextmanager
-def _logs_on_stderr() -> Iterator[None]:
+def _move_logs_to_stderr() -> Iterator[None]:
     """Move the logs of MONAI, which go to standard output, to standard error."""
     import logging
 

@@ -107,9 +107,9 @@ def _combine_tissue(rng: np.random.Generator, brain: BrainVoxels, anatomy: Anato
     def compute_inside(distance: Array) -> Array:
         return np.asarray(np.clip(0.5 - distance / (2 * softness_mm), 0, 1))
 
-    core, rim = brain.at(tumour.core), brain.at(tumour.rim)
+    core, rim = brain.sample(tumour.core), brain.sample(tumour.rim)
     fractions = _build_healthy_tissue(rng, brain, anatomy, core, compute_inside)
-    spread = compute_inside(brain.at(tumour.oedema)) * fractions["wm"]
+    spread = compute_inside(brain.sample(tumour.oedema)) * fractions["wm"]
     fractions["ed"], fractions["wm"] = spread, fractions["wm"] - spread
     in_core, in_necrosis = compute_inside(core), compute_inside(core + rim)
     fractions = {name: fraction * (1 - in_core) for name, fraction in fractions.items()}
@@ -119,7 +119,7 @@ def _combine_tissue(rng: np.random.Generator, brain: BrainVoxels, anatomy: Anato
     labels[(spread > 0.4) & (core >= 0)] = value_of(Compartment.OEDEMA)
     labels[core < 0] = value_of(Compartment.ENHANCING)
     labels[(core < -rim) & (core < 0)] = value_of(Compartment.NECROSIS)
-    texture = brain.at(smooth_noise(rng, anatomy.hull.shape, 2.5))
+    texture = brain.sample(smooth_noise(rng, anatomy.hull.shape, 2.5))
     return _Tissue(fractions, labels, texture)
 
 
@@ -132,19 +132,23 @@ def _build_healthy_tissue(
 ) -> dict[str, Array]:
     """Return fractions of fluid, vessels, grey and white matter. Sulci and ventricles narrow near the tumour's core."""
     pressure = np.exp(-np.maximum(core, 0) / 10)
-    pial, fold, reach = brain.at(anatomy.pial), np.abs(brain.at(anatomy.fold)), brain.at(anatomy.sulcus_reach)
+    pial, fold, reach = (
+        brain.sample(anatomy.pial),
+        np.abs(brain.sample(anatomy.fold)),
+        brain.sample(anatomy.sulcus_reach),
+    )
     width = 0.9 * np.clip(1.15 - pial / np.maximum(reach, 1), 0.2, 1) * (1 - 0.8 * pressure)
     to_sulcus = np.hypot(fold, np.maximum(pial - reach, 0)) - width
     surface = np.minimum(pial, to_sulcus)
-    stem = inside(brain.at(anatomy.stem))
-    ventricle = inside(brain.at(anatomy.ventricle) + 4 * pressure)
+    stem = inside(brain.sample(anatomy.stem))
+    ventricle = inside(brain.sample(anatomy.ventricle) + 4 * pressure)
     csf = np.maximum(inside(surface) * (1 - stem), ventricle)
-    rim_mm = 0.2 + 0.9 * brain.at(smooth_noise(rng, anatomy.hull.shape, 6.0))
-    csf = np.maximum(csf, inside(brain.at(anatomy.hull) - rim_mm))
-    grey = np.maximum(inside(surface - _GREY_MM) * (1 - stem), 0.75 * inside(brain.at(anatomy.nucleus)))
+    rim_mm = 0.2 + 0.9 * brain.sample(smooth_noise(rng, anatomy.hull.shape, 6.0))
+    csf = np.maximum(csf, inside(brain.sample(anatomy.hull) - rim_mm))
+    grey = np.maximum(inside(surface - _GREY_MM) * (1 - stem), 0.75 * inside(brain.sample(anatomy.nucleus)))
     grey = np.maximum(grey, 0.25 * stem)
-    spots = np.clip(2.5 * brain.at(smooth_noise(rng, anatomy.hull.shape, 1.6)) - 4.2, 0, 1) * (1 - 0.4 * ventricle)
-    sinus = np.maximum(inside(brain.at(anatomy.sinus)), spots)
+    spots = np.clip(2.5 * brain.sample(smooth_noise(rng, anatomy.hull.shape, 1.6)) - 4.2, 0, 1) * (1 - 0.4 * ventricle)
+    sinus = np.maximum(inside(brain.sample(anatomy.sinus)), spots)
     vessel = csf * sinus
     return {
         "vessel": vessel,
@@ -161,7 +165,7 @@ def _render_image(rng: np.random.Generator, brain: BrainVoxels, tissue: _Tissue,
     signal = sum(fraction * np.float32(signal_of[name]) for name, fraction in tissue.fractions.items())
     sick = tissue.fractions["ncr"] + tissue.fractions["et"] + tissue.fractions["ed"]
     signal = signal * (1 + tissue.texture * (0.015 + 0.07 * sick))
-    bias = brain.at(smooth_noise(rng, brain.coarse_shape, 45.0))
+    bias = brain.sample(smooth_noise(rng, brain.coarse_shape, 45.0))
     signal = signal * (1 + 0.05 * bias)
     sigma = np.float32(_NOISE * signal_of["wm"])
     real = signal + sigma * rng.standard_normal(signal.shape, dtype=np.float32)

@@ -36,7 +36,7 @@ class BrainVoxels:
         along_x, along_y, along_z = self.weights
         return along_x.shape[1], along_y.shape[1], along_z.shape[1]
 
-    def at(self, field: Array) -> Array:
+    def sample(self, field: Array) -> Array:
         """Sample a coarse field at the brain voxels. Returns a flat array."""
         return np.asarray(_interpolate(field, self.weights)[self.inside])
 

@@ -20,7 +20,7 @@ def read_mfcc(path: Path) -> Array:
     """Read a WAV file as an image.
 
     Returns:
-        (coefficients, frames) as of `mfcc`.
+        (coefficients, frames) as of `compute_mfcc`.
 
     Raises:
         InputError: the file is not a readable WAV file.
@@ -32,10 +32,10 @@ def read_mfcc(path: Path) -> Array:
             f"{path} cannot be read as a WAV file ({error}). Replace it, or remove it from the folder."
         ) from error
     mono = sound.astype(np.float32)
-    return mfcc(mono.mean(axis=1) if mono.ndim > 1 else mono, rate)
+    return compute_mfcc(mono.mean(axis=1) if mono.ndim > 1 else mono, rate)
 
 
-def mfcc(sound: Array, rate_hz: int) -> Array:
+def compute_mfcc(sound: Array, rate_hz: int) -> Array:
     """Return 20 cepstral coefficients of each of 20 frames, standardised.
 
     Power spectra of Hann windows are summed in 40 triangular bands of equal width on the mel scale. The coefficients

@@ -14,14 +14,14 @@ import numpy as np
 from brats_mm import __version__
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS
 from brats_mm.domain.regions import REGIONS, Region
-from brats_mm.evaluation.compare import compare_pairs, holm
+from brats_mm.evaluation.compare import compare_pairs, correct_by_holm
 from brats_mm.evaluation.tables import read_case_rows, read_summary, write_document
 from brats_mm.experiments.comparison.evaluation import COUNTED_SIDE, TIMED_CASES
 from brats_mm.experiments.comparison.run import Experiment, Outcome
 from brats_mm.experiments.comparison.tables import RunRow, SetRow, render_experiment_markdown, write_table
 from brats_mm.io.bundle import compute_sha256
 from brats_mm.metrics.case_scores import Rule
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 
 DOCUMENT, MARKDOWN = "experiment.json", "experiment.md"
 EXPERIMENT_VERSION = 1
@@ -42,7 +42,7 @@ def write_comparison(
     runs = [row for outcome in done for row in _run_rows(outcome)]
     sets = [row for outcome in done for row in _set_rows(outcome)]
     document = _build_document(experiment, outcomes, runs, sets)
-    with output_errors(folder):
+    with convert_output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_table(folder / "runs.csv", runs, RunRow, parquet=parquet)
         write_table(folder / "sets.csv", sets, SetRow, parquet=parquet)
@@ -172,7 +172,7 @@ def _compare_methods(methods: Sequence[str], outcomes: Sequence[Outcome]) -> dic
             a, b = (np.array([dice[case] for case in cases], np.float64) for dice in (first, second))
             tests[method][region.value] = compare_pairs(a, b)
     results = [result for regions in tests.values() for result in regions.values() if result["p"] is not None]
-    for result, p in zip(results, holm([result["p"] for result in results]), strict=True):
+    for result, p in zip(results, correct_by_holm([result["p"] for result in results]), strict=True):
         result["p_holm"] = p
     return tests
 

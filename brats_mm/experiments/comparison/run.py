@@ -30,9 +30,9 @@ from brats_mm.experiments.comparison.training import (
     Training,
     ensure_trained,
     make_data_settings,
+    make_run_settings,
     merge_configs,
     merge_settings,
-    run_settings,
     train_here,
 )
 from brats_mm.io.bundle import Bundle
@@ -215,7 +215,7 @@ def _run(
     described = config.get("method", {})
     config["bundle_root"] = str(template.root.resolve())
     spending = budget.make_method_settings(after_experts=needs)
-    config = merge_settings(config, run_settings(run_folder, seed, spending, folder / PREPARED))
+    config = merge_settings(config, make_run_settings(run_folder, seed, spending, folder / PREPARED))
     title, description = str(described.get("name", method.name)), str(described.get("description", ""))
     return ExperimentRun(
         method.name, seed, Training(run_folder, config, "training"), experts, title, description, starts_from
@@ -249,7 +249,7 @@ def _plan_experts(
         settings = {
             **name,
             "bundle_root": str(template.root.resolve()),
-            **run_settings(run_folder, seed, budget.make_expert_settings(), folder / PREPARED),
+            **make_run_settings(run_folder, seed, budget.make_expert_settings(), folder / PREPARED),
         }
         trainings.append(
             Training(run_folder, merge_settings(config, settings), f"training the {modality.label} expert")

@@ -20,7 +20,7 @@ from brats_mm.experiments.comparison.methods import Settings
 from brats_mm.io.bundle import compute_sha256
 from brats_mm.io.durable import write_json
 from brats_mm.io.running_bundle import METADATA
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.training.record import read_record
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def make_data_settings(dataset_dir: Path, datalist: Path, device: str | None) ->
     return {"dataset_dir": str(dataset_dir.resolve()), "datalist": str(datalist.resolve()), **device_setting}
 
 
-def run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> Settings:
+def make_run_settings(folder: Path, seed: int, budget: Settings, prepared: Path) -> Settings:
     """Return the settings of a training run: seed, budget, resume, shared cases and no validation.
 
     Args:
@@ -201,7 +201,7 @@ def _log_to(path: Path) -> Iterator[None]:
     """Append the library's log to a file inside the block."""
     library = logging.getLogger("brats_mm")
     level = library.level
-    with output_errors(path):
+    with convert_output_errors(path):
         handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     library.addHandler(handler)
@@ -242,7 +242,7 @@ def _freeze(training: Training) -> None:
                 "earlier settings."
             )
         return
-    with output_errors(training.folder):
+    with convert_output_errors(training.folder):
         (training.folder / MODELS).mkdir(parents=True, exist_ok=True)
     _write(path, config)
 
@@ -257,5 +257,5 @@ def _read_spent(training: Training) -> dict[str, Any]:
 
 
 def _write(path: Path, content: Any) -> None:
-    with output_errors(path):
+    with convert_output_errors(path):
         write_json(content, path, indent=2)

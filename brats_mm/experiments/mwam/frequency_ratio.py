@@ -61,7 +61,7 @@ def build_dct_matrix(side: int) -> Float[Tensor, "side side"]:
     return matrix.float()
 
 
-def patch_ratios(
+def compute_patch_ratios(
     image: Float[Tensor, "b m *space"], settings: RatioSettings = RatioSettings()
 ) -> Float[Tensor, "b m patches"]:
     """Return the sum of low over high coefficients of every complete patch. Incomplete patches are cropped.
@@ -107,9 +107,9 @@ def compute_frequency_ratio(
         image: complete inputs, before any modality is dropped.
         available: availability of each sample's modalities.
         inside: mask of valid patches, which must lie fully inside. Default: everywhere.
-        settings: see `patch_ratios`.
+        settings: see `compute_patch_ratios`.
     """
-    ratios = patch_ratios(image, settings)
+    ratios = compute_patch_ratios(image, settings)
     is_counted = available[:, :, None].expand(ratios.shape)
     if inside is not None:
         axes = 3 if settings.volumetric else 2

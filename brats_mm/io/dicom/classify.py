@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.name_rules import read_name
-from brats_mm.domain.name_words import FAT_SATURATED, name_tokens, simplify
+from brats_mm.domain.name_words import FAT_SATURATED, simplify, split_name_tokens
 from brats_mm.io.dicom.exclusions import describe_reformat, find_exclusion
 from brats_mm.io.dicom.facts import HeaderFacts, Verdict
 from brats_mm.io.dicom.physics import Weighting, find_weighting
@@ -66,7 +66,7 @@ def _read(text: str) -> Words:
         reading.word if weighting else "",
         reading.contrast,
         reading.contrast_word,
-        not FAT_SATURATED.isdisjoint(name_tokens(text)),
+        not FAT_SATURATED.isdisjoint(split_name_tokens(text)),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from brats_mm.domain.name_rules import read_name
-from brats_mm.domain.name_words import ANNOTATED, KINDS, name_tokens
+from brats_mm.domain.name_words import ANNOTATED, KINDS, split_name_tokens
 from brats_mm.io.dicom.facts import HeaderFacts
 
 MIN_SLICES = 8
@@ -78,12 +78,12 @@ def describe_annotation(facts: HeaderFacts) -> str:
     """Return a clause if the series is a copy with drawings or text in its voxels, else an empty string."""
     if facts.is_annotated:
         return "the header marks burned-in annotations"
-    matches = ANNOTATED.intersection(name_tokens(facts.description))
+    matches = ANNOTATED.intersection(split_name_tokens(facts.description))
     return f"the description contains {sorted(matches)[0]!r}" if matches else ""
 
 
 def _collect_tokens(facts: HeaderFacts) -> set[str]:
-    return set(name_tokens(f"{facts.description} {facts.sequence_name}"))
+    return set(split_name_tokens(f"{facts.description} {facts.sequence_name}"))
 
 
 def _exclude_object(facts: HeaderFacts) -> Exclusion | None:

@@ -57,7 +57,7 @@ class Scan:
         were = "1 file of the folder was" if count == 1 else f"{count} files of the folder were"
         return (f"{were} not fetched, so series may lack slices. {FETCH}",)
 
-    def ignored_in_words(self) -> dict[str, str]:
+    def describe_ignored(self) -> dict[str, str]:
         """Return the reason for each group of ignored files. A group is named `name` or `name and 3 more`."""
         return {
             (name if count == 1 else f"{name} and {count - 1} more"): reason

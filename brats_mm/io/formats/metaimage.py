@@ -68,7 +68,7 @@ def parse_metaimage(path: Path) -> Raster:
         fields.reject("ObjectType")
     grid = _build_grid(fields)
     dtype = _parse_dtype(fields)
-    data = path if fields["ElementDataFile"] == "LOCAL" else fields.file_beside("ElementDataFile", _DETACHED)
+    data = path if fields["ElementDataFile"] == "LOCAL" else fields.find_voxel_file("ElementDataFile", _DETACHED)
     header = fields.integer("HeaderSize")
     if header < -1 or header > MAX_OFFSET or (header and data == path):
         fields.reject("HeaderSize")
@@ -160,16 +160,16 @@ def _build_grid(fields: Fields) -> Grid:
         fields.reject("DimSize")
     shape = to_spatial_shape(sizes, fields.path)
 
-    def of(name: str, default: list[float]) -> list[float]:
+    def read_field(name: str, default: list[float]) -> list[float]:
         values = fields.numbers(name) if name in fields else default
         if len(values) != len(default):
             fields.reject(name)
         return values
 
     ones = [1.0] * axes
-    spacing = of("ElementSpacing", of("ElementSize", ones))
-    turn = np.array(of("TransformMatrix", np.eye(axes).ravel().tolist())).reshape(axes, axes)
-    origin = of("Offset", [0.0] * axes)
+    spacing = read_field("ElementSpacing", read_field("ElementSize", ones))
+    turn = np.array(read_field("TransformMatrix", np.eye(axes).ravel().tolist())).reshape(axes, axes)
+    origin = read_field("Offset", [0.0] * axes)
     if min(spacing) <= 0:
         raise make_bad_field_error(fields.path, "ElementSpacing", " ".join(f"{value:g}" for value in spacing))
     return build_checked_grid(shape, turn[:3, :3] * np.array(spacing[:3])[:, None], origin[:3], fields.path)

@@ -143,7 +143,7 @@ def _find_voxels(fields: Fields, start: bytes, end: int) -> tuple[Path, int]:
         if end >= len(start) and path.name.lower().endswith(_DETACHED):
             raise make_damaged_header_error(path)
         return path, end
-    beside = fields.file_beside("data file", _DETACHED)
+    beside = fields.find_voxel_file("data file", _DETACHED)
     if start[end:].strip():
         raise make_damaged_header_error(path)
     return beside, 0
@@ -246,16 +246,16 @@ def _parse_space(fields: Fields) -> tuple[tuple[int, int, int], int]:
 def _build_unplaced_grid(fields: Fields, shape: tuple[int, int, int], space_axes: list[int], axes: int) -> Grid:
     """Return a grid from spacings alone. The position is unknown."""
 
-    def of(name: str) -> list[float]:
+    def read_field(name: str) -> list[float]:
         parts = fields[name].split()
         if len(parts) != axes:
             fields.reject(name)
         return parse_numbers(" ".join(parts[axis] for axis in space_axes[:3]), name, fields.path)
 
-    spacings = np.array(of("spacings") if "spacings" in fields else [1.0, 1.0, 1.0])
+    spacings = np.array(read_field("spacings") if "spacings" in fields else [1.0, 1.0, 1.0])
     origin = np.zeros(3)
     if "axis mins" in fields:
         parts = fields.values.get("centers", "").split()
         cells = [len(parts) != axes or parts[axis].lower() != "node" for axis in space_axes[:3]]
-        origin = np.array(of("axis mins")) + np.where(cells, spacings / 2, 0.0)
+        origin = np.array(read_field("axis mins")) + np.where(cells, spacings / 2, 0.0)
     return build_checked_grid(shape, np.diag(spacings), origin, fields.path, code=0)

@@ -93,7 +93,7 @@ def make_damaged_header_error(path: Path) -> VolumeError:
 
 
 @contextmanager
-def reading_errors(path: Path) -> Iterator[None]:
+def convert_reading_errors(path: Path) -> Iterator[None]:
     """Convert errors from opening or decompressing a file inside the block to VolumeError.
 
     Raises:

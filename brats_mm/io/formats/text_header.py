@@ -100,7 +100,7 @@ class Fields:
         """Return the space-separated finite numbers of a field."""
         return parse_numbers(self.values[name], name, self.path)
 
-    def file_beside(self, name: str, detached: str) -> Path:
+    def find_voxel_file(self, name: str, detached: str) -> Path:
         """Return the file with the voxels. Only a header with the suffix `detached` may refer to another file."""
         if not self.path.name.lower().endswith(detached):
             raise VolumeError(

@@ -31,7 +31,7 @@ from brats_mm.outputs.dicom.findings import Findings, compute_findings
 from brats_mm.outputs.dicom.objects import Provenance
 from brats_mm.outputs.dicom.source import SourceSeries, read_source
 from brats_mm.outputs.dicom.trial import check_headers
-from brats_mm.outputs.folder import OutputFolder, output_errors
+from brats_mm.outputs.folder import OutputFolder, convert_output_errors
 from brats_mm.preprocessing.regridding import move_to_grid
 
 SEGMENTATION, ENTROPY, REPORT = "segmentation.dcm", "entropy.dcm", "report.dcm"
@@ -166,7 +166,7 @@ def write_dicom(prediction: Prediction, out: OutputFolder, output: DicomOutput) 
             objects[STRUCTURES] = make_structure_set(findings, source, provenance)
         for name, item in objects.items():
             path = out.staged(f"{output.folder}{name}")
-            with output_errors(path):
+            with convert_output_errors(path):
                 item.save_as(path, enforce_file_format=True)
 
 

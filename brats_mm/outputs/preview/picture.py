@@ -18,7 +18,7 @@ from brats_mm.domain.grey_window import choose_grey_window
 from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.domain.prediction import Prediction, nest_probabilities
 from brats_mm.domain.regions import REGIONS, SEGMENT_STYLES, Compartment, LabelConvention, Region
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.outputs.preview.canvas import ALERT, FAINT, INK, Canvas, Colour, Picture, Pixels, draw_region
 from brats_mm.outputs.preview.planes import Slice, choose_slices
 from brats_mm.outputs.preview.slices import draw_entropy, grey_to_rgb, render_grey
@@ -69,7 +69,7 @@ def write_preview(path: Path, prediction: Prediction, warnings: Sequence[str] | 
         OutputError: the file cannot be written.
     """
     picture = render_preview_png(prediction, warnings)
-    with output_errors(path):
+    with convert_output_errors(path):
         path.write_bytes(picture)
 
 
@@ -119,12 +119,12 @@ def _draw_images(canvas: Canvas, pictures: _Pictures) -> None:
 
 def _render_grey(pictures: _Pictures, cut: Slice) -> Picture:
     """Render the slice in grey, fitted into a panel."""
-    return render_grey(cut.of(pictures.background), pictures.window, aspect=cut.aspect, fit=_PANEL_PX)
+    return render_grey(cut.extract(pictures.background), pictures.window, aspect=cut.aspect, fit=_PANEL_PX)
 
 
 def _draw_labels(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
     picture = grey_to_rgb(np.clip(grey, 0, 255))
-    labels = cut.of(pictures.labels)
+    labels = cut.extract(pictures.labels)
     for compartment, style in SEGMENT_STYLES.items():
         mask = np.asarray(labels == LabelConvention.BRATS2023.value_of(compartment))
         if mask.any():
@@ -133,7 +133,7 @@ def _draw_labels(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
 
 
 def _draw_uncertainty(grey: Picture, pictures: _Pictures, cut: Slice) -> Picture:
-    wt, tc, et = (np.asarray(cut.of(probability), np.float32) for probability in pictures.probabilities)
+    wt, tc, et = (np.asarray(cut.extract(probability), np.float32) for probability in pictures.probabilities)
     return draw_entropy(grey, compartment_entropy(*nest_probabilities(wt, tc, et)))
 
 

@@ -67,7 +67,7 @@ class Slice:
     letters: Letters
     aspect: float
 
-    def of(self, ras: npt.NDArray[Voxel]) -> npt.NDArray[Voxel]:
+    def extract(self, ras: npt.NDArray[Voxel]) -> npt.NDArray[Voxel]:
         """Extract the slice (rows, columns) from a right-anterior-superior array."""
         indices: list[slice | int] = [slice(None)] * 3
         indices[self.plane.through] = self.index

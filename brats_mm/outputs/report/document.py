@@ -106,7 +106,7 @@ def _describe_correction(calibration: SubsetCalibration | None, available: Avail
     """Describe the logit correction for these sequences, or return None if there is none."""
     if calibration is None:
         return None
-    regions = {region.value: asdict(calibration.of(available, region)) for region in REGIONS}
+    regions = {region.value: asdict(calibration.find_correction(available, region)) for region in REGIONS}
     return {"meaning": CORRECTION_MEANING, "labelled_cases": calibration.cases, "regions": regions}
 
 

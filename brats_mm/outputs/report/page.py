@@ -19,7 +19,7 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import REGION_COLOURS, REGIONS, Region
 from brats_mm.outputs.report.pictures import Drawing, Drawn, format_entropy_gradient
 from brats_mm.outputs.report.source import ReportSource, build_source
-from brats_mm.outputs.report.steps import step_rows
+from brats_mm.outputs.report.steps import list_step_rows
 
 MAX_CLOSE_UPS = 6
 """Number of uncertain regions shown with images. The others are listed in a table."""
@@ -94,7 +94,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         missing=[Modality(value) for value in report["sequences_missing"]],
         entropy_colours=format_entropy_gradient(),
         most_nats=MAX_COMPARTMENT_NATS,
-        steps=step_rows(report.get("preparation")),
+        steps=list_step_rows(report.get("preparation")),
         trust=report.get("trust"),
     )
 

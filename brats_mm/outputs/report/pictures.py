@@ -163,7 +163,7 @@ class Drawing:
         return _encode(picture, cut.letters, f"{plane} {alt_text}", caption)
 
     def _cut(self, cut: Slice, ras: npt.NDArray[Voxel], around: tuple[int, int] | None) -> npt.NDArray[Voxel]:
-        picture = cut.of(ras)
+        picture = cut.extract(ras)
         if around is None:
             return picture
         spacing_mm = to_ras_order(self._source.grid.spacing_mm, self.slices)

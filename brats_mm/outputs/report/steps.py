@@ -26,7 +26,7 @@ class StepRow:
     seconds: float
 
 
-def step_rows(preparation: Mapping[str, Any] | None) -> list[StepRow]:
+def list_step_rows(preparation: Mapping[str, Any] | None) -> list[StepRow]:
     """Return the rows of `preparation` in `report.json`, or none if the input was not preprocessed."""
     if not preparation or "reference" not in preparation:
         return []

@@ -23,7 +23,7 @@ from brats_mm.domain.prediction import Prediction
 from brats_mm.domain.regions import LabelConvention, Region
 from brats_mm.domain.resample import find_bounding_box
 from brats_mm.domain.volume import Grid, Volume
-from brats_mm.outputs.folder import output_errors
+from brats_mm.outputs.folder import convert_output_errors
 from brats_mm.outputs.scene import data as scene_data
 from brats_mm.outputs.scene import nodes as scene_nodes
 from brats_mm.outputs.scene.mrml import to_mrml
@@ -74,7 +74,7 @@ def write_scene(
     """
     case, grid = prediction.case, prediction.case.grid
     scene = _build_scene(prediction, areas)
-    with output_errors(path), zipfile.ZipFile(path, "w", allowZip64=True) as opened:
+    with convert_output_errors(path), zipfile.ZipFile(path, "w", allowZip64=True) as opened:
         archive = _Archive(opened)
         archive.put(f"{FOLDER}.mrml", to_mrml(scene_nodes.build_nodes(scene)))
         for image in scene.images:

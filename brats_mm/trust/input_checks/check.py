@@ -84,9 +84,7 @@ def check_inputs(volumes: Mapping[Modality, Volume], reference: Reference | None
         {m: expected.contrast.log_likelihoods(compute_contrast_features(scan, frame)) for m, scan in images.items()}
     )
     is_swapped = likely.lead > expected.swap_lead[len(images) - 1]
-    findings.append(
-        Finding(Check.SWAP, likely.lead, _format_swap_warning(likely.contrasts) if is_swapped else None)
-    )
+    findings.append(Finding(Check.SWAP, likely.lead, _format_swap_warning(likely.contrasts) if is_swapped else None))
     return tuple(findings)
 
 

@@ -24,7 +24,7 @@ class Turn:
     order: tuple[int, int, int] = UNCHANGED
     flipped: tuple[bool, bool] = (False, False)
 
-    def of(self, upright: Array) -> Array:
+    def apply(self, upright: Array) -> Array:
         """Turn the image of an upright brain."""
         flips = tuple(axis for axis, flip in zip((1, 2), self.flipped, strict=True) if flip)
         return np.flip(upright, flips).transpose(self.order)
@@ -71,7 +71,7 @@ def measure_shape(inside: Mask, mean_brain: Array) -> Shape:
         mean_brain: mean of upright brains in the common frame.
     """
     head = sample_in_frame(inside.astype(np.float32), fit_frame(inside))
-    likeness = {turn: _correlate(head, turn.of(mean_brain)) for turn in TURNS}
+    likeness = {turn: _correlate(head, turn.apply(mean_brain)) for turn in TURNS}
     best = max(likeness, key=lambda turn: likeness[turn])
     volume_ml = float(np.count_nonzero(inside)) * STEP_MM**3 / 1000
     return Shape(likeness[best], best, likeness[best] - likeness[UPRIGHT], volume_ml)

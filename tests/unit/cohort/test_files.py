@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from brats_mm.cohort.bids import locate_bids_folder, make_bids_filename, make_bids_prefix
 from brats_mm.cohort.content import compute_stamp, hash_content
-from brats_mm.cohort.layout import has_results, prepare_output, publish, work_folder
+from brats_mm.cohort.layout import has_results, prepare_output, prepare_work_folder, publish
 from brats_mm.cohort.records import CohortCase, Layout, explain_invalid_name
 from brats_mm.cohort.tables import COLUMNS, TableFormat, build_row, write_results_table
 from brats_mm.domain.modality import Modality
@@ -88,7 +88,7 @@ def test_same_file_as_other_sequence_is_other_case(tmp_path):
 
 def test_bids_results_exist_only_after_publishing(tmp_path):
     prepare_output(tmp_path / "out", Layout.BIDS, LabelConvention.BRATS2021, version="1.2")
-    work = work_folder(tmp_path / "out", "case-7", Layout.BIDS)
+    work = prepare_work_folder(tmp_path / "out", "case-7", Layout.BIDS)
     work.mkdir(parents=True)
     for name in ("report.json", "segmentation.nii.gz"):
         (work / name).write_text("x")
@@ -105,7 +105,7 @@ def test_bids_results_exist_only_after_publishing(tmp_path):
 def test_partial_files_of_killed_worker_are_removed(tmp_path):
     left = tmp_path / "cases" / "a" / ".brats-mm-x" / "new"
     left.mkdir(parents=True)
-    assert work_folder(tmp_path, "a", Layout.PLAIN) == tmp_path / "cases" / "a"
+    assert prepare_work_folder(tmp_path, "a", Layout.PLAIN) == tmp_path / "cases" / "a"
     assert list((tmp_path / "cases" / "a").iterdir()) == []
 
 

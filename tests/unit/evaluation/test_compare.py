@@ -12,7 +12,13 @@ from scipy.stats import wilcoxon
 from brats_mm.domain.availability import SUBSETS, format_subset
 from brats_mm.domain.regions import REGIONS
 from brats_mm.errors import OptionError
-from brats_mm.evaluation.compare import compare, compare_pairs, compute_bootstrap_interval, holm, signed_rank
+from brats_mm.evaluation.compare import (
+    compare,
+    compare_pairs,
+    compute_bootstrap_interval,
+    compute_signed_rank_p,
+    correct_by_holm,
+)
 from brats_mm.evaluation.tables import CaseRow, RowWriter
 from brats_mm.metrics.case_scores import Rule
 
@@ -85,12 +91,12 @@ def test_cases_with_missing_scores_are_skipped():
 
 
 def test_holm_multiplies_smallest_p_by_number_of_tests():
-    assert holm([0.01, 0.04, 0.03]) == [pytest.approx(0.03), pytest.approx(0.06), pytest.approx(0.06)]
+    assert correct_by_holm([0.01, 0.04, 0.03]) == [pytest.approx(0.03), pytest.approx(0.06), pytest.approx(0.06)]
 
 
 def test_signed_rank_test_matches_scipy():
     difference = np.array([0.1, 0.2, -0.05, 0.3, 0.15, 0.0])
-    assert signed_rank(difference) == pytest.approx(wilcoxon(difference[:5]).pvalue)
+    assert compute_signed_rank_p(difference) == pytest.approx(wilcoxon(difference[:5]).pvalue)
 
 
 def test_bootstrap_interval_is_about_two_standard_errors():

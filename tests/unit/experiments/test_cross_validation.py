@@ -14,7 +14,7 @@ from brats_mm.experiments.cross_validation import (
     _merge_trainings,
     check_same_settings,
     cross_validate,
-    fold_lists,
+    prepare_fold_lists,
 )
 from brats_mm.io.bundle import open_bundle
 from brats_mm.io.durable import write_json
@@ -38,18 +38,18 @@ def _splits(folder: Path, *folds: tuple[str, str]) -> Path:
 
 
 def test_folds_of_nnunet_are_kept_in_second_call(plan: CrossValidation) -> None:
-    lists = fold_lists(plan)
+    lists = prepare_fold_lists(plan)
     assert [path.name for path in lists] == ["datalist_fold0.json", "datalist_fold1.json"]
     validated = [[item["name"] for item in json.loads(path.read_text())["validation"]] for path in lists]
     assert validated == [["c"], ["a", "b"]]
-    assert fold_lists(plan) == lists
+    assert prepare_fold_lists(plan) == lists
 
 
 def test_second_call_refuses_other_folds(plan: CrossValidation) -> None:
-    fold_lists(plan)
+    prepare_fold_lists(plan)
     _splits(plan.dataset.parent, ("bc", "a"), ("a", "bc"))
     with pytest.raises(BratsMMError, match=r"contains lists of other folds than .*splits_final\.json"):
-        fold_lists(plan)
+        prepare_fold_lists(plan)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_refuses_folds_that_cannot_be_pooled_before_training(
 @pytest.mark.parametrize("change", [{"seed": 4}, {"label_scheme": "brats2018"}, {}])
 def test_second_call_refuses_other_seed_scheme_and_cases(plan: CrossValidation, change: dict[str, Any]) -> None:
     drawn = replace(plan, split=None, folds=2)
-    fold_lists(drawn)
-    assert len(fold_lists(drawn)) == 2
+    prepare_fold_lists(drawn)
+    assert len(prepare_fold_lists(drawn)) == 2
     if not change:
         (plan.dataset / "d").mkdir()
         for kind in ("t1", "seg"):
             (plan.dataset / "d" / f"d-{kind}.nii.gz").touch()
     with pytest.raises(BratsMMError, match="lists of other folds than --folds 2 --seed"):
-        fold_lists(replace(drawn, **change))
+        prepare_fold_lists(replace(drawn, **change))
 
 
 def test_second_call_refuses_other_settings_with_both_values(plan: CrossValidation, tmp_path: Path) -> None:
@@ -96,4 +96,4 @@ def test_second_call_refuses_other_settings_with_both_values(plan: CrossValidati
 
 def test_list_and_split_exclude_each_other(plan: CrossValidation) -> None:
     with pytest.raises(BratsMMError, match="both give the folds"):
-        fold_lists(replace(plan, datalist=plan.dataset / "list.json"))
+        prepare_fold_lists(replace(plan, datalist=plan.dataset / "list.json"))

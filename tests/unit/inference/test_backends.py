@@ -14,7 +14,7 @@ from brats_mm.domain.modality import MODALITIES, Modality
 from brats_mm.errors import OptionError
 from brats_mm.inference.backend import TorchBackend, mix
 from brats_mm.inference.choice import choose_backend
-from brats_mm.inference.openvino_cache import CACHE_VARIABLE, CompiledCache, cache_folder
+from brats_mm.inference.openvino_cache import CACHE_VARIABLE, CompiledCache, locate_cache_folder
 from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.expert import UNetExpert
 from brats_mm.networks.gating import GatingNetwork, SpatialGate
@@ -115,7 +115,7 @@ def test_autocast_is_close_to_float32(network):
 
 def contribution(backend):
     with torch.inference_mode():
-        return backend.contribution(Modality.T1, image(1, 1, 64, 32, 32))
+        return backend.compute_contribution(Modality.T1, image(1, 1, 64, 32, 32))
 
 
 def test_converted_expert_is_cached(openvino, tmp_path, monkeypatch):
@@ -142,7 +142,7 @@ def test_damaged_cache_file_is_recreated(openvino, tmp_path, caplog):
 
 def test_compiled_model_rejected_by_openvino_is_recreated(openvino, caplog):
     backend = openvino()
-    backend._cache.keep("t1", b"of another version")
+    backend._cache.store("t1", b"of another version")
     with caplog.at_level(logging.WARNING):
         assert contribution(backend).shape == (1, 3, 64, 32, 32)
     assert "cannot be loaded" in caplog.text
@@ -158,7 +158,7 @@ def test_unwritable_cache_is_no_error(network, tmp_path):
 
 def test_other_weights_have_other_cache_name(tmp_path):
     one, other = (CompiledCache(tmp_path, (digest, "1")) for digest in ("a", "b"))
-    one.keep("t1", b"compiled")
+    one.store("t1", b"compiled")
     assert one.load("t1") == b"compiled"
     assert other.load("t1") is None
     assert [path.name for path in (tmp_path / "openvino").iterdir()] == [one.path("t1").name]
@@ -166,9 +166,9 @@ def test_other_weights_have_other_cache_name(tmp_path):
 
 def test_cache_folder_can_be_set(monkeypatch, tmp_path):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-    assert cache_folder() == tmp_path
+    assert locate_cache_folder() == tmp_path
     monkeypatch.delenv(CACHE_VARIABLE)
-    assert "brats-mm" in str(cache_folder())
+    assert "brats-mm" in str(locate_cache_folder())
 
 
 def test_auto_is_openvino_if_installed_and_supported(network, monkeypatch):
@@ -196,10 +196,10 @@ def test_unavailable_backend_reports_reason(network, monkeypatch):
 def test_long_unused_models_are_deleted(tmp_path):
     old, used, new = (CompiledCache(tmp_path, (version,)) for version in ("0", "1", "2"))
     for cache in (old, used):
-        cache.keep("t1", b"compiled")
+        cache.store("t1", b"compiled")
         long_ago = time.time() - 61 * 86400
-        os.utime(cache.path("t1"), (long_ago, long_ago))
+        os.utime(cache.make_path("t1"), (long_ago, long_ago))
     assert used.load("t1") == b"compiled"
-    new.keep("t1", b"compiled")
+    new.store("t1", b"compiled")
     assert old.load("t1") is None
     assert used.load("t1") == new.load("t1") == b"compiled"

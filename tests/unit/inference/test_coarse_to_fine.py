@@ -178,7 +178,7 @@ def test_openvino_matches_pytorch():
     window = torch.randn(1, 4, 32, 24, 16)
     available = torch.tensor([[True, False, True, True]])
     with torch.inference_mode():
-        one = [b.contribution(Modality.T1CE, window[:, 1:2]).clone() for b in (backend, plain)]
+        one = [b.compute_contribution(Modality.T1CE, window[:, 1:2]).clone() for b in (backend, plain)]
         joint = [b.compute_joint_contribution(window, available) for b in (backend, plain)]
     assert torch.allclose(*one, atol=1e-3)
     assert torch.allclose(*joint, atol=1e-3)
@@ -260,7 +260,7 @@ def test_contribution_is_that_of_the_expert():
     torch.nn.init.normal_(expert.detail.weight)
     backend, window = TorchCrossSequenceBackend(net, CPU), torch.randn(1, 1, 32, 24, 16)
     with torch.inference_mode():
-        assert torch.allclose(backend.contribution(Modality.T2, window), expert(window), atol=1e-4)
+        assert torch.allclose(backend.compute_contribution(Modality.T2, window), expert(window), atol=1e-4)
         assert backend.compute_lattice_contribution(Modality.T2, window).shape == (1, 27, 16, 12, 8)
 
 
@@ -272,8 +272,8 @@ def test_openvino_in_bfloat16_is_close_to_pytorch():
     backend = openvino.OpenVinoCrossSequenceBackend(net, precision="bfloat16")
     window = torch.randn(1, 1, 32, 24, 16)
     with torch.inference_mode():
-        expected = TorchCrossSequenceBackend(net, CPU).contribution(Modality.T1, window)
-    assert (backend.contribution(Modality.T1, window) - expected).abs().mean() < 0.02 * expected.std()
+        expected = TorchCrossSequenceBackend(net, CPU).compute_contribution(Modality.T1, window)
+    assert (backend.compute_contribution(Modality.T1, window) - expected).abs().mean() < 0.02 * expected.std()
 
 
 @pytest.mark.slow
@@ -294,7 +294,7 @@ def test_openvino_releases_results_of_other_experts():
     net = build_mixture()
     backend = openvino.OpenVinoCrossSequenceBackend(net, precision="float32")
     window = torch.randn(1, 1, 32, 24, 16)
-    first = backend.contribution(Modality.T1, window).clone()
-    backend.contribution(Modality.T2, window)
+    first = backend.compute_contribution(Modality.T1, window).clone()
+    backend.compute_contribution(Modality.T2, window)
     assert backend._last == "t2"
-    assert torch.equal(backend.contribution(Modality.T1, window), first)
+    assert torch.equal(backend.compute_contribution(Modality.T1, window), first)

@@ -106,12 +106,12 @@ def test_all_subsets_at_once_match_separate_runs(predictor, case):
 class Hungry(TorchBackend):
     """Backend that runs out of memory for windows above 64 voxels."""
 
-    def contribution(self, modality, window):
+    def compute_contribution(self, modality, window):
         if window.shape[2] > 64:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes.")
-        return super().contribution(modality, window)
+        return super().compute_contribution(modality, window)
 
-    def on(self, device):
+    def move_to(self, device):
         return self
 
 
@@ -130,10 +130,10 @@ class Fails(TorchBackend):
         super().__init__(network, torch.device("cpu"))
         self.error = error
 
-    def contribution(self, modality, window):
+    def compute_contribution(self, modality, window):
         raise self.error
 
-    def on(self, device):
+    def move_to(self, device):
         return self
 
 

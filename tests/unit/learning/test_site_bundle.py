@@ -16,7 +16,7 @@ from brats_mm.io.bundle import Bundle, default_bundle, verify_hash
 from brats_mm.learning.corrections import Role
 from brats_mm.learning.fine_tune import write_version
 from brats_mm.learning.plan import REPLAY
-from brats_mm.learning.site_bundle import TRAINED, plan_of_corrections, write_site_bundle
+from brats_mm.learning.site_bundle import TRAINED, plan_from_corrections, write_site_bundle
 from brats_mm.learning.store import LABELS, CorrectionStore
 from brats_mm.learning.versions import ModelVersions
 from brats_mm.networks.cross_mixture import CrossSequenceMixture
@@ -99,12 +99,12 @@ def test_cases_with_one_sequence_do_not_train_a_cross_sequence_expert(tmp_path):
 def test_plan_of_stored_corrections_names_files_in_store(tmp_path):
     store = CorrectionStore(tmp_path / "store")
     with pytest.raises(OptionError, match="needs at least two corrected cases"):
-        plan_of_corrections(store, "0.8.0+site.1", "0.8.0")
+        plan_from_corrections(store, "0.8.0+site.1", "0.8.0")
     for number, role in enumerate((Role.TRAINING, Role.HELD_OUT)):
         (tmp_path / "incoming").mkdir()
         (tmp_path / "incoming" / LABELS).write_bytes(b"label")
         store.add(tmp_path / "incoming", lambda known, n=number, r=role: made(n, image=f"i{n}", role=r))
-    plan = plan_of_corrections(store, "0.8.0+site.1", "0.8.0")
+    plan = plan_from_corrections(store, "0.8.0+site.1", "0.8.0")
     assert [case.use for case in plan.cases] == ["training", "held_out"]
     assert all((store.root / case.label).read_bytes() == b"label" for case in plan.cases)
 

@@ -8,13 +8,13 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 
 from brats_mm.metrics.empty import PENALTY_MM, EmptyPolicy
-from brats_mm.metrics.surface import find_surface_points, hd95_of_surfaces
+from brats_mm.metrics.surface import compute_surface_hd95, find_surface_points
 
 UNIT = (1.0, 1.0, 1.0)
 
 
 def hd95_mm(predicted: np.ndarray, reference: np.ndarray, spacing_mm: tuple, policy: EmptyPolicy) -> float:
-    return hd95_of_surfaces(
+    return compute_surface_hd95(
         find_surface_points(predicted, spacing_mm), find_surface_points(reference, spacing_mm), policy
     )
 

@@ -14,7 +14,7 @@ from brats_mm.domain.prediction import Importance, ModelIdentity, Prediction, Ru
 from brats_mm.domain.regions import REGIONS, Region
 from brats_mm.domain.volume import Grid, Volume
 from brats_mm.errors import OptionError
-from brats_mm.outputs.notebook_view import build_label_colours, build_layers, start_position
+from brats_mm.outputs.notebook_view import build_label_colours, build_layers, find_start_position
 from brats_mm.outputs.prediction_tools import TOOLS
 
 
@@ -77,7 +77,7 @@ def test_view_is_widget_with_three_volumes(prediction):
     assert [volume.name for volume in widget.volumes] == ["t1ce.nii.gz", "segmentation.nii.gz", "entropy.nii.gz"]
     assert widget.height == 300
     assert widget.opts.is_radiological_convention
-    assert widget.scene.crosshair_pos == pytest.approx(start_position(prediction))
+    assert widget.scene.crosshair_pos == pytest.approx(find_start_position(prediction))
     assert widget.volumes[1].colormap_label is not None
     assert widget.volumes[2].colormap in widget.colormaps()
     assert "patient" not in repr([volume.get_state() for volume in widget.volumes])
@@ -101,9 +101,9 @@ def test_empty_prediction_can_be_viewed(prediction):
 
 def test_view_starts_in_tumour(prediction):
     """The middle voxel, (5, 5, 5) of 12 along L, P and S, is the 7th from the left and posterior end."""
-    assert start_position(prediction) == pytest.approx((1 - 5.5 / 12, 1 - 5.5 / 12, 5.5 / 12))
+    assert find_start_position(prediction) == pytest.approx((1 - 5.5 / 12, 1 - 5.5 / 12, 5.5 / 12))
 
 
 def test_view_without_tumour_starts_in_middle(prediction):
     nothing = {region: np.full((12, 12, 12), 0.001, np.float32) for region in Region}
-    assert start_position(replace(prediction, probabilities=nothing)) == (0.5, 0.5, 0.5)
+    assert find_start_position(replace(prediction, probabilities=nothing)) == (0.5, 0.5, 0.5)

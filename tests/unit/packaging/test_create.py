@@ -167,7 +167,7 @@ def test_calibration_per_subset_is_saved_and_applied(
     fitted, raw = (Predictor(network, one, cpu).predict(case) for one in (identity, bare))
     inside = case.volumes[Modality.FLAIR].data > 0
     for region in REGIONS:
-        correction = identity.calibration.of(flair, region)
+        correction = identity.calibration.find_correction(flair, region)
         before, after = (np.log(one.probabilities[region] / (1 - one.probabilities[region])) for one in (raw, fitted))
         expected = (before - correction.offset) / correction.temperature
         np.testing.assert_allclose(after[inside], expected[inside], atol=2e-3)
@@ -194,7 +194,7 @@ def test_foreground_temperatures_change_probabilities_but_no_outline(
     )
     np.testing.assert_array_equal(fitted.labels(), raw.labels())
     for region in REGIONS:
-        correction = identity.calibration.of(flair, region)
+        correction = identity.calibration.find_correction(flair, region)
         assert correction.offset == 0
         assert correction.temperature == 1
         assert correction.foreground_temperature != 1

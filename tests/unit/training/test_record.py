@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from brats_mm.errors import TrainingError
-from brats_mm.training.record import check_evaluated_spacing, check_same_spacing, record_path
+from brats_mm.training.record import check_evaluated_spacing, check_same_spacing, make_record_path
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def weights(tmp_path: Path) -> Path:
     """Weights of a training run with voxels of 3 mm."""
     path = tmp_path / "model.pt"
     path.touch()
-    record_path(path).write_text(json.dumps({"settings": {"spacing_mm": 3.0}}))
+    make_record_path(path).write_text(json.dumps({"settings": {"spacing_mm": 3.0}}))
     return path
 
 

@@ -34,8 +34,8 @@ def test_calibration_round_trips(bundle):
 
 
 def test_subset_without_fit_is_unchanged():
-    assert FITTED.of(SUBSETS[0], Region.WT) == IDENTITY
-    assert FITTED.of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25, 2.5)
+    assert FITTED.find_correction(SUBSETS[0], Region.WT) == IDENTITY
+    assert FITTED.find_correction(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25, 2.5)
 
 
 def test_missing_foreground_temperatures_are_one(bundle):
@@ -44,7 +44,9 @@ def test_missing_foreground_temperatures_are_one(bundle):
         for numbers in row.values():
             del numbers["foreground_temperature"]
     write(bundle, document)
-    assert read_subset_calibration(bundle, "abc").of(SUBSETS[2], Region.TC) == Correction(0.5 * Region.TC.channel, 1.25)
+    assert read_subset_calibration(bundle, "abc").find_correction(SUBSETS[2], Region.TC) == Correction(
+        0.5 * Region.TC.channel, 1.25
+    )
 
 
 def test_bundle_without_file_has_no_calibration(bundle):

@@ -14,7 +14,7 @@ from brats_mm_service.jobs.queue import JobView
 from brats_mm_service.jobs.states import OPEN
 from brats_mm_service.problems import Problem
 from brats_mm_service.routes.documented import document_problems
-from brats_mm_service.routes.jobs import own_view
+from brats_mm_service.routes.jobs import get_own_view
 from brats_mm_service.schemas import JobBody
 from brats_mm_service.service import Service
 from brats_mm_service.uploads.slots import NoSlot
@@ -49,7 +49,7 @@ def build_router(service: Service) -> APIRouter:
     )
     async def stream_events(job_id: str, request: Request, caller: Annotated[Caller, reader]) -> StreamingResponse:
         """Stream one event at once, then one at each change, until the job has ended."""
-        await asyncio.to_thread(own_view, service, job_id, caller)
+        await asyncio.to_thread(get_own_view, service, job_id, caller)
         try:
             service.streams.check(caller.name)
         except NoSlot as full:
@@ -67,7 +67,7 @@ async def follow(service: Service, job_id: str, request: Request) -> AsyncIterat
 
     def look() -> tuple[str, JobView]:
         caller = service.auth.authenticate(request)
-        return caller.name, own_view(service, job_id, caller)
+        return caller.name, get_own_view(service, job_id, caller)
 
     with service.queue.notifications.subscribe(job_id) as subscription, ExitStack() as slot:
         while not service.stopping.is_set():

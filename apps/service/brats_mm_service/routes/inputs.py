@@ -11,7 +11,7 @@ from brats_mm_service.auth.callers import Caller
 from brats_mm_service.jobs.model import Job
 from brats_mm_service.problems import Problem, make_not_found_error
 from brats_mm_service.routes.documented import document_problems, document_response
-from brats_mm_service.routes.jobs import own_view
+from brats_mm_service.routes.jobs import get_own_view
 from brats_mm_service.routes.stored_file import StoredFile, create_zip
 from brats_mm_service.schemas import STUDY, make_job_path
 from brats_mm_service.service import Service
@@ -46,7 +46,7 @@ def build_router(service: Service) -> APIRouter:
     )
     def list_inputs(job_id: str, caller: Annotated[Caller, reader]) -> list[KeptBody]:
         """Return the kept inputs, if any."""
-        job = own_view(service, job_id, caller).job
+        job = get_own_view(service, job_id, caller).job
         folder = service.queue.files.upload(job.id)
         try:
             return [
@@ -70,7 +70,7 @@ def build_router(service: Service) -> APIRouter:
     )
     def read_study(job_id: str, caller: Annotated[Caller, reader]) -> Response:
         """Serve the series that the job used. The zip can be submitted again, for example without one of the series."""
-        job = own_view(service, job_id, caller).job
+        job = get_own_view(service, job_id, caller).job
         upload = service.queue.files.upload(job.id)
         folders = [upload / name for name in job.sequences.values() if (upload / name).is_dir()]
         if not job.keep_upload or not folders:
@@ -92,7 +92,7 @@ def build_router(service: Service) -> APIRouter:
     )
     def read_input(job_id: str, sequence: str, caller: Annotated[Caller, reader]) -> Response:
         """Serve an image as it was uploaded."""
-        job = own_view(service, job_id, caller).job
+        job = get_own_view(service, job_id, caller).job
         name = job.sequences.get(sequence)
         if name is None or not _has_kept_upload(service, job, name):
             message = (

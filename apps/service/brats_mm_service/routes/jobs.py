@@ -91,7 +91,7 @@ def build_router(service: Service) -> APIRouter:
     async def read_job(job_id: str, caller: Annotated[Caller, reader]) -> JobBody:
         """Return a job. Responds at once, even while the model computes."""
         # Reading a record takes a fraction of a millisecond and never waits for a writer, so it needs no thread.
-        return build_job_body(own_view(service, job_id, caller))
+        return build_job_body(get_own_view(service, job_id, caller))
 
     @routes.delete(
         "/{job_id}",
@@ -101,12 +101,12 @@ def build_router(service: Service) -> APIRouter:
     )
     def delete(job_id: str, caller: Annotated[Caller, writer]) -> None:
         """Delete all files of a job before the response. The record of a cancelled job is kept for a while."""
-        service.queue.remove(own_view(service, job_id, caller).job)
+        service.queue.remove(get_own_view(service, job_id, caller).job)
 
     return routes
 
 
-def own_view(service: Service, job_id: str, caller: Caller) -> JobView:
+def get_own_view(service: Service, job_id: str, caller: Caller) -> JobView:
     """Return a job of the caller.
 
     Raises:
@@ -176,7 +176,7 @@ def check_room(service: Service, owner: str, key: str | None = None) -> None:
     queue = service.queue
     if key is None or queue.records.find_by_key(owner, key) is None:
         queue.records.check_room(owner, queue.limits)
-    if service.workers.is_hopeless:
+    if service.workers.has_given_up:
         raise Problem("unavailable", service.workers.readiness.reason)
     if queue.files.free_bytes() < service.settings.uploads.free_bytes:
         message = "The service's disk is nearly full. Delete jobs that you no longer need, or contact the operator."

@@ -16,7 +16,7 @@ from brats_mm_service.jobs.model import Job, ResultFile
 from brats_mm_service.jobs.states import JobState
 from brats_mm_service.problems import Problem, make_not_found_error
 from brats_mm_service.routes.documented import document_problems
-from brats_mm_service.routes.jobs import own_view
+from brats_mm_service.routes.jobs import get_own_view
 from brats_mm_service.routes.stored_file import StoredFile, create_zip
 from brats_mm_service.schemas import ALL_RESULTS, CONTENT_TYPES, ResultBody, find_content_type
 from brats_mm_service.service import Service
@@ -120,7 +120,7 @@ def _matches(header: str, tag: str) -> bool:
 
 
 def _require_finished_job(service: Service, job_id: str, caller: Caller) -> Job:
-    job = own_view(service, job_id, caller).job
+    job = get_own_view(service, job_id, caller).job
     if job.state is JobState.DONE:
         return job
     if job.state is JobState.EXPIRED:

@@ -253,9 +253,9 @@ def _confine_process(start: dict[str, Any]) -> None:
     """Confine the process to libraries, the model, its cache of compiled models, devices, and the folder of jobs."""
     if start.get("jobs") is None:
         return
-    from brats_mm.inference.openvino_cache import cache_folder
+    from brats_mm.inference.openvino_cache import locate_cache_folder
 
-    cache = cache_folder()
+    cache = locate_cache_folder()
     home = cache / "home"  # packages store settings and caches there, and some fail otherwise
     with suppress(OSError):
         home.mkdir(parents=True, exist_ok=True)

@@ -48,9 +48,9 @@ class WorkerPool:
         return next((supervisor for supervisor in states if supervisor.ready), states[0])
 
     @property
-    def is_hopeless(self) -> bool:
+    def has_given_up(self) -> bool:
         """Whether every worker has repeatedly failed to load the model."""
-        return all(supervisor.is_hopeless for supervisor in self._supervisors)
+        return all(supervisor.has_given_up for supervisor in self._supervisors)
 
     @property
     def pids(self) -> tuple[int | None, ...]:
@@ -58,6 +58,6 @@ class WorkerPool:
         return tuple(supervisor.pid for supervisor in self._supervisors)
 
     def _give_up(self, kind: str, detail: str) -> None:
-        if self.is_hopeless:
+        if self.has_given_up:
             for job in self._queue.records.list_in_states([JobState.QUEUED]):
                 self._queue.fail(job, kind, detail)

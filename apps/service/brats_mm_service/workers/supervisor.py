@@ -100,7 +100,7 @@ class Supervisor:
         self._restart.set()
 
     @property
-    def is_hopeless(self) -> bool:
+    def has_given_up(self) -> bool:
         """Whether loading the model failed several times in a row."""
         return self._failed_starts >= STARTS
 
@@ -308,7 +308,7 @@ class Supervisor:
         self._drop(detail)
         self._failed_starts += 1
         log("worker_not_started", level="error", kind=kind, starts=self._failed_starts)
-        if self.is_hopeless:
+        if self.has_given_up:
             self._given_up(kind, detail)
         self._stopping.wait(min(60.0, 2.0**self._failed_starts))
 

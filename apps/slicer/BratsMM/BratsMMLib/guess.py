@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 
-from BratsMMLib.name_words import name_tokens
+from BratsMMLib.name_words import split_name_tokens
 from BratsMMLib.sequences import DECATHLON, NUMBERS, SEQUENCES, Reading, Sequence, read_description, read_names
 
 DICOM_FIELDS = (
@@ -152,9 +152,9 @@ def _has_contrast(dicom: Mapping[str, str], reading: Reading) -> bool:
 
 def _is_other_image(dicom: Mapping[str, str]) -> bool:
     is_other = any(read_description(dicom.get(name, "")).is_other for name in ("SeriesDescription", "ProtocolName"))
-    kinds = name_tokens(dicom.get("ImageType", ""))
+    kinds = split_name_tokens(dicom.get("ImageType", ""))
     not_mr = dicom.get("Modality", "MR").strip().upper() not in ("", "MR")
-    echo_planar = "ep" in name_tokens(dicom.get("ScanningSequence", ""))
+    echo_planar = "ep" in split_name_tokens(dicom.get("ScanningSequence", ""))
     return not_mr or echo_planar or is_other or not _DERIVED.isdisjoint(kinds)
 
 

@@ -10,7 +10,7 @@ from brats_mm.experiments.mwam.frequency_ratio import (
     RatioSettings,
     build_dct_matrix,
     compute_frequency_ratio,
-    patch_ratios,
+    compute_patch_ratios,
 )
 
 PAIRS = RatioSettings(patch=2, corner=1, sigma=0.0)
@@ -40,26 +40,26 @@ def test_frequency_one_of_four_matches_formula():
 
 def test_two_by_two_patch_by_hand():
     """Low (5 + 1 + 2 + 4) / 2 = 6, high (5 - 1 - 2 + 4) / 2 = 3. The ratio is 2."""
-    torch.testing.assert_close(patch_ratios(picture([5, 1], [2, 4]), PAIRS), torch.tensor([[[2.0]]]))
+    torch.testing.assert_close(compute_patch_ratios(picture([5, 1], [2, 4]), PAIRS), torch.tensor([[[2.0]]]))
 
 
 def test_sigma_is_added_to_high_coefficient():
     """6 / (3 - 1) = 3."""
     settings = RatioSettings(patch=2, corner=1, sigma=-1.0)
-    torch.testing.assert_close(patch_ratios(picture([5, 1], [2, 4]), settings), torch.tensor([[[3.0]]]))
+    torch.testing.assert_close(compute_patch_ratios(picture([5, 1], [2, 4]), settings), torch.tensor([[[3.0]]]))
 
 
 def test_relative_sigma_scales_with_root_mean_square_of_patch():
     """The mean square is (25 + 1 + 4 + 4 x 4) / 4 = 11.5, so the ratio is 6 / (3 + sqrt 11.5)."""
     settings = RatioSettings(patch=2, corner=1, relative_sigma=1.0)
     expected = 6 / (3 + math.sqrt(11.5))
-    torch.testing.assert_close(patch_ratios(picture([5, 1], [2, 4]), settings), torch.tensor([[[expected]]]))
+    torch.testing.assert_close(compute_patch_ratios(picture([5, 1], [2, 4]), settings), torch.tensor([[[expected]]]))
 
 
 def test_relative_sigma_bounds_ratio():
     flat = torch.ones(1, 1, 8, 8) + 1e-3 * torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert float(patch_ratios(flat)) > 1e3
-    assert float(patch_ratios(flat, RatioSettings(relative_sigma=0.01))) < 4 * 8 / 0.01
+    assert float(compute_patch_ratios(flat)) > 1e3
+    assert float(compute_patch_ratios(flat, RatioSettings(relative_sigma=0.01))) < 4 * 8 / 0.01
 
 
 def test_ratio_pairs_lowest_with_highest_coefficients():
@@ -73,27 +73,27 @@ def test_ratio_pairs_lowest_with_highest_coefficients():
     matrix = build_dct_matrix(4)
     patch = (matrix.T @ coefficients @ matrix)[None, None]
     settings = RatioSettings(patch=4, corner=2, sigma=0.0)
-    torch.testing.assert_close(patch_ratios(patch, settings), torch.tensor([[[9.0]]]), rtol=1e-4, atol=0.0)
+    torch.testing.assert_close(compute_patch_ratios(patch, settings), torch.tensor([[[9.0]]]), rtol=1e-4, atol=0.0)
 
 
 def test_volume_is_processed_by_slices_of_last_axis():
     """The second of two slices is three times the first and has the same ratio."""
     slices = torch.stack([picture([5, 1], [2, 4])[0, 0], 3 * picture([5, 1], [2, 4])[0, 0]], dim=-1)
-    torch.testing.assert_close(patch_ratios(slices[None, None], PAIRS), torch.tensor([[[2.0, 2.0]]]))
+    torch.testing.assert_close(compute_patch_ratios(slices[None, None], PAIRS), torch.tensor([[[2.0, 2.0]]]))
 
 
 def test_volume_may_be_processed_in_cubes():
     """The sum of 2x2x2 numbers 1 to 8 is 36. The alternating sum 1 - 2 - 3 + 4 - 5 + 6 + 7 - 8 is 0, plus sigma."""
     cube = torch.arange(1.0, 9.0).reshape(1, 1, 2, 2, 2)
     settings = RatioSettings(patch=2, corner=1, volumetric=True, sigma=2.0)
-    torch.testing.assert_close(patch_ratios(cube, settings), torch.tensor([[[36 / math.sqrt(8) / 2.0]]]))
+    torch.testing.assert_close(compute_patch_ratios(cube, settings), torch.tensor([[[36 / math.sqrt(8) / 2.0]]]))
 
 
 def test_patches_are_tiles_and_remainder_is_cropped():
     """5x4 pixels give 2x2 tiles of 2x2. The fifth row is dropped."""
     image = torch.arange(20.0).reshape(1, 1, 5, 4)
     image[0, 0, 0, 0] = 100.0
-    ratios = patch_ratios(image, RatioSettings(patch=2, corner=1, sigma=1.0))
+    ratios = compute_patch_ratios(image, RatioSettings(patch=2, corner=1, sigma=1.0))
     first = torch.tensor([[100.0, 1.0], [4.0, 5.0]])
     high = (first[0, 0] - first[0, 1] - first[1, 0] + first[1, 1]) / 2
     assert ratios.shape == (1, 1, 4)
@@ -118,7 +118,7 @@ def test_smooth_images_have_higher_ratios_than_rough_ones():
     ramp = torch.linspace(0, 1, 16).expand(16, 16) + torch.linspace(0, 2, 16)[:, None]
     noise = torch.rand(16, 16, generator=torch.Generator().manual_seed(0))
     image = torch.stack([ramp + 0.1 * noise, noise])[None]
-    smooth, rough = patch_ratios(image, RatioSettings(relative_sigma=0.01)).mean(dim=(0, 2))
+    smooth, rough = compute_patch_ratios(image, RatioSettings(relative_sigma=0.01)).mean(dim=(0, 2))
     assert smooth > 2 * rough
 
 

@@ -101,7 +101,7 @@ def test_mark_at_right_front_top_is_drawn_at_edges_with_those_letters(codes: str
     stored = from_ras(ras, codes)
     grid = Grid(stored.shape, affine_of(codes))
     for cut in choose_slices(grid, stored, np.ones_like(stored)):
-        picture = cut.of(grid.to_ras(stored))
+        picture = cut.extract(grid.to_ras(stored))
         row, column = np.argwhere(picture)[0]
         assert (row < picture.shape[0] / 2) == (cut.letters.top in "RAS")
         assert (column < picture.shape[1] / 2) == (cut.letters.left in "RAS")
@@ -143,7 +143,7 @@ def test_pictures_are_cropped_to_brain() -> None:
     brain = np.zeros((60, 60, 60), bool)
     brain[20:40, 25:45, 10:30] = True
     axial, _, _ = choose_slices(Grid(brain.shape, np.eye(4)), brain, brain)
-    assert axial.of(brain).shape == (32, 32)
+    assert axial.extract(brain).shape == (32, 32)
 
 
 def test_pixel_aspect_follows_voxel_spacing() -> None:

@@ -243,7 +243,7 @@ def test_voxel_is_on_its_slice_in_every_orientation(codes, plane):
     voxel = (1, 4, 2)
     mark[voxel] = 1
     cut = slice_through(grid, voxel, plane)
-    assert tuple(np.argwhere(cut.of(grid.to_ras(mark)))[0]) == locate_on_slice(grid, voxel, plane)
+    assert tuple(np.argwhere(cut.extract(grid.to_ras(mark)))[0]) == locate_on_slice(grid, voxel, plane)
     assert voxel[cut.input_axis] == cut.input_index
 
 

@@ -53,7 +53,7 @@ def test_upright_head_matches_mean_at_any_position_and_size():
     ],
 )
 def test_finds_rotation_of_head(turn, words):
-    shape = measure_shape(turn.of(lump().astype(np.float32)) > 0, mean_of(lump()))
+    shape = measure_shape(turn.apply(lump().astype(np.float32)) > 0, mean_of(lump()))
     assert shape.turn == turn
     assert shape.lead > 0.1
     assert shape.turn.words == words

@@ -73,7 +73,7 @@ def _measure_blur(volume: Volume) -> float:
     return (np.count_nonzero(distance) - strong) / strong if strong else 0.0
 
 
-def copy_warnings(volumes: Mapping[Modality, Volume]) -> list[str]:
+def warn_about_copies(volumes: Mapping[Modality, Volume]) -> list[str]:
     """Return warnings about pairs of sequences that are the same image except for scale and offset."""
     warnings = []
     for a, b in combinations(sort_modalities(volumes), 2):
