@@ -161,7 +161,7 @@ def test_other_weights_have_other_cache_name(tmp_path):
     one.store("t1", b"compiled")
     assert one.load("t1") == b"compiled"
     assert other.load("t1") is None
-    assert [path.name for path in (tmp_path / "openvino").iterdir()] == [one.path("t1").name]
+    assert [path.name for path in (tmp_path / "openvino").iterdir()] == [one.make_path("t1").name]
 
 
 def test_cache_folder_can_be_set(monkeypatch, tmp_path):
