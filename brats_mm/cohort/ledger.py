@@ -94,7 +94,7 @@ class Ledger:
         """Return whether this case appears for the first time in the manifest."""
         return self._records.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1
 
-    def done(self, name: str) -> Entry | None:
+    def find_finished(self, name: str) -> Entry | None:
         """Return the entry of a finished case, or None."""
         row = self._records.execute(
             "SELECT stamp, content, identity, sizes FROM cases LEFT JOIN results USING (name) "
@@ -148,20 +148,20 @@ class Ledger:
             ),
         )
 
-    def fault(self, case: CohortCase, detail: str) -> None:
+    def record_fault(self, case: CohortCase, detail: str) -> None:
         """Record an invalid row of the manifest."""
         self._records.execute(
             "INSERT INTO faults (name, detail) VALUES (?, ?)", (make_encodable(case.name), make_encodable(detail))
         )
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def iterate_rows(self) -> Iterator[dict[str, Any]]:
         """Yield the table rows of all finished cases, ordered by name."""
         for (row,) in self._records.execute(
             "SELECT row FROM cases WHERE state = ? ORDER BY name", (CaseState.DONE.value,)
         ):
             yield json.loads(row)
 
-    def failures(self) -> Iterator[Failure]:
+    def iterate_failures(self) -> Iterator[Failure]:
         """Yield the failed cases and the invalid rows of the manifest."""
         query = "SELECT name, kind, detail, attempts FROM cases WHERE state = ? ORDER BY name"
         for row in self._records.execute(query, (CaseState.FAILED.value,)):

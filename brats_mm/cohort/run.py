@@ -162,12 +162,12 @@ def run_cohort(
         run = _Run(manifest, folder, ledger, settings, on_case)
         try:
             with engine:
-                for finished in run_tasks(engine, run.tasks()):
+                for finished in run_tasks(engine, run.iterate_tasks()):
                     run.record(finished)
         finally:
             clear_work(folder)
-            write_results_table(folder, ledger.rows(), settings.table)
-            write_failures(folder, ledger.failures())
+            write_results_table(folder, ledger.iterate_rows(), settings.table)
+            write_failures(folder, ledger.iterate_failures())
         return run.status
 
 
@@ -183,7 +183,7 @@ class _Run:
         self._stamps: dict[str, str] = {}  # of the cases in progress
         self._begun = time.monotonic()
 
-    def tasks(self) -> Iterator[CaseTask]:
+    def iterate_tasks(self) -> Iterator[CaseTask]:
         """Yield a task for each case to compute. Other cases are counted."""
         for case in self._manifest.cases():
             task = self._make_task(case)
@@ -193,17 +193,19 @@ class _Run:
     def _make_task(self, case: CohortCase) -> CaseTask | None:
         """Return the task for a case, or None if nothing needs to be computed."""
         if not self._ledger.is_new(case.name):
-            self._fault(case, f"The manifest contains several cases {case.name!r}. Give each case a different name.")
+            self._record_fault(
+                case, f"The manifest contains several cases {case.name!r}. Give each case a different name."
+            )
             return None
         if case.fault is not None:
-            self._fault(case, case.fault)
+            self._record_fault(case, case.fault)
             return None
         try:
             stamp = compute_stamp(case)
         except OSError:
             stamp = ""  # the worker reports what is missing
         self._stamps[case.name] = stamp
-        finished = self._ledger.done(case.name)
+        finished = self._ledger.find_finished(case.name)
         if finished is None or finished.identity != self._settings.identity:
             return CaseTask(case, str(self._folder))
         if not has_results(self._folder, case.name, self._settings.layout) or find_lost_results(
@@ -217,8 +219,8 @@ class _Run:
             return None
         return CaseTask(case, str(self._folder), finished.content)
 
-    def _fault(self, case: CohortCase, detail: str) -> None:
-        self._ledger.fault(case, detail)
+    def _record_fault(self, case: CohortCase, detail: str) -> None:
+        self._ledger.record_fault(case, detail)
         self._count(case.name, failed=1, detail=detail)
 
     def record(self, finished: Finished[CaseTask, TaskResult]) -> None:

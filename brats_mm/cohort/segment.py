@@ -40,9 +40,9 @@ class SegmentRunner:
             template = replace(self.request, outputs=replace(self.request.outputs, overwrite=True))
             jobs = _Jobs(tasks, template, self.layout, hasher)
             for outcome in segment_many(jobs, self.segmenter):
-                yield from jobs.unchanged()
+                yield from jobs.take_unchanged()
                 yield self._make_result(outcome, *jobs.under_way.pop(outcome.request.output))
-            yield from jobs.unchanged()
+            yield from jobs.take_unchanged()
 
     def _make_result(self, outcome: CaseOutcome, task: CaseTask, hashed: "Future[str]") -> TaskResult:
         name, work = task.case.name, outcome.request.output
@@ -82,7 +82,7 @@ class _Jobs:
             self.under_way[folder] = (task, hashed)
             yield replace(self.template, input=_find_source(task), output=folder)
 
-    def unchanged(self) -> Iterator[TaskResult]:
+    def take_unchanged(self) -> Iterator[TaskResult]:
         """Return the tasks skipped since the last call."""
         while self.same:
             yield self.same.pop(0)

@@ -152,7 +152,7 @@ class Summary:
             warnings: warnings about each scored case that has any, by name.
             description: how the model was run.
         """
-        subsets = [subset for subset in SUBSETS if self._has(subset)]
+        subsets = [subset for subset in SUBSETS if self._has_scores(subset)]
         return {
             "summary_version": SUMMARY_VERSION,
             "disclaimer": NOT_FOR_DIAGNOSIS,
@@ -171,7 +171,8 @@ class Summary:
                 for rule in Rule
             },
             "sets": {
-                format_subset(subset): {rule.value: self._scores(rule, subset) for rule in Rule} for subset in subsets
+                format_subset(subset): {rule.value: self._average_scores(rule, subset) for rule in Rule}
+                for subset in subsets
             },
             "counterintuitive": {
                 rule.value: {region.value: _describe_tally(self._pairs[rule.value, region.value]) for region in REGIONS}
@@ -182,7 +183,7 @@ class Summary:
             "gate_weights": self._list_gate_weights(subsets),
         }
 
-    def _has(self, subset: Availability) -> bool:
+    def _has_scores(self, subset: Availability) -> bool:
         return any((subset, region) in self._reliability for region in REGIONS)
 
     def _look_up_mean(self, subset: Availability, region: Region, rule: Rule, name: str) -> RunningMean:
@@ -200,7 +201,7 @@ class Summary:
             for region in REGIONS
         }
 
-    def _scores(self, rule: Rule, subset: Availability) -> dict[str, Any]:
+    def _average_scores(self, rule: Rule, subset: Availability) -> dict[str, Any]:
         names = NUMBERS if rule is Rule.RAW else SCORES
         by_region = {
             region: {name: self._look_up_mean(subset, region, rule, name) for name in names} for region in REGIONS

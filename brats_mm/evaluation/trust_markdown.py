@@ -37,7 +37,7 @@ def render_trust_blocks(figures: Figures, profile: TrustProfile) -> dict[str, st
         "advice": _render_advice(figures),
         "importance": _render_by_region("Spearman of", figures["importance"], _IMPORTANCE),
         "calibration": _render_by_region("class-wise ECE, %", figures["class_ece"], _CLASS_ECE),
-        "order": _order(figures),
+        "order": _render_order(figures),
         "reliability-plot": f"![Expected against true Dice by region]({RELIABILITY_PLOT})",
     }
 
@@ -221,7 +221,7 @@ def _list_groups(figures: Figures) -> Iterable[tuple[list[str], Figures]]:
     )
 
 
-def _order(figures: Figures) -> str:
+def _render_order(figures: Figures) -> str:
     rows = _render_by_region("counter-intuitive rate, %", figures["counterintuitive"], _ORDER)
     rates = _combine_cells("{} / {}", _format_points("rate"), _format_points("rate_tolerance_1_point"))
     choices = []

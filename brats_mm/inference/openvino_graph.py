@@ -107,11 +107,11 @@ def _add_subvoxel(image: Node, expert: SubvoxelExpert) -> Node:
 
 
 def _add_features(image: Node, expert: UNetExpert, available: Node | None = None) -> Node:
-    x = _block(_convolve_without_bias(image, expert.stem.conv1), expert.stem)
+    x = _add_block(_convolve_without_bias(image, expert.stem.conv1), expert.stem)
     skips = [x]
     for number, block in enumerate(expert.down):
         assert isinstance(block, ConvBlock)
-        x = _block(_convolve_without_bias(x, block.conv1), block)
+        x = _add_block(_convolve_without_bias(x, block.conv1), block)
         if available is not None and isinstance(expert, CrossSequenceExpert):
             x = _add_condition(x, available, expert.conditions[number])
         skips.append(x)
@@ -139,7 +139,7 @@ def _reshape_to_space(values: Node, channels: int) -> Node:
     return op.reshape(values, op.constant(np.array([-1, channels, 1, 1, 1], np.int64)), special_zero=False)
 
 
-def _block(first: Node, block: ConvBlock) -> Node:
+def _add_block(first: Node, block: ConvBlock) -> Node:
     """Add the layers after a block's first convolution."""
     x = _activate(_normalise(first, block.norm1))
     return _activate(_normalise(_convolve_without_bias(x, block.conv2), block.norm2))
@@ -152,7 +152,7 @@ def _add_up_block(x: Node, skip: Node, level: UpBlock) -> Node:
     up = op.slice(up, np.zeros(3, np.int64), sides, np.ones(3, np.int64), np.array(SPACE))
     weight, half = level.block.conv1.weight, level.block.conv1.in_channels // 2
     both = op.add(_convolve_cubes(up, weight[:, :half], 1), _convolve_cubes(skip, weight[:, half:], 1))
-    return _block(both, level.block)
+    return _add_block(both, level.block)
 
 
 def _convolve(x: Node, layer: nn.Module) -> Node:

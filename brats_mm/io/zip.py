@@ -115,7 +115,7 @@ def _check_directory(archive: Path, limits: ZipLimits) -> None:
     if at < 0 or len(tail) - at < _END_BYTES:
         raise _zip_error(problem="is damaged or truncated, or is not a zip file. Create it again")
     if _END_64 in tail[max(0, at - 20) : at]:
-        raise _zip_error(problem="is a ZIP64 file. Pack one case, without ZIP64")
+        raise _zip_error(problem="is a ZIP64 file. Zip one case, without ZIP64")
     entries, directory = struct.unpack("<HI", tail[at + 10 : at + 16])
     if entries > limits.entries or directory > limits.entries * _DIRECTORY_BYTES_AN_ENTRY:
         raise _make_too_many_error(limits)
@@ -132,7 +132,7 @@ def _unpack(opened: zipfile.ZipFile, folder: Path, limits: ZipLimits) -> Unpacke
     if not any(find_image_suffix(entry.filename) for entry in images):
         return _unpack_dicom(opened, visible, folder, limits)
     if len(images) > MAX_VOLUMES:
-        raise _zip_error(problem=f"holds {len(images):,} volume files, but a case has only a few. Pack only one case")
+        raise _zip_error(problem=f"holds {len(images):,} volume files, but a case has only a few. Zip only one case")
     shared = _count_shared_folders([PurePosixPath(entry.filename) for entry in images])
     targets = ((entry, _make_output_path(folder, PurePosixPath(entry.filename), shared)) for entry in images)
     _write_all(opened, targets, limits)
@@ -146,7 +146,7 @@ def _unpack_dicom(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folde
     images = [entry for entry in entries if _may_be_dicom(opened, entry)]
     if entries and not images:
         files = "1 file" if len(entries) == 1 else f"{len(entries):,} files"
-        raise _zip_error(problem=f"holds {files}, but none is a volume or DICOM. Pack the images of one case")
+        raise _zip_error(problem=f"holds {files}, but none is a volume or DICOM. Zip the images of one case")
     names = (_make_safe_name(PurePosixPath(entry.filename).name) for entry in images)  # often shared: number them
     targets = (folder / f"{number:06d}_{name}" for number, name in enumerate(names))
     _write_all(opened, zip(images, targets, strict=True), limits)
@@ -174,7 +174,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     if any(unicodedata.category(letter).startswith("C") for letter in name):
         raise _zip_error(problem="has entries with control characters in their names. Create it again with plain names")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise _zip_error(problem="holds links or devices. Fetch linked files, and pack the files themselves")
+        raise _zip_error(problem="holds links or devices. Fetch linked files, and zip the files themselves")
     if entry.flag_bits & 0x1:
         raise _zip_error(problem="is encrypted. Send it unencrypted over an encrypted connection")
     if entry.compress_type not in _METHODS:
@@ -239,13 +239,13 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, most: in
         while chunk := source.read(_CHUNK):
             written += len(chunk)
             if written > most:
-                raise ZipTooLarge("The zip file is too large when unpacked. Pack only one case.")
+                raise ZipTooLarge("The zip file is too large when unpacked. Zip only one case.")
             target.write(chunk)
     return written
 
 
 def _make_too_many_error(limits: ZipLimits) -> ZipError:
-    return _zip_error(problem=f"has more than the {limits.entries} entries allowed. Pack only the images of the case")
+    return _zip_error(problem=f"has more than the {limits.entries} entries allowed. Zip only the images of the case")
 
 
 def _zip_error(*, problem: str) -> ZipError:

@@ -99,7 +99,7 @@ def write_site_bundle(
     shutil.copytree(default_bundle() / "configs", output / "configs")
     shutil.copytree(parent.root, output, dirs_exist_ok=True)
     sections = {"training": [case for case, _ in training], "validation": plan.select_by_use(Role.HELD_OUT.value)}
-    cases = {section: _items(listed, folder, output, check) for section, listed in sections.items()}
+    cases = {section: _build_items(listed, folder, output, check) for section, listed in sections.items()}
     (output / SITE_CASES).write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
     path = output / "configs" / "train.json"
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -124,7 +124,7 @@ def write_site_bundle(
         **(changes or {}),
     }
     for name, value in settings.items():
-        _set(document, name, value)
+        _set_entry(document, name, value)
     path.write_text(json.dumps(document, indent=4) + "\n", encoding="utf-8")
     return Bundle(output)
 
@@ -169,7 +169,9 @@ def _weigh_training_cases(plan: TrainingPlan, *, is_cross: bool) -> list[tuple[P
     return usable
 
 
-def _items(cases: Sequence[PlannedCase], folder: Path, output: Path, check: Callable[[], None]) -> list[dict[str, Any]]:
+def _build_items(
+    cases: Sequence[PlannedCase], folder: Path, output: Path, check: Callable[[], None]
+) -> list[dict[str, Any]]:
     items = []
     for case in cases:
         check()
@@ -187,7 +189,7 @@ def _build_weighted_sampler(weights: Sequence[float]) -> dict[str, Any]:
     return {"train::dataloader::sampler": sampler}
 
 
-def _set(document: dict[str, Any], name: str, value: Any) -> None:
+def _set_entry(document: dict[str, Any], name: str, value: Any) -> None:
     """Set a nested entry, whose parents must exist."""
     *parents, last = name.split("::")
     for parent in parents:

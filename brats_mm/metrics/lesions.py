@@ -127,7 +127,7 @@ def score_lesions(
         if lesion.scored:
             mask = np.isin(components, assigned)
             shared = int(np.count_nonzero(mask[in_components] & lesion.mask[in_lesion]))
-            dice.append(_dice(mask, lesion, shared))
+            dice.append(_compute_dice(mask, lesion, shared))
             surface = _find_surface(corner, mask, spacing_mm)
             distance = compute_surface_hd95(surface, lesion.surface, EmptyPolicy.BRATS)
             distances.append(distance if assigned.size else LESION_PENALTY_MM)
@@ -142,7 +142,7 @@ def score_lesions(
     return LesionScore(sum(dice) / parts, (sum(distances) + LESION_PENALTY_MM * false) / parts, **counts)
 
 
-def _dice(predicted: Mask, lesion: Lesion, shared: int) -> float:
+def _compute_dice(predicted: Mask, lesion: Lesion, shared: int) -> float:
     """Return the Dice of a lesion and its assigned components, which share `shared` voxels."""
     return 2 * shared / (int(np.count_nonzero(predicted)) + int(np.count_nonzero(lesion.mask)))
 

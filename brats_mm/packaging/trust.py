@@ -64,7 +64,7 @@ def update_trust(evaluation: Path, bundle: Bundle, page: Path | None = None) -> 
     blocks = render_trust_blocks(figures, profile)
     card = read_page(bundle.root / CARD)
     if _begin("summary") not in card:
-        card = f"{card.rstrip()}\n\n## Trust in single cases\n\n{_begin('summary')}\n{END}\n"
+        card = f"{card.rstrip()}\n\n## Reliability of single results\n\n{_begin('summary')}\n{END}\n"
     with OutputFolder(bundle.root) as out:
         for name, document in {
             TRUST_PROFILE: build_profile_document(profile, model),

@@ -69,7 +69,8 @@ def extract_brain(images: Mapping[Modality, Array], grid: Grid) -> Brain:
     level = _find_level(together, small)
     consensus = _make_solid(together > level)
     agreement = min(
-        _dice(_make_solid(values > level) & has_signal[m], consensus & has_signal[m]) for m, values in logits.items()
+        _compute_dice(_make_solid(values > level) & has_signal[m], consensus & has_signal[m])
+        for m, values in logits.items()
     )
     together[~ndimage.binary_dilation(consensus, iterations=1)] = _OUTSIDE_LOGIT
     native = resample(np.ascontiguousarray(grid.from_ras(together)), grid.shape)
@@ -151,6 +152,6 @@ def _make_solid(mask: Mask) -> Mask:
     return solid
 
 
-def _dice(a: Mask, b: Mask) -> float:
+def _compute_dice(a: Mask, b: Mask) -> float:
     total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
     return 2 * int(np.count_nonzero(a & b)) / max(1, total)

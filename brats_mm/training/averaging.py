@@ -24,7 +24,7 @@ class WeightAverage:
         self.network = unwrap(network)
         self.decay = decay
         self.steps = 0
-        self.values = {name: value.clone() for name, value in self._weights().items()}
+        self.values = {name: value.clone() for name, value in self._list_weights().items()}
 
     def attach(self, engine: Any) -> None:
         """Update the average after every step."""
@@ -33,12 +33,12 @@ class WeightAverage:
     def __call__(self, engine: Any) -> None:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        for name, value in self._weights().items():
+        for name, value in self._list_weights().items():
             self.values[name].lerp_(value, 1 - decay)
 
     def swap(self) -> None:
         """Exchange weights and average in place. A second call restores both exactly."""
-        for name, value in self._weights().items():
+        for name, value in self._list_weights().items():
             current = value.clone()
             value.copy_(self.values[name])
             self.values[name].copy_(current)
@@ -50,9 +50,9 @@ class WeightAverage:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state of an earlier run. Without a saved average, start from the weights."""
         self.steps = int(state["steps"])
-        self.values = {name: state["values"].get(name, value).clone() for name, value in self._weights().items()}
+        self.values = {name: state["values"].get(name, value).clone() for name, value in self._list_weights().items()}
 
-    def _weights(self) -> dict[str, Tensor]:
+    def _list_weights(self) -> dict[str, Tensor]:
         if self.decay == 0:
             return {}
         with torch.no_grad():

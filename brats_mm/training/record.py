@@ -105,7 +105,7 @@ class TrainingRecord:
         if former is None:
             return
         differences = describe_differences(former["settings"], self.document["settings"], FIXED)
-        parts, former_parts = (_nested(document.get("config") or {}) for document in (self.document, former))
+        parts, former_parts = (_collect_nested(document.get("config") or {}) for document in (self.document, former))
         names = sorted({*parts, *former_parts} - {"loss::_target_"}) if former_parts else []
         unset = dict.fromkeys(names, "unset")
         differences += describe_differences(unset | former_parts, unset | parts, names)
@@ -116,7 +116,7 @@ class TrainingRecord:
             )
 
 
-def _nested(config: Mapping[str, Any]) -> dict[str, Any]:
+def _collect_nested(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values inside the entries `NESTED` of a config by their ids, such as `steps::divisible::k`.
 
     References are unresolved, so settings that may change, such as the learning rate, do not count.

@@ -97,7 +97,7 @@ def fit_foreground_temperatures(cases: Sequence[CaseCounts]) -> Corrections:
     return fit_confidence(cases).calibration.corrections
 
 
-WAYS: Mapping[str, Fit] = {
+METHODS: Mapping[str, Fit] = {
     "as trained": skip_correction,
     "temperatures": fit_common_temperatures,
     "constants": fit_common_constants,
@@ -107,19 +107,21 @@ WAYS: Mapping[str, Fit] = {
 }
 
 
-def compare_corrections(cases: Sequence[CaseCounts], ways: Mapping[str, Fit] = WAYS) -> dict[str, CorrectionScores]:
+def compare_corrections(
+    cases: Sequence[CaseCounts], methods: Mapping[str, Fit] = METHODS
+) -> dict[str, CorrectionScores]:
     """Score every calibration method by leave-one-out.
 
     Args:
         cases: counts of each case, from `trust.calibration.count_cases`.
-        ways: name -> function that fits the method.
+        methods: name -> function that fits the method.
 
     Raises:
         OptionError: there are fewer than two cases.
     """
     if len(cases) < 2:
         raise OptionError(f"Leave-one-out needs at least two labelled cases, got {len(cases)}.")
-    return {name: _score_left_out(cases, fit) for name, fit in ways.items()}
+    return {name: _score_left_out(cases, fit) for name, fit in methods.items()}
 
 
 def calibrate(predictor: Predictor, cases: Sequence[LabelledCase], *, on_case: OnCase | None = None) -> Calibration:

@@ -55,16 +55,16 @@ PLAN = {"version": "1.0+site.1", "parent": "base", "minutes": 1.0}
 def test_training_pauses_while_segmentation_waits_or_runs(queue, tmp_path):
     trainer, worker = supervisor(queue, tmp_path), Listener()
     submit(queue, "train", PLAN)
-    trainer._tick(worker)
+    trainer._check_worker(worker)
     assert worker.heard == []
     job = submit(queue, "segment")
-    trainer._tick(worker)
-    trainer._tick(worker)
+    trainer._check_worker(worker)
+    trainer._check_worker(worker)
     queue.take()
-    trainer._tick(worker)
+    trainer._check_worker(worker)
     assert worker.heard == ["pause"]
     queue.fail(job, "internal", "Over.")
-    trainer._tick(worker)
+    trainer._check_worker(worker)
     assert worker.heard == ["pause", "resume"]
 
 
@@ -77,16 +77,16 @@ def test_training_goes_on_while_records_cannot_be_read(queue, tmp_path, monkeypa
 
     with monkeypatch.context() as outage:
         outage.setattr(queue.records, "has_segmentations", locked)
-        trainer._tick(worker)
+        trainer._check_worker(worker)
         assert worker.heard == []
-    trainer._tick(worker)
+    trainer._check_worker(worker)
     assert worker.heard == ["pause"]
 
 
 def test_training_does_not_pause_when_it_may_run_in_parallel(queue, tmp_path):
     trainer, worker = supervisor(queue, tmp_path, beside=True), Listener()
     submit(queue, "segment")
-    trainer._tick(worker)
+    trainer._check_worker(worker)
     assert worker.heard == []
 
 

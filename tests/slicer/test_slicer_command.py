@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from brats_mm.cli.parser import make_parser
-from BratsMMLib.command import CommandRunner, RealProcess, command, own_environment, progress_in
+from BratsMMLib.command import CommandRunner, RealProcess, command, make_environment, parse_progress_line
 from BratsMMLib.failures import Refused
 from BratsMMLib.running import Cancelled, Done, Failed, Progress, Run, Stop
 from BratsMMLib.sequences import Sequence
@@ -60,7 +60,7 @@ def test_progress_comes_from_program_output(tmp_path):
         Progress("Registering T1 to T1ce", 0.1),
         Progress("Segmenting, part 2 of 4", 0.5),
     ]
-    assert progress_in("12 files in out") is None
+    assert parse_progress_line("12 files in out") is None
 
 
 def test_error_message_of_program_is_shown(tmp_path):
@@ -80,8 +80,8 @@ def test_missing_program_is_reported(tmp_path):
 def test_slicer_python_variables_are_removed(monkeypatch):
     """Its environment variables would break another Python."""
     monkeypatch.setenv("PYTHONHOME", "/opt/Slicer/lib/Python")
-    assert "PYTHONHOME" not in own_environment()
-    assert "PATH" in own_environment()
+    assert "PYTHONHOME" not in make_environment()
+    assert "PATH" in make_environment()
 
 
 def test_cancel_kills_process(tmp_path):

@@ -12,8 +12,8 @@ import pytest
 from brats_mm.domain.disclaimer import NOT_FOR_DIAGNOSIS as THEIRS
 from brats_mm.outputs.scene import nodes as scene_style
 from BratsMMLib.failures import Refused
-from BratsMMLib.layout import BACKGROUNDS, Look, background_of
-from BratsMMLib.painting import bar_blocks
+from BratsMMLib.layout import BACKGROUNDS, Look, choose_background
+from BratsMMLib.painting import lay_out_bars
 from BratsMMLib.results import NOT_FOR_DIAGNOSIS, VOLUME_HEADS, Stepper, read_result
 from BratsMMLib.sequences import Sequence
 
@@ -101,12 +101,12 @@ def test_model_without_gate_weights_has_no_bars(tmp_path):
 
 def test_bar_length_is_proportional_to_share(tmp_path):
     """Twice the share gives a bar of twice the length. Missing sequences are named."""
-    chart = bar_blocks(read_result(write_result(tmp_path)).bars, 360, 46)
+    chart = lay_out_bars(read_result(write_result(tmp_path)).bars, 360, 46)
     long = [block.width for block in chart.blocks if block.x == 64]
     assert long[1] == 2 * long[0]
     assert all(block.x + block.width <= 360 and block.y + block.height <= chart.height for block in chart.blocks)
     assert [text.text for text in chart.texts].count("missing") == 2
-    assert bar_blocks((), 360, 46).height == 0
+    assert lay_out_bars((), 360, 46).height == 0
 
 
 def test_stepping_wraps_in_both_directions(tmp_path):
@@ -160,8 +160,8 @@ def test_module_and_scene_file_have_same_style():
 
 def test_flair_is_background_if_available():
     """Without FLAIR, the next most informative sequence is used."""
-    assert background_of({Sequence.T1, Sequence.FLAIR}) is Sequence.FLAIR
-    assert background_of({Sequence.T1, Sequence.T1CE}) is Sequence.T1CE
+    assert choose_background({Sequence.T1, Sequence.FLAIR}) is Sequence.FLAIR
+    assert choose_background({Sequence.T1, Sequence.T1CE}) is Sequence.T1CE
 
 
 def test_library_needs_only_standard_library_and_numpy():

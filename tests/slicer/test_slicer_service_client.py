@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from BratsMMLib.consent import checked_url, consent_text, is_local
+from BratsMMLib.consent import check_url, format_consent, is_local
 from BratsMMLib.failures import NotAllowed, Refused, Stopped, Unreachable
 from BratsMMLib.files import Form
 from BratsMMLib.running import Cancelled, Done, Failed, Progress, Run, Stop
 from BratsMMLib.sequences import Sequence
-from BratsMMLib.service import NEEDED, Place, ServiceRunner, progress_of
+from BratsMMLib.service import NEEDED, Place, ServiceRunner, parse_progress
 from BratsMMLib.transport import HttpTransport, Request
 
 HERE = "http://127.0.0.1:8000"
@@ -149,7 +149,7 @@ def test_only_loopback_counts_as_this_machine(url, here):
 
 def test_consent_text_names_sequences_and_host():
     """It also says that a head can identify a person."""
-    message = consent_text("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
+    message = format_consent("https://example.org:8443/x", [Sequence.T1CE, Sequence.FLAIR])
     assert "T1ce, FLAIR to example.org:8443" in message
     assert "can identify a person" in message
 
@@ -158,7 +158,7 @@ def test_consent_text_names_sequences_and_host():
 def test_rejects_invalid_address(url):
     """The message is one sentence."""
     with pytest.raises(NotAllowed, match="not the address of a service"):
-        checked_url(url)
+        check_url(url)
 
 
 def test_message_of_service_is_shown(inputs, out):
@@ -208,7 +208,7 @@ def test_run_ends_with_folder_or_reason(inputs, out):
 
 def test_form_is_streamed_in_bounded_chunks(inputs):
     """The length is known in advance."""
-    form = Form.of({one.value: path for one, path in inputs.items()}, {"options": "{}"})
+    form = Form.create({one.value: path for one, path in inputs.items()}, {"options": "{}"})
     pieces = list(form.chunks())
     assert max(map(len, pieces)) <= 1 << 18
     assert sum(map(len, pieces)) == form.length
@@ -223,10 +223,10 @@ def test_unreachable_address_is_reported(tmp_path):
 
 def test_progress_describes_each_state():
     """Covers the head of the queue, and a stage without windows."""
-    assert progress_of({"state": "queued", "queue_position": 0}).text == "Waiting"
-    assert progress_of({"state": "running", "progress": {"stage": "reading"}}) == Progress("Reading", 0.1)
+    assert parse_progress({"state": "queued", "queue_position": 0}).text == "Waiting"
+    assert parse_progress({"state": "running", "progress": {"stage": "reading"}}) == Progress("Reading", 0.1)
     registering = {"stage": "preprocessing", "step": "registering T1 to T1ce", "fraction": 0.25, "windows_total": 0}
-    progress = progress_of({"state": "running", "progress": registering})
+    progress = parse_progress({"state": "running", "progress": registering})
     assert (progress.text, progress.share) == ("Registering T1 to T1ce", pytest.approx(0.3))
 
 

@@ -52,7 +52,7 @@ def test_corrected_label_is_sent_with_author_and_scored(page_service, open_tab, 
         assert page.input_value("#correction-author") == "Dr Ann"
         page.on("dialog", lambda dialog: dialog.accept())
         page.click("#correction-delete")
-        page.wait_for_selector("#correction-outcome >> text=The label is deleted")
+        page.wait_for_selector("#correction-outcome >> text=The label was deleted")
         assert client.get("/scoring/").json()["history"] == []
 
 

@@ -160,7 +160,7 @@ def test_reliability_fits_into_panel_below_warnings(raw):
 
 def test_page_describes_preprocessing_of_scans(raw):
     remarks = raw.page.inner_text("[aria-labelledby=remarks]")
-    assert "T2 and FLAIR were registered to T1, whose grid the results have" in remarks
+    assert "T2 and FLAIR were registered to T1, and the results are on its grid" in remarks
     assert raw.marks("title")[0].endswith(", registered")
 
 

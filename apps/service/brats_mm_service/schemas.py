@@ -86,7 +86,7 @@ class OptionsBody(_RequestOptions):
         return from_json(self.model_dump(mode="json", exclude={"keep_upload"}), DEFAULT_REQUEST)
 
     @classmethod
-    def of(cls, request: SegmentRequest, *, keep_upload: bool) -> "OptionsBody":
+    def from_request(cls, request: SegmentRequest, *, keep_upload: bool) -> "OptionsBody":
         """Return the options of a job for its owner."""
         values = to_json(request)
         return cls(**{option.name: values[option.name] for option in HTTP_OPTIONS}, keep_upload=keep_upload)
@@ -115,7 +115,7 @@ class ProgressBody(BaseModel):
     windows_total: int
 
     @classmethod
-    def of(cls, progress: Progress) -> "ProgressBody":
+    def from_progress(cls, progress: Progress) -> "ProgressBody":
         """Return the body for the progress of a job."""
         return cls(
             stage=progress.stage,
@@ -136,7 +136,7 @@ class ResultBody(BaseModel):
     href: str
 
     @classmethod
-    def of(cls, job_id: str, file: ResultFile) -> "ResultBody":
+    def from_file(cls, job_id: str, file: ResultFile) -> "ResultBody":
         """Return the body for a result file of a job."""
         return cls(
             name=file.name,
@@ -174,7 +174,7 @@ class JobBody(BaseModel):
     disclaimer: str
 
     @classmethod
-    def of(cls, view: JobView, keep_s: float) -> "JobBody":
+    def from_view(cls, view: JobView, keep_s: float) -> "JobBody":
         """Return the body of a job for its owner."""
         job = view.job
         sequences = list(job.sequences)
@@ -188,8 +188,8 @@ class JobBody(BaseModel):
             files=dict(job.names),
             ignored=dict(job.ignored),
             notes=list(job.notes),
-            options=OptionsBody.of(job.request, keep_upload=job.keep_upload),
-            progress=ProgressBody.of(view.progress),
+            options=OptionsBody.from_request(job.request, keep_upload=job.keep_upload),
+            progress=ProgressBody.from_progress(view.progress),
             queue_position=view.position,
             created=_to_datetime(job.created),
             started=None if job.started is None else _to_datetime(job.started),
@@ -197,7 +197,7 @@ class JobBody(BaseModel):
             expires=_to_datetime(job.finished + keep_s) if is_finished and job.finished is not None else None,
             error=None if job.error is None else ProblemBody(**job.error),
             seconds=dict(job.seconds),
-            results=[ResultBody.of(job.id, file) for file in job.results],
+            results=[ResultBody.from_file(job.id, file) for file in job.results],
             links=_build_links(job),
             disclaimer=NOT_FOR_DIAGNOSIS,
         )

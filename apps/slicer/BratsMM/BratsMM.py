@@ -18,12 +18,12 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from BratsMMLib.command import CommandRunner
-from BratsMMLib.consent import consent_text, is_local
+from BratsMMLib.consent import format_consent, is_local
 from BratsMMLib.correction import LABEL_FILE, Submission, export_labels
 from BratsMMLib.failures import Failure
 from BratsMMLib.guess import DICOM_FIELDS, Loaded, guess
 from BratsMMLib.layout import Look
-from BratsMMLib.painting import bar_blocks
+from BratsMMLib.painting import lay_out_bars
 from BratsMMLib.results import NOT_FOR_DIAGNOSIS, VOLUME_HEADS, Stepper, read_result
 from BratsMMLib.running import Cancelled, Done, Failed, Progress, Run
 from BratsMMLib.scene import SceneBuilder
@@ -168,7 +168,7 @@ class BratsMMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ):
             widget.visible = visible
         self.ui.consentText.visible = away
-        self.ui.consentText.text = consent_text(self.ui.urlEdit.text, chosen)
+        self.ui.consentText.text = format_consent(self.ui.urlEdit.text, chosen)
         self.ui.runButton.enabled = (
             bool(chosen) and not running and not twice and (not away or self.ui.consentBox.checked)
         )
@@ -339,7 +339,7 @@ class ImportanceChart:
 
     def draw(self, bars):
         """Draw the bars. An empty list clears the chart."""
-        blocks = bar_blocks(bars, self.WIDTH, self.ROW)
+        blocks = lay_out_bars(bars, self.WIDTH, self.ROW)
         pixmap = qt.QPixmap(self.WIDTH, max(1, blocks.height))
         pixmap.fill(qt.QColor(0, 0, 0, 0))
         painter = qt.QPainter(pixmap)

@@ -60,7 +60,7 @@ export interface Report {
 /** How the scans were made ready for the model. */
 export interface Preparation {
   kind: string;
-  /** Raw scans only: the sequence whose grid the results have. */
+  /** Raw scans only: the sequence that defines the grid of the results. */
   reference?: string;
   steps?: { name: string }[];
 }

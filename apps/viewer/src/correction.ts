@@ -114,7 +114,7 @@ export class CorrectionPanel {
   private async remove(): Promise<void> {
     if (!confirm("Delete all versions of this label?")) return;
     await known(() => ask(`/datastore/label?id=${this.id()}`, { method: "DELETE" }));
-    fill(this.outcome, h("p", { class: "hint" }, "The label is deleted."));
+    fill(this.outcome, h("p", { class: "hint" }, "The label was deleted."));
   }
 
   private id(): string {

@@ -22,7 +22,7 @@ export function jobList(): Screen {
       fill(
         below,
         !list.children.length && h("p", { class: "hint" }, "None yet. Results are deleted after a day."),
-        next && h("button", { type: "button", onclick: () => void load(next) }, "Show older ones"),
+        next && h("button", { type: "button", onclick: () => void load(next) }, "Show older jobs"),
       );
     } catch (error) {
       fill(below, problemBox(error));

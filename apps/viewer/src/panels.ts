@@ -45,7 +45,7 @@ export function volumesPanel(report: Report, goTo: (region: Region) => void): HT
   );
 }
 
-const SUCH_OUTLINES = "Such outlines: those of the labelled cases with any sequences and the same light.";
+const SUCH_OUTLINES = "“Such outlines” are the outlines of labelled cases with the same traffic light, for any subset of sequences.";
 
 /** Reliability of each region's outline in this case. Null for results of earlier versions. */
 export function trustPanel(report: Report): HTMLElement | null {
@@ -202,7 +202,7 @@ export function preparationText(preparation: Preparation | null | undefined): st
   const list = listed(registered);
   const reference = preparation.reference ? label(preparation.reference) : null;
   if (!list || !reference) return "The scans are raw. The brain was extracted for the model.";
-  return `The scans are raw. ${list} ${registered.length > 1 ? "were" : "was"} registered to ${reference}, whose grid the results have, and the brain was extracted for the model.`;
+  return `The scans are raw. ${list} ${registered.length > 1 ? "were" : "was"} registered to ${reference}, and the results are on its grid. The brain was extracted for the model.`;
 }
 
 const KINDS: [RegExp, string][] = [
@@ -214,8 +214,8 @@ const KINDS: [RegExp, string][] = [
   [/^entropy_/, "Entropy of a region"],
   [/^probability_/, "Probability of a region"],
   [/^importance_/, "Importance as a map"],
-  [/^importance\.json$/, "Importance, numbers"],
-  [/^report\.json$/, "Report, numbers"],
+  [/^importance\.json$/, "Importance as numbers"],
+  [/^report\.json$/, "Report as numbers"],
   [/^report\.html$/, "Report to read or print"],
   [/^scene\.mrb$/, "Scene for 3D Slicer"],
   [/^preview\.png$/, "Picture"],

@@ -51,7 +51,7 @@ function askForToken(problem: ServiceProblem): Promise<void> {
 
 const THEMES = ["auto", "light", "dark"] as const;
 type Theme = (typeof THEMES)[number];
-const THEME_NAMES: Record<Theme, string> = { auto: "Theme: as system", light: "Theme: light", dark: "Theme: dark" };
+const THEME_NAMES: Record<Theme, string> = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 
 /** Set up the two buttons of the header. */
 export function startSession(): void {

@@ -14,7 +14,7 @@ const OTHERS: [string, string][] = [
   ["Page Up, Page Down", "move the crosshair up and down"],
   ["Shift", "with these keys: five voxels at a time"],
   ["Mouse wheel", "scroll through the slices under the pointer, zoom with Pan and zoom"],
-  ["Right button, dragged", "grey window: to the side for the width, up and down for the level"],
+  ["Drag with the right button", "grey window: to the side for the width, up and down for the level"],
   ["Double click", "reset the grey window"],
 ];
 const TYPING = "input:not([type=range]):not([type=checkbox]):not([type=radio]), select, textarea, [contenteditable]";

@@ -106,13 +106,13 @@ class CaseForm {
 
   /** A DICOM folder as a zip, packed in this page. */
   private async study(picked: PickedFile[], signal: AbortSignal): Promise<PickedCase> {
-    const share = h("progress", { max: "1", value: "0", "aria-label": "Packing" });
-    fill(this.status, h("div", { class: "row sending" }, h("span", {}, `Packing ${picked.length} DICOM files`), share));
+    const share = h("progress", { max: "1", value: "0", "aria-label": "Zipping" });
+    fill(this.status, h("div", { class: "row sending" }, h("span", {}, `Zipping ${picked.length} DICOM files`), share));
     try {
       const archive = await zipped(picked, `${folderName(picked) || "study"}.zip`, (packed) => (share.value = packed), signal);
       return { files: [], passedOver: [], archive, problem: null };
     } catch (error) {
-      return { files: [], passedOver: [], archive: null, problem: signal.aborted ? null : `The folder cannot be packed: ${String(error)}` };
+      return { files: [], passedOver: [], archive: null, problem: signal.aborted ? null : `The folder cannot be zipped: ${String(error)}` };
     } finally {
       fill(this.status);
     }

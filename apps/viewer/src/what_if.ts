@@ -129,7 +129,7 @@ export class WhatIfPanel {
       };
       await known(() => follow(job, update, this.signal, contact));
       if (this.signal.aborted) return;
-      if (job.state !== "done") throw new ServiceProblem(0, job.error?.title ?? `The run without ${label} failed`, job.error?.detail ?? `It ended as ${job.state}.`);
+      if (job.state !== "done") throw new ServiceProblem(0, job.error?.title ?? `The run without ${label} failed`, job.error?.detail ?? `The job is ${job.state}.`);
       this.finished.set(sequence, job);
       this.list();
       await this.page.show(job);

@@ -81,7 +81,9 @@ class SubsetScores:
         for sample in self._samples:
             for flags, answer in sample.items():
                 right.setdefault(flags, []).append(answer)
-        scores = {f"accuracy_{self._name(flags)}": share for flags, share in sorted(compute_accuracies(right).items())}
+        scores = {
+            f"accuracy_{self._format_name(flags)}": share for flags, share in sorted(compute_accuracies(right).items())
+        }
         scores["counter_intuitive_rate"] = compute_counter_intuitive_rate(self._samples)
         engine.state.metrics.update(scores)
         logger.info("%s.", ", ".join(f"{name} {score:.4f}" for name, score in scores.items()))
@@ -90,5 +92,5 @@ class SubsetScores:
             content = {"samples": len(self._samples), **scores}
             self.path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
 
-    def _name(self, flags: Flags) -> str:
+    def _format_name(self, flags: Flags) -> str:
         return "+".join(name for name, flag in zip(self.names, flags, strict=True) if flag)

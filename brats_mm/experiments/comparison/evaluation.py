@@ -28,7 +28,7 @@ from brats_mm.pipeline.network import load_network
 from brats_mm.pipeline.segmenter import Segmenter
 
 
-def multiply_accumulates(network: nn.Module, image: Float[Tensor, "b m h w d"], available: Sequence[bool]) -> int:
+def count_multiply_accumulates(network: nn.Module, image: Float[Tensor, "b m h w d"], available: Sequence[bool]) -> int:
     """Count the multiply-accumulates of one forward pass.
 
     Covers convolutions, linear layers and attention. Normalisation, activations and the weighted sum are excluded, as
@@ -126,7 +126,7 @@ def _count_operations(bundle: Path) -> dict[str, int]:
     network, _ = load_network(open_bundle(bundle), trusted=True)
     image = torch.zeros(1, len(ALL_AVAILABLE), *[COUNTED_SIDE] * 3)
     sets = {"all_four": ALL_AVAILABLE, "one": frozenset({Modality.T1CE})}
-    return {name: multiply_accumulates(network, image, to_flags(available)) for name, available in sets.items()}
+    return {name: count_multiply_accumulates(network, image, to_flags(available)) for name, available in sets.items()}
 
 
 def _measure_seconds_per_case(predictor: Predictor, cases: Sequence[LabelledCase]) -> float:

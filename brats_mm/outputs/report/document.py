@@ -226,11 +226,11 @@ def _describe_preparation(preparation: Preparation) -> dict[str, Any]:
     if preparation.reference is not None:
         document["reference"] = preparation.reference.value
         document["reference_reason"] = preparation.reason
-        document["steps"] = [_step(step) for step in preparation.steps]
+        document["steps"] = [_describe_step(step) for step in preparation.steps]
     return document
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _describe_step(step: Step) -> dict[str, Any]:
     return {
         "name": step.name,
         "seconds": round(step.seconds, 3),

@@ -82,7 +82,7 @@ def render_page(source: ReportSource, *, name: str | None = None, made_on: date 
         largest_ml=_compute_axis_ml(report),
         is_axis_cut=max(_list_upper_limits(report)) > _compute_axis_ml(report),
         unknown_factor=UNKNOWN_FACTOR,
-        rows=drawing.rows(),
+        rows=drawing.render_rows(),
         absent=[region for region in REGIONS if not source.masks[region].any()],
         with_images=bool(source.images),
         places=_list_regions_to_review(source, drawing),
@@ -121,7 +121,7 @@ def _list_regions_to_review(source: ReportSource, drawing: Drawing) -> list[Revi
     reviewed = []
     for area in source.report["uncertain_regions"]:
         i, j, k = area["voxel"]
-        close_looks = drawing.close_look((i, j, k)) if area["rank"] <= MAX_CLOSE_UPS else ()
+        close_looks = drawing.render_close_up((i, j, k)) if area["rank"] <= MAX_CLOSE_UPS else ()
         also = tuple(Region(value) for value in area["also_uncertain"])
         reviewed.append(
             ReviewRegion(area, Region(area["region"]), also, _build_heading(source, drawing, area), close_looks)

@@ -82,7 +82,7 @@ class Drawing:
         """The three slices with the largest area of the whole tumour."""
         return self._choose_largest(Region.WT)
 
-    def rows(self) -> list[Row]:
+    def render_rows(self) -> list[Row]:
         """Render each region on its largest slices, then the uncertainty on the largest slices of the whole tumour.
 
         A region with the same slices as the previous region shares its row, so no picture appears twice.
@@ -109,7 +109,7 @@ class Drawing:
         brain = source.entropy > _GROUND_NATS if image is None else image.foreground
         return choose_slices(source.grid, source.masks[region], brain)
 
-    def close_look(self, voxel: tuple[int, int, int]) -> tuple[Drawn, ...]:
+    def render_close_up(self, voxel: tuple[int, int, int]) -> tuple[Drawn, ...]:
         """Render outlines and uncertainty centred on a voxel, in the plane of highest resolution."""
         grid = self._source.grid
         plane = self.sharpest_plane

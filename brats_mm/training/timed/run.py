@@ -21,7 +21,7 @@ from brats_mm.networks.dmome import DMoME
 from brats_mm.networks.presets import cross_expert, cross_sequence, simmlm
 from brats_mm.networks.split_cross_sequence import OTHERS, T1CE_COMBINED, SplitCrossSequenceExpert, is_split, split
 from brats_mm.training.checkpoints import atomic_save
-from brats_mm.training.record import Record, describe_differences, make_record, record_path
+from brats_mm.training.record import Record, describe_differences, make_record, make_record_path
 from brats_mm.training.timed.assembly import (
     assemble,
     average_window_gate_values,
@@ -129,7 +129,7 @@ def train_cross(
         return weights
     model = folder / "model.pt"
     atomic_save(joined.state_dict(), model)
-    write_json(_make_record(joined, options, folder), record_path(model), indent=2)
+    write_json(_make_record(joined, options, folder), make_record_path(model), indent=2)
     return model
 
 

@@ -97,7 +97,7 @@ def compute_ghost_score(volume: Volume) -> float | None:
     edges = (edges - edges[core].mean()) * core
     pairs = np.maximum(_compute_autocorrelation(core.astype(np.float32)), _MIN_OVERLAP)
     scores = _compute_autocorrelation(edges) / np.sqrt(pairs) / max(float((edges[core] ** 2).mean()), 1e-12)
-    return max(_largest(scores), _largest(scores.T))
+    return max(_find_largest(scores), _find_largest(scores.T))
 
 
 def measure_slice_sharpness(volume: Volume) -> float | None:
@@ -177,7 +177,7 @@ def _compute_autocorrelation(slices: Array) -> npt.NDArray[np.floating[Any]]:
     return np.asarray(fft.fftshift(fft.irfft2(power, shape)), np.float32)
 
 
-def _largest(scores: npt.NDArray[np.floating[Any]]) -> float:
+def _find_largest(scores: npt.NDArray[np.floating[Any]]) -> float:
     """Return the largest score along the second axis, and up to a few voxels beside it."""
     row, column = scores.shape[0] // 2, scores.shape[1] // 2
     band = scores[

@@ -66,7 +66,7 @@ class ViewerCorrections:
             Problem: the image does not exist, or the label does not match it.
         """
         job = self._find_prediction(caller, image)
-        files = self._files(caller, image, job)
+        files = self._find_files(caller, image, job)
         if not form.files:
             raise Problem("bad-request", "No label map was sent. Send it in the form field 'label'.")
         file = form.files[0]
@@ -80,7 +80,7 @@ class ViewerCorrections:
             raise make_missing_image_error(image) from error
         stored = self._service.checker.store_label(file, folder, main, _parse_value_names(params))
         prediction = self._copy_prediction(job, folder)
-        scores = {} if prediction is None else self._scores(folder)
+        scores = {} if prediction is None else self._score_prediction(folder)
         info = {"params": params}
         author = str(params.get("author") or params.get("client_id") or form.texts.get("client_id") or "")
         content = _hash_content(folder, sequences.values() if sequences else [main])
@@ -146,9 +146,11 @@ class ViewerCorrections:
         for correction in self._store.all(caller.name):
             if correction.tag == FINAL and correction.prediction is not None and not correction.scores:
                 with suppress(FileNotFoundError):  # deleted meanwhile
-                    self._store.change(replace(correction, scores=self._scores(self._store.folder(correction))))
+                    self._store.change(
+                        replace(correction, scores=self._score_prediction(self._store.folder(correction)))
+                    )
 
-    def _files(self, caller: Caller, image: str, job: Job | None) -> ImageFiles:
+    def _find_files(self, caller: Caller, image: str, job: Job | None) -> ImageFiles:
         """Return the images of a label. Raw scans are omitted, because the model is trained on preprocessed images."""
         files = self._images.files(caller, image)
         if job is not None and is_raw(self._service, job):
@@ -176,7 +178,7 @@ class ViewerCorrections:
             str(model.get("weights_sha256", "")),
         )
 
-    def _scores(self, folder: Path) -> Mapping[str, Mapping[str, float | None]]:
+    def _score_prediction(self, folder: Path) -> Mapping[str, Mapping[str, float | None]]:
         """Score the prediction. If this fails, the label is kept without scores."""
         try:
             return self._service.checker.score_label(folder)

@@ -42,7 +42,7 @@ class TransferBody(BaseModel):
     already_there: list[str] = Field(description="objects that the archive already had")
 
     @classmethod
-    def of(cls, transfer: Transfer) -> "TransferBody":
+    def from_transfer(cls, transfer: Transfer) -> "TransferBody":
         """Return the body of a transfer."""
         return cls(
             id=transfer.id,
@@ -79,7 +79,7 @@ def build_router(service: Service) -> APIRouter:
         transfer, is_new = service.transfers.begin(uid, caller.name)
         response.status_code = 202 if is_new else 200
         response.headers["Location"] = f"/v1/dicomweb/studies/{uid}"
-        return TransferBody.of(transfer)
+        return TransferBody.from_transfer(transfer)
 
     @routes.get(
         "/studies/{uid}",
@@ -89,7 +89,7 @@ def build_router(service: Service) -> APIRouter:
     def look(uid: Annotated[str, study], caller: Annotated[Caller, reader]) -> list[TransferBody]:
         """Return the caller's transfers of a study."""
         _check(service, uid)
-        return [TransferBody.of(transfer) for transfer in service.transfers.list_for_study(uid, caller.name)]
+        return [TransferBody.from_transfer(transfer) for transfer in service.transfers.list_for_study(uid, caller.name)]
 
     return routes
 

@@ -78,7 +78,7 @@ async def follow(service: Service, job_id: str, request: Request) -> AsyncIterat
             except (Problem, NoSlot):
                 yield "event: gone\ndata: {}\n\n"
                 return
-            text = JobBody.of(view, keep_s).model_dump_json()
+            text = JobBody.from_view(view, keep_s).model_dump_json()
             if text != last_event:
                 last_event, sent_at = text, time.monotonic()
                 yield f"event: job\ndata: {text}\n\n"

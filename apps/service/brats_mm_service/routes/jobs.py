@@ -38,7 +38,7 @@ def build_router(service: Service) -> APIRouter:
     keep_s = service.settings.retention.result_s
 
     def build_job_body(view: JobView) -> JobBody:
-        return JobBody.of(view, keep_s)
+        return JobBody.from_view(view, keep_s)
 
     @routes.post(
         "",

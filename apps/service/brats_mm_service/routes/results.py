@@ -53,7 +53,7 @@ def build_router(service: Service) -> APIRouter:
     def list_results(job_id: str, caller: Annotated[Caller, reader]) -> list[ResultBody]:
         """List the results of a finished job."""
         job = _require_finished_job(service, job_id, caller)
-        return [ResultBody.of(job.id, file) for file in job.results]
+        return [ResultBody.from_file(job.id, file) for file in job.results]
 
     @routes.head("/{name}", include_in_schema=False, response_class=StoredFile)
     @routes.get(

@@ -193,14 +193,14 @@ class Supervisor:
                 "job": job.id,
                 "upload": str(files.upload(job.id).absolute()),
                 "output": str(files.attempt(job.id, job.attempts).absolute()),
-                **self._command(job),
+                **self._make_command(job),
             }
         )
         start = time.monotonic()
         cancelled_at: float | None = None
         while True:
             message = worker.receive(_TICK_S)
-            self._tick(worker)
+            self._check_worker(worker)
             if message is not None and message.get("job") == job.id:
                 if message["event"] == "progress":
                     queue.note(job.id, parse_progress(message))
@@ -224,11 +224,11 @@ class Supervisor:
                 self._drop()
                 return partial(queue.fail, job, *fault)
 
-    def _command(self, job: Job) -> dict[str, Any]:
+    def _make_command(self, job: Job) -> dict[str, Any]:
         """Return the command of a job, without its folders."""
         return {"command": "segment", "sequences": dict(job.sequences), "request": to_json(job.request)}
 
-    def _tick(self, worker: Worker) -> None:
+    def _check_worker(self, worker: Worker) -> None:
         """Hook that is called several times per second while a job runs."""
 
     def _finish(self, job: Job, seconds: Mapping[str, float]) -> bool:

@@ -79,10 +79,10 @@ class TrainingSupervisor(Supervisor):
             self._serve(worker, job)
         self._drop("No training is running.")
 
-    def _command(self, job: Job) -> dict[str, Any]:
+    def _make_command(self, job: Job) -> dict[str, Any]:
         return {"command": "train"}
 
-    def _tick(self, worker: Worker) -> None:
+    def _check_worker(self, worker: Worker) -> None:
         with suppress(sqlite3.Error):
             if (busy := self._is_busy()) != self._paused:
                 self._paused = busy

@@ -115,7 +115,7 @@ class CommandRunner:
         stop.check()
         tell(Progress("Starting", 0.02))
         words = command(find_program(self.program), inputs, folder, self.device, leave_one_out=self.leave_one_out)
-        process = self.start(words, own_environment())
+        process = self.start(words, make_environment())
         over = threading.Event()
         watch = threading.Thread(target=_kill_when_stopped, args=(process, stop, over), daemon=True)
         watch.start()
@@ -123,7 +123,7 @@ class CommandRunner:
         try:
             for line in process.lines():
                 output.append(line.strip())
-                progress = progress_in(line)
+                progress = parse_progress_line(line)
                 if progress is not None:
                     tell(progress)
             code = process.end()
@@ -132,7 +132,7 @@ class CommandRunner:
             watch.join()
         stop.check()
         if code != 0:
-            raise Refused(reason_in(output, code))
+            raise Refused(extract_reason(output, code))
 
 
 def command(program: str, inputs: Inputs, folder: Path, device: str, *, leave_one_out: bool = False) -> list[str]:
@@ -157,18 +157,18 @@ def find_program(program: str) -> str:
     return place
 
 
-def own_environment() -> dict[str, str]:
+def make_environment() -> dict[str, str]:
     """Return the environment without Slicer's Python and libraries."""
     return {name: value for name, value in os.environ.items() if name not in _SLICERS_OWN}
 
 
-def progress_in(line: str) -> Progress | None:
+def parse_progress_line(line: str) -> Progress | None:
     """Parse the progress in a line of the program."""
     match = _PROGRESS.search(line.strip())
     return None if match is None else Progress(capitalised(match[2]), int(match[1]) / 100)
 
 
-def reason_in(output: Sequence[str] | deque[str], code: int) -> str:
+def extract_reason(output: Sequence[str] | deque[str], code: int) -> str:
     """Return the program's own error message."""
     errors = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
     if errors:

@@ -10,7 +10,7 @@ from BratsMMLib.failures import NotAllowed
 from BratsMMLib.sequences import Sequence
 
 
-def checked_url(text: str) -> str:
+def check_url(text: str) -> str:
     """Return a service's address without a trailing slash.
 
     Raises:
@@ -34,7 +34,7 @@ def is_local(url: str) -> bool:
         return False
 
 
-def consent_text(url: str, sequences: Iterable[Sequence]) -> str:
+def format_consent(url: str, sequences: Iterable[Sequence]) -> str:
     """Return the text of the check box: which data leave the machine, and where they go."""
     names = ", ".join(sequence.label for sequence in sequences) or "the chosen"
     host = urlsplit(url.strip()).netloc or "that machine"

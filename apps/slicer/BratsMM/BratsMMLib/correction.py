@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from BratsMMLib.consent import check_consent, checked_url
+from BratsMMLib.consent import check_consent, check_url
 from BratsMMLib.display import format_percent
 from BratsMMLib.failures import Refused
 from BratsMMLib.files import Form
 from BratsMMLib.running import Inputs, Progress, Stop
-from BratsMMLib.service import Place, headers_of, json_of
+from BratsMMLib.service import Place, make_headers, parse_json
 from BratsMMLib.transport import HttpTransport, Request, Transport
 
 SEGMENTS = ("ncr", "ed", "et")
@@ -112,11 +112,11 @@ class Submission:
             Refused: the service refused the label.
             Stopped: the submission was cancelled.
         """
-        url = checked_url(self.place.url)
+        url = check_url(self.place.url)
         check_consent(url, agreed=self.place.agreed)
         names = [{"name": name, "idx": value} for value, name in enumerate(SEGMENTS, start=1)]
         texts = {"params": json.dumps({"author": self.author, "label_info": names})}
-        form = Form.of({"label": folder / LABEL_FILE}, texts)
+        form = Form.create({"label": folder / LABEL_FILE}, texts)
 
         def sent(done: int, total: int) -> None:
             stop.check()
@@ -125,17 +125,17 @@ class Submission:
         headers = {
             "Content-Type": form.content_type,
             "Content-Length": str(form.length),
-            **headers_of(self.place),
+            **make_headers(self.place),
         }
         image = quote(self.job, safe="")
         with self.transport.send(
             Request("PUT", f"{url}/datastore/label?image={image}", headers, form.chunks(sent))
         ) as answer:
-            stored = json_of(answer.status, b"".join(answer.chunks()))
+            stored = parse_json(answer.status, b"".join(answer.chunks()))
         with self.transport.send(
-            Request("GET", f"{url}/datastore/label/info?label={image}", headers_of(self.place))
+            Request("GET", f"{url}/datastore/label/info?label={image}", make_headers(self.place))
         ) as answer:
-            about = json_of(answer.status, b"".join(answer.chunks()))
+            about = parse_json(answer.status, b"".join(answer.chunks()))
         self.told(outcome(stored, about))
 
 

@@ -25,7 +25,7 @@ class Form:
     boundary: str
 
     @classmethod
-    def of(cls, files: Mapping[str, Path], texts: Mapping[str, str] | None = None) -> Form:
+    def create(cls, files: Mapping[str, Path], texts: Mapping[str, str] | None = None) -> Form:
         """Return a form with a new boundary."""
         return cls(files, dict(texts or {}), f"----brats-mm-{secrets.token_hex(16)}")
 

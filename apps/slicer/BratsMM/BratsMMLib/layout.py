@@ -74,6 +74,6 @@ class Look:
     places: PlacesLook = PlacesLook()
 
 
-def background_of(sequences: set[Sequence]) -> Sequence:
+def choose_background(sequences: set[Sequence]) -> Sequence:
     """Return the available sequence to use as the background."""
     return next(sequence for sequence in BACKGROUNDS if sequence in sequences)

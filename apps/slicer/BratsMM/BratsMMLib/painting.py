@@ -42,7 +42,7 @@ class Chart:
     texts: tuple[Text, ...]
 
 
-def bar_blocks(bars: Several[Bar], width: int, row: int) -> Chart:
+def lay_out_bars(bars: Several[Bar], width: int, row: int) -> Chart:
     """Lay out one group per sequence and one bar per region, with a legend on top. Empty without bars.
 
     Args:

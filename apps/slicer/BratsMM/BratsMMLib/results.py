@@ -114,15 +114,15 @@ class CaseResult:
         """Return the lines of text about the case: summary, warnings, advice, statement, left-out sequences."""
         warnings = (f"Warning: {item}" for item in self.warnings)
         sentences = (item for item in (self.advice, self.statement) if item is not None)
-        return (self.summary, *warnings, *sentences, *self._left_out_lines())
+        return (self.summary, *warnings, *sentences, *self._format_left_out())
 
-    def _left_out_lines(self) -> tuple[str, ...]:
+    def _format_left_out(self) -> tuple[str, ...]:
         lines = []
         for sequence in self.used:
-            of_sequence = [item for item in self.left_out if item.sequence is sequence]
             changes = ", ".join(
-                f"{item.region.upper()} {_signed_ml(item.volume_change_ml)} mL (Dice {format_percent(item.dice)})"
-                for item in of_sequence
+                f"{item.region.upper()} {_format_change(item.volume_change_ml)} mL (Dice {format_percent(item.dice)})"
+                for item in self.left_out
+                if item.sequence is sequence
             )
             if changes:
                 lines.append(f"Without {sequence.label}: {changes}.")
@@ -136,7 +136,7 @@ class CaseResult:
         return f"Sequences used: {used}. Missing: {missing}. Model: {self.model}."
 
 
-def _signed_ml(change_ml: float) -> str:
+def _format_change(change_ml: float) -> str:
     size = format_ml(abs(change_ml))
     return size if float(size) == 0 else f"{'-' if change_ml < 0 else '+'}{size}"
 
@@ -183,7 +183,7 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
         areas=tuple(_area(item) for item in report.get("uncertain_regions") or ()),
         warnings=tuple(str(item) for item in report.get("warnings") or ()),
         model=f"{model.get('name', 'model')} {model.get('version', '')}".strip(),
-        job=_kept_job(folder),
+        job=_read_kept_job(folder),
         advice=(report.get("trust") or {}).get("advice"),
         statement=(report.get("trust") or {}).get("statement"),
         left_out=tuple(
@@ -196,7 +196,7 @@ def _result(folder: Path, report: dict[str, Any], importance: dict[str, Any]) ->
     )
 
 
-def _kept_job(folder: Path) -> str | None:
+def _read_kept_job(folder: Path) -> str | None:
     path = folder / KEPT_JOB
     return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
 

@@ -10,7 +10,7 @@ from typing import Any
 from BratsMMLib.display import make_entropy_colours
 from BratsMMLib.failures import Refused
 from BratsMMLib.grey_window import grey_window
-from BratsMMLib.layout import Look, OverlayLook, PlacesLook, SegmentationLook, background_of
+from BratsMMLib.layout import Look, OverlayLook, PlacesLook, SegmentationLook, choose_background
 from BratsMMLib.results import NOT_FOR_DIAGNOSIS, CaseResult, UncertainRegion, registered_name
 from BratsMMLib.sequences import SEQUENCES, Sequence
 
@@ -63,9 +63,9 @@ class SceneBuilder:
         shown = Shown(segmentation, entropy, places, self._note(result), legend)
         registered = self._registered(result.folder)
         images = {**inputs, **registered}
-        background = images[background_of(set(images))] if images else None
+        background = images[choose_background(set(images))] if images else None
         unmoved = set(inputs) - set(registered)
-        reference = inputs[background_of(unmoved)] if unmoved else None
+        reference = inputs[choose_background(unmoved)] if unmoved else None
         for node in (entropy, segmentation, places, *registered.values()):
             if node is not None and reference is not None and reference.GetTransformNodeID():
                 node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())

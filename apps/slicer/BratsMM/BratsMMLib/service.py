@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from BratsMMLib.consent import check_consent, checked_url
+from BratsMMLib.consent import check_consent, check_url
 from BratsMMLib.failures import Failure, Refused, Stopped
 from BratsMMLib.files import Form
 from BratsMMLib.results import KEPT_JOB, registered_name
@@ -63,7 +63,7 @@ class ServiceRunner:
             Refused: the service refused the job.
             Stopped: the run was cancelled, and the job deleted.
         """
-        url = checked_url(self.place.url)
+        url = check_url(self.place.url)
         check_consent(url, agreed=self.place.agreed)
         stop.check()
         job = self._submit(url, inputs, tell, stop)
@@ -81,15 +81,17 @@ class ServiceRunner:
 
     def _submit(self, url: str, inputs: Inputs, tell: Callable[[Progress], None], stop: Stop) -> dict[str, Any]:
         options = {**_OPTIONS, **self._choices()}
-        form = Form.of({sequence.value: path for sequence, path in inputs.items()}, {"options": json.dumps(options)})
+        form = Form.create(
+            {sequence.value: path for sequence, path in inputs.items()}, {"options": json.dumps(options)}
+        )
 
         def sent(done: int, total: int) -> None:
             stop.check()
             tell(Progress(f"Sending {done / 1e6:.0f} of {total / 1e6:.0f} MB", 0.1 * done / max(total, 1)))
 
-        headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), **headers_of(self.place)}
+        headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), **make_headers(self.place)}
         with self.transport.send(Request("POST", f"{url}/v1/jobs", headers, form.chunks(sent))) as answer:
-            return json_of(answer.status, b"".join(answer.chunks()))
+            return parse_json(answer.status, b"".join(answer.chunks()))
 
     def _choices(self) -> dict[str, bool]:
         """Return the options that differ from the default. A service of an earlier version may not know the others."""
@@ -99,7 +101,7 @@ class ServiceRunner:
     def _follow(self, url: str, job: dict[str, Any], tell: Callable[[Progress], None], stop: Stop) -> dict[str, Any]:
         asked_in_vain = 0
         while True:
-            tell(progress_of(job))
+            tell(parse_progress(job))
             if job["state"] == "done":
                 return job
             if job["state"] not in ("queued", "running"):
@@ -128,28 +130,28 @@ class ServiceRunner:
             stop.check()
             tell(Progress(f"Fetching {name}", 0.9 + 0.1 * number / len(names)))
             request = Request(
-                "GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}/results/{name}", headers_of(self.place)
+                "GET", f"{url}/v1/jobs/{quote(job['id'], safe='')}/results/{name}", make_headers(self.place)
             )
             with self.transport.send(request) as answer:
                 if answer.status != 200:
-                    json_of(answer.status, b"".join(answer.chunks()))
+                    parse_json(answer.status, b"".join(answer.chunks()))
                 with (folder / name).open("wb") as target:
                     for piece in answer.chunks():
                         stop.check()
                         target.write(piece)
 
     def _request_json(self, method: str, url: str) -> dict[str, Any]:
-        with self.transport.send(Request(method, url, headers_of(self.place))) as answer:
-            return json_of(answer.status, b"".join(answer.chunks()))
+        with self.transport.send(Request(method, url, make_headers(self.place))) as answer:
+            return parse_json(answer.status, b"".join(answer.chunks()))
 
 
-def headers_of(place: Place) -> dict[str, str]:
+def make_headers(place: Place) -> dict[str, str]:
     """Return the headers that identify the caller."""
     token = place.token.strip()
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def progress_of(job: dict[str, Any]) -> Progress:
+def parse_progress(job: dict[str, Any]) -> Progress:
     """Return a job's progress as a message and a fraction."""
     if job["state"] == "queued":
         position = job.get("queue_position")
@@ -162,7 +164,7 @@ def progress_of(job: dict[str, Any]) -> Progress:
     return Progress(capitalised(text), 0.1 + 0.8 * float(progress.get("fraction") or 0))
 
 
-def json_of(status: int, content: bytes) -> dict[str, Any]:
+def parse_json(status: int, content: bytes) -> dict[str, Any]:
     """Return the JSON of a response. Raises the detail of a problem as an error."""
     try:
         body = json.loads(content) if content else {}
