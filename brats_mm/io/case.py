@@ -11,7 +11,7 @@ import numpy as np
 from brats_mm.domain.atlas import warn_about_atlas
 from brats_mm.domain.availability import sort_modalities
 from brats_mm.domain.case import Case, CaseFiles, Scans
-from brats_mm.domain.content_warnings import warn_about_copies, warn_about_content, warn_about_outline
+from brats_mm.domain.content_warnings import warn_about_content, warn_about_copies, warn_about_outline
 from brats_mm.domain.input_kind import detect_stripped
 from brats_mm.domain.lattice import EXACT_GRID_MM, GRID_TOLERANCE, OneGrid, unify_grids
 from brats_mm.domain.modality import Modality
@@ -26,17 +26,21 @@ LEANING_DEG = 1.0
 """Shear of a prepared image above which a warning is given."""
 
 
-def read_case(files: CaseFiles) -> Case:
+def read_case(files: CaseFiles, *, tolerance: float = GRID_TOLERANCE) -> Case:
     """Read all sequences of a case onto one grid.
 
     The grid is that of the sequence with the most voxels, or the first of these in channel order (T1, T1ce, T2, FLAIR).
     Sequences stored in another axis order, direction or crop are brought to it exactly.
 
+    Args:
+        files: files of the case.
+        tolerance: maximum distance between corresponding voxel centres of two grids, as a fraction of a voxel.
+
     Raises:
         VolumeError, GridError, CaseError: all faults of the case in one message, with the class of the most severe one.
     """
     volumes, faults = _read_all(files, read_volume)
-    together = unify_grids(volumes) if volumes else None
+    together = unify_grids(volumes, tolerance) if volumes else None
     if volumes and together is None:
         faults.append(_make_grid_error(files.name, files, volumes))
     _raise_faults(faults)
