@@ -154,9 +154,18 @@ class TrainingStep:
             return
         self.skipped += 1
         if not self.precision.scaler.is_enabled() or self.skipped > SKIPPED_IN_A_ROW:
-            _check_finite(norm, "norm of the gradients", engine, batchdata)
+            _check_finite(norm, "norm of the gradients", engine, batchdata, self._suggest_remedy())
         step = engine.state.iteration
         logger.info("Skipped step %d: gradients overflowed in float16. Halved their scale.", step)
+
+    def _suggest_remedy(self) -> str:
+        """Return what helps against gradients that are not finite. Clipping does not."""
+        if self.precision.dtype is torch.bfloat16:
+            return "choose a larger --window or --precision float32"
+        return _REMEDY
+
+
+_REMEDY = "lower --learning_rate or choose another --precision"
 
 
 def _split_samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -176,12 +185,12 @@ def _split_samples(output: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _check_finite(value: Tensor, name: str, engine: Any, batchdata: Mapping[str, Any]) -> None:
+def _check_finite(value: Tensor, name: str, engine: Any, batchdata: Mapping[str, Any], remedy: str = _REMEDY) -> None:
     if bool(torch.isfinite(value)):
         return
     names = ", ".join(batchdata.get("name", ())) or "unnamed cases"
     raise TrainingError(
         f"The {name} is {value.item()} in epoch {engine.state.epoch}, step {engine.state.iteration}, on {names}. "
-        "Weights and checkpoints are unchanged. Check these cases. If they are valid, lower --learning_rate or "
-        "--clip_norm, or choose another --precision. Then continue with --resume true."
+        f"Weights and checkpoints are unchanged. Check these cases. If they are valid, {remedy}. Then "
+        "start again, with --resume true if an epoch was finished."
     )

@@ -244,14 +244,17 @@ def test_non_finite_loss_raises_error_with_cases_and_changes_no_weight(bad: floa
     assert torch.equal(network.conv.weight, before)
 
 
-def test_non_finite_gradients_change_no_weight() -> None:
+@pytest.mark.parametrize(
+    ("dtype", "remedy"), [(None, "another --precision"), (torch.bfloat16, "larger --window or --precision float32")]
+)
+def test_non_finite_gradients_change_no_weight(dtype: torch.dtype | None, remedy: str) -> None:
     network = Toy()
     before = network.conv.weight.detach().clone()
     engine = _engine(network)
     engine.state.epoch, engine.state.iteration = 1, 1
     engine.loss_function = lambda logits, target: (logits * 0).abs().sqrt().sum()  # slope 0 times infinity
 
-    with pytest.raises(TrainingError, match="norm of the gradients is nan"):
-        TrainingStep()(engine, _batch())
+    with pytest.raises(TrainingError, match=f"norm of the gradients is nan.*{remedy}"):
+        TrainingStep(precision=Precision(dtype))(engine, _batch())
 
     assert torch.equal(network.conv.weight, before)
