@@ -12,7 +12,7 @@ from brats_mm.experiments.comparison.evaluation import EVALUATION, RESULT, RunEv
 from brats_mm.experiments.comparison.training import DONE, MODELS, Training, ensure_trained
 from brats_mm.io.bundle import compute_sha256
 from brats_mm.io.labelled_cases import LabelledCase
-from brats_mm.training.record import record_path
+from brats_mm.training.record import make_record_path
 
 
 def test_finished_training_needs_the_list_it_was_trained_on(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_finished_training_needs_the_list_it_was_trained_on(tmp_path: Path) -> N
     training = Training(tmp_path / "run", {"checkpoint": "model.pt", "datalist": str(datalist)}, "training")
     (training.folder / MODELS).mkdir(parents=True)
     record = {"settings": {"datalist_sha256": compute_sha256(datalist)}, "config": {}}
-    record_path(training.checkpoint).write_text(json.dumps(record))
+    make_record_path(training.checkpoint).write_text(json.dumps(record))
     (training.folder / DONE).write_text(json.dumps({"epochs": 1, "seconds": 1.0}))
 
     def train(_: Path) -> None:

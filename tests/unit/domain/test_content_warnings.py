@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from brats_mm.data.phantom.head import make_phantom
-from brats_mm.domain.content_doubts import warn_about_outline
+from brats_mm.domain.content_warnings import warn_about_outline
 from brats_mm.domain.modality import Modality
 from brats_mm.domain.volume import Volume
 
