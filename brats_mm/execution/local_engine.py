@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.resource_tracker import ensure_running
 from typing import Any, Generic
 
 from brats_mm.errors import ResourceError
-from brats_mm.execution.local_worker import Ready, Unable, work
+from brats_mm.execution.local_worker import END_SIGNALS, Ready, Unable, work
 from brats_mm.execution.tasks import HELD, STARTS, Finished, MakeRunner, R, T, Waiting, describe_exit
 
 
@@ -86,7 +87,7 @@ class LocalEngine(Generic[T, R]):
         engine_end, worker_end = self._context.Pipe()
         arguments = (worker_end, self._make_runner, slot, self._threads)
         process = self._context.Process(target=work, args=arguments, name=f"brats-mm-{slot}", daemon=True)
-        with _ignore_interrupts():
+        with _defer_signals():
             process.start()
         worker_end.close()
         return _Worker(process, engine_end, slot)
@@ -136,12 +137,16 @@ class LocalEngine(Generic[T, R]):
 
 
 @contextmanager
-def _ignore_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C in processes started inside the block, because a terminal sends it to all processes."""
+def _defer_signals() -> Iterator[None]:
+    """Handle signals that end a program only after the block, and start processes that defer them too.
+
+    A terminal sends Ctrl-C to all processes. Without this, a process that is being started prints a traceback.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # (Windows)
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    ensure_running()  # its first call unblocks signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *END_SIGNALS})
     try:
         yield
     finally:

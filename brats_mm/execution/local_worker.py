@@ -14,6 +14,9 @@ from multiprocessing.connection import Connection
 from brats_mm.errors import BratsMMError
 from brats_mm.execution.tasks import MakeRunner, Task
 
+END_SIGNALS = {getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)}
+"""Signals that end a program, besides Ctrl-C. They are blocked while a worker starts."""
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -62,6 +65,8 @@ def work(pipe: "Connection[object, object]", make_runner: MakeRunner, slot: int,
         threads: number of compute threads. 0 is the default of the libraries.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner handles Ctrl-C
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
