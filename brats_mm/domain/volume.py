@@ -1,9 +1,10 @@
 """A volume and its grid, which are always kept together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 Voxel = TypeVar("Voxel", bound=np.generic)
 
 
-def build_ras_affine(steps: npt.ArrayLike, origin: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def build_ras_affine(steps: npt.NDArray[Any], origin: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the (4, 4) affine to RAS+ of a geometry in LPS patient space.
 
     Args:

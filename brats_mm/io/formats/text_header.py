@@ -1,7 +1,7 @@
 """Parse numbers and lines of NRRD and MetaImage headers with one strict grammar."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -128,7 +128,12 @@ def parse_numbers(value: str, name: str, path: Path) -> list[float]:
 
 
 def build_checked_grid(
-    shape: tuple[int, int, int], axes: npt.ArrayLike, origin: npt.ArrayLike, path: Path, *, code: int = SCANNER
+    shape: tuple[int, int, int],
+    axes: npt.ArrayLike,
+    origin: Sequence[float] | npt.NDArray[np.float64],
+    path: Path,
+    *,
+    code: int = SCANNER,
 ) -> Grid:
     """Return the grid of a header's geometry.
 

@@ -62,7 +62,7 @@ def test_name_file_may_have_paths_prefixes_and_blank_lines(tmp_path: Path) -> No
 
 def test_unknown_names_are_reported(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("a\nx\ny\n")
-    with pytest.raises(CaseError, match=r"train\.txt lists 2 cases that have no label map in the folder: x, y"):
+    with pytest.raises(CaseError, match=r"train\.txt lists 2 cases without a label map in the folder: x, y"):
         read_names(tmp_path / "train.txt", ["a"])
     with pytest.raises(CaseError, match=r"absent\.txt cannot be read"):
         read_names(tmp_path / "absent.txt", ["a"])
